@@ -1,0 +1,32 @@
+"""Notices: what services tell each other directly, outside the log, about records in it."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schema.ids import TaskId
+from schema.objects.errors import Error
+
+
+class _Notice(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Accepted(_Notice):
+    """The redirector has a task in a lane."""
+
+    kind: Literal["Accepted"] = "Accepted"
+    request_id: str
+    task: TaskId
+
+
+class Rejected(_Notice):
+    """The redirector does not take a task, for the reason that `error` gives."""
+
+    kind: Literal["Rejected"] = "Rejected"
+    request_id: str
+    error: Error
+
+
+Notice = Annotated[Accepted | Rejected, Field(discriminator="kind")]
+"""What a redirector answers to a `Submitted`."""

@@ -1,0 +1,64 @@
+"""dynamic — wire objects of the xenops interface."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schema.wire.types import Arm, DeviceId, Variant
+
+
+class VmObject(Arm):
+    """`Dynamic.id`, arm `Vm`."""
+
+    kind: Literal["Vm"] = "Vm"
+    id: str
+
+
+class VbdObject(Arm):
+    """`Dynamic.id`, arm `Vbd`."""
+
+    kind: Literal["Vbd"] = "Vbd"
+    id: DeviceId
+
+
+class VifObject(Arm):
+    """`Dynamic.id`, arm `Vif`."""
+
+    kind: Literal["Vif"] = "Vif"
+    id: DeviceId
+
+
+class PciObject(Arm):
+    """`Dynamic.id`, arm `Pci`."""
+
+    kind: Literal["Pci"] = "Pci"
+    id: DeviceId
+
+
+class VgpuObject(Arm):
+    """`Dynamic.id`, arm `Vgpu`."""
+
+    kind: Literal["Vgpu"] = "Vgpu"
+    id: DeviceId
+
+
+class VusbObject(Arm):
+    """`Dynamic.id`, arm `Vusb`."""
+
+    kind: Literal["Vusb"] = "Vusb"
+    id: DeviceId
+
+
+class TaskObject(Arm):
+    """`Dynamic.id`, arm `Task`."""
+
+    kind: Literal["Task"] = "Task"
+    id: str
+
+
+ObjectId = Annotated[
+    VmObject | VbdObject | VifObject | PciObject | VgpuObject | VusbObject | TaskObject,
+    Field(discriminator="kind"),
+    Variant("id"),
+]
+"""`Dynamic.id`."""
