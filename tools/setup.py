@@ -1,0 +1,145 @@
+"""Set-up: everything that a fresh machine lacks, done once, said aloud. Needs only Python 3.11 and git.
+
+Idempotent: what is there is left alone. Root installs Debian packages; anybody else is told the command.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = ROOT / ".venv"
+STAMP = ENVIRONMENT / "xenops-setup.stamp"
+UV_ENVIRONMENT = ROOT / "var" / "uv"
+UV_VERSION = "0.13.9"
+
+DEBIAN_PACKAGES = {
+    "python3-venv": "the Python environment",
+    "gcc": "packages that compile",
+    "python3-dev": "packages that compile",
+    "rabbitmq-server": "the private broker",
+    "qemu-system-x86": "real virtual machines",
+    "qemu-utils": "disk images",
+    "libvirt-dev": "the libvirt binding",
+    "pkg-config": "the libvirt binding",
+    "busybox-static": "the tiny guest's userland",
+    "cpio": "the tiny guest's image",
+    "kmod": "the tiny guest's modules",
+    "iproute2": "bridges and network namespaces in tests",
+}
+"""What is installed from Debian, and what for."""
+
+OWN_PACKAGES = (
+    "shared/schema",
+    "shared/bus",
+    "shared/engine",
+    "services/frontend",
+    "services/redirector",
+    "services/eventhub",
+    "services/worker-kvm",
+    "services/worker-sim",
+    "clients",
+    "stack",
+)
+"""Every distribution of the project, installed editable."""
+
+
+class SetupError(Exception):
+    """Set-up cannot go on; the sentence says why and what to do."""
+
+
+def main() -> int:
+    """Bring the machine to where `make demo` and `make test` work; answers the exit code."""
+    try:
+        install_debian_packages()
+        build_python_environment(find_uv())
+        build_guest()
+    except SetupError as error:
+        print(f"setup: {error}", file=sys.stderr)
+        return 1
+    print("setup: done")
+    return 0
+
+
+def install_debian_packages() -> None:
+    """Install what dpkg does not know as installed, or say who must do it how."""
+    if shutil.which("dpkg-query") is None:
+        raise SetupError(f"this is no Debian; install the equivalents of: {' '.join(DEBIAN_PACKAGES)}")
+    missing = [name for name in DEBIAN_PACKAGES if not is_installed(name)]
+    if not missing:
+        print(f"setup: Debian packages: all {len(DEBIAN_PACKAGES)} there")
+        return
+    for name in missing:
+        print(f"setup: Debian package {name}: missing, needed for {DEBIAN_PACKAGES[name]}")
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    if os.geteuid() != 0:
+        raise SetupError(
+            f"only root can install packages; run: sudo apt-get update && sudo {' '.join(install)}"
+        )
+    run(["apt-get", "update", "-qq"])
+    run([*install, "-qq"])
+    print(f"setup: Debian packages: {len(missing)} installed")
+
+
+def is_installed(package: str) -> bool:
+    """Whether dpkg has the package installed and configured."""
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    return answer.stdout == "installed"
+
+
+def find_uv() -> str:
+    """The path of uv: the user's own, or one that we install under var/."""
+    own = UV_ENVIRONMENT / "bin" / "uv"
+    found = shutil.which("uv")
+    if found or own.exists():
+        return found or str(own)
+    run([sys.executable, "-m", "venv", str(UV_ENVIRONMENT)])
+    run([str(UV_ENVIRONMENT / "bin" / "pip"), "install", "--quiet", f"uv=={UV_VERSION}"])
+    print(f"setup: uv {UV_VERSION}: installed under var/uv")
+    return str(own)
+
+
+def build_python_environment(uv: str) -> None:
+    """Make `.venv` hold exactly what the lock says and our own packages, editable."""
+    wanted = fingerprint()
+    if STAMP.exists() and STAMP.read_text() == wanted:
+        print("setup: Python environment: as locked")
+        return
+    if not (ENVIRONMENT / "bin" / "python").exists():
+        run([uv, "venv", "--quiet", "--python", sys.executable, str(ENVIRONMENT)])
+    python = str(ENVIRONMENT / "bin" / "python")
+    run([uv, "pip", "sync", "--quiet", "--python", python, str(ROOT / "requirements.lock")])
+    editable = [word for package in OWN_PACKAGES for word in ("--editable", str(ROOT / package))]
+    run([uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--no-build-isolation", *editable])
+    STAMP.write_text(wanted)
+    print(f"setup: Python environment: {len(OWN_PACKAGES)} packages on the locked libraries in .venv")
+
+
+def fingerprint() -> str:
+    """Changes when the environment must be made anew."""
+    files = [ROOT / "requirements.lock", *(ROOT / package / "pyproject.toml" for package in OWN_PACKAGES)]
+    content = b"\0".join(path.read_bytes() for path in files)
+    return hashlib.sha256(content + str(ROOT).encode()).hexdigest()
+
+
+def build_guest() -> None:
+    """Build the tiny Linux guest, or find it built."""
+    run([str(ENVIRONMENT / "bin" / "python"), str(ROOT / "guest" / "build.py")])
+
+
+def run(command: list[str]) -> None:
+    """Run a step; its failure is set-up's."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    if done.returncode:
+        raise SetupError(
+            f"`{' '.join(command)}` failed with exit code {done.returncode}; its words are above"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
