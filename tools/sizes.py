@@ -1,4 +1,4 @@
-"""The size gate: no long file, no long function, no function of many parameters, no file without a sentence."""
+"""The size gate: files, functions and parameter lists keep within limits, and each file has its sentence."""
 
 import ast
 import subprocess
