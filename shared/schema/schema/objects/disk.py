@@ -1,4 +1,4 @@
-"""disk — wire objects of the xenops interface."""
+"""Disks: where a VBD's content is, and how the guest numbers it."""
 
 from enum import StrEnum
 from typing import Annotated, Literal

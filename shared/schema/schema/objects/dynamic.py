@@ -1,4 +1,4 @@
-"""dynamic — wire objects of the xenops interface."""
+"""Dynamic ids: what an update may be about."""
 
 from typing import Annotated, Literal
 

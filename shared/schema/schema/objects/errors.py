@@ -1,4 +1,4 @@
-"""errors — wire objects of the xenops interface."""
+"""Errors: the closed set of failures that the interface knows."""
 
 from typing import Annotated, Literal
 

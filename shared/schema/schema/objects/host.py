@@ -1,4 +1,4 @@
-"""host — wire objects of the xenops interface."""
+"""Hosts: what a backend says of the machine it runs on."""
 
 from enum import StrEnum
 

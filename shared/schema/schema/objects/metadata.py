@@ -1,4 +1,4 @@
-"""metadata — wire objects of the xenops interface."""
+"""Metadata: a VM with all its devices, as it is carried from host to host."""
 
 from schema.objects.pci import Pci
 from schema.objects.vbd import Vbd

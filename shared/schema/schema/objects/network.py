@@ -1,4 +1,4 @@
-"""network — wire objects of the xenops interface."""
+"""Networks: what a VIF may be connected to."""
 
 from typing import Annotated, Literal
 

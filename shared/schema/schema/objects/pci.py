@@ -1,4 +1,4 @@
-"""pci — wire objects of the xenops interface."""
+"""PCI devices of the host, given to a VM."""
 
 from schema.wire.types import DeviceId, Struct
 

@@ -1,4 +1,4 @@
-"""task — wire objects of the xenops interface."""
+"""Tasks: an operation under way or ended, as clients see it."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""vbd — wire objects of the xenops interface."""
+"""VBDs: virtual block devices."""
 
 from enum import StrEnum
 from typing import Annotated, Literal

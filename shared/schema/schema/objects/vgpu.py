@@ -1,4 +1,4 @@
-"""vgpu — wire objects of the xenops interface."""
+"""VGPUs: virtual graphics, by whose hardware."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""vif — wire objects of the xenops interface."""
+"""VIFs: virtual network interfaces."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""vm — wire objects of the xenops interface."""
+"""VMs: configuration, state and how they boot."""
 
 from enum import StrEnum
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""vusb — wire objects of the xenops interface."""
+"""VUSBs: USB devices of the host, given to a VM."""
 
 from schema.wire.types import DeviceId, Struct
 

@@ -30,7 +30,7 @@ class Struct(BaseModel):
 
 
 class Arm(BaseModel):
-    """One arm of a variant: `kind` is its tag; no other field is `unit`, one is its content, more are a tuple."""
+    """One arm of a variant: `kind` is its tag; no further field is `unit`, one its content, more a tuple."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 

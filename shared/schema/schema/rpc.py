@@ -1,0 +1,212 @@
+"""RPC: requests and answers as bytes, exactly as the original reads and writes them.
+
+JSON-RPC: all parameters named, in one object; answers always of version 1 with id 0, whatever was asked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from schema.fault import XenopsError
+from schema.methods import METHODS, Method
+from schema.objects.errors import Error, InternalError, ObserverError, ObserverInternalError
+from schema.wire import json
+from schema.wire.codec import from_rpc, to_rpc
+from schema.wire.errors import AbstractError, JsonError, MarshalError
+from schema.wire.shape import Optional, shape_of
+from schema.wire.value import Dict, text_of
+
+_OBSERVER = "Observer."
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was understood: parameters by name, each of the type that the method declares."""
+
+    method: str
+    params: Mapping[str, Any]
+
+    @property
+    def debug_info(self) -> str:
+        """What the client calls its work, for logs and tasks."""
+        return str(self.params.get("debug_info") or self.params.get("dbg") or "")
+
+
+class BadRequestError(Exception):
+    """A request that cannot be performed; `answer` is what its sender is told, byte for byte."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__(_text(answer))
+        self.answer = answer
+
+
+class ResponseError(Exception):
+    """An answer that is none: the other side did not understand us, or is no xenops."""
+
+
+def decode_request(body: bytes) -> Call:
+    """What a request asks for.
+
+    Raises:
+        BadRequestError: it is malformed, or names no method, or its parameters are wrong.
+    """
+    name, params = _envelope(body)
+    method = METHODS.get(name)
+    if method is None:
+        raise BadRequestError(_bytes(f"Idl.UnknownMethod({_ocaml_string(name)})"))
+    try:
+        return Call(name, _arguments(method, params))
+    except AbstractError as error:
+        raise _bad_arguments(name, f"Failure({_ocaml_string(str(error))})") from error
+    except MarshalError as error:
+        raise _bad_arguments(name, f"Idl.MarshalError({_ocaml_string(str(error))})") from error
+
+
+def _bad_arguments(method: str, sentence: str) -> BadRequestError:
+    error = ObserverInternalError if method.startswith(_OBSERVER) else InternalError
+    return BadRequestError(encode_failure(error(message=sentence)))
+
+
+def _envelope(body: bytes) -> tuple[str, list[Any]]:
+    """The method's name and the positional parameters, of which we expect one object."""
+    try:
+        request = json.loads(_text(body))
+    except JsonError as error:
+        raise BadRequestError(_bytes(str(error))) from error
+    if not isinstance(request, Dict):
+        raise _malformed("Invalid request body")
+    name = _required(request, "method")
+    if not isinstance(name, str):
+        raise _malformed("Invalid field 'method' in request body")
+    params = _params(request)
+    if type(request.get("id")) not in (int, str):
+        raise _malformed("Invalid field 'id' in request body")
+    return name, params
+
+
+def _params(request: Dict) -> list[Any]:
+    if "jsonrpc" not in request:
+        params = _required(request, "params")
+        if isinstance(params, list):
+            return params
+    elif request.get("jsonrpc") != "2.0":
+        raise _malformed("Invalid field 'jsonrpc' in request body")
+    else:
+        params = request.get("params")
+        if params is None:
+            return []
+        if isinstance(params, list):
+            return params
+        if isinstance(params, Dict):
+            return [params]
+    raise _malformed("Invalid field 'params' in request body")
+
+
+def _required(request: Dict, field: str) -> Any:
+    if field not in request:
+        raise _malformed(f"Required field {field} is missing")
+    return request.get(field)
+
+
+def _malformed(sentence: str) -> BadRequestError:
+    return BadRequestError(_bytes(f"Jsonrpc.Malformed_method_request({_ocaml_string(sentence)})"))
+
+
+def _arguments(method: Method, params: list[Any]) -> dict[str, Any]:
+    if not params or not isinstance(params[0], Dict):
+        raise MarshalError("Marshalling error: Expecting dict as first argument when named parameters exist")
+    named = params[0]
+    arguments: dict[str, Any] = {}
+    for name, type_ in method.parameters:
+        shape = shape_of(type_)
+        if name in named:
+            read = shape.content if isinstance(shape, Optional) else type_
+            arguments[name] = from_rpc(read, named.get(name))
+        elif isinstance(shape, Optional):
+            arguments[name] = None
+        else:
+            raise MarshalError(f"Expecting named argument '{name}'")
+    return arguments
+
+
+def encode_result(method: str, value: Any) -> bytes:
+    """The answer to a call that was performed."""
+    return _answer(to_rpc(METHODS[method].result, value), None)
+
+
+def encode_failure(error: Error | ObserverError) -> bytes:
+    """The answer to a call that failed."""
+    type_ = ObserverError if type(error).__name__.startswith("Observer") else Error
+    return _answer(None, to_rpc(type_, error))
+
+
+def _answer(result: Any, error: Any) -> bytes:
+    return _bytes(json.dumps(Dict([("result", result), ("error", error), ("id", 0)])))
+
+
+_ids = count(1)
+
+
+def encode_request(method: str, /, *, request_id: int | None = None, **params: Any) -> bytes:
+    """A request as the original's client builds it; an option that is None is left out."""
+    named = Dict()
+    for name, type_ in reversed(METHODS[method].parameters):
+        shape = shape_of(type_)
+        value = params[name]
+        if not isinstance(shape, Optional):
+            named.pairs.append((name, to_rpc(type_, value)))
+        elif value is not None:
+            named.pairs.append((name, to_rpc(shape.content, value)))
+    number = next(_ids) if request_id is None else request_id
+    return _bytes(json.dumps(Dict([("method", method), ("params", [named]), ("id", number)])))
+
+
+def decode_response(method: str, body: bytes) -> Any:
+    """The result of a call, of the type that its method declares.
+
+    Raises:
+        XenopsError: the call failed.
+        ResponseError: the answer is none.
+    """
+    try:
+        answer = json.loads(_text(body))
+    except JsonError as error:
+        raise ResponseError(f"{method} was answered with words: {_text(body)}") from error
+    if not isinstance(answer, Dict) or "result" not in answer or "error" not in answer:
+        raise ResponseError(f"{method} was answered with no JSON-RPC response: {_text(body)}")
+    failure = answer.get("error")
+    try:
+        if failure is None:
+            return from_rpc(METHODS[method].result, answer.get("result"))
+        error_type = ObserverError if method.startswith(_OBSERVER) else Error
+        raise XenopsError(from_rpc(error_type, failure))
+    except MarshalError as error:
+        raise ResponseError(f"{method} was answered with a value that it cannot have: {error}") from error
+
+
+def _ocaml_string(text: str) -> str:
+    """A string as OCaml's `%S` prints it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+__all__ = [
+    "BadRequestError",
+    "Call",
+    "ResponseError",
+    "decode_request",
+    "decode_response",
+    "encode_failure",
+    "encode_request",
+    "encode_result",
+    "text_of",
+]
