@@ -82,7 +82,10 @@ class Bus(Protocol):
         """Stand for the only holder of `queue`; told True when we hold it and False when we have lost it."""
 
     def send(self, queue: str, request: Request) -> None:
-        """Send to a queue and wait for nothing. A queue that is not there loses the message."""
+        """Send to a queue and wait for nothing; from a queue that is not there it comes back, see below."""
+
+    def undeliverable(self, on_request: Callable[[str, Request], None]) -> None:
+        """Be told of every message of ours that reached no queue: the queue's name, and the message."""
 
     def call(self, queue: str, body: bytes, timeout_s: float) -> bytes:
         """Send a request and wait for its answer: not from the bus's own thread.

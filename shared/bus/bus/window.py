@@ -1,0 +1,100 @@
+"""Window: records under way to the log, in order, until the broker has confirmed them; go-back-N."""
+
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from bus.ports import BusBlockedError
+
+WINDOW_RECORDS_MAX = 20_000
+"""Records that may wait for confirmation: some seconds of full speed, some megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One envelope, ready to be sent."""
+
+    seq: int
+    routing_key: str
+    body: bytes
+
+
+@dataclass(slots=True)
+class Window:
+    """What has been accepted for sending and is not confirmed, and who waits for it.
+
+    Sending goes over channels: each new channel begins again with the first unconfirmed parcel, and its
+    delivery tags count from 1. A parcel leaves the window when it and all before it are confirmed.
+    """
+
+    limit: int = WINDOW_RECORDS_MAX
+    _parcels: deque[Parcel] = field(default_factory=deque)
+    _waiters: deque[tuple[int, Future[None]]] = field(default_factory=deque)
+    _unsent: int = 0
+    _first_tag_seq: int = 1
+    _confirmed: set[int] = field(default_factory=set)
+    _last_seq: int = 0
+
+    def accept(self, parcels: list[tuple[str, bytes]], future: Future[None]) -> None:
+        """Take parcels (routing key, body) in order; `future` ends when the last is confirmed.
+
+        Raises:
+            BusBlockedError: too many wait already.
+        """
+        if len(self._parcels) + len(parcels) > self.limit:
+            raise BusBlockedError(
+                f"{len(self._parcels)} records wait for the broker's confirmation, more than the {self.limit} "
+                "that may: the broker is too slow or out of reach; look at its log and its alarms"
+            )
+        for key, body in parcels:
+            self._last_seq += 1
+            self._parcels.append(Parcel(self._last_seq, key, body))
+            self._unsent += 1
+        self._waiters.append((self._last_seq, future))
+
+    def next_seq(self) -> int:
+        """The number that the next parcel will have."""
+        return self._last_seq + 1
+
+    def restart(self) -> None:
+        """A new channel: everything unconfirmed is to be sent again, in order."""
+        self._unsent = len(self._parcels)
+        self._first_tag_seq = self._parcels[0].seq if self._parcels else self._last_seq + 1
+        self._confirmed.clear()
+
+    def to_send(self) -> list[Parcel]:
+        """The parcels to send now on the channel, in order; they count as sent."""
+        start = len(self._parcels) - self._unsent
+        parcels = [self._parcels[index] for index in range(start, len(self._parcels))]
+        self._unsent = 0
+        return parcels
+
+    def confirm(self, tag: int, *, multiple: bool) -> list[Future[None]]:
+        """A delivery tag of this channel (and all before it) is confirmed; answers who may go on."""
+        seq = self._first_tag_seq + tag - 1
+        if multiple:
+            self._confirmed.update(parcel.seq for parcel in self._parcels if parcel.seq <= seq)
+        else:
+            self._confirmed.add(seq)
+        while self._parcels and self._parcels[0].seq in self._confirmed:
+            self._confirmed.discard(self._parcels.popleft().seq)
+        return self._released()
+
+    def _released(self) -> list[Future[None]]:
+        done = self._parcels[0].seq - 1 if self._parcels else self._last_seq
+        released = []
+        while self._waiters and self._waiters[0][0] <= done:
+            released.append(self._waiters.popleft()[1])
+        return released
+
+    def abandon(self) -> list[Future[None]]:
+        """Give everything up; answers who waited in vain."""
+        futures = [future for _, future in self._waiters]
+        self._waiters.clear()
+        self._parcels.clear()
+        self._unsent = 0
+        return futures
+
+    def unconfirmed(self) -> int:
+        """How many parcels wait, sent or not."""
+        return len(self._parcels)

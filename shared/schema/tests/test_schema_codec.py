@@ -1,0 +1,333 @@
+import math
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from schema import rpc
+from schema.fault import XenopsError, internal_error
+from schema.methods import METHODS
+from schema.objects.errors import BadPowerState, DoesNotExist, InternalError
+from schema.objects.vm import Console, ConsoleProtocol, PowerState, Vtpm
+from schema.wire import json, scalars
+from schema.wire.codec import decode_text, encode_text, from_rpc, to_rpc
+from schema.wire.errors import AbstractError, JsonError, MarshalError
+from schema.wire.lenient import MAX_DEPTH, read_leniently
+from schema.wire.shape import shape_of
+from schema.wire.types import Arm, Assoc, CpuPolicy, DeviceId, Int32, Int64, Rpc, Uuid
+from schema.wire.value import NULL, Dict, text_of
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.lists(st.tuples(st.text(max_size=5), inner)).map(Dict),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_every_value_is_read_back_as_it_was_written(value: Any) -> None:
+    assert json.loads(json.dumps(value)) == value
+
+
+@given(values)
+def test_the_lenient_reader_agrees_with_the_fast_one(value: Any) -> None:
+    assert read_leniently(json.dumps(value)) == value
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused_with_words(text: str) -> None:
+    try:
+        json.loads(text)
+    except JsonError as error:
+        assert str(error)
+
+
+@given(st.binary())
+def test_any_body_is_a_request_or_gets_an_answer(body: bytes) -> None:
+    with pytest.raises(rpc.BadRequestError) as caught:
+        rpc.decode_request(body)
+    assert isinstance(caught.value.answer, bytes)
+
+
+@given(st.integers(-(2**80), 2**80))
+def test_an_integer_of_any_size_comes_round_to_its_width(value: int) -> None:
+    assert -(2**62) <= scalars.wrap(value, 63) < 2**62
+    assert (scalars.wrap(value, 63) - value) % 2**63 == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "bits", "value"),
+    [
+        ("12", 63, 12),
+        ("-1_000", 63, -1000),
+        ("0x10", 63, 16),
+        ("0b101", 63, 5),
+        ("0o17", 63, 15),
+        ("0u7", 63, 7),
+        ("0xffffffffffffffff", 64, -1),
+        ("4611686018427387904", 63, None),
+        ("9223372036854775807", 64, 2**63 - 1),
+        ("0x1ffffffffffffffff", 64, None),
+        ("0b2", 63, None),
+        ("1f", 63, None),
+        ("", 63, None),
+        (" 1", 63, None),
+    ],
+)
+def test_integers_are_read_from_text_as_ocaml_does(text: str, bits: int, value: int | None) -> None:
+    assert scalars.integer_of_text(text, bits) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1.5", 1.5), ("1.", 1.0), ("1_0e1", 100.0), ("0x1p3", 8.0), ("x", None), ("", None)]
+)
+def test_floats_are_read_from_text_as_ocaml_does(text: str, value: float | None) -> None:
+    assert scalars.float_of_text(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "Blank input data"),
+        ("{", "Unexpected end of input"),
+        ('"abc', "Unexpected end of input"),
+        ('{"a" 1}', "Invalid token"),
+        ("{1:2}", "Invalid token"),
+        ("[1 2]", "Invalid token"),
+        ("99999999999999999999", "Int64.of_string"),
+        ('["\\u0041", 99999999999999999999]', "Int64.of_string"),
+        ("<a>", "JsonToRpcError"),
+        ("1 x", "Junk after end"),
+        ('"\\x"', "Invalid escape sequence"),
+        ('"\\uzzzz"', "Invalid escape sequence"),
+        ('"\\ud800"', "Expected low surrogate"),
+        ('"\\ud800\\u0041"', "Invalid low surrogate"),
+        ("[" * (MAX_DEPTH + 50) + "{a:1}", "nested deeper"),
+    ],
+)
+def test_what_is_no_json_is_refused_with_the_reason(text: str, words: str) -> None:
+    with pytest.raises(JsonError, match=words.replace("\\", "\\\\")):
+        json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{a:1, b:[], c:{}}", Dict([("a", 1), ("b", []), ("c", Dict())])),
+        ("/* x */ [1, // y\n 2]", [1, 2]),
+        ('"\\ud83d\\ude00\\n"', "😀\n"),
+        ('"\\u0041\\/"', "A/"),
+        ('["\\u0041", -1.5, 1e3, true, null, Infinity]', ["A", -1.5, 1000.0, True, None, math.inf]),
+    ],
+)
+def test_what_yojson_takes_beyond_json_is_read(text: str, value: Any) -> None:
+    assert json.loads(text) == value
+
+
+def test_a_lone_low_surrogate_keeps_its_bytes() -> None:
+    text = json.loads('"\\udc41"')
+    assert json.dumps(text).encode("utf-8", "surrogateescape") == b'"\xed\xb1\x81"'
+
+
+def test_bytes_that_are_not_utf8_survive() -> None:
+    body = b'{"method":"VM.exists","params":[{"id":"\xff","debug_info":"d"}],"id":1}'
+    call = rpc.decode_request(body)
+    assert rpc.encode_request("VM.exists", request_id=1, **call.params) == body
+
+
+def bad(type_: Any, value: Any) -> str:
+    with pytest.raises(MarshalError) as caught:
+        from_rpc(type_, value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "words"),
+    [
+        (None, 1, "Expected unit, got 'I(1)'"),
+        (bool, 1, "Expected bool, got 'I(1)'"),
+        (float, "x", "Expected float, got string 'x'"),
+        (float, None, "Expected float, got 'N'"),
+        (str, 1.5, "Expected string, got 'F(1.5)'"),
+        (Int64, True, "Expected int64, got 'B(true)'"),
+        (Int32, "x", "Expected int32, got string 'x'"),
+        (int | None, [1, 2], "Expecting an Enum value, got '[I(1);I(2)]'"),
+        (tuple[int, ...], Dict(), "Expecting array"),
+        (Assoc[str], [], "Unhandled"),
+        (tuple[str, str], ["a"], "Too many items in a tuple!"),
+        (tuple[str, str], Dict([("a", 1)]), "Expecting Rpc.Enum when unmarshalling a tuple"),
+        (Uuid, "x", "typ_of_vm_uuid: not a valid UUID: x"),
+        (PowerState, ["Running", 1], "Expected unit, got 'I(1)'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_in_the_originals_words(
+    type_: Any, value: Any, words: str
+) -> None:
+    assert bad(type_, value) == words
+
+
+def test_of_several_bad_items_the_last_is_reported() -> None:
+    assert bad(tuple[str, ...], [1, "a", 2]) == (
+        "Failed to unmarshal array: Expected string, got 'I(2)' (when unmarshalling: I(2))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("type_", "rpc_value", "value"),
+    [
+        (float, "1.5", 1.5),
+        (float, 2, 2.0),
+        (Int64, 2**63 - 1, 2**63 - 1),
+        (int, 2**62, -(2**62)),
+        (int, "7", 7),
+        (int | None, [], None),
+        (int | None, [3], 3),
+        (DeviceId, ["vm", "xvda"], DeviceId("vm", "xvda")),
+        (Assoc[int], Dict([("b", 1), ("b", 2)]), (("b", 1), ("b", 2))),
+        (PowerState, "RUNNING", PowerState.RUNNING),
+    ],
+)
+def test_a_value_is_read_as_the_type_says(type_: Any, rpc_value: Any, value: Any) -> None:
+    assert from_rpc(type_, rpc_value) == value
+
+
+def test_an_option_is_a_list_outside_of_records() -> None:
+    assert to_rpc(int | None, None) == []
+    assert to_rpc(int | None, 3) == [3]
+
+
+def test_a_null_that_is_there_differs_from_none() -> None:
+    assert from_rpc(Rpc, None) is NULL
+    assert to_rpc(Rpc, NULL) is None
+    assert repr(NULL) == "NULL"
+
+
+def test_an_abstract_reader_that_gives_up_inside_a_list_is_not_reworded() -> None:
+    with pytest.raises(AbstractError):
+        from_rpc(tuple[CpuPolicy, ...], [1])
+
+
+def test_an_arm_alone_is_a_variant() -> None:
+    uuid = "fffb61de-d0cc-4c38-a744-cdd5d59e612a"
+    assert encode_text(Vtpm, decode_text(Vtpm, f'["vtpm","{uuid.upper()}"]')) == f'["Vtpm","{uuid}"]'
+
+
+class Homeless:
+    pass
+
+
+@pytest.mark.parametrize("annotation", [Homeless, int | str, list[int], Annotated[Homeless, "mark"]])
+def test_a_type_without_wire_form_is_named(annotation: Any) -> None:
+    with pytest.raises(TypeError):
+        shape_of(annotation)
+
+
+def test_a_dict_finds_its_first_key_and_says_what_it_holds() -> None:
+    pairs = Dict([("a", 1), ("a", 2)])
+    assert pairs.get("a") == 1
+    assert "b" not in pairs
+    assert repr(pairs) == "Dict([('a', 1), ('a', 2)])"
+    assert hash(pairs) == hash(Dict([("a", 1), ("a", 2)]))
+    assert text_of(pairs) == "{a:I(1);a:I(2)}"
+
+
+def request(params: str, rest: str = '"id":1') -> bytes:
+    return f'{{"method":"VM.exists","params":{params},{rest}}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[]", "Invalid request body"),
+        (b"{", "Yojson.Json_error"),
+        (b'{"params":[],"id":1}', "Required field method is missing"),
+        (b'{"method":1,"params":[],"id":1}', "Invalid field 'method'"),
+        (b'{"method":"VM.exists","id":1}', "Required field params is missing"),
+        (request("1"), "Invalid field 'params'"),
+        (request("[]", '"id":null'), "Invalid field 'id'"),
+        (request("1", '"jsonrpc":"2.0","id":1'), "Invalid field 'params'"),
+        (request("[]", '"jsonrpc":"1.0","id":1'), "Invalid field 'jsonrpc'"),
+        (request("null", '"jsonrpc":"2.0","id":1'), "Expecting dict as first argument"),
+        (request("[1]", '"jsonrpc":"2.0","id":1'), "Expecting dict as first argument"),
+        (request('[{"debug_info":"d","id":7}]'), "Expected string, got 'I(7)'"),
+        (b'{"method":"VM.nonesuch","params":[],"id":1}', "Idl.UnknownMethod"),
+    ],
+)
+def test_a_malformed_request_is_answered_with_what_is_wrong(body: bytes, words: str) -> None:
+    with pytest.raises(rpc.BadRequestError) as caught:
+        rpc.decode_request(body)
+    assert words in caught.value.answer.decode()
+
+
+def test_version_two_with_an_object_is_understood() -> None:
+    call = rpc.decode_request(request('{"debug_info":"d","id":"x"}', '"jsonrpc":"2.0","id":"abc"'))
+    assert (call.method, call.debug_info, call.params["id"]) == ("VM.exists", "d", "x")
+
+
+def test_a_wrong_argument_of_an_observer_call_is_an_observer_error() -> None:
+    with pytest.raises(rpc.BadRequestError) as caught:
+        rpc.decode_request(b'{"method":"Observer.init","params":[{}],"id":1}')
+    assert b'["Internal_error",' in caught.value.answer
+
+
+def test_a_wrong_abstract_argument_is_a_failure_in_words() -> None:
+    body = (
+        b'{"method":"HOST.is_compatible","params":[{"debug_info":"","vm_policy":1,"host_policy":""}],"id":1}'
+    )
+    with pytest.raises(rpc.BadRequestError) as caught:
+        rpc.decode_request(body)
+    assert b"Failure(" in caught.value.answer
+
+
+@pytest.mark.parametrize("body", [b"words", b"[]", b'{"result":7,"error":null,"id":0}'])
+def test_an_answer_that_is_none_says_so(body: bytes) -> None:
+    with pytest.raises(rpc.ResponseError, match=r"VM\.exists was answered"):
+        rpc.decode_response("VM.exists", body)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DoesNotExist(klass="VM", id="x/config"),
+        BadPowerState(found=PowerState.RUNNING, expected=PowerState.HALTED),
+        InternalError(message="no"),
+    ],
+)
+def test_an_error_reaches_the_client_as_it_was_raised(error: Any) -> None:
+    with pytest.raises(XenopsError) as caught:
+        rpc.decode_response("VM.start", rpc.encode_failure(error))
+    assert caught.value.error == error
+
+
+def test_requests_are_numbered() -> None:
+    first, second = (rpc.encode_request("Observer.init", dbg="d") for _ in range(2))
+    assert first != second
+
+
+def test_every_method_has_a_reader_and_a_writer() -> None:
+    assert len(METHODS) == 105
+    for method in METHODS.values():
+        shape_of(method.result)
+        for _, type_ in method.parameters:
+            shape_of(type_)
+
+
+def test_an_internal_error_carries_its_sentence() -> None:
+    assert internal_error("why").error == InternalError(message="why")
+
+
+def test_a_record_reads_keys_of_any_case_and_ignores_others() -> None:
+    console = decode_text(Console, '{"PATH":"p","Port":1,"protocol":"rfb","more":2}')
+    assert console == Console(protocol=ConsoleProtocol.RFB, port=1, path="p")
+
+
+def test_an_arm_of_no_union_stands_for_itself() -> None:
+    class Lonely(Arm):
+        kind: Any = "x"
+
+    with pytest.raises(ValueError, match="unpack"):
+        shape_of(Lonely)
