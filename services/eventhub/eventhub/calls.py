@@ -1,0 +1,152 @@
+"""Calls: what each method that the event hub serves comes to, given what is known now."""
+
+from dataclasses import dataclass
+
+from schema import records
+from schema.fault import XenopsError, internal_error
+from schema.ids import TaskId, VmId, is_safe_name
+from schema.objects.errors import DoesNotExist
+from schema.records import Record
+from schema.rpc import Call, encode_result
+
+from eventhub import tokens
+from eventhub.diagnostics import report
+from eventhub.fold import Fold
+from eventhub.tasks import TaskStory
+from eventhub.updates import BARRIERS_MAX, News
+
+GET_WAIT_S_MAX = 300.0
+"""How long UPDATES.get waits at most, also when asked to wait for ever: clients go on from its token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer, as it goes out."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """It is about a place in the log that has not been read yet; ask again when it has."""
+
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForNews:
+    """Nothing is new since `place`; wait for it, but not longer than `timeout_s` from the request on."""
+
+    place: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Append this record; once it is read back, the answer is that all is well."""
+
+    record: Record
+
+
+Decision = Answer | AskAgain | WaitForNews | Write
+
+
+def decide(fold: Fold, call: Call, *, patient: bool) -> Decision:
+    """What a call comes to; not `patient`: it has waited for long enough, decide by what there is.
+
+    Raises:
+        XenopsError: what the client is told instead.
+    """
+    match call.method:
+        case "Task.stat" | "Task.cancel" | "Task.destroy" | "Task.destroy_on_finish":
+            return _about_task(fold, call, patient=patient)
+        case "Task.list":
+            return Answer(encode_result("Task.list", tuple(story.shown() for story in fold.tasks.all())))
+        case "UPDATES.get":
+            return _updates_get(fold, call, patient=patient)
+        case "UPDATES.last_id":
+            return Answer(encode_result("UPDATES.last_id", fold.token_of(fold.updates.last)))
+        case "UPDATES.inject_barrier":
+            return _inject_barrier(fold, call)
+        case "UPDATES.remove_barrier":
+            return Write(records.BarrierRemoved(barrier=call.params["id"]))
+        case "UPDATES.refresh_vm":
+            return _refresh_vm(fold, VmId(call.params["id"]))
+        case "get_diagnostics":
+            return Answer(encode_result("get_diagnostics", report(fold)))
+        case method:
+            raise internal_error(
+                f"{method} was sent to the event hub, which does not serve it: a routing bug"
+            )
+
+
+def _about_task(fold: Fold, call: Call, *, patient: bool) -> Decision:
+    text = call.params["id"]
+    task = _task_id(text)
+    if task is None:
+        raise XenopsError(DoesNotExist(klass="task", id=text))
+    story = fold.tasks.find(task)
+    if story is not None:
+        return _done_to(story, call.method)
+    if tokens.place_after(task) > fold.seen and patient:
+        return AskAgain(tokens.place_after(task))
+    raise XenopsError(DoesNotExist(klass="task", id=text))
+
+
+def _task_id(text: str) -> TaskId | None:
+    """The id that a text is; as the original compares texts, "007" is none."""
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(1 << tokens.PLACE_BITS)):
+        return TaskId(int(text)) if str(int(text)) == text else None
+    return None
+
+
+def _done_to(story: TaskStory, method: str) -> Decision:
+    if method == "Task.stat":
+        return Answer(encode_result(method, story.shown()))
+    if method == "Task.cancel":
+        if story.finished:
+            return Answer(encode_result(method, None))  # too late is no error, as in the original
+        return Write(records.CancelRequested(vm=story.vm, task=story.id))
+    on_finish = method == "Task.destroy_on_finish"
+    return Write(records.TaskDestroyed(vm=story.vm, task=story.id, on_finish=on_finish))
+
+
+def _updates_get(fold: Fold, call: Call, *, patient: bool) -> Decision:
+    token, timeout_s = call.params["last_id"], call.params["timeout"]
+    place = None if token is None else fold.place_of(token)
+    if place is not None and place > fold.seen:
+        if patient:
+            return AskAgain(place)
+        place = None
+    if token is None:
+        news = fold.updates.everything()
+    else:
+        news = fold.updates.since(tokens.START if place is None else place)
+    if news:
+        return Answer(encode_news(fold, news))
+    return WaitForNews(news.place, GET_WAIT_S_MAX if timeout_s is None else min(timeout_s, GET_WAIT_S_MAX))
+
+
+def encode_news(fold: Fold, news: News) -> bytes:
+    """The answer of UPDATES.get."""
+    barriers = tuple((barrier.id, barrier.objects) for barrier in news.barriers)
+    return encode_result("UPDATES.get", (barriers, news.objects, fold.token_of(news.place)))
+
+
+def _inject_barrier(fold: Fold, call: Call) -> Decision:
+    vm = call.params["vm_id"]
+    if not is_safe_name(vm):
+        raise XenopsError(DoesNotExist(klass="VM", id=f"{vm}/config"))
+    if len(fold.updates.barriers) >= BARRIERS_MAX:
+        raise internal_error(
+            f"UPDATES.inject_barrier of {vm}: {BARRIERS_MAX} barriers stand already; take some down with"
+            " UPDATES.remove_barrier"
+        )
+    return Write(records.Barrier(vm=VmId(vm), barrier=call.params["id"]))
+
+
+def _refresh_vm(fold: Fold, vm: VmId) -> Decision:
+    objects = fold.updates.objects_of(vm)
+    if not objects:
+        return Answer(encode_result("UPDATES.refresh_vm", None))  # as the original's, of an unknown VM
+    return Write(records.Changed(vm=vm, changed=objects))

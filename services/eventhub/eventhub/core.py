@@ -1,0 +1,172 @@
+"""The event hub's core: from entries, requests and time to answers; no clock, socket or thread inside.
+
+Three things may have to wait, each for a bounded time: UPDATES.get for news; a question about a place in the
+log that this replica has not read yet; a wish that becomes a record, for that record to be read back, so that
+who was answered sees what was done.
+"""
+
+from dataclasses import dataclass, replace
+
+from bus.ports import Entry, Request
+from schema.fault import XenopsError, internal_error
+from schema.records import Record
+from schema.rpc import BadRequestError, Call, decode_request, encode_failure, encode_result
+
+from eventhub import tokens
+from eventhub.calls import Answer, AskAgain, WaitForNews, Write, decide, encode_news
+from eventhub.effects import Address, Append, Effect, Reply
+from eventhub.fold import Fold
+from eventhub.waiting import Waiting
+
+START_WAIT_S = 15.0
+"""How long a request waits for a replica that still reads what is in the log already."""
+
+BEHIND_WAIT_S = 2.0
+"""How long a question waits for an entry that is not read yet: replicas are milliseconds apart."""
+
+WRITE_WAIT_S = 15.0
+"""How long a wish waits to be read back from the log; longer than a broker takes to restart."""
+
+WAITING_MAX = 50_000
+"""Requests that may wait at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that was understood, when it came, and for how long it waits for the log to be read on."""
+
+    call: Call
+    address: Address | None
+    at: float
+    until: float
+    patient: bool = True
+
+    def answered(self, body: bytes) -> list[Effect]:
+        """Its answer, if anybody waits for one."""
+        return [Reply(body, (self.address,))] if self.address else []
+
+    def refused(self, sentence: str) -> list[Effect]:
+        """The sentence as its answer."""
+        return self.answered(encode_failure(internal_error(f"{self.call.method}: {sentence}").error))
+
+
+class EventHub:
+    """One instance's tasks and updates, from its log."""
+
+    def __init__(self) -> None:
+        self._fold = Fold()
+        self._live = False
+        self._told = tokens.START
+        self._waiting = Waiting()
+        self._behind: list[tuple[int, _Asked]] = []
+        self._writes: dict[Record, list[_Asked]] = {}
+        self._read_back: list[_Asked] = []
+
+    @property
+    def has_news(self) -> bool:
+        """Whether somebody may have to be told of what was read: call `on_batch`, soon."""
+        return self._live and bool(self._read_back or self._behind or self._fold.updates.last > self._told)
+
+    def on_entry(self, entry: Entry) -> None:
+        """Take the next entry of the log; nobody is told before `on_batch`."""
+        self._fold.on_entry(entry)
+        if self._writes:
+            self._read_back += self._writes.pop(entry.record, ())
+
+    def on_live(self, now: float) -> list[Effect]:
+        """All that was in the log is read: from now on requests are answered."""
+        self._live = True
+        return self.on_batch(now)
+
+    def on_batch(self, now: float) -> list[Effect]:
+        """Some entries were read: tell everybody who waits for them, once."""
+        read_back, self._read_back = self._read_back, []
+        effects = [
+            effect for asked in read_back for effect in asked.answered(encode_result(asked.call.method, None))
+        ]
+        effects += self._catch_up(now)
+        if self._fold.updates.last > self._told:
+            self._told = self._fold.updates.last
+            effects += [self._news(place, addresses) for place, addresses in self._waiting.wake()]
+        return effects
+
+    def on_time(self, now: float) -> list[Effect]:
+        """Answer those whose time is up."""
+        effects = self._catch_up(now)
+        effects += [self._news(place, addresses) for place, addresses in self._waiting.expire(now)]
+        for record in [record for record, asked in self._writes.items() if asked[0].at + WRITE_WAIT_S <= now]:
+            effects += self.on_append_failed(record, f"it was not read back within {WRITE_WAIT_S:g} s")
+        return effects
+
+    def on_append_failed(self, record: Record, reason: str) -> list[Effect]:
+        """A record was not appended, or nobody knows: say so to those who wait for it."""
+        return [
+            effect
+            for asked in self._writes.pop(record, ())
+            for effect in asked.refused(f"it may not have been done ({reason}): look, and ask again")
+        ]
+
+    def on_request(self, request: Request, now: float) -> list[Effect]:
+        """Answer a request of `Task.*`, `UPDATES.*` or `get_diagnostics`, now or later."""
+        address = Address(request.reply_to, request.correlation_id) if request.reply_to else None
+        try:
+            call = decode_request(request.body)
+        except BadRequestError as error:
+            return [Reply(error.answer, (address,))] if address else []
+        asked = _Asked(call, address, now, now + (BEHIND_WAIT_S if self._live else START_WAIT_S))
+        if len(self._waiting) + len(self._behind) + len(self._writes) >= WAITING_MAX:
+            return asked.refused(f"{WAITING_MAX} requests wait at the event hub already: ask again later")
+        if not self._live:
+            self._behind.append((tokens.START, asked))
+            return []
+        return self._perform(asked, now)
+
+    def _perform(self, asked: _Asked, now: float) -> list[Effect]:
+        try:
+            decision = decide(self._fold, asked.call, patient=asked.patient)
+        except XenopsError as error:
+            return asked.answered(encode_failure(error.error))
+        match decision:
+            case Answer(body):
+                return asked.answered(body)
+            case AskAgain(place):
+                self._behind.append((place, asked))
+                return []
+            case Write(record):
+                return self._write(record, asked)
+            case WaitForNews(place, timeout_s):
+                return self._wait_for_news(asked, place, asked.at + timeout_s, now)
+
+    def _wait_for_news(self, asked: _Asked, place: int, deadline: float, now: float) -> list[Effect]:
+        if asked.address is None:
+            return []
+        if deadline <= now:
+            return [self._news(place, (asked.address,))]
+        self._waiting.add(asked.address, place, deadline)
+        return []
+
+    def _write(self, record: Record, asked: _Asked) -> list[Effect]:
+        """Append a record and answer when it is read; one that is under way already serves for both."""
+        if record in self._writes:
+            self._writes[record].append(asked)
+            return []
+        self._writes[record] = [asked]
+        return [Append(record)]
+
+    def _catch_up(self, now: float) -> list[Effect]:
+        """Ask anew what waited for a place that is reached now, or has waited for long enough."""
+        behind, self._behind = self._behind, []
+        effects: list[Effect] = []
+        for place, asked in behind:
+            if self._live and self._fold.seen >= place:
+                effects += self._perform(asked, now)
+            elif now < asked.until:
+                self._behind.append((place, asked))
+            elif self._live:
+                effects += self._perform(replace(asked, patient=False), now)
+            else:
+                effects += asked.refused("the event hub is still reading the log: ask again later")
+        return effects
+
+    def _news(self, place: int, addresses: tuple[Address, ...]) -> Reply:
+        return Reply(encode_news(self._fold, self._fold.updates.since(place)), addresses)

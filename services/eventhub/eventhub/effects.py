@@ -1,0 +1,31 @@
+"""Effects: all that the event hub's core may ask its shell to do."""
+
+from dataclasses import dataclass
+
+from schema.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an answer goes; a request without `reply_to` has none."""
+
+    reply_to: str
+    correlation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send one answer to all who asked the same."""
+
+    body: bytes
+    to: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Append a record; should that fail, tell `on_append_failed`."""
+
+    record: Record
+
+
+Effect = Reply | Append

@@ -1,0 +1,65 @@
+"""The fold: all that the event hub knows of one instance, as far as it has read the log."""
+
+from bus.ports import Entry
+from schema import records
+from schema.ids import WorkerName
+from schema.objects.dynamic import ObjectId, TaskObject
+from schema.records import Record, WorkerUp
+
+from eventhub import tokens
+from eventhub.tasks import Tasks
+from eventhub.updates import Updates
+
+
+class Fold:
+    """Tasks, updates and workers after `seen` entries."""
+
+    def __init__(self) -> None:
+        self.tasks = Tasks()
+        self.updates = Updates()
+        self.workers: dict[WorkerName, WorkerUp] = {}
+        self.seen = tokens.START
+        self._life: int | None = None
+
+    def on_entry(self, entry: Entry) -> None:
+        """Take the next entry: what it says has changed comes first, then its tasks, as in the original."""
+        if self._life is None:
+            self._life = tokens.life_of(entry)
+        self.seen = tokens.place_after(entry.offset)
+        self.updates.change(_changed(entry.record), self.seen)
+        tasks = self.tasks.on_entry(entry)
+        self.updates.change((TaskObject(id=str(task)) for task in tasks.changed), self.seen)
+        for task in tasks.gone:
+            self.updates.forget(TaskObject(id=str(task)))
+        self._note(entry.record)
+
+    def _note(self, record: Record) -> None:
+        match record:
+            case records.Removed(vm=vm):
+                self.updates.remove_vm(vm, self.seen)
+            case records.Barrier(barrier=barrier, vm=vm):
+                self.updates.put_barrier(barrier, vm, self.seen)
+            case records.BarrierRemoved(barrier=barrier):
+                self.updates.remove_barrier(barrier)
+            case records.WorkerUp(worker=worker):
+                self.workers[worker] = record
+            case records.WorkerDown(worker=worker):
+                self.workers.pop(worker, None)
+            case _:
+                pass  # tasks have taken it, or it says nothing that anybody asks for here
+
+    def token_of(self, place: int) -> int:
+        """The token that tells a client where it is."""
+        return tokens.token_of(self._life or 0, place)
+
+    def place_of(self, token: int) -> int | None:
+        """Where a client is, or None when its token was not given out in this life of the log."""
+        return tokens.place_of(self._life or 0, token)
+
+
+def _changed(record: Record) -> tuple[ObjectId, ...]:
+    match record:
+        case records.Started() | records.Progress() | records.Changed() | records.Finished():
+            return record.changed
+        case _:
+            return ()

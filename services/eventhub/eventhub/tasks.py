@@ -1,0 +1,254 @@
+"""Tasks: what the log says about each task, as the interface shows it.
+
+A task is there from its `Submitted` on and ends with the first `Finished`, once. One that was merged into
+another ends with it. It is kept until a client destroys it, or until it is old and nobody has.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from bus.ports import Entry
+from schema import records
+from schema.ids import LeaseToken, TaskId, Term, VmId, WorkerName
+from schema.objects.errors import Error
+from schema.objects.task import Completed, Completion, Failed, Pending, Task, TaskState
+from schema.operations import (
+    Operation,
+    PciCheckState,
+    VbdCheckState,
+    VifCheckState,
+    VmCheckState,
+    VusbCheckState,
+)
+from schema.wire.codec import to_rpc
+from schema.wire.value import Dict
+
+FINISHED_MAX = 10_000
+"""Finished tasks kept for clients that have not destroyed them: the oldest go first."""
+
+FINISHED_AGE_MAX_S = 24 * 3600.0
+"""How long a finished task is kept for a client that does not come back."""
+
+_CHECKS = (VmCheckState, PciCheckState, VbdCheckState, VifCheckState, VusbCheckState)
+
+
+@dataclass(slots=True)
+class TaskStory:
+    """One task as far as the log tells."""
+
+    id: TaskId
+    vm: VmId
+    operation: Operation
+    dbg: str
+    created: float
+    destroy_on_finish: bool
+    destroyed: bool = False
+    state: TaskState = field(default_factory=lambda: Pending(progress=0.0))
+    subtasks: tuple[tuple[str, float], ...] = ()
+    debug_info: tuple[tuple[str, str], ...] = (("cancel_points_seen", "0"),)
+    backtrace: str = "()"
+    cancellable: bool = True
+    token: LeaseToken | None = None
+    worker: WorkerName | None = None
+    merged: bool = False
+    followers: list[TaskId] = field(default_factory=list)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended."""
+        return not isinstance(self.state, Pending)
+
+    def shown(self) -> Task:
+        """The task as the interface shows it."""
+        return Task(
+            id=str(self.id),
+            dbg=self.dbg,
+            ctime=self.created,
+            state=self.state,
+            subtasks=tuple((name, Pending(progress=fraction)) for name, fraction in self.subtasks),
+            debug_info=self.debug_info,
+            backtrace=self.backtrace,
+            cancellable=self.cancellable,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How and when a task ended, and so all that were merged into it."""
+
+    state: TaskState
+    backtrace: str
+    at: float
+
+
+@dataclass(slots=True)
+class TaskChanges:
+    """What one entry did: tasks to be told of, in order, and tasks that are no more."""
+
+    changed: list[TaskId] = field(default_factory=list)
+    gone: list[TaskId] = field(default_factory=list)
+
+
+class Tasks:
+    """The fold: give it every entry; ask for tasks."""
+
+    def __init__(self, finished_max: int = FINISHED_MAX) -> None:
+        self._finished_max = finished_max
+        self._stories: dict[TaskId, TaskStory] = {}
+        self._finished: OrderedDict[TaskId, float] = OrderedDict()
+        self._term: Term | None = None
+
+    def find(self, task: TaskId) -> TaskStory | None:
+        """The task, unless it never was, was refused, destroyed or has been kept for too long."""
+        story = self._stories.get(task)
+        return None if story is None or story.destroyed else story
+
+    def all(self) -> list[TaskStory]:
+        """All tasks, ordered by id as the original orders them: as text."""
+        shown = (story for story in self._stories.values() if not story.destroyed)
+        return sorted(shown, key=lambda story: str(story.id))
+
+    def queued(self) -> Iterator[TaskStory]:
+        """Tasks that wait in a lane, in order of arrival."""
+        return (
+            story
+            for story in self._stories.values()
+            if not story.finished and story.token is None and not story.merged
+        )
+
+    def running(self) -> Iterator[TaskStory]:
+        """Tasks that a worker may be running."""
+        return (story for story in self._stories.values() if not story.finished and story.token is not None)
+
+    def on_entry(self, entry: Entry) -> TaskChanges:
+        """Take the next entry; answers what it did to tasks."""
+        changes = TaskChanges()
+        match entry.record:
+            case records.Submitted() as submitted:
+                self._submit(submitted, entry)
+            case records.Refused(task=task):
+                self._drop(task, changes)
+            case records.Merged() as merged:
+                self._merge(merged, entry.at, changes)
+            case records.Elected():
+                self._term = Term(entry.offset)
+            case records.Leased() as leased:
+                self._lease(leased, entry)
+            case records.Progress() as progress:
+                self._progress(progress, changes)
+            case records.Finished() as finished:
+                self._finish(finished, entry.at, changes)
+            case records.TaskDestroyed() as destroyed:
+                self._destroy(destroyed, changes)
+            case _:
+                pass  # no other record says anything about a task that the interface shows
+        self._expire(entry.at, changes)
+        return changes
+
+    def _submit(self, submitted: records.Submitted, entry: Entry) -> None:
+        task = TaskId(entry.offset)
+        nobody_asked = submitted.reply_to is None and isinstance(submitted.operation, _CHECKS)
+        self._stories[task] = TaskStory(
+            task, submitted.vm, submitted.operation, submitted.dbg, entry.at, destroy_on_finish=nobody_asked
+        )
+
+    def _merge(self, merged: records.Merged, at: float, changes: TaskChanges) -> None:
+        follower, leader = self._stories.get(merged.task), self._stories.get(merged.into)
+        if follower is None or follower.finished:
+            return
+        follower.merged = True
+        if leader is None:
+            return
+        if leader.finished:
+            self._end(follower, _End(leader.state, leader.backtrace, at), changes)
+        else:
+            leader.followers.append(follower.id)
+
+    def _lease(self, leased: records.Leased, entry: Entry) -> None:
+        story = self._stories.get(leased.task)
+        if story is not None and leased.term == self._term:
+            story.token = LeaseToken(entry.offset)
+            story.worker = leased.worker
+
+    def _progress(self, progress: records.Progress, changes: TaskChanges) -> None:
+        story = self._stories.get(progress.task)
+        if story is None or story.finished or story.token != progress.token:
+            return
+        before = (story.state, story.subtasks, story.debug_info, story.cancellable)
+        story.state = Pending(progress=progress.fraction)
+        story.subtasks = progress.subtasks
+        story.debug_info = progress.debug_info or story.debug_info
+        story.cancellable = progress.cancellable
+        if before != (story.state, story.subtasks, story.debug_info, story.cancellable):
+            changes.changed.append(story.id)
+
+    def _finish(self, finished: records.Finished, at: float, changes: TaskChanges) -> None:
+        story = self._stories.get(finished.task)
+        if story is None or story.finished:
+            return
+        story.debug_info = finished.debug_info or story.debug_info
+        end = _end_of(finished, at)
+        for one in (story, *self._followers(story)):
+            self._end(one, end, changes)
+
+    def _followers(self, leader: TaskStory) -> Iterator[TaskStory]:
+        """All that were merged into a task, and into those."""
+        for task in leader.followers:
+            follower = self._stories.get(task)
+            if follower is not None and not follower.finished:
+                yield follower
+                yield from self._followers(follower)
+
+    def _end(self, story: TaskStory, end: _End, changes: TaskChanges) -> None:
+        story.state, story.backtrace = end.state, end.backtrace
+        self._finished[story.id] = end.at
+        if story.destroy_on_finish:
+            self._drop(story.id, changes)
+        else:
+            changes.changed.append(story.id)
+
+    def _destroy(self, destroyed: records.TaskDestroyed, changes: TaskChanges) -> None:
+        story = self._stories.get(destroyed.task)
+        if story is None:
+            return
+        if story.finished:
+            self._drop(story.id, changes)
+            return
+        story.destroy_on_finish = True
+        if not destroyed.on_finish:
+            story.destroyed = True  # forgotten only at its end: others may be merged into it
+            changes.gone.append(story.id)
+
+    def _drop(self, task: TaskId, changes: TaskChanges) -> None:
+        self._finished.pop(task, None)
+        if self._stories.pop(task, None) is not None:
+            changes.gone.append(task)
+
+    def _expire(self, now: float, changes: TaskChanges) -> None:
+        while self._finished:
+            oldest, at = next(iter(self._finished.items()))
+            if len(self._finished) <= self._finished_max and at > now - FINISHED_AGE_MAX_S:
+                return
+            self._drop(oldest, changes)
+
+
+def _end_of(finished: records.Finished, at: float) -> _End:
+    match finished.outcome:
+        case records.Succeeded(result=result):
+            completion = Completion(duration=finished.duration_s, result=wire_value(result))
+            return _End(Completed(completion=completion), "()", at)
+        case records.Failed(error=error, backtrace=backtrace):
+            return _End(Failed(error=to_rpc(Error, error)), backtrace, at)
+
+
+def wire_value(value: Any) -> Any:
+    """A record's JSON value as a wire value: objects become `Dict`."""
+    match value:
+        case dict():
+            return Dict((name, wire_value(content)) for name, content in value.items())
+        case list() | tuple():
+            return [wire_value(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,56 @@
+"""Waiting: who waits for news, from which place, until when; thousands at the cost of a few.
+
+All who wait have seen everything there is, so whatever comes wakes all of them: they are kept by place, to
+make one answer for all of a place, and by the tick in which their time is up.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from eventhub.effects import Address
+
+TICK_S = 0.1
+"""How exactly the time is kept."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Everybody who waits for news."""
+
+    _by_place: dict[int, dict[int, Address]] = field(default_factory=dict)
+    _by_tick: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    _count: int = 0
+    _next: int = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, address: Address, place: int, deadline: float) -> None:
+        """Somebody waits for what comes after `place`."""
+        number, self._next = self._next, self._next + 1
+        self._by_place.setdefault(place, {})[number] = address
+        self._by_tick.setdefault(_tick_of(deadline), []).append((place, number))
+        self._count += 1
+
+    def wake(self) -> Iterator[tuple[int, tuple[Address, ...]]]:
+        """Everybody, by place; afterwards nobody waits."""
+        by_place = self._by_place
+        self._by_place, self._by_tick, self._count = {}, {}, 0
+        for place, addresses in by_place.items():
+            yield place, tuple(addresses.values())
+
+    def expire(self, now: float) -> Iterator[tuple[int, tuple[Address, ...]]]:
+        """Those whose time is up, by place; afterwards they do not wait."""
+        expired: dict[int, list[Address]] = {}
+        for tick in [tick for tick in self._by_tick if tick * TICK_S <= now]:
+            for place, number in self._by_tick.pop(tick):
+                expired.setdefault(place, []).append(self._by_place[place].pop(number))
+                self._count -= 1
+        for place, addresses in expired.items():
+            if not self._by_place[place]:
+                del self._by_place[place]
+            yield place, tuple(addresses)
+
+
+def _tick_of(deadline: float) -> int:
+    return -int(-deadline // TICK_S)
