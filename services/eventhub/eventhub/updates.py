@@ -102,7 +102,7 @@ class Updates:
         self._places.pop(gone, None)
 
     def remove_vm(self, vm: VmId, place: int) -> None:
-        """A VM and its devices are no more: told as a change of the VM, so that clients look for it in vain."""
+        """A VM and its devices are no more: told as a change of the VM; clients look for it in vain."""
         for device in self._of_vm.pop(vm, ()):
             self._places.pop(device, None)
         removed = VmObject(id=vm)

@@ -1,0 +1,68 @@
+"""Task and UPDATES: how a client learns what became of its operations, and what changed."""
+
+# mypy: disable-error-code="no-any-return"
+# The codec answers what schema.methods declares; a test holds these annotations against it.
+
+from dataclasses import dataclass
+
+from schema.objects.dynamic import ObjectId
+from schema.objects.task import Task
+
+from xenops.calls.caller import Caller
+
+Updates = tuple[tuple[tuple[int, tuple[ObjectId, ...]], ...], tuple[ObjectId, ...], int]
+"""Barriers, each with what changed before it; objects, each once, by their last change; the next token."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCalls:
+    """The methods `Task.*`."""
+
+    call: Caller
+
+    def stat(self, task: str) -> Task:
+        """How far a task is, or how it ended."""
+        return self.call("Task.stat", id=task)
+
+    def list(self) -> tuple[Task, ...]:
+        """All tasks that nobody has destroyed."""
+        return self.call("Task.list")
+
+    def cancel(self, task: str) -> None:
+        """Ask a task to stop; it may still succeed."""
+        self.call("Task.cancel", id=task)
+
+    def destroy(self, task: str) -> None:
+        """Forget a task; what it does goes on."""
+        self.call("Task.destroy", id=task)
+
+    def destroy_on_finish(self, task: str) -> None:
+        """Forget a task as soon as it ends."""
+        self.call("Task.destroy_on_finish", id=task)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesCalls:
+    """The methods `UPDATES.*`."""
+
+    call: Caller
+
+    def get(self, token: int | None, timeout: int | None = 30) -> Updates:
+        """Wait until something has changed since `token`, for `timeout` seconds at most; None: everything."""
+        return self.call("UPDATES.get", last_id=token, timeout=timeout)
+
+    def last_id(self) -> int:
+        """The token of now: what changes from here on."""
+        return self.call("UPDATES.last_id")
+
+    def inject_barrier(self, vm: str, barrier: int) -> None:
+        """Put a mark into the changes of one VM."""
+        self.call("UPDATES.inject_barrier", vm_id=vm, id=barrier)
+
+    def remove_barrier(self, barrier: int) -> None:
+        """Take the mark away."""
+        self.call("UPDATES.remove_barrier", id=barrier)
+
+    def refresh_vm(self, vm: str) -> None:
+        """Have a VM and all its devices told as changed."""
+        self.call("UPDATES.refresh_vm", id=vm)

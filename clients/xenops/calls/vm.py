@@ -1,0 +1,168 @@
+"""VM: machines, from their metadata to their end. Operations answer the id of their task at once."""
+
+# mypy: disable-error-code="no-any-return"
+# The codec answers what schema.methods declares; a test holds these annotations against it.
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schema.objects.disk import Disk
+from schema.objects.network import Network
+from schema.objects.pci import PciAddress
+from schema.objects.vm import Vm, VmState
+
+from xenops.calls.caller import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a VM is migrated to, and what its disks, networks and devices are called there."""
+
+    url: str
+    vdi_map: Sequence[tuple[str, str]] = ()
+    vif_map: Sequence[tuple[str, Network]] = ()
+    pci_map: Sequence[tuple[str, PciAddress]] = ()
+    compress: bool = False
+    verify: bool = True
+    localhost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VmCalls:
+    """The methods `VM.*`."""
+
+    call: Caller
+
+    def add(self, vm: Vm) -> str:
+        """Make a VM known, or replace what is known of it; answers its id."""
+        return self.call("VM.add", vm=vm)
+
+    def remove(self, vm: str) -> None:
+        """Forget a halted VM and its devices."""
+        self.call("VM.remove", id=vm)
+
+    def stat(self, vm: str) -> tuple[Vm, VmState]:
+        """A VM as configured and as it is."""
+        return self.call("VM.stat", id=vm)
+
+    def exists(self, vm: str) -> bool:
+        """Whether a VM is known."""
+        return self.call("VM.exists", id=vm)
+
+    def list(self) -> tuple[tuple[Vm, VmState], ...]:
+        """All VMs as configured and as they are."""
+        return self.call("VM.list", unit=None)
+
+    def generate_state_string(self, vm: Vm) -> str:
+        """What the VM would be built as, in words that tell when two differ."""
+        return self.call("VM.generate_state_string", vm=vm)
+
+    def export_metadata(self, vm: str) -> str:
+        """A VM and its devices as one JSON text, for `import_metadata`."""
+        return self.call("VM.export_metadata", id=vm)
+
+    def import_metadata(self, metadata: str) -> str:
+        """Make a VM and its devices known; answers the VM's id."""
+        return self.call("VM.import_metadata", metadata=metadata)
+
+    def import_metadata_async(self, metadata: str) -> str:
+        """As `import_metadata`, in a task."""
+        return self.call("VM.import_metadata_async", metadata=metadata)
+
+    def start(self, vm: str, *, paused: bool = True) -> str:
+        """Start a halted VM; unless `paused`, it runs at once."""
+        return self.call("VM.start", id=vm, paused=paused)
+
+    def shutdown(self, vm: str, delay: float | None = None) -> str:
+        """Stop a VM: ask the guest and wait for `delay` seconds, or, with None, by force at once."""
+        return self.call("VM.shutdown", id=vm, delay=delay)
+
+    def reboot(self, vm: str, delay: float | None = None) -> str:
+        """Stop a VM as `shutdown` does, and start it again."""
+        return self.call("VM.reboot", id=vm, delay=delay)
+
+    def suspend(self, vm: str, disk: Disk) -> str:
+        """Save a VM to a disk and stop it."""
+        return self.call("VM.suspend", id=vm, suspend_vdi=disk)
+
+    def resume(self, vm: str, disk: Disk) -> str:
+        """Go on with a suspended VM."""
+        return self.call("VM.resume", id=vm, suspend_vdi=disk)
+
+    def fast_resume(self, vm: str) -> str:
+        """Go on with a VM after a save, in the same domain."""
+        return self.call("VM.fast_resume", id=vm)
+
+    def s3suspend(self, vm: str) -> str:
+        """Send the guest to sleep."""
+        return self.call("VM.s3suspend", id=vm)
+
+    def s3resume(self, vm: str) -> str:
+        """Wake the guest."""
+        return self.call("VM.s3resume", id=vm)
+
+    def pause(self, vm: str) -> str:
+        """Stop a VM's CPUs."""
+        return self.call("VM.pause", id=vm)
+
+    def unpause(self, vm: str) -> str:
+        """Let a VM's CPUs run."""
+        return self.call("VM.unpause", id=vm)
+
+    def migrate(self, vm: str, to: Destination) -> str:
+        """Send a running VM to another host."""
+        return self.call(
+            "VM.migrate",
+            id=vm,
+            vdi_map=tuple(to.vdi_map),
+            vif_map=tuple(to.vif_map),
+            pci_map=tuple(to.pci_map),
+            xenops_url=to.url,
+            compress=to.compress,
+            verify_dest=to.verify,
+            localhost_migration=to.localhost,
+        )
+
+    def create(self, vm: str) -> str:
+        """One step of a start: make an empty domain."""
+        return self.call("VM.create", id=vm)
+
+    def build(self, vm: str, *, force: bool = False) -> str:
+        """One step of a start: put kernel or firmware into the domain."""
+        return self.call("VM.build", id=vm, force=force)
+
+    def create_device_model(self, vm: str, *, save_state: bool = False) -> str:
+        """One step of a start: start what emulates devices."""
+        return self.call("VM.create_device_model", id=vm, save_state=save_state)
+
+    def destroy(self, vm: str) -> str:
+        """One step of a shutdown: unmake the domain."""
+        return self.call("VM.destroy", id=vm)
+
+    def delay(self, vm: str, delay: float) -> str:
+        """Do nothing to a VM for `delay` seconds."""
+        return self.call("VM.delay", id=vm, delay=delay)
+
+    def request_rdp(self, vm: str, *, enabled: bool) -> str:
+        """Ask the guest for remote desktop, or for its end."""
+        return self.call("VM.request_rdp", id=vm, enabled=enabled)
+
+    def run_script(self, vm: str, script: str) -> str:
+        """Run a script in the guest; the task's result tells what it printed."""
+        return self.call("VM.run_script", id=vm, script=script)
+
+    def set_xsdata(self, vm: str, xsdata: Sequence[tuple[str, str]]) -> str:
+        """Replace the keys that the guest sees."""
+        return self.call("VM.set_xsdata", id=vm, xsdata=tuple(xsdata))
+
+    def set_vcpus(self, vm: str, vcpus: int) -> str:
+        """Change the number of CPUs that are online."""
+        return self.call("VM.set_vcpus", id=vm, vcpus=vcpus)
+
+    def set_shadow_multiplier(self, vm: str, multiplier: float) -> str:
+        """Change the size of shadow memory."""
+        return self.call("VM.set_shadow_multiplier", id=vm, multiplier=multiplier)
+
+    def set_memory_dynamic_range(self, vm: str, minimum: int, maximum: int) -> str:
+        """Change the range, in bytes, that the balloon keeps to."""
+        return self.call("VM.set_memory_dynamic_range", id=vm, minimum=minimum, maximum=maximum)

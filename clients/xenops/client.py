@@ -1,0 +1,108 @@
+"""The client: one connection to one instance, with the whole interface in typed Python."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from bus.ports import Bus
+from bus.topology import door_queue
+from schema.ids import InstanceName
+from schema.objects.host import Query
+from schema.rpc import decode_response, encode_request
+
+from xenops.calls import (
+    DebugCalls,
+    HostCalls,
+    ObserverCalls,
+    PciCalls,
+    TaskCalls,
+    UpdatesCalls,
+    VbdCalls,
+    VgpuCalls,
+    VifCalls,
+    VmCalls,
+    VusbCalls,
+)
+
+CALL_TIMEOUT_S = 60.0
+"""How long a call may take; operations answer at once, with a task."""
+
+GET_WAIT_S_MAX = 300.0
+"""How long UPDATES.get may wait when asked to wait for ever: the service's own limit."""
+
+
+class Client:
+    """Calls one instance's services; its methods may be called from any thread but the bus's own.
+
+    Every call raises `XenopsError` when the service says no, `BusError` when it is not reached or does not
+    answer in time, `ResponseError` when what answers is no xenops.
+    """
+
+    def __init__(
+        self, bus: Bus, instance: str, *, dbg: str = "xenops", timeout_s: float = CALL_TIMEOUT_S
+    ) -> None:
+        self._bus = bus
+        self._queue = door_queue(InstanceName(instance))
+        self._dbg = dbg
+        self._timeout_s = timeout_s
+        self.vm = VmCalls(self.call)
+        self.vbd = VbdCalls(self.call)
+        self.vif = VifCalls(self.call)
+        self.pci = PciCalls(self.call)
+        self.vgpu = VgpuCalls(self.call)
+        self.vusb = VusbCalls(self.call)
+        self.host = HostCalls(self.call)
+        self.task = TaskCalls(self.call)
+        self.updates = UpdatesCalls(self.call)
+        self.debug = DebugCalls(self.call)
+        self.observer = ObserverCalls(self.call)
+
+    def query(self) -> Query:
+        """Who serves this instance."""
+        answer: Query = self.call("query", unit=None)
+        return answer
+
+    def get_diagnostics(self) -> str:
+        """Queues, workers, tasks and updates, as JSON."""
+        answer: str = self.call("get_diagnostics", unit=None)
+        return answer
+
+    def call(self, method: str, /, **params: Any) -> Any:
+        """Perform any method by its wire name."""
+        params["dbg" if method.startswith("Observer.") else "debug_info"] = self._dbg
+        body = encode_request(method, **params)
+        return decode_response(method, self._bus.call(self._queue, body, self._patience_s(method, params)))
+
+    def _patience_s(self, method: str, params: dict[str, Any]) -> float:
+        if method != "UPDATES.get":
+            return self._timeout_s
+        timeout_s = params["timeout"]
+        return self._timeout_s + (GET_WAIT_S_MAX if timeout_s is None else max(0, timeout_s))
+
+    def close(self) -> None:
+        """Close the bus."""
+        self._bus.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(url: str, instance: str, *, dbg: str = "xenops", timeout_s: float = CALL_TIMEOUT_S) -> Client:
+    """A client of an instance, over the broker at `url` (`amqp://user:secret@host:port/`).
+
+    Raises:
+        BusUnavailableError: the broker is not reached within `timeout_s`.
+    """
+    from bus.rabbit import RabbitBus  # noqa: PLC0415  a client on a bus in memory needs no AMQP library
+
+    bus = RabbitBus(url, dbg)
+    try:
+        bus.ready(timeout_s)
+    except BaseException:
+        bus.close()
+        raise
+    return Client(bus, instance, dbg=dbg, timeout_s=timeout_s)
