@@ -69,9 +69,9 @@ class VmCalls:
         """As `import_metadata`, in a task."""
         return self.call("VM.import_metadata_async", metadata=metadata)
 
-    def start(self, vm: str, *, paused: bool = True) -> str:
-        """Start a halted VM; unless `paused`, it runs at once."""
-        return self.call("VM.start", id=vm, paused=paused)
+    def start(self, vm: str, *, force: bool = False) -> str:
+        """Start a halted VM; it is left paused. The wire calls `force` `paused`, the original's slip."""
+        return self.call("VM.start", id=vm, paused=force)
 
     def shutdown(self, vm: str, delay: float | None = None) -> str:
         """Stop a VM: ask the guest and wait for `delay` seconds, or, with None, by force at once."""

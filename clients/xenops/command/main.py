@@ -1,0 +1,85 @@
+"""The `xenops` command: arguments in, exit code out, errors in words."""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+
+from bus.ports import BusError, RequestTimeoutError
+from schema.fault import XenopsError
+from schema.objects.errors import Error
+from schema.rpc import ResponseError
+from schema.wire.codec import to_rpc
+from schema.wire.value import Dict
+
+from xenops.client import Client, connect
+from xenops.command.actions import InterruptedWaitError, run
+from xenops.command.arguments import parser
+from xenops.command.screen import Screen, Shown, screen_for
+from xenops.command.sentences import sentence
+from xenops.command.vmfile import VmFileError
+from xenops.events import WaitTimeoutError
+
+DONE, FAILED, USAGE, UNREACHABLE, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""Exit codes; `xenops --help` explains them."""
+
+Connect = Callable[[Namespace], Client]
+
+
+def main(argv: Sequence[str] | None = None, connect_to: Connect | None = None) -> int:
+    """Do one command line; answers the exit code. `connect_to` makes the client, for tests."""
+    arguments = parser(os.environ).parse_args(argv)
+    screen = screen_for(as_json=arguments.json)
+    try:
+        with (connect_to or _connect)(arguments) as client:
+            run(client, arguments, screen)
+    except Exception as error:  # noqa: BLE001  the top of the program: `_code_of` raises again what is a bug
+        return _fail(screen, error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return DONE
+
+
+class UsageError(Exception):
+    """The command line, with the environment, does not say enough."""
+
+
+def _connect(arguments: Namespace) -> Client:
+    if not arguments.broker:
+        raise UsageError(
+            "which broker? Give --broker, or set XENOPS_BROKER, as amqp://user:secret@host:5672/"
+        )
+    if not arguments.instance or "," in arguments.instance:
+        raise UsageError("which instance? Give --instance, or set XENOPS_INSTANCE, to one name")
+    return connect(arguments.broker, arguments.instance, dbg="xenops", timeout_s=arguments.call_timeout)
+
+
+def _fail(screen: Screen, error: Exception) -> int:
+    """Tell what went wrong; answers the exit code."""
+    code = _code_of(error)
+    words = sentence(error.error) if isinstance(error, XenopsError) else str(error)
+    wire = to_rpc(Error, error.error) if isinstance(error, XenopsError) else None
+    screen.show(Shown(Dict([("error", wire), ("message", words)])))
+    screen.say(f"xenops: {words}")
+    return code
+
+
+def _code_of(error: Exception) -> int:
+    match error:
+        case XenopsError() | ResponseError():
+            return FAILED
+        case UsageError() | VmFileError():
+            return USAGE
+        case WaitTimeoutError() | RequestTimeoutError():
+            return TIMEOUT
+        case BusError():
+            return UNREACHABLE
+        case InterruptedWaitError():
+            return INTERRUPTED
+        case _:
+            raise error
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The screen: results as tables, progress as a bar, or all as JSON. The only importer of rich.
+
+Results go to stdout, remarks and progress to stderr. Without a terminal there are plain lines, no bars.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+from schema.objects.task import Pending, Task
+from schema.wire import json
+from typing_extensions import override
+
+OnProgress = Callable[[Task], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under headings."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A result: for people as tables, for programs as a wire value, one line of JSON."""
+
+    value: Any
+    tables: tuple[Table, ...] = ()
+
+
+class Screen(Protocol):
+    """Where a command shows what it does."""
+
+    def show(self, shown: Shown) -> None:
+        """The result, or a part of it as it comes."""
+
+    def say(self, sentence: str) -> None:
+        """A remark for people."""
+
+    def progress(self, title: str) -> AbstractContextManager[OnProgress]:
+        """Follow a task while it runs."""
+
+
+class JsonScreen(Screen):
+    """For programs: one JSON value a line on stdout, nothing else."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    @override
+    def show(self, shown: Shown) -> None:
+        self._out.write(json.dumps(shown.value) + "\n")
+        self._out.flush()
+
+    @override
+    def say(self, sentence: str) -> None:
+        """Nothing: programs read results."""
+
+    @override
+    @contextmanager
+    def progress(self, title: str) -> Iterator[OnProgress]:
+        yield lambda _task: None
+
+
+class PlainScreen(Screen):
+    """For people without a terminal: aligned lines, and one line for each step of progress."""
+
+    def __init__(self, out: TextIO, err: TextIO) -> None:
+        self._out = out
+        self._err = err
+
+    @override
+    def show(self, shown: Shown) -> None:
+        for table in shown.tables:
+            lines = (table.headings, *table.rows) if any(table.headings) else table.rows
+            widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+            for line in lines:
+                cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+                self._out.write("  ".join(cells).rstrip() + "\n")
+        self._out.flush()
+
+    @override
+    def say(self, sentence: str) -> None:
+        self._err.write(sentence + "\n")
+        self._err.flush()
+
+    @override
+    @contextmanager
+    def progress(self, title: str) -> Iterator[OnProgress]:
+        told = ""
+
+        def on_progress(task: Task) -> None:
+            nonlocal told
+            percent = f"{title}: {_fraction(task):.0%}"
+            if percent != told:
+                told = percent
+                self.say(percent)
+
+        yield on_progress
+
+
+class RichScreen(Screen):
+    """For people at a terminal."""
+
+    def __init__(self) -> None:
+        self._out = Console()
+        self._err = Console(stderr=True, highlight=False)
+
+    @override
+    def show(self, shown: Shown) -> None:
+        for table in shown.tables:
+            drawn = RichTable(*table.headings, box=None, show_header=any(table.headings), pad_edge=False)
+            for row in table.rows:
+                drawn.add_row(*map(_unmarked, row))
+            self._out.print(drawn)
+
+    @override
+    def say(self, sentence: str) -> None:
+        self._err.print(_unmarked(sentence))
+
+    @override
+    @contextmanager
+    def progress(self, title: str) -> Iterator[OnProgress]:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._err) as bars:
+            bar = bars.add_task(_unmarked(title), total=1.0)
+            yield lambda task: bars.update(bar, completed=_fraction(task))
+
+
+def screen_for(*, as_json: bool) -> Screen:
+    """The screen that fits: JSON when wanted, drawn at a terminal, plain elsewhere."""
+    if as_json:
+        return JsonScreen(sys.stdout)
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        return RichScreen()
+    return PlainScreen(sys.stdout, sys.stderr)
+
+
+def _fraction(task: Task) -> float:
+    return task.state.progress if isinstance(task.state, Pending) else 1.0
+
+
+def _unmarked(text: str) -> str:
+    """A text as itself: rich would take brackets for markup."""
+    return text.replace("[", r"\[")
