@@ -21,7 +21,7 @@ _SENTENCES = {
     "Failed_to_suspend": "the VM {vm} did not suspend within {timeout_s:g} s: try again when it is less busy",
     "Device_is_connected": "the device is plugged: unplug it first",
     "Device_not_connected": "the device is not plugged: plug it first",
-    "Device_detach_rejected": "the guest keeps the {klass} {id} ({reason}): release it there, or unplug by force",
+    "Device_detach_rejected": "the guest keeps {klass} {id} ({reason}): release it there, or unplug by force",
     "Media_not_ejectable": "the medium cannot be ejected: the device is no CD drive, or is locked",
     "Media_present": "there is a medium in the drive already: eject it first",
     "Media_not_present": "there is no medium in the drive: insert one first",

@@ -7,8 +7,8 @@
      "vifs": [{"device": "0", "mac": "52:54:00:12:34:56", "bridge": "xenbr0"}],
      "pcis": [{"device": "0", "address": "0000:03:00.0"}]}
 
-Only `vm.id` must be given. Without a kernel the firmware boots: `"boot": {"firmware": "uefi", "order": "cd"}`.
-Paths are relative to the file. What `VM.export_metadata` answers is taken as well.
+Only `vm.id` must be given. Without a kernel the firmware boots: `"boot": {"firmware": "uefi", "order": "cd"}`
+(c: disk, d: CD, n: network). Paths are relative to the file. What `VM.export_metadata` answers is taken, too.
 """
 
 import json

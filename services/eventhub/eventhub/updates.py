@@ -65,7 +65,7 @@ class Updates:
     def __init__(self, gone_kept: int = GONE_KEPT) -> None:
         self._gone_kept = gone_kept
         self._places: OrderedDict[ObjectId, int] = OrderedDict()
-        self._of_vm: dict[VmId, set[ObjectId]] = {}
+        self._of_vm: dict[VmId, OrderedDict[ObjectId, None]] = {}
         self._gone: OrderedDict[ObjectId, None] = OrderedDict()
         self._kept_since = START
         self._barriers: list[PlacedBarrier] = []
@@ -94,7 +94,9 @@ class Updates:
             self._gone.pop(changed, None)
             vm = vm_of(changed)
             if vm is not None:
-                self._of_vm.setdefault(vm, set()).add(changed)
+                of_vm = self._of_vm.setdefault(vm, OrderedDict())
+                of_vm[changed] = None
+                of_vm.move_to_end(changed)
             self.last = place
 
     def forget(self, gone: ObjectId) -> None:
@@ -119,8 +121,7 @@ class Updates:
 
     def put_barrier(self, barrier: int, vm: VmId, place: int) -> None:
         """Put up a barrier, with what has changed in its VM up to here."""
-        objects = sorted(self._of_vm.get(vm, ()), key=lambda changed: self._places[changed])
-        changes = tuple((changed, self._places[changed]) for changed in objects)
+        changes = tuple((changed, self._places[changed]) for changed in self._of_vm.get(vm, ()))
         self._barriers.append(PlacedBarrier(barrier, place, changes))
         del self._barriers[:-BARRIERS_MAX]
         self.last = place
