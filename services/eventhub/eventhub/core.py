@@ -134,7 +134,7 @@ class EventHub:
                 return []
             case Write(record):
                 return self._write(record, asked)
-            case WaitForNews(place, timeout_s):
+            case WaitForNews(place, timeout_s):  # pragma: no branch  there is no other decision
                 return self._wait_for_news(asked, place, asked.at + timeout_s, now)
 
     def _wait_for_news(self, asked: _Asked, place: int, deadline: float, now: float) -> list[Effect]:

@@ -235,12 +235,11 @@ class Tasks:
 
 
 def _end_of(finished: records.Finished, at: float) -> _End:
-    match finished.outcome:
-        case records.Succeeded(result=result):
-            completion = Completion(duration=finished.duration_s, result=wire_value(result))
-            return _End(Completed(completion=completion), "()", at)
-        case records.Failed(error=error, backtrace=backtrace):
-            return _End(Failed(error=to_rpc(Error, error)), backtrace, at)
+    outcome = finished.outcome
+    if isinstance(outcome, records.Failed):
+        return _End(Failed(error=to_rpc(Error, outcome.error)), outcome.backtrace, at)
+    completion = Completion(duration=finished.duration_s, result=wire_value(outcome.result))
+    return _End(Completed(completion=completion), "()", at)
 
 
 def wire_value(value: Any) -> Any:

@@ -10,16 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from schema.ids import VmId
-from schema.objects.dynamic import (
-    ObjectId,
-    PciObject,
-    TaskObject,
-    VbdObject,
-    VgpuObject,
-    VifObject,
-    VmObject,
-    VusbObject,
-)
+from schema.objects.dynamic import ObjectId, TaskObject, VmObject
 
 from eventhub.tokens import START
 
@@ -165,10 +156,6 @@ def _class_and_name(changed: ObjectId) -> tuple[int, str]:
 
 def vm_of(changed: ObjectId) -> VmId | None:
     """The VM that an object belongs to; a task belongs to none."""
-    match changed:
-        case VmObject():
-            return VmId(changed.id)
-        case VbdObject() | VifObject() | PciObject() | VgpuObject() | VusbObject():
-            return VmId(changed.id.vm)
-        case TaskObject():
-            return None
+    if isinstance(changed, TaskObject):
+        return None
+    return VmId(changed.id if isinstance(changed, VmObject) else changed.id.vm)

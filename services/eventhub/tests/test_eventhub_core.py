@@ -234,6 +234,15 @@ def test_get_without_news_ends_with_its_time_and_the_same_token(hub: Hub) -> Non
     assert hub.told("b") == ((), (), token)
 
 
+def test_who_has_waited_less_waits_on(hub: Hub) -> None:
+    hub.get("a", None, timeout=1)
+    hub.get("b", None, timeout=2)
+    hub.pass_time(1)
+    assert (hub.told("a"), hub.told("b")) == (((), (), 0), None)
+    hub.pass_time(1)
+    assert hub.told("b") == ((), (), 0)
+
+
 def test_get_without_a_timeout_ends_some_day(hub: Hub) -> None:
     assert hub.get("a", None, timeout=None) is None
     hub.pass_time(GET_WAIT_S_MAX + 1)
