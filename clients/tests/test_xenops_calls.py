@@ -48,9 +48,9 @@ def plain(type_: Any) -> Any:
     if get_origin(type_) is Annotated:
         return plain(get_args(type_)[0])
     if get_origin(type_) is Sequence:
-        return tuple[plain(get_args(type_)[0]), ...]
+        return tuple.__class_getitem__((plain(get_args(type_)[0]), ...))
     if get_origin(type_) is tuple:
-        return tuple[tuple(item if item is ... else plain(item) for item in get_args(type_))]
+        return tuple.__class_getitem__(tuple(plain(item) for item in get_args(type_)))
     return type(None) if type_ is None else type_
 
 

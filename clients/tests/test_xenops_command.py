@@ -16,6 +16,7 @@ from schema.objects.vbd import Vbd, VbdState
 from schema.objects.vif import Vif, VifState
 from schema.objects.vm import Console, ConsoleProtocol, DomainType, PowerState, VmState
 from schema.wire.types import DeviceId
+from typing_extensions import override
 from xenops import Client, XenopsError
 from xenops.command import main as command
 from xenops.command.screen import PlainScreen, RichScreen, Shown, Table
@@ -55,6 +56,7 @@ STATE = VmState(
 class Kept(Client):
     """A client that the command does not close."""
 
+    @override
     def close(self) -> None:
         """The fixture does."""
 
@@ -74,7 +76,7 @@ def ends(door: Any, task_in: TaskIn, *states: TaskState) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "method", "params"),
+    "asked",
     [
         (("start", "web1"), "VM.start", {"paused": False}),
         (("shutdown", "web1"), "VM.shutdown", {"delay": None}),
@@ -88,10 +90,9 @@ def test_an_operation_is_asked_for_waited_for_and_forgotten(
     xenops: Callable[..., int],
     door: Any,
     task_in: TaskIn,
-    argv: tuple[str, ...],
-    method: str,
-    params: dict[str, Any],
+    asked: tuple[tuple[str, ...], str, dict[str, Any]],
 ) -> None:
+    argv, method, params = asked
     door.answer(method, "7")
     ends(door, task_in, DONE)
     assert xenops(*argv) == command.DONE

@@ -1,7 +1,6 @@
 """Arguments: what the `xenops` command understands, and what it says about itself."""
 
 import argparse
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -87,8 +86,3 @@ def _vm_file_format() -> str:
     from xenops.command import vmfile  # noqa: PLC0415  only --help needs its words
 
     return vmfile.__doc__ or ""
-
-
-def environment() -> Mapping[str, str]:
-    """The process's own environment."""
-    return os.environ
