@@ -79,11 +79,9 @@ def entry(offset: int, number: int) -> Entry:
     return Entry(Offset(offset), 0.0, Changed(vm=vm, changed=(changed,)))
 
 
-def get(token: int | None, client: str) -> Request:
-    """A client's next UPDATES.get."""
-    return Request(
-        encode_request("UPDATES.get", debug_info="bench", last_id=token, timeout=30), client, client
-    )
+def get(token: int | None) -> bytes:
+    """What a client asks next."""
+    return encode_request("UPDATES.get", debug_info="bench", last_id=token, timeout=30)
 
 
 if __name__ == "__main__":
