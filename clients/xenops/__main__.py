@@ -1,8 +1,6 @@
 """`python -m xenops`: the `xenops` command where it is not on the path."""
 
-import sys
-
-from xenops.command.main import main
+from xenops.command.main import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -26,6 +26,9 @@ from xenops.calls import (
 CALL_TIMEOUT_S = 60.0
 """How long a call may take; operations answer at once, with a task."""
 
+CONNECT_TIMEOUT_S = 10.0
+"""How long a broker may take to let a client in."""
+
 GET_WAIT_S_MAX = 300.0
 """How long UPDATES.get may wait when asked to wait for ever: the service's own limit."""
 
@@ -95,13 +98,13 @@ def connect(url: str, instance: str, *, dbg: str = "xenops", timeout_s: float = 
     """A client of an instance, over the broker at `url` (`amqp://user:secret@host:port/`).
 
     Raises:
-        BusUnavailableError: the broker is not reached within `timeout_s`.
+        BusUnavailableError: the broker is not reached in time.
     """
     from bus.rabbit import RabbitBus  # noqa: PLC0415  a client on a bus in memory needs no AMQP library
 
     bus = RabbitBus(url, dbg)
     try:
-        bus.ready(timeout_s)
+        bus.ready(min(timeout_s, CONNECT_TIMEOUT_S))
     except BaseException:
         bus.close()
         raise

@@ -1,5 +1,6 @@
 """The `xenops` command: arguments in, exit code out, errors in words."""
 
+import logging
 import os
 import sys
 from argparse import Namespace
@@ -81,5 +82,6 @@ def _code_of(error: Exception) -> int:
 
 
 def entry() -> None:
-    """The console script."""
+    """The console script: what libraries log on the way is summed up by the one sentence at the end."""
+    logging.basicConfig(level=logging.ERROR)
     sys.exit(main())

@@ -14,9 +14,8 @@ from eventhub.settings import SettingsError, from_environment
 
 def main() -> int:
     """Serve until told to end; answers the exit code."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("eventhub").setLevel(logging.INFO)  # libraries speak up only when something is wrong
     try:
         settings = from_environment(os.environ)
     except SettingsError as error:
@@ -25,7 +24,7 @@ def main() -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    bus = RabbitBus(settings.broker, "eventhub")
+    bus = RabbitBus(settings.broker, "eventhub", settings.instances)
     service = build(bus, settings)
     service.start()
     ended.wait()
