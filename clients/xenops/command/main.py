@@ -83,5 +83,5 @@ def _code_of(error: Exception) -> int:
 
 def entry() -> None:
     """The console script: what libraries log on the way is summed up by the one sentence at the end."""
-    logging.basicConfig(level=logging.ERROR)
+    logging.basicConfig(level=logging.CRITICAL)
     sys.exit(main())
