@@ -28,7 +28,9 @@ WRITE_WAIT_S = 15.0
 """How long a wish waits to be read back from the log; longer than a broker takes to restart."""
 
 WAITING_MAX = 50_000
-"""Requests that may wait at a time."""
+"""Requests that may wait at a time; what can be answered at once still is."""
+
+_FULL = f"{WAITING_MAX} requests wait at the event hub already: ask again later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +116,7 @@ class EventHub:
         except BadRequestError as error:
             return [Reply(error.answer, (address,))] if address else []
         asked = _Asked(call, address, now, now + (BEHIND_WAIT_S if self._live else START_WAIT_S))
-        if len(self._waiting) + len(self._behind) + len(self._writes) >= WAITING_MAX:
-            return asked.refused(f"{WAITING_MAX} requests wait at the event hub already: ask again later")
-        if not self._live:
-            self._behind.append((tokens.START, asked))
-            return []
-        return self._perform(asked, now)
+        return self._perform(asked, now) if self._live else self._defer(asked, tokens.START)
 
     def _perform(self, asked: _Asked, now: float) -> list[Effect]:
         try:
@@ -130,8 +127,7 @@ class EventHub:
             case Answer(body):
                 return asked.answered(body)
             case AskAgain(place):
-                self._behind.append((place, asked))
-                return []
+                return self._defer(asked, place)
             case Write(record):
                 return self._write(record, asked)
             case WaitForNews(place, timeout_s):  # pragma: no branch  there is no other decision
@@ -140,10 +136,21 @@ class EventHub:
     def _wait_for_news(self, asked: _Asked, place: int, deadline: float, now: float) -> list[Effect]:
         if asked.address is None:
             return []
+        if self._is_full():
+            return asked.refused(_FULL)
         if deadline <= now:
             return [self._news(place, (asked.address,))]
         self._waiting.add(asked.address, place, deadline)
         return []
+
+    def _defer(self, asked: _Asked, place: int) -> list[Effect]:
+        if self._is_full():
+            return asked.refused(_FULL)
+        self._behind.append((place, asked))
+        return []
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) + len(self._behind) >= WAITING_MAX
 
     def _write(self, record: Record, asked: _Asked) -> list[Effect]:
         """Append a record and answer when it is read; one that is under way already serves for both."""

@@ -342,7 +342,9 @@ def test_requests_do_not_wait_for_ever_for_the_log_to_be_read() -> None:
 def test_too_many_that_wait_are_told_so(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core, "WAITING_MAX", 1)
     hub.get("a", None)
-    assert b"ask again later" in (hub.ask("b", "Task.list") or b"")
+    assert b"ask again later" in (hub.ask("b", "UPDATES.get", last_id=None, timeout=30) or b"")
+    assert b"ask again later" in (hub.ask("c", "Task.stat", id="7") or b"")
+    assert hub.ask("d", "Task.list") == b'{"result":[],"error":null,"id":0}'
 
 
 def test_a_malformed_request_is_answered_in_the_originals_words(hub: Hub) -> None:
