@@ -23,7 +23,12 @@ from bus.trouble import report
 JOIN_TIMEOUT_S = 5.0
 """How long `close` waits for a handler that runs."""
 
+LEADS = True
+"""What a candidate is told when it leads."""
+
 Action = Callable[[], None]
+_Consumer = tuple["MemoryBus", Callable[[Request], None]]
+_Candidate = tuple["MemoryBus", Callable[[bool], None]]
 
 
 @dataclass(slots=True)
@@ -57,10 +62,8 @@ class MemoryBroker:
         self._lock = threading.RLock()
         self._logs: defaultdict[InstanceName, list[Envelope]] = defaultdict(list)
         self._tails: defaultdict[InstanceName, list[_Tail]] = defaultdict(list)
-        self._consumers: defaultdict[str, deque[tuple[MemoryBus, Callable[[Request], None]]]] = defaultdict(
-            deque
-        )
-        self._candidates: defaultdict[str, list[tuple[MemoryBus, Callable[[bool], None]]]] = defaultdict(list)
+        self._consumers: defaultdict[str, deque[_Consumer]] = defaultdict(deque)
+        self._candidates: defaultdict[str, list[_Candidate]] = defaultdict(list)
 
     def append(self, instance: InstanceName, envelopes: list[Envelope]) -> None:
         """Write envelopes, repeated ones too: readers sort that out."""
@@ -110,7 +113,7 @@ class MemoryBroker:
             self._candidates[name].append((bus, on_change))
             first = len(self._candidates[name]) == 1
         if first:
-            bus.call_soon(lambda: on_change(True))
+            bus.call_soon(lambda: on_change(LEADS))
 
     def leave(self, bus: "MemoryBus") -> None:
         """Forget a bus; whoever stands behind it leads now."""
@@ -125,12 +128,10 @@ class MemoryBroker:
         for heir in heirs:
             if heir is not None:
                 successor, on_change = heir
-                successor.call_soon(lambda on_change=on_change: on_change(True))  # type: ignore[misc]
+                successor.call_soon(lambda on_change=on_change: on_change(LEADS))  # type: ignore[misc]
 
     @staticmethod
-    def _succession(
-        candidates: "list[tuple[MemoryBus, Callable[[bool], None]]]", leaving: "MemoryBus"
-    ) -> "tuple[MemoryBus, Callable[[bool], None]] | None":
+    def _succession(candidates: "list[_Candidate]", leaving: "MemoryBus") -> "_Candidate | None":
         led = bool(candidates) and candidates[0][0] is leaving
         candidates[:] = [candidate for candidate in candidates if candidate[0] is not leaving]
         return candidates[0] if led and candidates else None

@@ -1,6 +1,7 @@
 """Topology: the names of exchange, streams, queues and routing keys, each decided here and only here."""
 
 from schema.ids import InstanceName
+from schema.records import Record
 
 EXCHANGE = "xenops"
 """The topic exchange that every record is published to."""
@@ -37,3 +38,9 @@ def leader_queue(instance: InstanceName) -> str:
 def routing_word(name: str) -> str:
     """A name as one word of a routing key: dots would divide it."""
     return name.replace("%", "%25").replace(".", "%2E")
+
+
+def routing_key(instance: InstanceName, record: Record) -> str:
+    """Where a record is published to: `<instance>.<vm>.<kind>`, each one word."""
+    vm = getattr(record, "vm", None)
+    return f"{routing_word(instance)}.{routing_word(vm) if vm else NO_VM}.{record.kind}"

@@ -30,7 +30,7 @@ class Window:
     limit: int = WINDOW_RECORDS_MAX
     _parcels: deque[Parcel] = field(default_factory=deque)
     _waiters: deque[tuple[int, Future[None]]] = field(default_factory=deque)
-    _unsent: int = 0
+    _outbox: list[Parcel] = field(default_factory=list)
     _first_tag_seq: int = 1
     _confirmed: set[int] = field(default_factory=set)
     _last_seq: int = 0
@@ -43,13 +43,14 @@ class Window:
         """
         if len(self._parcels) + len(parcels) > self.limit:
             raise BusBlockedError(
-                f"{len(self._parcels)} records wait for the broker's confirmation, more than the {self.limit} "
-                "that may: the broker is too slow or out of reach; look at its log and its alarms"
+                f"{len(self._parcels)} records wait for the broker's confirmation, and only {self.limit} may: "
+                "the broker is too slow or out of reach; look at its log and its alarms"
             )
         for key, body in parcels:
             self._last_seq += 1
-            self._parcels.append(Parcel(self._last_seq, key, body))
-            self._unsent += 1
+            parcel = Parcel(self._last_seq, key, body)
+            self._parcels.append(parcel)
+            self._outbox.append(parcel)
         self._waiters.append((self._last_seq, future))
 
     def next_seq(self) -> int:
@@ -58,27 +59,25 @@ class Window:
 
     def restart(self) -> None:
         """A new channel: everything unconfirmed is to be sent again, in order."""
-        self._unsent = len(self._parcels)
+        self._outbox = list(self._parcels)
         self._first_tag_seq = self._parcels[0].seq if self._parcels else self._last_seq + 1
         self._confirmed.clear()
 
     def to_send(self) -> list[Parcel]:
         """The parcels to send now on the channel, in order; they count as sent."""
-        start = len(self._parcels) - self._unsent
-        parcels = [self._parcels[index] for index in range(start, len(self._parcels))]
-        self._unsent = 0
+        parcels, self._outbox = self._outbox, []
         return parcels
 
     def confirm(self, tag: int, *, multiple: bool) -> list[Future[None]]:
         """A delivery tag of this channel (and all before it) is confirmed; answers who may go on."""
         seq = self._first_tag_seq + tag - 1
-        if multiple:
-            self._confirmed.update(parcel.seq for parcel in self._parcels if parcel.seq <= seq)
-        else:
-            self._confirmed.add(seq)
-        while self._parcels and self._parcels[0].seq in self._confirmed:
+        self._confirmed.add(seq)
+        while self._parcels and self._confirmed_now(self._parcels[0].seq, seq, multiple=multiple):
             self._confirmed.discard(self._parcels.popleft().seq)
         return self._released()
+
+    def _confirmed_now(self, first: int, seq: int, *, multiple: bool) -> bool:
+        return first in self._confirmed or (multiple and first <= seq)
 
     def _released(self) -> list[Future[None]]:
         done = self._parcels[0].seq - 1 if self._parcels else self._last_seq
@@ -92,7 +91,7 @@ class Window:
         futures = [future for _, future in self._waiters]
         self._waiters.clear()
         self._parcels.clear()
-        self._unsent = 0
+        self._outbox.clear()
         return futures
 
     def unconfirmed(self) -> int:

@@ -1,0 +1,36 @@
+"""Constants of the RabbitMQ bus: every limit and delay, with its unit and reason."""
+
+HEARTBEAT_S = 5
+"""A dead peer is noticed after about twice this."""
+
+BLOCKED_TIMEOUT_S = 300
+"""A broker that blocks us for longer is as good as gone: connect anew."""
+
+CONFIRM_TIMEOUT_S = 5.0
+"""A confirm may never come (the stream's writer was restarted): then a new channel, the same records."""
+
+RETRY_FIRST_S = 0.1
+RETRY_MOST_S = 3.0
+"""Back-off between attempts to connect or to take up a stream or queue: doubled each time, with jitter."""
+
+LEAD_RETRY_S = 0.25
+"""How often a standby asks for the leader's queue: leadership passes within a second."""
+
+MARKER_RETRY_S = 1.0
+"""How long a marker in a log may take before another is sent."""
+
+STREAM_PREFETCH = 2000
+"""Records under way to one reader."""
+
+STREAM_ACK_EVERY = 200
+"""Records between two acknowledgements, which are the stream's flow control."""
+
+STREAM_BYTES_MAX = 20_000_000_000
+STREAM_SEGMENT_BYTES_MAX = 100_000_000
+"""How much log the broker keeps, and in pieces of what size it drops the oldest."""
+
+MESSAGE_TTL_MS = 60_000
+"""A request that nobody has taken by then is not answered late but dropped."""
+
+CLOSE_TIMEOUT_S = 5.0
+"""How long `close` waits for confirms and for the thread."""

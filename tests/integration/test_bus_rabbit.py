@@ -1,0 +1,150 @@
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bus.node import PrivateNode
+from bus.ports import BEGINNING, BusBlockedError, BusUnavailableError, Entry, Request, RequestTimeoutError
+from bus.rabbit import RabbitBus
+from schema.ids import InstanceName, VmId
+from schema.records import LaneHeld
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(name="node", scope="module")
+def run_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
+    directory: Path = tmp_path_factory.mktemp("broker")
+    with PrivateNode(directory) as node:
+        yield node
+
+
+@pytest.fixture(name="bus")
+def connect(node: PrivateNode, instance: InstanceName) -> Iterator[RabbitBus]:
+    bus = RabbitBus(node.url, "test", (instance,))
+    bus.ready(PATIENCE_S)
+    yield bus
+    bus.close()
+
+
+@pytest.fixture(name="instance")
+def name_instance(request: pytest.FixtureRequest) -> InstanceName:
+    return InstanceName(f"test.{abs(hash(request.node.name))}")
+
+
+def held(number: int) -> LaneHeld:
+    return LaneHeld(vm=VmId(f"vm-{number}"))
+
+
+class Log:
+    """What one reader has seen."""
+
+    def __init__(self, bus: RabbitBus, instance: InstanceName) -> None:
+        self.seen: list[Entry] = []
+        self.live = threading.Event()
+        self._more = threading.Condition()
+        bus.tail(instance, BEGINNING, self._on_entry, self.live.set)
+
+    def _on_entry(self, entry: Entry) -> None:
+        with self._more:
+            self.seen.append(entry)
+            self._more.notify_all()
+
+    def wait_for(self, count: int) -> list[str]:
+        with self._more:
+            assert self._more.wait_for(lambda: len(self.seen) >= count, PATIENCE_S), len(self.seen)
+            return [entry.record.vm for entry in self.seen if isinstance(entry.record, LaneHeld)]
+
+
+def test_records_are_read_in_order_with_growing_offsets(bus: RabbitBus, instance: InstanceName) -> None:
+    for number in range(100):
+        bus.append(instance, held(number))
+    bus.append(instance, held(100)).result(PATIENCE_S)
+    log = Log(bus, instance)
+    assert log.wait_for(101) == [f"vm-{number}" for number in range(101)]
+    offsets = [entry.offset for entry in log.seen]
+    assert offsets == sorted(set(offsets))
+
+
+def test_a_reader_is_live_once_it_has_all_that_was_confirmed(bus: RabbitBus, instance: InstanceName) -> None:
+    bus.append(instance, *(held(number) for number in range(50))).result(PATIENCE_S)
+    log = Log(bus, instance)
+    assert log.live.wait(PATIENCE_S)
+    assert len(log.seen) == 50
+
+
+def test_a_killed_broker_loses_and_repeats_nothing(
+    node: PrivateNode, bus: RabbitBus, instance: InstanceName
+) -> None:
+    log = Log(bus, instance)
+    futures = [bus.append(instance, held(number)) for number in range(500)]
+    futures[0].result(PATIENCE_S)
+    node.kill()
+    futures += [bus.append(instance, held(number)) for number in range(500, 600)]
+    node.start()
+    for future in futures:
+        future.result(PATIENCE_S)
+    assert log.wait_for(600) == [f"vm-{number}" for number in range(600)]
+    other = Log(bus, instance)
+    assert other.wait_for(600) == [f"vm-{number}" for number in range(600)]
+
+
+def test_a_request_is_answered(bus: RabbitBus) -> None:
+    def answer(request: Request) -> None:
+        bus.send(request.reply_to or "", Request(request.body + b"!", None, request.correlation_id))
+
+    bus.serve("test.echo", answer)
+    bus.ready(PATIENCE_S)
+    assert bus.call("test.echo", b"hello", PATIENCE_S) == b"hello!"
+
+
+def test_a_request_that_nobody_serves_fails_at_once(bus: RabbitBus) -> None:
+    with pytest.raises(BusUnavailableError, match="nobody serves the queue test.nobody"):
+        bus.call("test.nobody", b"", PATIENCE_S)
+
+
+def test_a_request_that_nobody_answers_times_out(bus: RabbitBus) -> None:
+    bus.serve("test.deaf", lambda _: None)
+    bus.ready(PATIENCE_S)
+    with pytest.raises(RequestTimeoutError, match=r"test\.deaf"):
+        bus.call("test.deaf", b"", 0.2)
+
+
+def test_leadership_passes_when_the_leader_goes(node: PrivateNode, bus: RabbitBus) -> None:
+    first, second = threading.Event(), threading.Event()
+    leader = RabbitBus(node.url, "leader")
+    leader.lead("test.leader", lambda leads: first.set() if leads else None)
+    assert first.wait(PATIENCE_S)
+    bus.lead("test.leader", lambda leads: second.set() if leads else None)
+    bus.ready(PATIENCE_S)
+    assert not second.is_set()
+    leader.close()
+    assert second.wait(PATIENCE_S)
+
+
+def test_a_broker_out_of_memory_is_named_and_nothing_accepted_is_lost(
+    node: PrivateNode, bus: RabbitBus, instance: InstanceName
+) -> None:
+    bus.append(instance, held(0)).result(PATIENCE_S)
+    node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    accepted = 1
+    try:
+        with pytest.raises(BusBlockedError, match="takes no records for now"):
+            for number in range(1, 10_000):
+                future = bus.append(instance, held(number))
+                if future.done():
+                    future.result()
+                accepted += 1
+                threading.Event().wait(0.01)
+    finally:
+        node.ctl("set_vm_memory_high_watermark", "0.4")
+    assert Log(bus, instance).wait_for(accepted) == [f"vm-{number}" for number in range(accepted)]
+
+
+def test_an_absent_broker_is_named_with_the_remedy() -> None:
+    bus = RabbitBus("amqp://guest:guest@127.0.0.1:1/", "test")
+    with pytest.raises(
+        BusUnavailableError, match=r"no broker at 127\.0\.0\.1:1 .* is RabbitMQ running there"
+    ):
+        bus.ready(0.3)
+    bus.close()
