@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's; the wrapper on PATH wants to run as user rabbitmq."""
@@ -42,7 +43,7 @@ class PrivateNode:
         """Where services connect to."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
-    def __enter__(self) -> "PrivateNode":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -58,9 +59,7 @@ class PrivateNode:
             NodeError: it is not installed, or does not come up; the sentence names its log.
         """
         if not SERVER.exists():
-            raise NodeError(
-                f"{SERVER} is missing: install Debian's package rabbitmq-server (make setup does)"
-            )
+            raise NodeError(f"{SERVER} is missing: install Debian's rabbitmq-server (make setup does)")
         if not self._environment:
             self._prepare()
         log = (self._directory / "log" / "output").open("ab")

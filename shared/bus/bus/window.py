@@ -43,7 +43,7 @@ class Window:
         """
         if len(self._parcels) + len(parcels) > self.limit:
             raise BusBlockedError(
-                f"{len(self._parcels)} records wait for the broker's confirmation, and only {self.limit} may: "
+                f"{len(self._parcels)} records wait for the broker's confirmation; only {self.limit} may: "
                 "the broker is too slow or out of reach; look at its log and its alarms"
             )
         for key, body in parcels:

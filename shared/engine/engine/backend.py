@@ -350,7 +350,7 @@ class Backend(Protocol):
     vusb: VusbVerbs
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
-        """Find what already runs and watch it; `on_change` is told, from any thread, what changed by itself."""
+        """Find what runs and watch it; `on_change` is told, from any thread, what changed by itself."""
 
     def stop(self) -> None:
         """Stop watching and let go of everything; VMs run on."""

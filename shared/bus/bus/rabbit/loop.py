@@ -21,7 +21,7 @@ class Loop:
         self._actions: deque[Action] = deque()
         self._scheduled = False
         self._lock = threading.Lock()
-        self.thread = threading.Thread(target=self.ioloop.start, name=name, daemon=True)
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to run."""
@@ -52,6 +52,10 @@ class Loop:
     def stop(self) -> None:
         """End the thread, once what is under way is done."""
         self.ioloop.add_callback_threadsafe(self.ioloop.stop)
+
+    def _run(self) -> None:
+        self.ioloop.start()
+        self.ioloop.close()
 
     def _drain(self) -> None:
         with self._lock:

@@ -88,8 +88,9 @@ class Reader:
         body: bytes,
     ) -> None:
         offset = _offset(properties)
-        if deliver.delivery_tag % STREAM_ACK_EVERY == 0:
-            channel.basic_ack(deliver.delivery_tag, multiple=True)
+        tag = deliver.delivery_tag or 0
+        if tag % STREAM_ACK_EVERY == 0:
+            channel.basic_ack(tag, multiple=True)
         if offset < self._next:
             return  # the broker begins with the whole chunk that holds the offset
         self._next = offset + 1

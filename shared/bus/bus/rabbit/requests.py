@@ -130,7 +130,7 @@ class Requests:
         body: bytes,
     ) -> None:
         request = Request(body, properties.reply_to, properties.correlation_id)
-        self._come_back(method.routing_key, request)
+        self._come_back(method.routing_key or "", request)
 
     def _come_back(self, queue: str, request: Request) -> None:
         sentence = f"nobody serves the queue {queue}: is its service running, and the instance's name right?"
