@@ -1,0 +1,254 @@
+"""FileStore: metadata as the original's tree of files, `VM/<id>/config`, `vbd.xvda`, `vif.0`, in its JSON.
+
+Several processes may share a tree: every read checks that its file is still the one it knows, every write
+replaces a file whole, and a VM is removed with all its devices by one rename of its directory. An id that cannot be a file
+name cannot exist: reads answer as for any unknown one.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from schema.fault import XenopsError, internal_error
+from schema.ids import DeviceId, VmId, is_safe_name
+from schema.objects.errors import AlreadyExists, DoesNotExist
+from schema.objects.pci import Pci
+from schema.objects.vbd import Vbd
+from schema.objects.vgpu import Vgpu
+from schema.objects.vif import Vif
+from schema.objects.vm import Vm
+from schema.objects.vusb import Vusb
+from schema.wire.codec import MarshalError, decode_text, encode_text
+from schema.wire.errors import JsonError
+
+from engine.backend import Devices
+from engine.store.cells import Cells, DamagedError, Encoding
+from engine.store.names import is_device_name
+from engine.store.port import DeviceT
+
+_LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class FileTable(Generic[DeviceT]):
+    """All devices of one kind: files `<kind>.<device>` in their VM's directory."""
+
+    def __init__(self, root: str, kind: str, type_: type[DeviceT]) -> None:
+        self._root = root
+        self._kind = kind
+        self._cells: Cells[DeviceT] = Cells(_wire_encoding(type_))
+
+    def read(self, id: DeviceId) -> DeviceT:  # noqa: A002  the interface's word
+        """One device."""
+        device = _read(self._cells, self._path(id)) if _is_nameable(id) else None
+        if device is None:
+            raise XenopsError(self._unknown(id))
+        return device
+
+    def exists(self, id: DeviceId) -> bool:  # noqa: A002  the interface's word
+        """Whether there is such a device."""
+        return _is_nameable(id) and os.path.exists(self._path(id))  # noqa: PTH110  hot
+
+    def write(self, device: DeviceT) -> None:
+        """Add or replace it."""
+        id_ = DeviceId(*device.id)
+        if not is_safe_name(id_.vm) or not os.path.exists(f"{self._root}/{id_.vm}/config"):  # noqa: PTH110  hot
+            raise XenopsError(DoesNotExist(klass="VM", id=id_.vm))
+        if not is_device_name(id_.device):
+            raise internal_error(
+                f"Cannot store the {self._kind} {id_.device!r} of VM {id_.vm}: the name is unfit for a file; "
+                "use up to 64 letters, digits, '.', '_', ':' and '-', the first one a letter or digit"
+            )
+        try:
+            _write(self._cells, self._path(id_), device)
+        except FileNotFoundError:  # the VM was removed meanwhile
+            raise XenopsError(DoesNotExist(klass="VM", id=id_.vm)) from None
+
+    def remove(self, id: DeviceId) -> None:  # noqa: A002  the interface's word
+        """Forget it."""
+        if not _is_nameable(id) or not _remove(self._cells, self._path(id)):
+            raise XenopsError(self._unknown(id))
+
+    def ids(self, vm: str) -> tuple[DeviceId, ...]:
+        """The devices of a VM by name."""
+        prefix = f"{self._kind}."
+        names = sorted(_names_in(f"{self._root}/{vm}")) if is_safe_name(vm) else []
+        return tuple(DeviceId(vm, name.removeprefix(prefix)) for name in names if name.startswith(prefix))
+
+    def list(self, vm: str) -> tuple[DeviceT, ...]:
+        """The devices of a VM by name."""
+        found = (_read(self._cells, self._path(id_)) for id_ in self.ids(vm))
+        return tuple(device for device in found if device is not None)
+
+    def _path(self, id_: DeviceId) -> str:
+        return f"{self._root}/{id_[0]}/{self._kind}.{id_[1]}"
+
+    def _unknown(self, id_: DeviceId) -> DoesNotExist:
+        return DoesNotExist(klass="VM", id=f"{id_[0]}/{self._kind}.{id_[1]}")
+
+
+class FileStore:
+    """A `Store` in a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root / "VM")
+        with _explained(f"make the metadata directory {self._root}"):
+            os.makedirs(self._root, mode=0o700, exist_ok=True)  # noqa: PTH103  a string everywhere here
+        self._vms: Cells[Vm] = Cells(_wire_encoding(Vm))
+        self.vbds = FileTable(self._root, "vbd", Vbd)
+        self.vifs = FileTable(self._root, "vif", Vif)
+        self.pcis = FileTable(self._root, "pci", Pci)
+        self.vgpus = FileTable(self._root, "vgpu", Vgpu)
+        self.vusbs = FileTable(self._root, "vusb", Vusb)
+
+    def ids(self) -> tuple[VmId, ...]:
+        """All VMs, by id."""
+        return tuple(VmId(name) for name in sorted(_names_in(self._root)) if self.exists(name))
+
+    def list(self) -> tuple[Vm, ...]:
+        """All VMs that can be read."""
+        return tuple(vm for vm in map(self._read_or_skip, self.ids()) if vm is not None)
+
+    def exists(self, vm: str) -> bool:
+        """Whether there is such a VM."""
+        return is_safe_name(vm) and os.path.exists(self._config(vm))  # noqa: PTH110  hot
+
+    def read(self, vm: str) -> Vm:
+        """One VM."""
+        found = _read(self._vms, self._config(vm)) if is_safe_name(vm) else None
+        if found is None:
+            raise XenopsError(_unknown_vm(vm))
+        return found
+
+    def write(self, vm: Vm) -> None:
+        """Add or replace a VM."""
+        if not is_safe_name(vm.id):
+            raise internal_error(
+                f"Cannot store a VM with the id {vm.id!r}: ids become file names and routing keys; use up to "
+                "64 letters, digits, '.', '_' and '-', the first one a letter or digit, without '..'"
+            )
+        with _explained(f"make the directory of VM {vm.id}"):
+            os.makedirs(f"{self._root}/{vm.id}", mode=0o700, exist_ok=True)  # noqa: PTH103  hot
+        try:
+            _write(self._vms, self._config(vm.id), vm)
+        except FileNotFoundError as error:
+            raise internal_error(f"VM {vm.id} was removed while it was written; write it again") from error
+
+    def remove(self, vm: str) -> None:
+        """Forget a VM with all its devices."""
+        if not self.exists(vm):
+            raise XenopsError(_unknown_vm(vm))
+        grave = f"{self._root}/.removed-{vm}-{os.getpid()}"
+        with _explained(f"remove VM {vm}"):
+            shutil.rmtree(grave, ignore_errors=True)
+            try:
+                os.rename(f"{self._root}/{vm}", grave)  # noqa: PTH104  a string everywhere here
+            except FileNotFoundError:  # somebody else was faster
+                raise XenopsError(_unknown_vm(vm)) from None
+        shutil.rmtree(grave, ignore_errors=True)
+
+    def rename(self, vm: str, name: str) -> None:
+        """Give a VM and its devices another id."""
+        old, devices = self.read(vm), self.devices(vm)
+        if self.exists(name):
+            raise XenopsError(AlreadyExists(klass="VM", id=f"VM/{name}/config"))
+        self.write(old.model_copy(update={"id": name}))
+        _rewrite(self.vbds, devices.vbds, name)
+        _rewrite(self.vifs, devices.vifs, name)
+        _rewrite(self.pcis, devices.pcis, name)
+        _rewrite(self.vgpus, devices.vgpus, name)
+        _rewrite(self.vusbs, devices.vusbs, name)
+        self.remove(vm)
+
+    def devices(self, vm: str) -> Devices:
+        """All devices of a VM."""
+        return Devices(
+            vbds=self.vbds.list(vm),
+            vifs=self.vifs.list(vm),
+            pcis=self.pcis.list(vm),
+            vgpus=self.vgpus.list(vm),
+            vusbs=self.vusbs.list(vm),
+        )
+
+    def _config(self, vm: str) -> str:
+        return f"{self._root}/{vm}/config"
+
+    def _read_or_skip(self, vm: VmId) -> Vm | None:
+        try:
+            return _read(self._vms, self._config(vm))
+        except XenopsError:
+            _LOG.warning("VM %s is left out of the list: its config is damaged", vm, exc_info=True)
+            return None
+
+
+def _rewrite(table: FileTable[DeviceT], devices: tuple[DeviceT, ...], vm: str) -> None:
+    for device in devices:
+        table.write(device.model_copy(update={"id": DeviceId(vm, device.id[1])}))
+
+
+def _unknown_vm(vm: str) -> DoesNotExist:
+    return DoesNotExist(klass="VM", id=f"{vm}/config")
+
+
+def _is_nameable(id_: DeviceId) -> bool:
+    return is_safe_name(id_[0]) and is_device_name(id_[1])
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208  hot
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _wire_encoding(type_: type[T]) -> Encoding[T]:
+    """The rpclib JSON of the original; strings that are not UTF-8 keep their bytes."""
+
+    def decode(text: bytes) -> Any:
+        try:
+            return decode_text(type_, text.decode("utf-8", "surrogateescape"))
+        except (JsonError, MarshalError, ValueError) as error:
+            raise DamagedError(str(error)) from error
+
+    return Encoding(
+        encode=lambda value: encode_text(type_, value).encode("utf-8", "surrogateescape"), decode=decode
+    )
+
+
+def _read(cells: Cells[T], path: str) -> T | None:
+    try:
+        return cells.read(path)
+    except DamagedError as error:
+        raise internal_error(
+            f"The metadata in {path} is damaged ({error}): remove the object, or add it anew"
+        ) from error
+    except OSError as error:
+        raise internal_error(f"Cannot read the metadata in {path}: {error.strerror}") from error
+
+
+def _write(cells: Cells[T], path: str, value: T) -> None:
+    with _explained(f"write the metadata in {path}"):
+        cells.write(path, value)
+
+
+def _remove(cells: Cells[T], path: str) -> bool:
+    with _explained(f"remove the metadata in {path}"):
+        return cells.remove(path)
+
+
+@contextlib.contextmanager
+def _explained(attempt: str) -> Iterator[None]:
+    """Turn what the system refuses into a sentence; a missing directory is the caller's to judge."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise internal_error(
+            f"Cannot {attempt}: {error.strerror}; see to the disk and its rights, then try again"
+        ) from error
