@@ -146,8 +146,6 @@ def test_a_broker_out_of_memory_is_named_and_nothing_accepted_is_lost(
 
 def test_an_absent_broker_is_named_with_the_remedy() -> None:
     bus = RabbitBus("amqp://guest:guest@127.0.0.1:1/", "test")
-    with pytest.raises(
-        BusUnavailableError, match=r"no broker at 127\.0\.0\.1:1"
-    ):
+    with pytest.raises(BusUnavailableError, match=r"no broker at 127\.0\.0\.1:1"):
         bus.ready(0.3)
     bus.close()
