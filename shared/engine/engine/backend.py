@@ -4,6 +4,12 @@ Every verb is idempotent: asked again for what is already so, it does nothing an
 backend cannot do raises `XenopsError(Unimplemented(...))`. Verbs with an `Execution` run inside a task, on
 a worker thread that holds the VM; the others may be called at any time, from any thread, and must be quick.
 Verbs receive what they need: they never read the metadata store.
+
+The 78 verbs (`trigger` included) are those of the original's plugin signature, with these differences:
+plug and unplug of a VBD are compositions (attach and activate, deactivate and detach) and so no verbs; what
+a device asks for is a question with yes or no; UPDATES.get is a callback given to `start`; what `save` calls
+before the guest suspends is `Execution.forbid_cancel`. Taking away a device that is not there succeeds: a
+shutdown after a cancelled start must not fail for what was never plugged. `engine.conformance` tests it all.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,6 +39,9 @@ class Execution(Protocol):
 
     def cancellable(self, on_cancel: Callable[[], None]) -> AbstractContextManager[None]:
         """While inside, a cancel calls `on_cancel` (from another thread), to end a wait early."""
+
+    def forbid_cancel(self) -> None:
+        """From here on a cancel comes too late: a guest that suspends cannot be called back."""
 
     def progress(self, fraction: float) -> None:
         """How far this verb has come, 0..1."""
@@ -102,10 +111,13 @@ class VmVerbs(Protocol):
         """Give the VM another id."""
 
     def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:
-        """Make an empty, paused domain. From here until told otherwise its action request is `reboot`."""
+        """Make an empty, paused domain. From here until told otherwise its action request is `reboot`.
+
+        Errors: `Already_exists("domain", vm)` when there is one that is built.
+        """
 
     def build(self, execution: Execution, vm: Vm, devices: Devices, *, force: bool) -> None:
-        """Put kernel or firmware into the domain."""
+        """Put kernel or firmware into the domain. Errors: `Does_not_exist("domain", vm)`."""
 
     def create_device_model(
         self, execution: Execution, vm: Vm, devices: Devices, *, save_state: bool
@@ -113,25 +125,28 @@ class VmVerbs(Protocol):
         """Start what emulates the domain's devices."""
 
     def destroy_device_model(self, execution: Execution, vm: Vm) -> None:
-        """Stop it."""
+        """Stop it; no domain, nothing to do."""
 
     def destroy(self, execution: Execution, vm: Vm) -> None:
-        """Unmake the domain."""
+        """Unmake the domain and let go of its devices; a suspended VM stays suspended."""
 
     def pause(self, execution: Execution, vm: Vm) -> None:
-        """Stop the vCPUs."""
+        """Stop the vCPUs. Errors: `Does_not_exist("domain", vm)`, `Domain_not_built`."""
 
     def unpause(self, execution: Execution, vm: Vm) -> None:
-        """Let the vCPUs run."""
+        """Let the vCPUs run. Errors: `Does_not_exist("domain", vm)`, `Domain_not_built`."""
 
     def set_xsdata(self, execution: Execution, vm: Vm, xsdata: Sequence[tuple[str, str]]) -> None:
         """Replace the guest-visible keys."""
 
     def set_vcpus(self, execution: Execution, vm: Vm, vcpus: int) -> None:
-        """Errors: `Invalid_vcpus` outside 1..max, `Domain_not_built`."""
+        """Change the number of vCPUs.
+
+        Errors: `Invalid_vcpus(max)` outside 1..max, `Does_not_exist("domain", vm)`, `Domain_not_built`.
+        """
 
     def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
-        """Change the size of shadow memory."""
+        """Change the size of shadow memory. Errors: `Does_not_exist("domain", vm)`, `Domain_not_built`."""
 
     def set_memory_dynamic_range(
         self, execution: Execution, vm: Vm, minimum_bytes: int, maximum_bytes: int
@@ -141,19 +156,26 @@ class VmVerbs(Protocol):
     def request_shutdown(
         self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float
     ) -> bool:
-        """Ask the guest; answers whether it acknowledged within `timeout_s`."""
+        """Ask the guest; answers whether it acknowledged within `timeout_s`.
+
+        Errors: `Does_not_exist("domain", vm)`.
+        """
 
     def wait_shutdown(self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float) -> bool:
         """Answers whether the guest has ended within `timeout_s`."""
 
     def assert_can_save(self, vm: Vm) -> None:
-        """Raises when the VM cannot be suspended or migrated now."""
+        """Raises when the VM cannot be suspended or migrated now: `Does_not_exist`, `Domain_not_built`."""
 
     def save(self, execution: Execution, vm: Vm, image: Disk, *, live: bool) -> None:
-        """Write the suspend image; the domain is suspended at the end of it."""
+        """Write the suspend image; the domain is suspended at the end of it.
+
+        Tells its progress, and can be cancelled until it calls `forbid_cancel`; cancelled or failed, the VM
+        runs on as before and there is no image.
+        """
 
     def restore(self, execution: Execution, vm: Vm, devices: Devices, image: Disk) -> None:
-        """Read the suspend image into a created domain."""
+        """Read the suspend image into a created domain, which it leaves paused."""
 
     def resume(self, execution: Execution, vm: Vm) -> None:
         """Go on after a save, in the same domain."""
@@ -171,7 +193,7 @@ class VmVerbs(Protocol):
         """Wait until the balloon has reached its target."""
 
     def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
-        """Run a script in the guest; answers a wire value with what it printed and its exit code."""
+        """Run a script in the guest; answers `{"rc": 0, "stdout": "", "stderr": ""}`."""
 
     def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
         """Ask the guest for remote desktop."""
@@ -183,7 +205,7 @@ class VmVerbs(Protocol):
         """What shall be done if the domain stops now."""
 
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
-        """What the domain asks for; None: nothing."""
+        """What the domain asks for; None: nothing. No domain: `poweroff`."""
 
     def get_hook_args(self, vm: VmId) -> Sequence[str]:
         """Further arguments for hook scripts."""
@@ -207,10 +229,10 @@ class PciVerbs(Protocol):
         """Whether it is plugged."""
 
     def plug(self, execution: Execution, vm: VmId, pci: Pci, *, use_qmp: bool) -> None:
-        """Give it to the domain."""
+        """Give it to the domain. Errors: `Already_exists("pci", position)`."""
 
     def unplug(self, execution: Execution, vm: VmId, pci: Pci) -> None:
-        """Take it away."""
+        """Take it away; not plugged, nothing to do."""
 
     def wants_unplug(self, vm: VmId, pci: Pci) -> bool:
         """Whether the device asks to be unplugged."""
@@ -223,7 +245,7 @@ class VbdVerbs(Protocol):
     """Disks."""
 
     def set_active(self, execution: Execution, vm: VmId, vbd: Vbd, *, active: bool) -> None:
-        """Note that the VM shall have it."""
+        """Note that the VM shall have it; asked without a domain, too."""
 
     def epoch_begin(self, execution: Execution, vm: VmId, disk: Disk, *, persistent: bool) -> None:
         """Begin a life of the disk's content: not persistent, it ends with `epoch_end`."""
@@ -232,10 +254,13 @@ class VbdVerbs(Protocol):
         """End it."""
 
     def attach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """Make the disk's backend ready."""
+        """Make the disk's backend ready.
+
+        Errors: `Does_not_exist("domain", vm)`, `Already_exists("vbd", position)`.
+        """
 
     def activate(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """Give the disk to the domain."""
+        """Give an attached disk to the domain."""
 
     def deactivate(self, execution: Execution, vm: VmId, vbd: Vbd, *, force: bool) -> None:
         """Take the disk from the domain. Unforced, a guest may refuse: `Device_detach_rejected`."""
@@ -244,13 +269,13 @@ class VbdVerbs(Protocol):
         """Let the disk's backend go."""
 
     def insert(self, execution: Execution, vm: VmId, vbd: Vbd, disk: Disk) -> None:
-        """Put a medium in. Errors: `Media_present`."""
+        """Put a medium in; the one that is in already is opened anew. Errors: `Media_present` for another."""
 
     def eject(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """Take the medium out. Errors: `Media_not_ejectable`, `Media_not_present`."""
+        """Take the medium out; an empty drive, nothing to do. Errors: `Media_not_ejectable` for a disk."""
 
     def set_qos(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """Apply its I/O scheduling."""
+        """Apply its I/O scheduling; not plugged, nothing to do."""
 
     def get_state(self, vm: VmId, vbd: Vbd) -> VbdState:
         """The disk as it is now."""
@@ -263,16 +288,19 @@ class VbdVerbs(Protocol):
 
 
 class VifVerbs(Protocol):
-    """Network interfaces."""
+    """Network interfaces. What is set on one that is not plugged has no effect: `plug` brings it all."""
 
     def set_active(self, execution: Execution, vm: VmId, vif: Vif, *, active: bool) -> None:
         """Note that the VM shall have it."""
 
     def plug(self, execution: Execution, vm: VmId, vif: Vif) -> None:
-        """Give the interface to the domain, connected to `vif.backend`."""
+        """Give the interface to the domain, connected to `vif.backend`.
+
+        Errors: `Does_not_exist("domain", vm)`, `Already_exists("vif", position)`.
+        """
 
     def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
-        """Take it away."""
+        """Take it away; not plugged, nothing to do."""
 
     def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:
         """Connect it elsewhere."""
@@ -323,10 +351,10 @@ class VusbVerbs(Protocol):
     """Host USB devices given to a VM."""
 
     def plug(self, execution: Execution, vm: VmId, vusb: Vusb) -> None:
-        """Give it to the domain."""
+        """Give it to the domain. Errors: `Does_not_exist("domain", vm)`."""
 
     def unplug(self, execution: Execution, vm: VmId, vusb: Vusb) -> None:
-        """Take it away."""
+        """Take it away; not plugged, nothing to do."""
 
     def get_state(self, vm: VmId, vusb: Vusb) -> VusbState:
         """Whether it is plugged."""

@@ -1,8 +1,8 @@
 """FileStore: metadata as the original's tree of files, `VM/<id>/config`, `vbd.xvda`, `vif.0`, in its JSON.
 
 Several processes may share a tree: every read checks that its file is still the one it knows, every write
-replaces a file whole, and a VM is removed with all its devices by one rename of its directory. An id that cannot be a file
-name cannot exist: reads answer as for any unknown one.
+replaces a file whole, and a VM is removed with all its devices by one rename of its directory. An id that
+cannot be a file name cannot exist: reads answer as for any unknown one.
 """
 
 import contextlib
