@@ -1,36 +1,17 @@
 # Every task of the project. `make` alone lists them.
 PYTHON := .venv/bin/python
-PACKAGES := schema bus engine frontend redirector eventhub worker_kvm worker_sim xenops stack
-TEST_DIRECTORIES := $(wildcard shared/*/tests services/*/tests clients/tests stack/tests tools/tests)
-BUS ?= rabbitmq
+PACKAGES := schema bus engine frontend redirector eventhub xenops
+TEST_DIRECTORIES := $(wildcard shared/*/tests services/*/tests clients/tests tools/tests)
 DIR ?= ../shared/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down restart status logs test unit integration check format lint types imports sizes isolate coverage golden bench clean
+.PHONY: help setup test unit integration check format lint types imports sizes isolate coverage golden bench clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing, build the environment and the tiny guest
+setup: ## Install what is missing, build the Python environment
 	@python3 tools/setup.py
-
-demo: setup ## Start a real VM through all services and a real broker, and show it
-	@$(PYTHON) -m stack demo
-
-up: setup ## Start the stack and keep it running (BUS=memory: one process, no broker)
-	@$(PYTHON) -m stack up --bus $(BUS)
-
-down: ## Stop the stack
-	@$(PYTHON) -m stack down
-
-restart: ## Restart one service: make restart SERVICE=redirector
-	@$(PYTHON) -m stack restart $(SERVICE)
-
-status: ## What of the stack runs
-	@$(PYTHON) -m stack status
-
-logs: ## Follow one service's log: make logs SERVICE=frontend
-	@tail -n 50 -F var/stack/log/$(SERVICE).log
 
 test: unit integration ## All tests, against the real parts
 
@@ -71,5 +52,5 @@ golden: ## Check the wire encoding against a corpus: make golden DIR=…
 bench: ## Run every benchmark and print its figures
 	@for script in bench/bench_*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done
 
-clean: down ## Remove what was built
+clean: ## Remove what was built
 	@rm -rf var .venv .mypy_cache .ruff_cache .pytest_cache .coverage

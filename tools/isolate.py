@@ -17,10 +17,7 @@ PACKAGES = (
     "services/frontend",
     "services/redirector",
     "services/eventhub",
-    "services/worker-kvm",
-    "services/worker-sim",
     "clients",
-    "stack",
 )
 """Every distribution of the project, those first that others need."""
 

@@ -21,14 +21,6 @@ DEBIAN_PACKAGES = {
     "gcc": "packages that compile",
     "python3-dev": "packages that compile",
     "rabbitmq-server": "the private broker",
-    "qemu-system-x86": "real virtual machines",
-    "qemu-utils": "disk images",
-    "libvirt-dev": "the libvirt binding",
-    "pkg-config": "the libvirt binding",
-    "busybox-static": "the tiny guest's userland",
-    "cpio": "the tiny guest's image",
-    "kmod": "the tiny guest's modules",
-    "iproute2": "bridges and network namespaces in tests",
 }
 """What is installed from Debian, and what for."""
 
@@ -39,10 +31,7 @@ OWN_PACKAGES = (
     "services/frontend",
     "services/redirector",
     "services/eventhub",
-    "services/worker-kvm",
-    "services/worker-sim",
     "clients",
-    "stack",
 )
 """Every distribution of the project, installed editable."""
 
@@ -52,11 +41,10 @@ class SetupError(Exception):
 
 
 def main() -> int:
-    """Bring the machine to where `make demo` and `make test` work; answers the exit code."""
+    """Bring the machine to where `make test` works; answers the exit code."""
     try:
         install_debian_packages()
         build_python_environment(find_uv())
-        build_guest()
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
@@ -124,11 +112,6 @@ def fingerprint() -> str:
     files = [ROOT / "requirements.lock", *(ROOT / package / "pyproject.toml" for package in OWN_PACKAGES)]
     content = b"\0".join(path.read_bytes() for path in files)
     return hashlib.sha256(content + str(ROOT).encode()).hexdigest()
-
-
-def build_guest() -> None:
-    """Build the tiny Linux guest, or find it built."""
-    run([str(ENVIRONMENT / "bin" / "python"), str(ROOT / "guest" / "build.py")])
 
 
 def run(command: list[str]) -> None:

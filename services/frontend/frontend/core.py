@@ -90,9 +90,7 @@ class Frontend:
         if not is_safe_name(vm):
             return _fail(request, DoesNotExist(klass="VM", id=f"{vm}/config"))
         if len(self._pending) >= PENDING_MAX:
-            sentence = (
-                f"{PENDING_MAX} requests wait for the redirector already; is it running? Try again later"
-            )
+            sentence = f"{PENDING_MAX} requests wait for the redirector already: is it running? Try later"
             return _fail(request, InternalError(message=sentence))
         record = Submitted(
             vm=vm,

@@ -57,6 +57,9 @@ class _Instance:
     def _on_request(self, request: Request) -> None:
         self._perform(self._core.on_request(request, uuid.uuid4().hex, time.time()))
 
+    def _on_undeliverable(self, queue: str, request: Request) -> None:
+        self._perform(self._core.on_undeliverable(queue, request))
+
     def _on_notice(self, message: Request) -> None:
         try:
             notice = _NOTICE.validate_json(message.body)

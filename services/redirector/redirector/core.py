@@ -95,7 +95,7 @@ class Redirector:
             case CancelRequested() as record:
                 return self._on_cancel(record)
             case Elected() as record:
-                self._on_elected(entry.offset, record)
+                return self._on_elected(entry.offset, record, now)
             case WorkerUp() as record:
                 self.workers.come(record.worker, record.epoch, record.capacity, now)
             case WorkerDown() as record:
@@ -156,9 +156,18 @@ class Redirector:
 
     def _queue(self, task: TaskId, record: Submitted) -> None:
         urgent = is_forced_power_off(record.operation)
-        waiting = Waiting(task, record.vm, record.operation, record.request_id, record.deadline)
-        waiting.priority = URGENT if urgent else 0
-        self.lanes.push(waiting)
+        self.lanes.push(
+            Waiting(
+                id=task,
+                vm=record.vm,
+                operation=record.operation,
+                request_id=record.request_id,
+                reply_to=record.reply_to,
+                accept_by=record.accept_by,
+                deadline=record.deadline,
+                priority=URGENT if urgent else 0,
+            )
+        )
         if record.deadline is not None:
             heapq.heappush(self._deadlines, (record.deadline, task))
 
@@ -230,11 +239,17 @@ class Redirector:
 
     # --- leading ------------------------------------------------------------------------------------
 
-    def _on_elected(self, offset: Offset, record: Elected) -> None:
+    def _on_elected(self, offset: Offset, record: Elected, now: float) -> list[Effect]:
+        """A new leader tells again whose tasks wait: the last one may have died before it could."""
         self.term = Term(offset)
         self.leads = record.redirector == self.name
         for lease in self.workers.void_unwritten():
             self.lanes.release(lease.vm, lease.task)
+        return [
+            Notify(waiting.reply_to, Accepted(request_id=waiting.request_id, task=waiting.id))
+            for waiting in self.lanes.all()
+            if waiting.reply_to and waiting.accept_by >= now
+        ]
 
     def _lease_all(self) -> list[Effect]:
         """Give every task a worker whose turn it is, as long as workers are free."""

@@ -2,6 +2,7 @@
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from schema.ids import TaskId, VmId
@@ -16,6 +17,8 @@ class Waiting:
     vm: VmId
     operation: Operation
     request_id: str
+    reply_to: str | None
+    accept_by: float
     deadline: float | None
     priority: int = 0
 
@@ -62,6 +65,11 @@ class Lanes:
         """A task that waits."""
         vm = self._vm_of.get(task)
         return None if vm is None else self._lanes[vm].waiting[task]
+
+    def all(self) -> Iterator[Waiting]:
+        """All that wait, for any VM."""
+        for task, vm in self._vm_of.items():
+            yield self._lanes[vm].waiting[task]
 
     def waiting(self, vm: VmId) -> list[Waiting]:
         """All that wait for a VM, oldest first."""

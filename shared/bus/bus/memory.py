@@ -102,6 +102,11 @@ class MemoryBroker:
         bus.call_soon(lambda: handler(request))
         return True
 
+    def queues(self) -> list[str]:
+        """The queues that somebody serves."""
+        with self._lock:
+            return list(self._consumers)
+
     def forget(self, name: str) -> None:
         """A queue is no more."""
         with self._lock:
