@@ -6,10 +6,9 @@ from bus.ports import Request
 from bus.topology import control_queue, events_queue
 from pydantic import ValidationError
 from schema import rpc
-from schema.ids import InstanceName, VmId, is_safe_name
+from schema.ids import InstanceName, is_safe_name
 from schema.notices import Accepted, Notice
 from schema.objects.errors import DoesNotExist, Error, InternalError
-from schema.operations import Operation
 from schema.records import Submitted
 from schema.wire.errors import JsonError, MarshalError
 
@@ -81,26 +80,24 @@ class Frontend:
                     vm, operation = make(call.params)
                 except (JsonError, MarshalError, ValidationError) as error:
                     return _fail(request, InternalError(message=f"{call.method}: {error}"))
-                return self._submit(request, request_id, call, (vm, operation), now)
+                record = Submitted(
+                    vm=vm,
+                    operation=operation,
+                    request_id=request_id,
+                    dbg=call.debug_info,
+                    accept_by=now + ACCEPT_TIMEOUT_S,
+                    reply_to=self.inbox,
+                )
+                return self._submit(request, call.method, record)
 
-    def _submit(
-        self, request: Request, request_id: str, call: rpc.Call, wish: tuple[VmId, Operation], now: float
-    ) -> list[Effect]:
-        vm, operation = wish
-        if not is_safe_name(vm):
-            return _fail(request, DoesNotExist(klass="VM", id=f"{vm}/config"))
+    def _submit(self, request: Request, method: str, record: Submitted) -> list[Effect]:
+        if not is_safe_name(record.vm):
+            return _fail(request, DoesNotExist(klass="VM", id=f"{record.vm}/config"))
         if len(self._pending) >= PENDING_MAX:
             sentence = f"{PENDING_MAX} requests wait for the redirector already: is it running? Try later"
             return _fail(request, InternalError(message=sentence))
-        record = Submitted(
-            vm=vm,
-            operation=operation,
-            request_id=request_id,
-            dbg=call.debug_info,
-            accept_by=now + ACCEPT_TIMEOUT_S,
-            reply_to=self.inbox,
-        )
-        self._pending[request_id] = _Pending(call.method, request, record, now + ACCEPT_TIMEOUT_S / 2)
+        repeat_at = record.accept_by - ACCEPT_TIMEOUT_S / 2
+        self._pending[record.request_id] = _Pending(method, request, record, repeat_at)
         return [Append(record)]
 
     def on_notice(self, notice: Notice) -> list[Effect]:

@@ -383,3 +383,34 @@ def test_a_reprioritised_task_that_has_gone_is_nobodys_business(world: World) ->
     world.append(Reprioritised(vm=VM, task=TaskId(99), priority=1))
     assert world.redirector.lanes.depth(VM) == 0
     assert len(world.redirector.lanes) == 0
+
+
+def test_a_forced_power_off_of_an_idle_vm_just_goes(world: World) -> None:
+    assert world.leases() == [world.submit(VmPoweroff(vm=VM))]
+
+
+def test_a_task_that_another_leader_refused_waits_no_more() -> None:
+    redirector = Redirector("standby")
+    submitted = Submitted(vm=VM, operation=start(), request_id="r", dbg="", accept_by=9.0)
+    redirector.on_entry(Entry(Offset(0), 0.0, submitted), 0.0)
+    refused = Refused(vm=VM, task=TaskId(0), error=InternalError(message="full"))
+    redirector.on_entry(Entry(Offset(1), 0.0, refused), 0.0)
+    assert len(redirector.lanes) == 0
+    redirector.on_entry(Entry(Offset(2), 0.0, submitted), 0.0)
+    assert len(redirector.lanes) == 1
+
+
+def test_a_sign_of_life_of_a_worker_that_nobody_knows_is_passed_over(world: World) -> None:
+    world.append(Heartbeat(worker=WorkerName("ghost")))
+    assert world.redirector.workers.get(WorkerName("ghost")) is None
+
+
+def test_only_so_many_places_of_vms_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redirector.workers.VM_PLACES_MAX", 1)
+    world = World()
+    world.worker(1, WorkerName("a"))
+    world.worker(1, WorkerName("b"))
+    for name in ("x", "y"):
+        world.submit(start(VmId(name)), vm=VmId(name))
+    workers = [record.worker for record in world.log if isinstance(record, Leased)]
+    assert workers == [WorkerName("a"), WorkerName("b")]

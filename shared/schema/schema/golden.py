@@ -211,5 +211,5 @@ def _parse(text: str) -> Callable[[], str]:
     return parse
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover  run as a program by a test
     sys.exit(main(sys.argv[1:]))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 from schema import rpc
 from schema.fault import XenopsError, internal_error
 from schema.methods import METHODS
@@ -15,7 +16,7 @@ from schema.wire.codec import decode_text, encode_text, from_rpc, to_rpc
 from schema.wire.errors import AbstractError, JsonError, MarshalError
 from schema.wire.lenient import MAX_DEPTH, read_leniently
 from schema.wire.shape import shape_of
-from schema.wire.types import Arm, Assoc, CpuPolicy, DeviceId, Int32, Int64, Rpc, Uuid
+from schema.wire.types import Arm, Assoc, CpuPolicy, DeviceId, Int32, Int64, Rpc, Struct, Uuid
 from schema.wire.value import NULL, Dict, text_of
 
 values = st.recursive(
@@ -322,6 +323,21 @@ def test_an_internal_error_carries_its_sentence() -> None:
 def test_a_record_reads_keys_of_any_case_and_ignores_others() -> None:
     console = decode_text(Console, '{"PATH":"p","Port":1,"protocol":"rfb","more":2}')
     assert console == Console(protocol=ConsoleProtocol.RFB, port=1, path="p")
+
+
+class Measured(Struct):
+    """A struct of these tests: a validator beside the wire's markers, and an option of an abstract type."""
+
+    size: Annotated[int, Field(ge=0)] = 0
+    policy: CpuPolicy | None = None
+
+
+def test_validators_beside_the_markers_say_nothing_of_the_wire() -> None:
+    assert decode_text(Measured, '{"size":3}') == Measured(size=3)
+
+
+def test_an_option_whose_abstract_reader_gives_up_is_none() -> None:
+    assert decode_text(Measured, '{"size":3,"policy":7}') == Measured(size=3)
 
 
 def test_an_arm_of_no_union_stands_for_itself() -> None:

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,13 @@ def test_a_type_that_nobody_knows_is_a_failure_not_a_crash(tmp_path: Path) -> No
     sample(tmp_path, wire="1", name="No.such")
     passed, failures = run(tmp_path)
     assert (passed, len(failures)) == (0, 1)
+
+
+def test_the_checker_runs_as_a_program(tmp_path: Path) -> None:
+    sample(tmp_path, wire='"x"')
+    command = [sys.executable, "-m", "schema.golden", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1 passed, 0 failed\n")
 
 
 def test_an_empty_directory_passes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple, NewType, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import override
 
 VmId = NewType("VmId", str)
 """Names a VM: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, without `..` (see `schema.ids`)."""
@@ -23,6 +24,7 @@ class Struct(BaseModel):
 
     wire_name: ClassVar[str] = ""
 
+    @override
     def __init_subclass__(cls, *, wire: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if wire:

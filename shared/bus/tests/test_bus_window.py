@@ -1,0 +1,103 @@
+import random
+from concurrent.futures import Future
+
+import pytest
+from bus.dedup import Dedup
+from bus.ports import BusBlockedError
+from bus.topology import control_queue, events_queue, leader_queue, log_stream, routing_key
+from bus.window import Window
+from hypothesis import given
+from hypothesis import strategies as st
+from schema.ids import InstanceName, VmId, WorkerName
+from schema.records import Heartbeat, LaneHeld
+
+
+def accept(window: Window, *bodies: bytes) -> Future[None]:
+    future: Future[None] = Future()
+    window.accept([("key", body) for body in bodies], future)
+    return future
+
+
+def test_parcels_go_out_in_order_and_once_for_each_channel() -> None:
+    window = Window()
+    accept(window, b"a", b"b")
+    assert [parcel.body for parcel in window.to_send()] == [b"a", b"b"]
+    assert window.to_send() == []
+    accept(window, b"c")
+    assert [parcel.seq for parcel in window.to_send()] == [3]
+
+
+def test_whoever_waits_goes_on_when_all_of_his_is_confirmed() -> None:
+    window = Window()
+    first, second = accept(window, b"a", b"b"), accept(window, b"c")
+    assert window.confirm(1, multiple=False) == []
+    assert window.confirm(3, multiple=False) == []
+    assert window.confirm(2, multiple=False) == [first, second]
+    assert window.unconfirmed() == 0
+
+
+def test_a_confirm_may_cover_all_before_it() -> None:
+    window = Window()
+    future = accept(window, b"a", b"b", b"c")
+    assert window.confirm(3, multiple=True) == [future]
+
+
+def test_a_new_channel_begins_with_the_first_unconfirmed_record() -> None:
+    window = Window()
+    accept(window, b"a", b"b", b"c")
+    window.to_send()
+    window.confirm(1, multiple=False)
+    window.confirm(3, multiple=False)
+    window.restart()
+    assert [parcel.body for parcel in window.to_send()] == [b"b", b"c"]
+    window.confirm(2, multiple=True)
+    window.restart()
+    assert window.to_send() == []
+
+
+def test_a_full_window_says_so_and_takes_nothing() -> None:
+    window = Window(limit=1)
+    accept(window, b"a")
+    with pytest.raises(BusBlockedError, match="only 1 may"):
+        accept(window, b"b")
+    assert window.unconfirmed() == 1
+
+
+def test_a_window_that_is_given_up_names_who_waited() -> None:
+    window = Window()
+    future = accept(window, b"a")
+    assert window.abandon() == [future]
+    assert window.to_send() == []
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40))
+def test_whatever_channels_lose_readers_see_each_record_once_in_order(seed: int, count: int) -> None:
+    chance = random.Random(seed)
+    window, written = Window(), []
+    accept(window, *(str(number).encode() for number in range(count)))
+    while window.unconfirmed():
+        window.restart()
+        for tag, parcel in enumerate(window.to_send(), 1):
+            arrives = chance.random() < 0.7
+            if arrives:
+                written.append(parcel)
+            if arrives and chance.random() < 0.7:
+                window.confirm(tag, multiple=False)
+    dedup = Dedup()
+    seen = [parcel.body for parcel in written if dedup.accepts("p", parcel.seq)]
+    assert seen == [str(number).encode() for number in range(count)]
+    assert dedup.last() == {"p": count}
+
+
+def test_a_reader_goes_on_from_the_numbers_that_it_is_given() -> None:
+    dedup = Dedup({"p": 4})
+    assert not dedup.accepts("p", 4)
+    assert dedup.accepts("p", 5)
+
+
+def test_names_with_dots_are_one_word_of_a_routing_key() -> None:
+    instance = InstanceName("org.xen")
+    assert routing_key(instance, LaneHeld(vm=VmId("a.b"))) == "org%2Exen.a%2Eb.LaneHeld"
+    assert routing_key(instance, Heartbeat(worker=WorkerName("w"))) == "org%2Exen._.Heartbeat"
+    queues = {control_queue(instance), events_queue(instance), leader_queue(instance), log_stream(instance)}
+    assert len(queues) == 4
