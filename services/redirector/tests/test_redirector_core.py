@@ -386,7 +386,8 @@ def test_a_reprioritised_task_that_has_gone_is_nobodys_business(world: World) ->
 
 
 def test_a_forced_power_off_of_an_idle_vm_just_goes(world: World) -> None:
-    assert world.leases() == [world.submit(VmPoweroff(vm=VM))]
+    task = world.submit(VmPoweroff(vm=VM))
+    assert world.leases() == [task]
 
 
 def test_a_task_that_another_leader_refused_waits_no_more() -> None:
