@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from redirector.core import Limits, Redirector
 from redirector.effects import Append, Effect, Notify
 from schema.atomics.vm import VmPause
-from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
+from schema.ids import Offset, TaskId, VmId, WorkerName
 from schema.notices import Accepted, Rejected
 from schema.objects.errors import Cancelled, InternalError
 from schema.operations import AtomicOperation, Operation, VmCheckState, VmPoweroff, VmReboot, VmStart
@@ -293,17 +293,6 @@ def test_what_decides_nothing_is_passed_over(world: World) -> None:
     assert len(world.log) == before + 1
 
 
-def test_a_lease_of_a_worker_that_nobody_knows_still_holds_the_lane() -> None:
-    redirector = Redirector("me")
-    redirector.on_entry(Entry(Offset(0), 0.0, Elected(redirector="other")), 0.0)
-    lease = Leased(vm=VM, task=TaskId(9), worker=WorkerName("ghost"), term=Term(0))
-    redirector.on_entry(Entry(Offset(1), 0.0, lease), 0.0)
-    assert redirector.lanes.leased(VM) == TaskId(9)
-    worker = redirector.workers.get(WorkerName("ghost"))
-    assert worker is not None
-    assert worker.leases[TaskId(9)].token == LeaseToken(1)
-
-
 def test_old_request_ids_and_places_are_forgotten() -> None:
     world = World(Limits(requests_remembered=1))
     first = world.submit(start(), "a")
@@ -368,17 +357,6 @@ def assert_no_two_leases(log: list[Record]) -> None:
                 del live[record.vm]
 
 
-def test_a_lease_that_was_not_written_before_a_new_election_is_given_again() -> None:
-    redirector = Redirector("me")
-    redirector.on_entry(Entry(Offset(0), 0.0, Elected(redirector="me")), 0.0)
-    redirector.on_entry(Entry(Offset(1), 0.0, WorkerUp(worker=WORKER, epoch="1", capacity=1)), 0.0)
-    submitted = Submitted(vm=VM, operation=start(), request_id="r", dbg="", accept_by=9.0)
-    first = redirector.on_entry(Entry(Offset(2), 0.0, submitted), 0.0)
-    assert isinstance(first[-1], Append)
-    redirector.on_entry(Entry(Offset(3), 0.0, Elected(redirector="me")), 0.0)
-    assert redirector.lanes.leased(VM) is None
-
-
 def test_a_reprioritised_task_that_has_gone_is_nobodys_business(world: World) -> None:
     world.append(Reprioritised(vm=VM, task=TaskId(99), priority=1))
     assert world.redirector.lanes.depth(VM) == 0
@@ -388,17 +366,6 @@ def test_a_reprioritised_task_that_has_gone_is_nobodys_business(world: World) ->
 def test_a_forced_power_off_of_an_idle_vm_just_goes(world: World) -> None:
     task = world.submit(VmPoweroff(vm=VM))
     assert world.leases() == [task]
-
-
-def test_a_task_that_another_leader_refused_waits_no_more() -> None:
-    redirector = Redirector("standby")
-    submitted = Submitted(vm=VM, operation=start(), request_id="r", dbg="", accept_by=9.0)
-    redirector.on_entry(Entry(Offset(0), 0.0, submitted), 0.0)
-    refused = Refused(vm=VM, task=TaskId(0), error=InternalError(message="full"))
-    redirector.on_entry(Entry(Offset(1), 0.0, refused), 0.0)
-    assert len(redirector.lanes) == 0
-    redirector.on_entry(Entry(Offset(2), 0.0, submitted), 0.0)
-    assert len(redirector.lanes) == 1
 
 
 def test_a_sign_of_life_of_a_worker_that_nobody_knows_is_passed_over(world: World) -> None:

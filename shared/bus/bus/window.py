@@ -53,10 +53,6 @@ class Window:
             self._outbox.append(parcel)
         self._waiters.append((self._last_seq, future))
 
-    def next_seq(self) -> int:
-        """The number that the next parcel will have."""
-        return self._last_seq + 1
-
     def restart(self) -> None:
         """A new channel: everything unconfirmed is to be sent again, in order."""
         self._outbox = list(self._parcels)

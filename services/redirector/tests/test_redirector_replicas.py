@@ -1,0 +1,47 @@
+from bus.ports import Entry
+from redirector.core import Redirector
+from redirector.effects import Append
+from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
+from schema.objects.errors import InternalError
+from schema.operations import VmStart
+from schema.records import Elected, Leased, Refused, Submitted, WorkerUp
+
+VM = VmId("vm")
+WORKER = WorkerName("w")
+
+
+def start() -> VmStart:
+    return VmStart(vm=VM)
+
+
+def test_a_lease_of_a_worker_that_nobody_knows_still_holds_the_lane() -> None:
+    redirector = Redirector("me")
+    redirector.on_entry(Entry(Offset(0), 0.0, Elected(redirector="other")), 0.0)
+    lease = Leased(vm=VM, task=TaskId(9), worker=WorkerName("ghost"), term=Term(0))
+    redirector.on_entry(Entry(Offset(1), 0.0, lease), 0.0)
+    assert redirector.lanes.leased(VM) == TaskId(9)
+    worker = redirector.workers.get(WorkerName("ghost"))
+    assert worker is not None
+    assert worker.leases[TaskId(9)].token == LeaseToken(1)
+
+
+def test_a_lease_that_was_not_written_before_a_new_election_is_given_again() -> None:
+    redirector = Redirector("me")
+    redirector.on_entry(Entry(Offset(0), 0.0, Elected(redirector="me")), 0.0)
+    redirector.on_entry(Entry(Offset(1), 0.0, WorkerUp(worker=WORKER, epoch="1", capacity=1)), 0.0)
+    submitted = Submitted(vm=VM, operation=start(), request_id="r", dbg="", accept_by=9.0)
+    first = redirector.on_entry(Entry(Offset(2), 0.0, submitted), 0.0)
+    assert isinstance(first[-1], Append)
+    redirector.on_entry(Entry(Offset(3), 0.0, Elected(redirector="me")), 0.0)
+    assert redirector.lanes.leased(VM) is None
+
+
+def test_a_task_that_another_leader_refused_waits_no_more() -> None:
+    redirector = Redirector("standby")
+    submitted = Submitted(vm=VM, operation=start(), request_id="r", dbg="", accept_by=9.0)
+    redirector.on_entry(Entry(Offset(0), 0.0, submitted), 0.0)
+    refused = Refused(vm=VM, task=TaskId(0), error=InternalError(message="full"))
+    redirector.on_entry(Entry(Offset(1), 0.0, refused), 0.0)
+    assert len(redirector.lanes) == 0
+    redirector.on_entry(Entry(Offset(2), 0.0, submitted), 0.0)
+    assert len(redirector.lanes) == 1
