@@ -61,6 +61,8 @@ class Redirector:
     workers: Workers = field(default_factory=Workers)
     _requests: OrderedDict[str, TaskId] = field(default_factory=OrderedDict)
     _followers: dict[TaskId, list[TaskId]] = field(default_factory=dict)
+    _merged: set[TaskId] = field(default_factory=set)
+    _cancels: dict[TaskId, VmId] = field(default_factory=dict)
     _mergeable: dict[tuple[VmId, Operation], TaskId] = field(default_factory=dict)
     _deadlines: list[tuple[float, TaskId]] = field(default_factory=list)
 
@@ -205,6 +207,7 @@ class Redirector:
         removed = self.lanes.remove(task)
         if isinstance(record, Merged):
             self._followers.setdefault(record.into, []).append(task)
+            self._merged.add(task)
         elif removed is not None and self._requests.get(removed.request_id) == task:
             del self._requests[removed.request_id]
         return []
@@ -219,17 +222,22 @@ class Redirector:
         self.lanes.remove(record.task)
         self.lanes.release(record.vm, record.task)
         self.workers.settle(record.task)
-        self._followers.pop(record.task, None)
+        for task in (record.task, *self._followers.pop(record.task, ())):
+            self._merged.discard(task)
+            self._cancels.pop(task, None)
 
     def _on_cancel(self, record: CancelRequested) -> list[Effect]:
-        error = Cancelled(task=str(record.task))
-        if self.lanes.find(record.task) is not None and self.leads:
-            return [self._finish_waiting(record.task, error)]
-        for followers in self._followers.values():
-            if record.task in followers:
-                followers.remove(record.task)
-                return [Append(_failed(record.vm, record.task, error))]
-        return []
+        """Noted by every replica: a leader that dies before it has acted leaves the wish to the next."""
+        if self.lanes.find(record.task) is None and record.task not in self._merged:
+            return []  # it runs, so its worker cancels it, or it has ended
+        self._cancels[record.task] = record.vm
+        return self._cancel_now(record.task) if self.leads else []
+
+    def _cancel_now(self, task: TaskId) -> list[Effect]:
+        error = Cancelled(task=str(task))
+        if self.lanes.find(task) is not None:
+            return [self._finish_waiting(task, error)]
+        return [Append(_failed(self._cancels[task], task, error))]
 
     def _finish_waiting(self, task: TaskId, error: Error) -> Effect:
         waiting = self.lanes.remove(task)
@@ -240,12 +248,15 @@ class Redirector:
     # --- leading ------------------------------------------------------------------------------------
 
     def _on_elected(self, offset: Offset, record: Elected, now: float) -> list[Effect]:
-        """A new leader tells again whose tasks wait: the last one may have died before it could."""
+        """A new leader does what the last one may have died before it could."""
         self.term = Term(offset)
         self.leads = record.redirector == self.name
         for lease in self.workers.void_unwritten():
             self.lanes.release(lease.vm, lease.task)
-        return [
+        if not self.leads:
+            return []
+        owed = [effect for task in list(self._cancels) for effect in self._cancel_now(task)]
+        return owed + [
             Notify(waiting.reply_to, Accepted(request_id=waiting.request_id, task=waiting.id))
             for waiting in self.lanes.all()
             if waiting.reply_to and waiting.accept_by >= now

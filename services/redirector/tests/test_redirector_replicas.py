@@ -4,7 +4,7 @@ from redirector.effects import Append
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
 from schema.objects.errors import InternalError
 from schema.operations import VmStart
-from schema.records import Elected, Leased, Refused, Submitted, WorkerUp
+from schema.records import CancelRequested, Elected, Finished, Leased, Refused, Submitted, WorkerUp
 
 VM = VmId("vm")
 WORKER = WorkerName("w")
@@ -45,3 +45,13 @@ def test_a_task_that_another_leader_refused_waits_no_more() -> None:
     assert len(redirector.lanes) == 0
     redirector.on_entry(Entry(Offset(2), 0.0, submitted), 0.0)
     assert len(redirector.lanes) == 1
+
+
+def test_a_cancel_that_no_leader_saw_is_done_by_the_next() -> None:
+    redirector = Redirector("me")
+    submitted = Submitted(vm=VM, operation=start(), request_id="r", dbg="", accept_by=9.0)
+    redirector.on_entry(Entry(Offset(0), 0.0, submitted), 0.0)
+    redirector.on_entry(Entry(Offset(1), 0.0, CancelRequested(vm=VM, task=TaskId(0))), 0.0)
+    effects = redirector.on_entry(Entry(Offset(2), 0.0, Elected(redirector="me")), 0.0)
+    finished = [effect.record for effect in effects if isinstance(effect, Append)]
+    assert [record.task for record in finished if isinstance(record, Finished)] == [TaskId(0)]
