@@ -1,8 +1,4 @@
-"""Checks: what a VM or a device that has changed needs, and which checks a failed operation owes.
-
-Nothing is rolled back after a failure: what the failed operation touched is checked, and a check does what
-is needed for a state that an operator recognises.
-"""
+"""Checks: what a VM or a device needs that has changed by itself, or was touched by a failed operation."""
 
 from collections.abc import Iterable
 

@@ -100,7 +100,7 @@ class VbdEpochEnd(Step):
     disk: Disk
 
 
-VbdAtomic = Annotated[
+VbdStep = (
     VbdEject
     | VbdInsert
     | VbdPlug
@@ -112,7 +112,9 @@ VbdAtomic = Annotated[
     | VbdSetActive
     | VbdSetQos
     | VbdEpochBegin
-    | VbdEpochEnd,
-    Field(discriminator="kind"),
-]
+    | VbdEpochEnd
+)
+"""Any of the above, as a class to test for."""
+
+VbdAtomic = Annotated[VbdStep, Field(discriminator="kind")]
 """Any of the above, told apart by `kind`."""

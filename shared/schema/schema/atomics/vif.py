@@ -94,7 +94,7 @@ class VifSetTrunks(Step):
     trunks: tuple[int, ...]
 
 
-VifAtomic = Annotated[
+VifStep = (
     VifPlug
     | VifUnplug
     | VifMove
@@ -104,7 +104,9 @@ VifAtomic = Annotated[
     | VifSetIpv4Configuration
     | VifSetIpv6Configuration
     | VifSetActive
-    | VifSetTrunks,
-    Field(discriminator="kind"),
-]
+    | VifSetTrunks
+)
+"""Any of the above, as a class to test for."""
+
+VifAtomic = Annotated[VifStep, Field(discriminator="kind")]
 """Any of the above, told apart by `kind`."""

@@ -1,0 +1,85 @@
+"""Progress: how far a plan has come, told by how far its nodes have.
+
+A step of the plan's top weighs 1, one that copies memory 10, as in the original: whenever a step ends, the
+figures are the same as its. Within a step of several atomics each of them counts the same, whereas the
+original stands still there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from itertools import accumulate
+
+from schema.atomics.vm import VmRestore, VmSave
+
+from engine.plan.nodes import BestEffort, Do, Plan, Serial
+
+Path = tuple[int, ...]
+"""Where a node is: its index below the top, the index below that, ...; what is but attempted has index 0."""
+
+_MEMORY_COPY_WEIGHT = 10.0
+_WEIGHT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A value: each report gives a new one, and `fraction`, 0..1, never goes back.
+
+    Steps are reported in their order; what goes on at once within a step, in any order.
+    """
+
+    plan: Serial
+    fraction: float = 0.0
+    _atomics_done: Mapping[Path, float] = field(default_factory=dict)
+    """Of the step under way: how many atomics' worth is done at each place that has reported."""
+
+    def at(self, path: Path, fraction: float) -> "Progress":
+        """The atomic at `path` has come so far."""
+        return self._reported(path, min(max(fraction, self._atomics_done.get(path, 0.0)), 1.0))
+
+    def finished(self, path: Path) -> "Progress":
+        """The node at `path`, atomic or not, has ended, be it by a failure that does not matter."""
+        return self._reported(path, _atomics_in(_node_at(self.plan, path)))
+
+    def _reported(self, path: Path, atomics: float) -> "Progress":
+        done = {place: count for place, count in self._atomics_done.items() if _counts_beside(place, path)}
+        done[path] = atomics
+        start, length = _span(self.plan, path[0])
+        inner = sum(done.values()) / _atomics_in(self.plan.plans[path[0]])
+        return replace(self, fraction=max(self.fraction, start + inner * length), _atomics_done=done)
+
+
+def _counts_beside(place: Path, reported: Path) -> bool:
+    """Whether both are of the same step, and neither speaks for the other."""
+    return place[0] == reported[0] and place[: len(reported)] != reported
+
+
+def _span(plan: Serial, step: int) -> tuple[float, float]:
+    """Where a step begins and how long it is, added up as the original does, to the last bit."""
+    weights = [_weight(each) for each in plan.plans]
+    lengths = [weight / sum(weights) for weight in weights]
+    starts = list(accumulate(lengths, initial=0.0))
+    return starts[step], lengths[step]
+
+
+def _weight(step: Plan) -> float:
+    copies_memory = isinstance(step, Do) and isinstance(step.atomic, VmSave | VmRestore)
+    return _MEMORY_COPY_WEIGHT if copies_memory else _WEIGHT
+
+
+def _atomics_in(plan: Plan) -> int:
+    return 1 if isinstance(plan, Do) else sum(map(_atomics_in, _below(plan)))
+
+
+def _node_at(plan: Plan, path: Path) -> Plan:
+    return reduce(lambda node, index: _below(node)[index], path, plan)
+
+
+def _below(plan: Plan) -> tuple[Plan, ...]:
+    match plan:
+        case Do():
+            return ()
+        case BestEffort(plan=attempt):
+            return (attempt,)
+        case _:
+            return plan.plans
