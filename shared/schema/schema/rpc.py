@@ -5,6 +5,7 @@ JSON-RPC: all parameters named, in one object; answers always of version 1 with 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -119,15 +120,21 @@ def _arguments(method: Method, params: list[Any]) -> dict[str, Any]:
     named = params[0]
     arguments: dict[str, Any] = {}
     for name, type_ in method.parameters:
-        shape = shape_of(type_)
+        content, optional = _content(type_)
         if name in named:
-            read = shape.content if isinstance(shape, Optional) else type_
-            arguments[name] = from_rpc(read, named.get(name))
-        elif isinstance(shape, Optional):
+            arguments[name] = from_rpc(content, named.get(name))
+        elif optional:
             arguments[name] = None
         else:
             raise MarshalError(f"Expecting named argument '{name}'")
     return arguments
+
+
+@cache
+def _content(type_: Any) -> tuple[Any, bool]:
+    """What a parameter is on the wire, and whether it may be left out: an option is bare there."""
+    shape = shape_of(type_)
+    return (shape.content, True) if isinstance(shape, Optional) else (type_, False)
 
 
 def encode_result(method: str, value: Any) -> bytes:
@@ -152,12 +159,10 @@ def encode_request(method: str, /, *, request_id: int | None = None, **params: A
     """A request as the original's client builds it; an option that is None is left out."""
     named = Dict()
     for name, type_ in reversed(METHODS[method].parameters):
-        shape = shape_of(type_)
+        content, optional = _content(type_)
         value = params[name]
-        if not isinstance(shape, Optional):
-            named.pairs.append((name, to_rpc(type_, value)))
-        elif value is not None:
-            named.pairs.append((name, to_rpc(shape.content, value)))
+        if not optional or value is not None:
+            named.pairs.append((name, to_rpc(content, value)))
     number = next(_ids) if request_id is None else request_id
     return _bytes(json.dumps(Dict([("method", method), ("params", [named]), ("id", number)])))
 
