@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from bus.dedup import Dedup
 from bus.ports import Bus, BusUnavailableError, Entry, Request, RequestTimeoutError
+from bus.stamp import Stamp
 from bus.trouble import report
 
 JOIN_TIMEOUT_S = 5.0
@@ -147,8 +148,7 @@ class MemoryBus(Bus):
 
     def __init__(self, broker: MemoryBroker, name: str = "memory") -> None:
         self._broker = broker
-        self._producer = f"{name}-{uuid.uuid4().hex}"
-        self._seq = itertools.count(1)
+        self._stamp = Stamp(f"{name}-{uuid.uuid4().hex}")
         self._append_lock = threading.Lock()
         self._actions: queue.SimpleQueue[Action | None] = queue.SimpleQueue()
         self._timers: list[tuple[float, int, float, Action]] = []
@@ -165,17 +165,8 @@ class MemoryBus(Bus):
             future.set_exception(BusUnavailableError("append to a bus that is closed"))
             return future
         with self._append_lock:
-            envelopes = [
-                Envelope(
-                    producer=self._producer,
-                    seq=next(self._seq),
-                    at=time.time(),
-                    instance=instance,
-                    record=record,
-                )
-                for record in records
-            ]
-            self._broker.append(instance, envelopes)
+            self._broker.append(instance, self._stamp.envelopes(instance, records, time.time()))
+            self._stamp.take(instance, len(records))
         future.set_result(None)
         return future
 

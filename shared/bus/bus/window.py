@@ -35,17 +35,20 @@ class Window:
     _confirmed: set[int] = field(default_factory=set)
     _last_seq: int = 0
 
-    def accept(self, parcels: list[tuple[str, bytes]], future: Future[None]) -> None:
-        """Take parcels (routing key, body) in order; `future` ends when the last is confirmed.
+    def admit(self, count: int) -> None:
+        """Let so many more parcels come.
 
         Raises:
             BusBlockedError: too many wait already.
         """
-        if len(self._parcels) + len(parcels) > self.limit:
+        if len(self._parcels) + count > self.limit:
             raise BusBlockedError(
                 f"{len(self._parcels)} records wait for the broker's confirmation; only {self.limit} may: "
                 "the broker is too slow or out of reach; look at its log and its alarms"
             )
+
+    def accept(self, parcels: list[tuple[str, bytes]], future: Future[None]) -> None:
+        """Take parcels (routing key, body) in order; `future` ends when the last is confirmed."""
         for key, body in parcels:
             self._last_seq += 1
             parcel = Parcel(self._last_seq, key, body)
@@ -82,9 +85,13 @@ class Window:
             released.append(self._waiters.popleft()[1])
         return released
 
+    def waiting(self) -> list[Future[None]]:
+        """Who waits for a confirmation, the longest first."""
+        return [future for _, future in self._waiters]
+
     def abandon(self) -> list[Future[None]]:
         """Give everything up; answers who waited in vain."""
-        futures = [future for _, future in self._waiters]
+        futures = self.waiting()
         self._waiters.clear()
         self._parcels.clear()
         self._outbox.clear()

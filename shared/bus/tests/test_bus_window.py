@@ -4,6 +4,7 @@ from concurrent.futures import Future
 import pytest
 from bus.dedup import Dedup
 from bus.ports import BusBlockedError
+from bus.stamp import Stamp
 from bus.topology import control_queue, events_queue, leader_queue, log_stream, routing_key
 from bus.window import Window
 from hypothesis import given
@@ -14,6 +15,7 @@ from schema.records import Heartbeat, LaneHeld
 
 def accept(window: Window, *bodies: bytes) -> Future[None]:
     future: Future[None] = Future()
+    window.admit(len(bodies))
     window.accept([("key", body) for body in bodies], future)
     return future
 
@@ -66,6 +68,7 @@ def test_a_full_window_says_so_and_takes_nothing() -> None:
 def test_a_window_that_is_given_up_names_who_waited() -> None:
     window = Window()
     future = accept(window, b"a")
+    assert window.waiting() == [future]
     assert window.abandon() == [future]
     assert window.to_send() == []
 
@@ -93,6 +96,26 @@ def test_a_reader_goes_on_from_the_numbers_that_it_is_given() -> None:
     dedup = Dedup({"p": 4})
     assert not dedup.accepts("p", 4)
     assert dedup.accepts("p", 5)
+
+
+def test_where_the_beginning_is_dropped_a_producer_counts_from_where_it_is_met() -> None:
+    dedup = Dedup(truncated=True)
+    assert dedup.accepts("p", 7)
+    assert not dedup.accepts("p", 7)
+    assert dedup.accepts("p", 8)
+
+
+def test_each_log_has_numbers_of_its_own_and_an_unsent_record_takes_none() -> None:
+    stamp, records = Stamp("p"), [LaneHeld(vm=VmId("a")), LaneHeld(vm=VmId("b"))]
+
+    def numbers(instance: str) -> list[int]:
+        return [envelope.seq for envelope in stamp.envelopes(InstanceName(instance), records, 0.0)]
+
+    assert numbers("one") == [1, 2]
+    assert numbers("one") == [1, 2]
+    stamp.take(InstanceName("one"), 2)
+    assert numbers("one") == [3, 4]
+    assert numbers("two") == [1, 2]
 
 
 def test_names_with_dots_are_one_word_of_a_routing_key() -> None:

@@ -9,6 +9,9 @@ BLOCKED_TIMEOUT_S = 300
 CONFIRM_TIMEOUT_S = 5.0
 """A confirm may never come (the stream's writer was restarted): then a new channel, the same records."""
 
+CONFIRM_CHECK_S = 1.0
+"""How often confirms that do not come are looked for."""
+
 RETRY_FIRST_S = 0.1
 RETRY_MOST_S = 3.0
 """Back-off between attempts to connect or to take up a stream or queue: doubled each time, with jitter."""
@@ -29,8 +32,14 @@ STREAM_BYTES_MAX = 20_000_000_000
 STREAM_SEGMENT_BYTES_MAX = 100_000_000
 """How much log the broker keeps, and in pieces of what size it drops the oldest."""
 
+QUEUE_UNUSED_MS = 60_000
+"""A queue that nobody serves any more goes after this, if not with its last server."""
+
 MESSAGE_TTL_MS = 60_000
 """A request that nobody has taken by then is not answered late but dropped."""
+
+READY_POLL_S = 0.005
+"""How often `ready` looks."""
 
 CLOSE_TIMEOUT_S = 5.0
 """How long `close` waits for confirms and for the thread."""

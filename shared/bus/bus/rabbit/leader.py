@@ -3,31 +3,60 @@
 from collections.abc import Callable
 
 from pika.channel import Channel
+from typing_extensions import override
 
+from bus.rabbit.connection import Tenant
 from bus.rabbit.constants import LEAD_RETRY_S
 from bus.rabbit.loop import Loop, guarded
 
 
-class Candidate:
-    """Stands for one queue, again and again, until it holds it."""
+class Candidate(Tenant):
+    """Stands for one queue, again and again, until it holds it.
+
+    To declare a queue that another holds costs a channel and a line in the broker's log. So a standby first
+    sends the queue a message, which the queue drops at once; it comes back when there is no such queue.
+    """
 
     def __init__(self, queue: str, on_change: Callable[[bool], None], loop: Loop) -> None:
+        super().__init__()
         self._queue = queue
         self._on_change = on_change
         self._loop = loop
         self._leads = False
-        self._open: Callable[[], None] | None = None
+        self._is_free = False
 
-    def use(self, channel: Channel, reopen: Callable[[], None]) -> None:
-        """Ask for the queue over this channel; a refusal closes it, then `reopen` makes another."""
-        self._open = reopen
-        channel.queue_declare(self._queue, exclusive=True, callback=lambda _: self._tell(leads=True))
+    @override
+    def settle(self, channel: Channel) -> None:
+        channel.add_on_return_callback(self._on_return)
+        channel.confirm_delivery(lambda _: self._on_probed(channel))
+        self._probe(channel)
 
-    def lose_channel(self, *, connected: bool) -> None:
-        """Refused, or the connection is gone and the queue with it."""
+    @override
+    def move_out(self) -> None:
+        super().move_out()
         self._tell(leads=False)
-        if connected and self._open is not None:
-            self._loop.later(LEAD_RETRY_S, self._open)
+
+    def _probe(self, channel: Channel) -> None:
+        if channel is self._channel and channel.is_open:
+            self._is_free = False
+            channel.basic_publish("", self._queue, b"", mandatory=True)
+
+    def _on_return(self, *_: object) -> None:
+        self._is_free = True  # the confirm follows
+
+    def _on_probed(self, channel: Channel) -> None:
+        if self._is_free:
+            drop_all = {"x-message-ttl": 0}
+            channel.queue_declare(
+                self._queue, exclusive=True, arguments=drop_all, callback=lambda _: self._on_held()
+            )
+        else:
+            self.mark_placed()
+            self._loop.later(LEAD_RETRY_S, lambda: self._probe(channel))
+
+    def _on_held(self) -> None:
+        self.mark_placed()
+        self._tell(leads=True)
 
     def _tell(self, *, leads: bool) -> None:
         if leads != self._leads:

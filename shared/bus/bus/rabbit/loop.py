@@ -14,27 +14,33 @@ Action = Callable[[], None]
 
 
 class Loop:
-    """Actions run one at a time, in order, on the loop's thread."""
+    """Actions run one at a time, in order, on the loop's thread; once it has ended, none does."""
 
     def __init__(self, name: str) -> None:
         self.ioloop = IOLoop()
         self._actions: deque[Action] = deque()
         self._scheduled = False
+        self._stopping = False
+        self._ended = False
         self._lock = threading.Lock()
-        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to run."""
-        self.thread.start()
+        self._thread.start()
+
+    def is_here(self) -> bool:
+        """Whether this is the loop's thread."""
+        return threading.current_thread() is self._thread
 
     def soon(self, action: Action) -> None:
         """Run an action soon; from any thread. One wake-up serves all that comes before it."""
         with self._lock:
             self._actions.append(action)
-            if self._scheduled:
+            if self._scheduled or self._ended:
                 return
             self._scheduled = True
-        self.ioloop.add_callback_threadsafe(self._drain)
+            self.ioloop.add_callback_threadsafe(self._drain)
 
     def later(self, delay_s: float, action: Action) -> None:
         """Run an action after a while; on the loop's thread only."""
@@ -51,10 +57,22 @@ class Loop:
 
     def stop(self) -> None:
         """End the thread, once what is under way is done."""
-        self.ioloop.add_callback_threadsafe(self.ioloop.stop)
+        self._stopping = True
+        self.soon(self.ioloop.stop)
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end; answers whether it has come."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
-        self.ioloop.start()
+        while not self._stopping:
+            try:
+                self.ioloop.start()
+            except Exception as error:  # noqa: BLE001  a thread's top: a bug must not leave the service deaf
+                report(error)
+        with self._lock:
+            self._ended = True
         self.ioloop.close()
 
     def _drain(self) -> None:

@@ -1,6 +1,8 @@
 """Publisher: appends to logs, confirmed, in order, each record once for every reader."""
 
-import itertools
+import concurrent.futures
+import functools
+import logging
 import threading
 import time
 import uuid
@@ -9,115 +11,138 @@ from concurrent.futures import Future, InvalidStateError
 import pika
 from pika.channel import Channel
 from schema.ids import InstanceName
-from schema.records import ENVELOPE, Envelope, Record
+from schema.records import ENVELOPE, Record
+from typing_extensions import override
 
 from bus.ports import BusBlockedError, BusError, BusUnavailableError
-from bus.rabbit.constants import CONFIRM_TIMEOUT_S
+from bus.rabbit.connection import Tenant
+from bus.rabbit.constants import CONFIRM_CHECK_S, CONFIRM_TIMEOUT_S
 from bus.rabbit.loop import Loop
+from bus.rabbit.stream import declare_log
+from bus.stamp import Stamp
 from bus.topology import EXCHANGE, routing_key
 from bus.window import Window
 
-_PERSISTENT = pika.BasicProperties(delivery_mode=2)
+_log = logging.getLogger("bus")
+
+_PERSISTENT = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent.value)
 
 
-class Publisher:
+class Publisher(Tenant):
     """Holds the window of what is unconfirmed; each new channel sends it again from its first record on."""
 
-    def __init__(self, loop: Loop, name: str) -> None:
+    def __init__(self, loop: Loop, name: str, instances: tuple[InstanceName, ...]) -> None:
+        super().__init__()
         self._loop = loop
-        self._producer = f"{name}-{uuid.uuid4().hex}"
+        self._instances = set(instances)
+        self._undeclared: set[InstanceName] = set()
+        self._stamp = Stamp(f"{name}-{uuid.uuid4().hex}")
         self._window = Window()
         self._lock = threading.Lock()
-        self._seq = itertools.count(1)
-        self._channel: Channel | None = None
-        self._moved_at = 0.0
-        self.blocked: str | None = None
-        self.closed = False
         self._flushing = False
+        self._moved_at = 0.0
+        self._closed = False
+        loop.soon(lambda: loop.every(CONFIRM_CHECK_S, self._check_deadline))
+
+    # --- from any thread ----------------------------------------------------------------------------
 
     def append(self, instance: InstanceName, records: tuple[Record, ...]) -> Future[None]:
-        """Take records for sending; from any thread."""
+        """Take records for sending; the future ends when the last of them is confirmed."""
         future: Future[None] = Future()
-        with self._lock:
-            try:
-                self._refuse_if_needed()
-                self._window.accept([self._parcel(instance, record) for record in records], future)
-            except BusError as error:
-                future.set_exception(error)
-                return future
-            must_wake = not self._flushing
-            self._flushing = True
+        if instance not in self._instances:
+            self._loop.soon(lambda: self._add_instance(instance))
+        try:
+            with self._lock:
+                self._admit(len(records))
+                self._accept(instance, records, future)
+                must_wake, self._flushing = not self._flushing, True
+        except BusError as error:
+            future.set_exception(error)
+            return future
         if must_wake:
             self._loop.soon(self._flush)
         return future
 
-    def _refuse_if_needed(self) -> None:
-        if self.closed:
+    def drain(self, timeout_s: float) -> None:
+        """Take nothing more; wait until all that was taken is confirmed, if it can be sent at all."""
+        with self._lock:
+            self._closed = True
+            waiting = self._window.waiting()
+        if self.placed and not self._loop.is_here():
+            concurrent.futures.wait(waiting, timeout_s)
+
+    def abandon(self) -> None:
+        """Nothing will be sent any more."""
+        with self._lock:
+            futures = self._window.abandon()
+        for future in futures:
+            _end(
+                future, BusUnavailableError("the bus was closed before the broker had confirmed this append")
+            )
+
+    def _admit(self, count: int) -> None:
+        if self._closed:
             raise BusUnavailableError("append to a bus that is closed")
         if self.blocked is not None:
             raise BusBlockedError(
                 f"the broker takes no records for now ({self.blocked}): free memory or disk on its host; "
                 "what it had taken before is kept"
             )
+        self._window.admit(count)
 
-    def _parcel(self, instance: InstanceName, record: Record) -> tuple[str, bytes]:
-        envelope = Envelope(
-            producer=self._producer, seq=next(self._seq), at=time.time(), instance=instance, record=record
-        )
-        return routing_key(instance, record), ENVELOPE.dump_json(envelope)
+    def _accept(self, instance: InstanceName, records: tuple[Record, ...], future: Future[None]) -> None:
+        envelopes = self._stamp.envelopes(instance, records, time.time())
+        parcels = [
+            (routing_key(instance, envelope.record), ENVELOPE.dump_json(envelope)) for envelope in envelopes
+        ]
+        self._window.accept(parcels, future)
+        self._stamp.take(instance, len(records))
 
-    def use(self, channel: Channel) -> None:
-        """Send over this channel from now on, everything unconfirmed first. Closed, it is replaced."""
-        self._channel = channel
-        channel.add_on_return_callback(lambda *_: self._abandon_channel())
+    # --- on the loop's thread -----------------------------------------------------------------------
+
+    @override
+    def settle(self, channel: Channel) -> None:
+        self._undeclared = set(self._instances)
+        for instance in self._instances:
+            declare_log(channel, instance, functools.partial(self._declared, channel, instance))
+        if not self._instances:
+            self._begin(channel)
+
+    def _add_instance(self, instance: InstanceName) -> None:
+        """Another log to write to: the channel is given up for one that begins by declaring it."""
+        if instance not in self._instances:
+            self._instances.add(instance)
+            self._give_up(None)
+
+    def _declared(self, channel: Channel, instance: InstanceName) -> None:
+        self._undeclared.discard(instance)
+        if not self._undeclared:
+            self._begin(channel)
+
+    def _begin(self, channel: Channel) -> None:
+        channel.add_on_return_callback(lambda *_: self._give_up("a record found no log to go to"))
         channel.confirm_delivery(self._on_confirm)
         with self._lock:
             self._window.restart()
         self._moved_at = time.monotonic()
+        self.mark_placed()
         self._flush()
 
-    def lose_channel(self) -> None:
-        """The channel is gone; records wait for the next one."""
-        self._channel = None
-
-    def check_deadline(self) -> None:
-        """Give a channel up whose confirms do not come."""
-        with self._lock:
-            waiting = self._window.unconfirmed()
-        if not waiting or self.blocked is not None:
-            self._moved_at = time.monotonic()
-        elif time.monotonic() - self._moved_at > CONFIRM_TIMEOUT_S:
-            self._abandon_channel()
-
-    def unconfirmed(self) -> int:
-        """How many records wait."""
-        with self._lock:
-            return self._window.unconfirmed()
-
-    def abandon(self, error: BusError) -> None:
-        """Nothing will be sent any more."""
-        with self._lock:
-            self.closed = True
-            futures = self._window.abandon()
-        for future in futures:
-            _end(future, error)
-
     def _flush(self) -> None:
+        channel = self._channel
         with self._lock:
             self._flushing = False
-            if self._channel is None:
+            if not self.placed or channel is None or not channel.is_open:
                 return
             parcels = self._window.to_send()
         for parcel in parcels:
-            self._channel.basic_publish(
-                EXCHANGE, parcel.routing_key, parcel.body, _PERSISTENT, mandatory=True
-            )
+            channel.basic_publish(EXCHANGE, parcel.routing_key, parcel.body, _PERSISTENT, mandatory=True)
 
     def _on_confirm(self, frame: "pika.frame.Method[pika.spec.Basic.Ack | pika.spec.Basic.Nack]") -> None:
-        if self._channel is None or frame.channel_number != self._channel.channel_number:
+        if not self.placed:
             return  # of a channel that was given up
         if not isinstance(frame.method, pika.spec.Basic.Ack):
-            self._abandon_channel()
+            self._give_up("the broker could not write a record")
             return
         self._moved_at = time.monotonic()
         with self._lock:
@@ -125,11 +150,21 @@ class Publisher:
         for future in released:
             _end(future, None)
 
-    def _abandon_channel(self) -> None:
+    def _check_deadline(self) -> None:
+        with self._lock:
+            waiting = self._window.unconfirmed()
+        if not waiting or self.blocked is not None:
+            self._moved_at = time.monotonic()
+        elif self.placed and time.monotonic() - self._moved_at > CONFIRM_TIMEOUT_S:
+            self._give_up(f"no record was confirmed for {CONFIRM_TIMEOUT_S:g} s")
+
+    def _give_up(self, reason: str | None) -> None:
         """Whatever this channel still says no longer counts; a new one repeats what is unconfirmed."""
-        channel, self._channel = self._channel, None
-        if channel is not None and channel.is_open:
-            channel.close()
+        if reason is not None and self.placed:
+            _log.warning("%s; all that is unconfirmed is sent again", reason)
+        self.placed = False
+        if self._channel is not None and self._channel.is_open:
+            self._channel.close()
 
 
 def _end(future: Future[None], error: BusError | None) -> None:

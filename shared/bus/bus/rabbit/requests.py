@@ -1,73 +1,83 @@
-"""Requests: queues that we serve, inboxes of our own, messages that we send, calls that we wait for."""
+"""Requests: queues that we serve, messages that we send, calls that we wait for."""
 
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
 
 import pika
 from pika.channel import Channel
+from typing_extensions import override
 
 from bus.ports import BusError, BusUnavailableError, Request
-from bus.rabbit.constants import MESSAGE_TTL_MS
+from bus.rabbit.connection import Tenant
+from bus.rabbit.constants import MESSAGE_TTL_MS, QUEUE_UNUSED_MS
 from bus.rabbit.loop import Loop, guarded
 
-OnRequest = Callable[[Request], None]
+_REPLY_TO = "amq.rabbitmq.reply-to"
+"""RabbitMQ's queue that is none: an answer sent to it goes straight to the channel that asked."""
 
 
-@dataclass(slots=True)
-class _Queue:
-    """A queue that we consume from; an inbox is ours alone."""
-
-    name: str
-    on_request: OnRequest
-    exclusive: bool
-    placed: bool = False
-
-
-class Requests:
-    """All requests over one channel.
+class ServedQueue(Tenant):
+    """A queue that we take requests from; an inbox is ours alone.
 
     Messages are taken without acknowledgement: one that dies with a service is repeated by its sender or
     not at all, never by the broker, so no operation is ever submitted twice behind a client's back.
-    Every queue goes with its last consumer, so a message to a service that is not there comes back at once.
+    The queue goes with its last server, so a message to a service that is not there comes back at once.
+    A shared one is durable only because later RabbitMQs refuse shared queues that are not.
     """
 
+    def __init__(self, name: str, on_request: Callable[[Request], None], *, exclusive: bool) -> None:
+        super().__init__()
+        self._name = name
+        self._on_request = on_request
+        self._exclusive = exclusive
+
+    @override
+    def settle(self, channel: Channel) -> None:
+        arguments = {} if self._exclusive else {"x-expires": QUEUE_UNUSED_MS}
+        channel.queue_declare(
+            self._name,
+            durable=not self._exclusive,
+            exclusive=self._exclusive,
+            auto_delete=True,
+            arguments=arguments,
+        )
+        channel.basic_consume(
+            self._name, self._on_message, auto_ack=True, callback=lambda _: self.mark_placed()
+        )
+
+    def _on_message(
+        self,
+        _channel: Channel,
+        _deliver: pika.spec.Basic.Deliver,
+        properties: pika.BasicProperties,
+        body: bytes,
+    ) -> None:
+        request = Request(body, properties.reply_to, properties.correlation_id)
+        guarded(lambda: self._on_request(request))
+
+
+class Post(Tenant):
+    """Sends messages; those that reach no queue come back."""
+
     def __init__(self, loop: Loop) -> None:
+        super().__init__()
         self._loop = loop
-        self._channel: Channel | None = None
-        self._queues: list[_Queue] = []
         self._calls: dict[str, Future[bytes]] = {}
         self._on_undeliverable: list[Callable[[str, Request], None]] = []
-        self._reply_queue: str | None = None
 
-    def use(self, channel: Channel) -> None:
-        """Serve and send over this channel from now on."""
-        self._channel = channel
+    @override
+    def settle(self, channel: Channel) -> None:
         channel.add_on_return_callback(self._on_return)
-        for queue in self._queues:
-            self._consume(queue)
+        channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=lambda _: self.mark_placed())
 
-    def lose_channel(self) -> None:
-        """The channel is gone; calls under way cannot be answered any more."""
-        self._channel = None
-        for queue in self._queues:
-            queue.placed = False
+    @override
+    def move_out(self) -> None:
+        super().move_out()
         for correlation_id in list(self._calls):
             self._end(
                 correlation_id, BusUnavailableError("the connection to the broker was lost; call again")
             )
-
-    def placed(self) -> bool:
-        """Whether every queue is consumed from."""
-        return self._channel is not None and all(queue.placed for queue in self._queues)
-
-    def serve(self, name: str, on_request: OnRequest, *, exclusive: bool) -> None:
-        """Consume from a queue; on the loop's thread."""
-        queue = _Queue(name, on_request, exclusive)
-        self._queues.append(queue)
-        if self._channel is not None:
-            self._consume(queue)
 
     def undeliverable(self, on_request: Callable[[str, Request], None]) -> None:
         """Be told of messages that came back."""
@@ -75,52 +85,35 @@ class Requests:
 
     def send(self, queue: str, request: Request) -> None:
         """Send a message; on the loop's thread. Without a connection it is undeliverable."""
-        if self._channel is None:
-            self._come_back(queue, request)
+        if self._channel is None or not self._channel.is_open:
+            self._come_back(queue, request, "there is no connection to the broker")
             return
         properties = pika.BasicProperties(
             reply_to=request.reply_to,
             correlation_id=request.correlation_id,
             expiration=str(MESSAGE_TTL_MS),
         )
-        self._channel.basic_publish("", queue, request.body, properties, mandatory=True)
+        must_return = not queue.startswith(_REPLY_TO)  # RabbitMQ calls these unroutable though they arrive
+        self._channel.basic_publish("", queue, request.body, properties, mandatory=must_return)
 
     def begin_call(self, queue: str, body: bytes, answer: Future[bytes]) -> None:
         """Send a request whose answer ends the future; on the loop's thread."""
-        if self._reply_queue is None:
-            self._reply_queue = f"xenops.inbox.{uuid.uuid4().hex}"
-            self.serve(self._reply_queue, self._on_reply, exclusive=True)
         correlation_id = uuid.uuid4().hex
         self._calls[correlation_id] = answer
         answer.add_done_callback(lambda _: self._loop.soon(lambda: self._forget(correlation_id)))
-        self.send(queue, Request(body, self._reply_queue, correlation_id))
+        self.send(queue, Request(body, _REPLY_TO, correlation_id))
 
     def _forget(self, correlation_id: str) -> None:
         self._calls.pop(correlation_id, None)
 
-    def _consume(self, queue: _Queue) -> None:
-        channel = self._channel
-        if channel is None:
-            return
-
-        def in_place(_: object) -> None:
-            queue.placed = True
-
-        channel.queue_declare(queue.name, exclusive=queue.exclusive, auto_delete=True)
-        channel.basic_consume(
-            queue.name,
-            lambda _, __, properties, body: self._deliver(queue, properties, body),
-            auto_ack=True,
-            callback=in_place,
-        )
-
-    @staticmethod
-    def _deliver(queue: _Queue, properties: pika.BasicProperties, body: bytes) -> None:
-        request = Request(body, properties.reply_to, properties.correlation_id)
-        guarded(lambda: queue.on_request(request))
-
-    def _on_reply(self, reply: Request) -> None:
-        self._end(reply.correlation_id or "", reply.body)
+    def _on_reply(
+        self,
+        _channel: Channel,
+        _deliver: pika.spec.Basic.Deliver,
+        properties: pika.BasicProperties,
+        body: bytes,
+    ) -> None:
+        self._end(properties.correlation_id or "", body)
 
     def _on_return(
         self,
@@ -129,13 +122,13 @@ class Requests:
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        request = Request(body, properties.reply_to, properties.correlation_id)
-        self._come_back(method.routing_key or "", request)
+        queue = method.routing_key or ""
+        reason = f"nobody serves the queue {queue}: is its service running, and the instance's name right?"
+        self._come_back(queue, Request(body, properties.reply_to, properties.correlation_id), reason)
 
-    def _come_back(self, queue: str, request: Request) -> None:
-        sentence = f"nobody serves the queue {queue}: is its service running, and the instance's name right?"
+    def _come_back(self, queue: str, request: Request, reason: str) -> None:
         if request.correlation_id in self._calls:
-            self._end(request.correlation_id, BusUnavailableError(sentence))
+            self._end(request.correlation_id, BusUnavailableError(reason))
             return
         for handler in self._on_undeliverable:
             guarded(lambda handler=handler: handler(queue, request))  # type: ignore[misc]

@@ -1,0 +1,183 @@
+"""Connection: the one connection to the broker, made again whenever it is lost, and who lives on it."""
+
+import logging
+from abc import ABC, abstractmethod
+
+import pika
+from pika.adapters.select_connection import SelectConnection
+from pika.channel import Channel
+from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
+
+from bus.ports import BusUnavailableError
+from bus.rabbit.constants import BLOCKED_TIMEOUT_S, HEARTBEAT_S
+from bus.rabbit.loop import Backoff, Loop
+
+_log = logging.getLogger("bus")
+
+_NOT_FOUND, _RESOURCE_LOCKED = 404, 405
+_EXPECTED = (_NOT_FOUND, _RESOURCE_LOCKED)
+"""A stream that is not up yet after the broker's start, an exclusive queue that its last holder still has."""
+
+
+class Tenant(ABC):
+    """Whoever needs a channel: gets one of its own, and another whenever that is gone.
+
+    `blocked` is why the broker takes nothing for now. All methods are called on the loop's thread.
+    """
+
+    def __init__(self) -> None:
+        self.placed = False
+        self.blocked: str | None = None
+        self.backoff = Backoff()
+        self._channel: Channel | None = None
+
+    @abstractmethod
+    def settle(self, channel: Channel) -> None:
+        """Put in place what is needed on a new channel; it ends with `mark_placed`."""
+
+    def move_in(self, channel: Channel) -> None:
+        """Here is a channel."""
+        self._channel = channel
+        self.settle(channel)
+
+    def move_out(self) -> None:
+        """The channel is gone."""
+        self._channel = None
+        self.placed = False
+
+    def mark_placed(self) -> None:
+        """All that was to be put in place is."""
+        self.placed = True
+        self.backoff.reset()
+
+
+class Connection:
+    """Connects, and connects again, for its tenants. On the loop's thread, except for the constructor."""
+
+    def __init__(self, url: str, name: str, loop: Loop) -> None:
+        self._loop = loop
+        self._parameters = _parameters(url, name)
+        self.address = f"{self._parameters.host}:{self._parameters.port}"
+        self.trouble = "not tried yet"
+        self._tenants: list[Tenant] = []
+        self._connection: SelectConnection | None = None
+        self._backoff = Backoff()
+        self._closing = False
+
+    def open(self) -> None:
+        """Begin to connect."""
+        if not self._closing:
+            self._connection = SelectConnection(
+                self._parameters,
+                on_open_callback=self._on_open,
+                on_open_error_callback=self._on_lost,
+                on_close_callback=self._on_lost,
+                custom_ioloop=self._loop.ioloop,
+            )
+
+    def close(self) -> None:
+        """Send what has been handed over, part from the broker, end the loop."""
+        self._closing = True
+        connection = self._connection
+        if connection is None:
+            self._loop.stop()
+        elif not (connection.is_closing or connection.is_closed):
+            connection.close()
+
+    def add(self, tenant: Tenant) -> None:
+        """House one more."""
+        self._tenants.append(tenant)
+        if self._connection is not None and self._connection.is_open:
+            self._house(tenant, self._connection)
+
+    def settled(self) -> bool:
+        """Whether all tenants have what they need."""
+        is_open = self._connection is not None and self._connection.is_open
+        return is_open and all(tenant.placed for tenant in self._tenants)
+
+    def _on_open(self, connection: SelectConnection) -> None:
+        _log.info("connected to the broker at %s", self.address)
+        self._backoff.reset()
+        connection.add_on_connection_blocked_callback(self._on_blocked)
+        connection.add_on_connection_unblocked_callback(lambda *_: self._block(None))
+        for tenant in self._tenants:
+            self._house(tenant, connection)
+
+    def _on_lost(self, _connection: object, error: BaseException | str) -> None:
+        self.trouble = trouble_of(error)
+        self._connection = None
+        self._block(None)
+        for tenant in self._tenants:
+            tenant.move_out()
+        if self._closing:
+            self._loop.stop()
+            return
+        delay_s = self._backoff.delay_s()
+        sentence = "no connection to the broker at %s (%s); again in %.1f s"
+        _log.warning(sentence, self.address, self.trouble, delay_s)
+        self._loop.later(delay_s, self.open)
+
+    def _on_blocked(
+        self, _connection: object, frame: "pika.frame.Method[pika.spec.Connection.Blocked]"
+    ) -> None:
+        reason = frame.method.reason or "an alarm"
+        _log.warning("the broker at %s takes no messages: %s", self.address, reason)
+        self._block(reason)
+
+    def _block(self, reason: str | None) -> None:
+        for tenant in self._tenants:
+            tenant.blocked = reason
+
+    def _house(self, tenant: Tenant, connection: SelectConnection) -> None:
+        """Open a channel for a tenant, unless the connection has been replaced: then the next one does."""
+
+        def opened(channel: Channel) -> None:
+            channel.add_on_close_callback(closed)
+            tenant.move_in(channel)
+
+        def closed(_channel: Channel, reason: Exception) -> None:
+            if connection is self._connection and connection.is_open:
+                self._rehouse(tenant, connection, reason)
+
+        if connection is self._connection and connection.is_open:
+            connection.channel(on_open_callback=opened)
+
+    def _rehouse(self, tenant: Tenant, connection: SelectConnection, reason: Exception) -> None:
+        if isinstance(reason, ChannelClosedByBroker):
+            self.trouble = str(reason.reply_text)
+            level = logging.DEBUG if reason.reply_code in _EXPECTED else logging.WARNING
+            _log.log(level, "the broker at %s refuses: %s", self.address, self.trouble)
+        tenant.move_out()
+        self._loop.later(tenant.backoff.delay_s(), lambda: self._house(tenant, connection))
+
+
+def trouble_of(error: BaseException | str) -> str:
+    """What is wrong, in words: pika wraps the cause several times."""
+    if isinstance(error, ProbableAuthenticationError):
+        return "it refuses this user and password"
+    if isinstance(error, ProbableAccessDeniedError):
+        return "it refuses this user the virtual host"
+    causes = getattr(error, "exceptions", ()) or (getattr(error, "exception", None), *_arguments(error))
+    inner = [cause for cause in causes if isinstance(cause, BaseException)]
+    if inner:
+        return trouble_of(inner[-1])
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__
+
+
+def _arguments(error: BaseException | str) -> tuple[object, ...]:
+    return error.args if isinstance(error, BaseException) else ()
+
+
+def _parameters(url: str, name: str) -> pika.URLParameters:
+    try:
+        parameters = pika.URLParameters(url)
+    except (ValueError, TypeError):
+        raise BusUnavailableError(  # the cause would show the password
+            "the broker's URL makes no sense: it must look like amqp://user:password@host:5672/vhost"
+        ) from None
+    parameters.heartbeat = HEARTBEAT_S
+    parameters.blocked_connection_timeout = BLOCKED_TIMEOUT_S
+    parameters.client_properties = {"connection_name": name}
+    return parameters
