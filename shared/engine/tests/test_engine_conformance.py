@@ -9,6 +9,7 @@ import pytest
 from engine import backend as port
 from engine.conformance import BackendConformance, Subject
 from engine.conformance.calls import CALLS
+from engine.conformance.samples import sample_vm
 from engine.simulator import Simulator, SimulatorSettings
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, Disk, LocalDisk, Vdi
@@ -21,9 +22,7 @@ from schema.objects.vm import (
     Pv,
     PvDirectBoot,
     PvInfo,
-    SchedulerParams,
     Vm,
-    VmAction,
 )
 from typing_extensions import override
 
@@ -43,27 +42,7 @@ class SimulatedSubject(Subject):
 
     @override
     def make_vm(self) -> Vm:
-        return Vm(
-            id=f"vm-{next(self._numbers)}",
-            name="a vm",
-            ssidref=0,
-            xsdata=(("vm-data/foo", "bar"),),
-            platformdata=(),
-            bios_strings=(),
-            ty=self._ty,
-            suppress_spurious_page_faults=False,
-            memory_static_max=1 << 28,
-            memory_dynamic_max=1 << 28,
-            memory_dynamic_min=1 << 27,
-            vcpu_max=2,
-            vcpus=2,
-            scheduler_params=SchedulerParams(affinity=()),
-            on_crash=(VmAction.SHUTDOWN,),
-            on_shutdown=(VmAction.SHUTDOWN,),
-            on_reboot=(VmAction.START,),
-            pci_msitranslate=False,
-            pci_power_mgmt=False,
-        )
+        return sample_vm(f"vm-{next(self._numbers)}", ty=self._ty)
 
     @override
     def make_vbd(self, vm: Vm, number: int) -> Vbd:

@@ -14,6 +14,7 @@ from schema.objects.vusb import Vusb
 
 from engine.backend import CreateOptions
 from engine.conformance.execution import SuiteExecution
+from engine.conformance.samples import sample_pci, sample_vusb
 from engine.conformance.subject import Life, Subject
 
 Call = Callable[[Subject, Life], object]
@@ -27,7 +28,7 @@ def _spare(subject: Subject) -> VmId:
 
 
 def _pci(life: Life) -> Pci:
-    return Pci(id=DeviceId(life.vm.id, "0000:04:00.0"), position=0, address=_ADDRESS)
+    return sample_pci(life.vm.id)
 
 
 def _vgpu(life: Life) -> Vgpu:
@@ -35,9 +36,7 @@ def _vgpu(life: Life) -> Vgpu:
 
 
 def _vusb(life: Life) -> Vusb:
-    return Vusb(
-        id=DeviceId(life.vm.id, "vusb1-2"), hostbus="1", hostport="2", version="2.0", path="1-2", speed=480.0
-    )
+    return sample_vusb(life.vm.id)
 
 
 def _vif(life: Life) -> Vif:

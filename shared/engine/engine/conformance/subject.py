@@ -148,8 +148,8 @@ def make_life(subject: Subject) -> Life:
     return Life(subject, vm, Devices(vbds=(subject.make_vbd(vm, 0),), vifs=(subject.make_vif(vm, 0),)))
 
 
-def refusal(call: Callable[[], object]) -> Error:
+def refusal(call: Callable[..., object], *arguments: object, **named: object) -> Error:
     """The error that a call ends with."""
     with pytest.raises(XenopsError) as caught:
-        call()
+        call(*arguments, **named)
     return caught.value.error

@@ -44,11 +44,25 @@ class DeviceTable(Protocol[DeviceT]):
 class Store(Protocol):
     """What is configured. Safe for use by any thread, and by several processes on one tree."""
 
-    vbds: DeviceTable[Vbd]
-    vifs: DeviceTable[Vif]
-    pcis: DeviceTable[Pci]
-    vgpus: DeviceTable[Vgpu]
-    vusbs: DeviceTable[Vusb]
+    @property
+    def vbds(self) -> DeviceTable[Vbd]:
+        """All disks."""
+
+    @property
+    def vifs(self) -> DeviceTable[Vif]:
+        """All network interfaces."""
+
+    @property
+    def pcis(self) -> DeviceTable[Pci]:
+        """All PCI devices."""
+
+    @property
+    def vgpus(self) -> DeviceTable[Vgpu]:
+        """All virtual GPUs."""
+
+    @property
+    def vusbs(self) -> DeviceTable[Vusb]:
+        """All USB devices."""
 
     def ids(self) -> tuple[VmId, ...]:
         """All VMs, by id."""
