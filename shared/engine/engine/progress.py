@@ -46,7 +46,8 @@ class Progress:
         done[path] = atomics
         start, length = _span(self.plan, path[0])
         inner = sum(done.values()) / _atomics_in(self.plan.plans[path[0]])
-        return replace(self, fraction=max(self.fraction, start + inner * length), _atomics_done=done)
+        fraction = min(max(self.fraction, start + inner * length), 1.0)
+        return replace(self, fraction=fraction, _atomics_done=done)
 
 
 def _counts_beside(place: Path, reported: Path) -> bool:
