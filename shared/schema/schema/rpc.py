@@ -14,7 +14,8 @@ from schema.methods import METHODS, Method
 from schema.objects.errors import Error, InternalError, ObserverError, ObserverInternalError
 from schema.wire import json
 from schema.wire.codec import from_rpc, to_rpc
-from schema.wire.errors import AbstractError, JsonError, MarshalError
+from schema.wire.errors import AbstractError, JsonError, MarshalError, UnsupportedJsonError
+from schema.wire.scalars import quoted
 from schema.wire.shape import Optional, shape_of
 from schema.wire.value import Dict, text_of
 
@@ -55,13 +56,13 @@ def decode_request(body: bytes) -> Call:
     name, params = _envelope(body)
     method = METHODS.get(name)
     if method is None:
-        raise BadRequestError(_bytes(f"Idl.UnknownMethod({_ocaml_string(name)})"))
+        raise BadRequestError(_bytes(f"Idl.UnknownMethod({quoted(name)})"))
     try:
         return Call(name, _arguments(method, params))
     except AbstractError as error:
-        raise _bad_arguments(name, f"Failure({_ocaml_string(str(error))})") from error
+        raise _bad_arguments(name, f"Failure({quoted(str(error))})") from error
     except MarshalError as error:
-        raise _bad_arguments(name, f"Idl.MarshalError({_ocaml_string(str(error))})") from error
+        raise _bad_arguments(name, f"Idl.MarshalError({quoted(str(error))})") from error
 
 
 def _bad_arguments(method: str, sentence: str) -> BadRequestError:
@@ -73,6 +74,8 @@ def _envelope(body: bytes) -> tuple[str, list[Any]]:
     """The method's name and the positional parameters, of which we expect one object."""
     try:
         request = json.loads(_text(body))
+    except UnsupportedJsonError as error:
+        raise _malformed(f"Unable to parse {error.json}") from error
     except JsonError as error:
         raise BadRequestError(_bytes(str(error))) from error
     if not isinstance(request, Dict):
@@ -111,7 +114,7 @@ def _required(request: Dict, field: str) -> Any:
 
 
 def _malformed(sentence: str) -> BadRequestError:
-    return BadRequestError(_bytes(f"Jsonrpc.Malformed_method_request({_ocaml_string(sentence)})"))
+    return BadRequestError(_bytes(f"Jsonrpc.Malformed_method_request({quoted(sentence)})"))
 
 
 def _arguments(method: Method, params: list[Any]) -> dict[str, Any]:
@@ -188,12 +191,6 @@ def decode_response(method: str, body: bytes) -> Any:
         raise XenopsError(from_rpc(error_type, failure))
     except MarshalError as error:
         raise ResponseError(f"{method} was answered with a value that it cannot have: {error}") from error
-
-
-def _ocaml_string(text: str) -> str:
-    """A string as OCaml's `%S` prints it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
 
 
 def _text(body: bytes) -> str:

@@ -11,3 +11,11 @@ class AbstractError(MarshalError):
 
 class JsonError(Exception):
     """A text is not JSON; the text of this error is Yojson's."""
+
+
+class UnsupportedJsonError(JsonError):
+    """A text is Yojson's, but holds one of its tuples or variants, which rpclib has no value for."""
+
+    def __init__(self, json: str) -> None:
+        super().__init__("Jsonrpc.JsonToRpcError(_)")
+        self.json = json

@@ -3,18 +3,21 @@
 import re
 from typing import Any
 
-from schema.wire.errors import JsonError
-from schema.wire.value import Dict
+from schema.wire.errors import JsonError, UnsupportedJsonError
+from schema.wire.lexer import Lexer
+from schema.wire.printer import dumps
+from schema.wire.value import Dict, Foreign
 
 MAX_DEPTH = 200
-"""Deeper nesting is refused: it is an attack, and the reader recurses."""
+"""Deeper nesting is refused: it is an attack, and readers and writers recurse."""
 
 _INT64_LIMIT = 1 << 63
-_BLANK = re.compile(r"(?:[ \t\r\n]+|//[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][-+]?[0-9]+)?")
-_WORD = re.compile(r"-?[A-Za-z_][A-Za-z0-9_]*")
-_PLAIN = re.compile(r'[^"\\]*')
-_HEX = re.compile(r"[0-9A-Fa-f]{4}")
+_INT64_DIGITS = 20
+_TOKEN = re.compile(
+    r"(?P<word>true|false|null|NaN|-?Infinity)"
+    r"|(?P<integer>-?(?:0|[1-9][0-9]*))(?P<rest>(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)"
+)
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = {
     "null": None,
     "true": True,
@@ -23,184 +26,131 @@ _WORDS = {
     "Infinity": float("inf"),
     "-Infinity": float("-inf"),
 }
-_ESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 def read_leniently(text: str) -> Any:
     """A wire value from any text that Yojson takes; raises JsonError."""
-    reader = _Reader(text)
-    reader.skip_blank()
-    if reader.at_end():
+    lexer = Lexer(text)
+    lexer.skip_blank()
+    if lexer.at_end():
         raise JsonError('Yojson.Json_error("Blank input data")')
-    value = reader.value(0)
-    reader.expect_end()
+    value = _Reader(lexer).value(0)
+    lexer.skip_blank()
+    if not lexer.at_end():
+        raise lexer.refusal("Junk after end of JSON value:", token_bytes=0)
+    _refuse_foreign(value)
     return value
 
 
+def too_deep() -> JsonError:
+    """The refusal of a value that is nested too deep."""
+    return JsonError(f"nested deeper than {MAX_DEPTH} levels; send a flatter value")
+
+
+def _refuse_foreign(value: Any) -> None:
+    """Raises for the first part that no wire value can hold: the text as a whole was JSON to Yojson."""
+    if isinstance(value, Foreign):
+        raise JsonError('Failure("Int64.of_string")') if value.is_number else UnsupportedJsonError(value.json)
+    if isinstance(value, list):
+        for item in value:
+            _refuse_foreign(item)
+    elif isinstance(value, Dict):
+        for _, content in value.pairs:
+            _refuse_foreign(content)
+
+
 class _Reader:
-    """A place in a text; `last` is where the last token began, for error texts."""
+    """Reads values where its lexer stands."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.place = 0
-        self.last = 0
-
-    def at_end(self) -> bool:
-        return self.place >= len(self.text)
-
-    def skip_blank(self) -> None:
-        found = _BLANK.match(self.text, self.place)
-        if found is not None and found.end() > self.place:
-            self.last, self.place = self.place, found.end()
-
-    def peek(self) -> str:
-        return self.text[self.place : self.place + 1]
-
-    def take(self, length: int) -> str:
-        self.last = self.place
-        self.place += length
-        return self.text[self.last : self.place]
-
-    def invalid(self) -> JsonError:
-        if self.at_end():
-            return self.complaint(self.place, "Unexpected end of input")
-        return self.complaint(self.place, f"Invalid token '{self.text[self.place :]}'")
-
-    def complaint(self, start: int, what: str) -> JsonError:
-        line = self.text.count("\n", 0, start) + 1
-        begin = self.text.rfind("\n", 0, start) + 1
-        words = f"Line {line}, bytes {start - begin}-{len(self.text) - begin}:\n{what}"
-        escaped = words.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return JsonError(f'Yojson.Json_error("{escaped}")')
-
-    def expect_end(self) -> None:
-        self.skip_blank()
-        if not self.at_end():
-            raise self.complaint(self.last, f"Junk after end of JSON value: '{self.text[self.place :]}'")
+    def __init__(self, lexer: Lexer) -> None:
+        self._lexer = lexer
 
     def value(self, depth: int) -> Any:
         if depth > MAX_DEPTH:
-            raise JsonError(f"nested deeper than {MAX_DEPTH} levels; send a flatter value")
-        match self.peek():
-            case '"':
-                return self.string()
-            case "{":
-                return Dict(self.members(depth))
-            case "[":
-                return self.items(depth)
-            case "<" | "(":
-                raise JsonError("Jsonrpc.JsonToRpcError(_)")
-            case _:
-                return self.number_or_word()
+            raise too_deep()
+        lexer = self._lexer
+        if lexer.takes('"'):
+            return lexer.string()
+        if lexer.takes("{"):
+            return Dict(self._members(depth))
+        if lexer.takes("["):
+            return self._items(depth, "]")
+        if lexer.takes("("):
+            content = dumps(self._items(depth, ")"))
+            return Foreign(f"({content[1:-1]})")
+        if lexer.takes("<"):
+            return self._variant(depth)
+        return self._scalar()
 
-    def number_or_word(self) -> Any:
-        word = _WORD.match(self.text, self.place)
-        if word is not None and word.group() in _WORDS:
-            return _WORDS[self.take(len(word.group()))]
-        number = _NUMBER.match(self.text, self.place)
-        if number is None:
-            raise self.invalid()
-        digits = self.take(len(number.group()))
-        if number["fraction"] or number["exponent"]:
-            return float(digits)
-        if -_INT64_LIMIT <= int(digits) < _INT64_LIMIT:
-            return int(digits)
-        raise JsonError('Failure("Int64.of_string")')
+    def _scalar(self) -> Any:
+        found = self._lexer.match(_TOKEN)
+        if found is None:
+            raise self._lexer.refusal("Invalid token")
+        word, integer, rest = found.groups()
+        if word is not None:
+            return _WORDS[word]
+        if rest:
+            return float(integer + rest)
+        if len(integer) <= _INT64_DIGITS and -_INT64_LIMIT <= int(integer) < _INT64_LIMIT:
+            return int(integer)
+        return Foreign(integer, is_number=True)
 
-    def members(self, depth: int) -> list[tuple[str, Any]]:
-        self.take(1)
-        self.skip_blank()
-        if self.peek() == "}":
-            self.take(1)
-            return []
-        pairs = []
+    def _members(self, depth: int) -> list[tuple[str, Any]]:
+        pairs: list[tuple[str, Any]] = []
+        self._lexer.skip_blank()
+        if self._lexer.takes("}"):
+            return pairs
         while True:
-            key = self.key()
-            self.skip_blank()
-            self.expect(":")
-            self.skip_blank()
+            key = self._key()
+            if not self._lexer.takes(":"):
+                raise self._lexer.refusal("Expected ':' but found")
+            self._lexer.skip_blank()
             pairs.append((key, self.value(depth + 1)))
-            if self.ends("}"):
+            if self._ends("}"):
                 return pairs
 
-    def key(self) -> str:
-        if self.peek() == '"':
-            return self.string()
-        word = _WORD.match(self.text, self.place)
-        if word is None:
-            raise self.invalid()
-        return self.take(len(word.group()))
+    def _key(self) -> str:
+        """A string or a bare word, and the blank behind it."""
+        if self._lexer.takes('"'):
+            key = self._lexer.string()
+        elif (found := self._lexer.match(_IDENTIFIER)) is not None:
+            key = found.group()
+        else:
+            raise self._lexer.refusal("Expected string or identifier but found")
+        self._lexer.skip_blank()
+        return key
 
-    def items(self, depth: int) -> list[Any]:
-        self.take(1)
-        self.skip_blank()
-        if self.peek() == "]":
-            self.take(1)
-            return []
-        found = []
+    def _items(self, depth: int, closing: str) -> list[Any]:
+        items: list[Any] = []
+        self._lexer.skip_blank()
+        if self._lexer.takes(closing):
+            return items
         while True:
-            found.append(self.value(depth + 1))
-            if self.ends("]"):
-                return found
+            items.append(self.value(depth + 1))
+            if self._ends(closing):
+                return items
 
-    def ends(self, closing: str) -> bool:
-        """Past a comma (False) or the closing bracket (True)."""
-        self.skip_blank()
-        if self.peek() == closing:
-            self.take(1)
+    def _ends(self, closing: str) -> bool:
+        """Past the closing bracket (True), or past a comma (False)."""
+        self._lexer.skip_blank()
+        if self._lexer.takes(closing):
             return True
-        self.expect(",")
-        self.skip_blank()
+        if not self._lexer.takes(","):
+            raise self._lexer.refusal(f"Expected ',' or '{closing}' but found")
+        self._lexer.skip_blank()
         return False
 
-    def expect(self, mark: str) -> None:
-        if self.peek() != mark:
-            raise self.invalid()
-        self.take(1)
-
-    def string(self) -> str:
-        start = self.place
-        self.take(1)
-        parts = []
-        while True:
-            found = _PLAIN.match(self.text, self.place)
-            plain = found.group() if found is not None else ""
-            parts.append(plain)
-            self.place += len(plain)
-            if self.at_end():
-                raise self.complaint(start, "Unexpected end of input")
-            if self.take(1) == '"':
-                return "".join(parts)
-            parts.append(self.escape())
-
-    def escape(self) -> str:
-        mark = self.take(1)
-        if mark in _ESCAPED:
-            return _ESCAPED[mark]
-        if mark != "u":
-            raise self.complaint(self.place - 2, f"Invalid escape sequence '\\{mark}'")
-        unit = self.hexadecimal()
-        if 0xD800 <= unit < 0xDC00:
-            return self.surrogate_pair(unit)
-        return chr(unit) if not 0xDC00 <= unit < 0xE000 else _bytes_of_unit(unit)
-
-    def surrogate_pair(self, high: int) -> str:
-        if self.text[self.place : self.place + 2] != "\\u":
-            raise self.complaint(self.place, "Expected low surrogate")
-        self.take(2)
-        low = self.hexadecimal()
-        if not 0xDC00 <= low < 0xE000:
-            raise self.complaint(self.place - 6, "Invalid low surrogate for code point beyond U+FFFF")
-        return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
-
-    def hexadecimal(self) -> int:
-        found = _HEX.match(self.text, self.place)
-        if found is None:
-            raise self.complaint(self.place - 2, "Invalid escape sequence '\\u'")
-        return int(self.take(4), 16)
-
-
-def _bytes_of_unit(unit: int) -> str:
-    """A low surrogate alone: Yojson writes its three bytes, which are not UTF-8; kept as escaped bytes."""
-    raw = bytes((0xE0 | unit >> 12, 0x80 | (unit >> 6 & 0x3F), 0x80 | (unit & 0x3F)))
-    return raw.decode("utf-8", "surrogateescape")
+    def _variant(self, depth: int) -> Foreign:
+        lexer = self._lexer
+        lexer.skip_blank()
+        tag = dumps(self._key())
+        if lexer.takes(">"):
+            return Foreign(f"<{tag}>")
+        if not lexer.takes(":"):
+            raise lexer.refusal("Expected ':' or '>' but found")
+        lexer.skip_blank()
+        content = dumps(self.value(depth + 1))
+        lexer.skip_blank()
+        if not lexer.takes(">"):
+            raise lexer.refusal("Expected '>' but found")
+        return Foreign(f"<{tag}:{content}>")

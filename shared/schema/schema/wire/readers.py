@@ -108,11 +108,13 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 
 
 def _uuid(rpc: Any) -> str:
+    """Uuidm looks at 36 characters and at no more."""
     if type(rpc) is not str:
         raise MarshalError(f"typ_of_vm_uuid: expected rpc string but got {text_of(rpc)}")
-    if _UUID.fullmatch(rpc) is None:
+    found = _UUID.match(rpc)
+    if found is None:
         raise MarshalError(f"typ_of_vm_uuid: not a valid UUID: {rpc}")
-    return rpc.lower()
+    return found.group().lower()
 
 
 def _cpu_policy(rpc: Any) -> str:
@@ -167,19 +169,22 @@ def _items(read_item: Reader) -> Callable[[list[Any]], tuple[Any, ...]]:
             return tuple([read_item(item) for item in items])
         except AbstractError:
             raise
-        except MarshalError:
-            raise _last_failure(read_item, items) from None
+        except MarshalError as error:
+            raise _last_failure(read_item, items, error) from None
 
     return read
 
 
-def _last_failure(read_item: Reader, items: list[Any]) -> MarshalError:
-    for item in reversed(items):
+def _last_failure(read_item: Reader, items: list[Any], failure: MarshalError) -> MarshalError:
+    for item in items:
         try:
             read_item(item)
+        except AbstractError:
+            raise
         except MarshalError as error:
-            return MarshalError(f"Failed to unmarshal array: {error} (when unmarshalling: {text_of(item)})")
-    raise AssertionError("one of the items has just failed")
+            words = f"Failed to unmarshal array: {error} (when unmarshalling: {text_of(item)})"
+            failure = MarshalError(words)
+    return failure
 
 
 _TUPLE_ERRORS = {
@@ -272,6 +277,8 @@ def _or_default(read: Callable[[dict[str, Any]], Any], default: Any) -> Callable
     def read_or_default(found: dict[str, Any]) -> Any:
         try:
             return read(found)
+        except AbstractError:
+            raise
         except MarshalError:
             return default
 

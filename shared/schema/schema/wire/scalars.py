@@ -7,9 +7,13 @@ INT_BITS = 63
 
 _INTEGER = re.compile(r"([-+]?)(?:0([xXoObBuU]))?([0-9A-Fa-f][0-9A-Fa-f_]*)")
 _FLOAT = re.compile(
-    r"[-+]?(?:nan|inf|infinity|[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9][0-9_]*)?)", re.IGNORECASE
+    r"[ \t\n\v\f\r]*[-+]?"
+    r"(?:nan(?:\([a-z0-9]*\))?|inf(?:inity)?|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?)",
+    re.IGNORECASE,
 )
-_HEX_FLOAT = re.compile(r"[-+]?0[xX][0-9A-Fa-f][0-9A-Fa-f_]*(?:\.[0-9A-Fa-f_]*)?(?:[pP][-+]?[0-9][0-9_]*)?")
+_HEX_FLOAT = re.compile(
+    r"[ \t\n\v\f\r]*(?P<sign>[-+]?)0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[-+]?[0-9]+)?", re.IGNORECASE
+)
 _BASES = {"x": 16, "o": 8, "b": 2, "u": 10}
 
 
@@ -42,11 +46,18 @@ def integer_of_text(text: str, bits: int) -> int | None:
 
 
 def float_of_text(text: str) -> float | None:
-    """OCaml's `float_of_string`; None where it raises."""
-    if _HEX_FLOAT.fullmatch(text):
-        return float.fromhex(text.replace("_", ""))
-    if _FLOAT.fullmatch(text):
-        return float(text.replace("_", ""))
+    """OCaml's `float_of_string`; None where it raises.
+
+    That is C's `strtod` on the text without its underscores: blanks may lead, digits may be hexadecimal.
+    """
+    digits = text.replace("_", "")
+    if (found := _HEX_FLOAT.fullmatch(digits)) is not None:
+        try:
+            return float.fromhex(digits.strip())
+        except OverflowError:
+            return float(f"{found['sign']}inf")
+    if _FLOAT.fullmatch(digits) is not None:
+        return float(digits.partition("(")[0])
     return None
 
 
@@ -60,3 +71,13 @@ def text_of_float(value: float) -> str:
     if float(text) != value:
         text = f"{value:.17g}"
     return text if any(mark in text for mark in ".e") else text + ".0"
+
+
+def quoted(text: str) -> str:
+    """A string as OCaml's `%S` shows it: bytes that are not printable ASCII stand in decimal."""
+    return '"' + "".join(map(_QUOTED.__getitem__, text.encode("utf-8", "surrogateescape"))) + '"'
+
+
+_QUOTED = [chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03d}" for byte in range(256)]
+for _letter, _name in (('"', '"'), ("\\", "\\"), ("\n", "n"), ("\t", "t"), ("\r", "r"), ("\b", "b")):
+    _QUOTED[ord(_letter)] = f"\\{_name}"

@@ -5,6 +5,7 @@ strings are bytes: a str holds bytes that are not UTF-8 as surrogate escapes.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from typing_extensions import override
@@ -49,6 +50,14 @@ class Null:
 
 
 NULL: Final = Null()
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """JSON that Yojson reads but no wire value holds: its tuples, its variants, integers beyond 64 bits."""
+
+    json: str
+    is_number: bool = False
 
 
 def text_of(value: Any) -> str:
