@@ -285,6 +285,13 @@ def test_a_vm_removed_while_its_device_is_written_leaves_nothing(store: FileStor
     assert [path for path in (tmp_path / "VM").iterdir() if not path.name.startswith(".")] == []
 
 
+def test_a_file_in_the_place_of_a_vms_directory_is_named(store: FileStore, tmp_path: Path) -> None:
+    (tmp_path / "VM").mkdir(exist_ok=True)
+    (tmp_path / "VM" / "v1").write_text("in the way")
+    with pytest.raises(XenopsError, match="Cannot make the directory of VM v1: File exists"):
+        store.write(sample_vm())
+
+
 def _write_and_die(root: Path) -> None:
     store = FileStore(root)
     store.write(sample_vm(name="whole"))

@@ -132,12 +132,22 @@ class FileStore:
                 f"Cannot store a VM with the id {vm.id!r}: ids become file names and routing keys; use up to "
                 "64 letters, digits, '.', '_' and '-', the first one a letter or digit, without '..'"
             )
-        with _explained(f"make the directory of VM {vm.id}"):
-            os.makedirs(f"{self._root}/{vm.id}", mode=0o700, exist_ok=True)  # noqa: PTH103  hot
         try:
+            self._make_directory(vm.id)
             _write(self._vms, self._config(vm.id), vm)
         except FileNotFoundError as error:
             raise internal_error(f"VM {vm.id} was removed while it was written; write it again") from error
+
+    def _make_directory(self, vm: str) -> None:
+        """Make a VM's directory, or find it; FileNotFoundError when a remover takes it meanwhile."""
+        path = f"{self._root}/{vm}"
+        with _explained(f"make the directory of VM {vm}"):
+            try:
+                os.makedirs(path, mode=0o700, exist_ok=True)  # noqa: PTH103  hot
+            except FileExistsError as error:  # it was there, and was gone before it could be looked at
+                if os.path.lexists(path):
+                    raise
+                raise FileNotFoundError(path) from error
 
     def remove(self, vm: str) -> None:
         """Forget a VM with all its devices."""
