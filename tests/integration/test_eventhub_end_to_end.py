@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import BEGINNING, Bus, Entry, Request
+from bus.process import Settings
 from bus.topology import control_queue, door_queue, events_queue
 from eventhub.service import build
-from eventhub.settings import Settings
 from schema import records
 from schema.ids import InstanceName, LeaseToken, Offset, TaskId, Term, VmId, WorkerName
 from schema.objects.dynamic import TaskObject, VbdObject, VmObject

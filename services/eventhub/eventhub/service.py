@@ -6,13 +6,13 @@ from concurrent.futures import Future
 from functools import partial
 
 from bus.ports import BEGINNING, Bus, Entry, Request
+from bus.process import Settings
 from bus.topology import events_queue
 from schema.ids import InstanceName
 from schema.records import Record
 
 from eventhub.core import EventHub
 from eventhub.effects import Append, Effect, Reply
-from eventhub.settings import Settings
 from eventhub.waiting import TICK_S
 
 _log = logging.getLogger("eventhub")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import BusBlockedError
+from bus.process import Settings
 from bus.topology import events_queue
 from eventhub.service import build
-from eventhub.settings import Settings, SettingsError, from_environment
 from schema import records
 from schema.fault import XenopsError
 from schema.ids import InstanceName, VmId
@@ -101,17 +101,3 @@ def test_a_wish_is_appended_and_seen_by_who_wished_it(broker: MemoryBroker, clie
 def test_a_wish_on_a_full_broker_is_refused_with_its_words(broker: MemoryBroker, client: MemoryBus) -> None:
     with serving(Blocked(broker)), pytest.raises(XenopsError, match="the disk is full"):
         ask(client, "UPDATES.remove_barrier", id=7)
-
-
-def test_settings_name_what_is_missing() -> None:
-    with pytest.raises(SettingsError, match="XENOPS_BROKER"):
-        from_environment({})
-    with pytest.raises(SettingsError, match="XENOPS_INSTANCE"):
-        from_environment({"XENOPS_BROKER": "amqp://localhost/", "XENOPS_INSTANCE": " , "})
-
-
-def test_settings_take_several_instances() -> None:
-    environment = {"XENOPS_BROKER": "amqp://localhost/", "XENOPS_INSTANCE": "a, b"}
-    assert from_environment(environment) == Settings(
-        (InstanceName("a"), InstanceName("b")), "amqp://localhost/"
-    )

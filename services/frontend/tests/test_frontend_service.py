@@ -1,9 +1,8 @@
 import json
 
-import pytest
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import Request
-from bus.process import Settings, SettingsError, from_environment
+from bus.process import Settings
 from frontend.service import build as build_frontend
 from redirector.service import build as build_redirector
 from schema import rpc
@@ -40,14 +39,3 @@ def test_a_message_to_the_inbox_that_is_no_notice_costs_nothing() -> None:
     body = rpc.encode_request("query", debug_info="d", unit=None)
     assert b"no worker of instance i" in bus.call(INSTANCE, body, PATIENCE_S)
     bus.close()
-
-
-@pytest.mark.parametrize("environment", [{}, {"XENOPS_BROKER": "amqp://x/"}])
-def test_a_missing_setting_is_named(environment: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match="XENOPS_"):
-        from_environment(environment)
-
-
-def test_settings_name_broker_and_instances() -> None:
-    settings = from_environment({"XENOPS_BROKER": "amqp://x/", "XENOPS_INSTANCE": "a, b"})
-    assert settings == Settings((InstanceName("a"), InstanceName("b")), "amqp://x/")

@@ -8,7 +8,6 @@ from bus.ports import Entry
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, is_safe_name
 from schema.notices import Accepted, Rejected
 from schema.objects.errors import Cancelled, Error, InternalError
-from schema.operations import Operation
 from schema.records import (
     CancelRequested,
     Elected,
@@ -29,7 +28,7 @@ from schema.records import (
 
 from redirector.effects import Append, Effect, Notify
 from redirector.lanes import Lanes, Waiting
-from redirector.merge import coalesces, is_clean_stop, is_forced_power_off
+from redirector.merge import is_clean_stop, is_forced_power_off
 from redirector.workers import Lease, Workers
 
 NO_TERM = Term(-1)
@@ -63,7 +62,6 @@ class Redirector:
     _followers: dict[TaskId, list[TaskId]] = field(default_factory=dict)
     _merged: set[TaskId] = field(default_factory=set)
     _cancels: dict[TaskId, VmId] = field(default_factory=dict)
-    _mergeable: dict[tuple[VmId, Operation], TaskId] = field(default_factory=dict)
     _deadlines: list[tuple[float, TaskId]] = field(default_factory=list)
 
     def on_entry(self, entry: Entry, now: float) -> list[Effect]:
@@ -130,7 +128,7 @@ class Redirector:
         self._remember(record.request_id, task)
         self._queue(task, record)
         accepted = Accepted(request_id=record.request_id, task=task)
-        return [*_notify(record, accepted), *self._merge(task, record), *self._overtake(task, record)]
+        return [*_notify(record, accepted), *self._merge(task, record.vm), *self._overtake(task, record)]
 
     def _objection(self, record: Submitted, now: float) -> Error | None:
         """Why a task is not accepted."""
@@ -173,16 +171,13 @@ class Redirector:
         if record.deadline is not None:
             heapq.heappush(self._deadlines, (record.deadline, task))
 
-    def _merge(self, task: TaskId, record: Submitted) -> list[Effect]:
+    def _merge(self, task: TaskId, vm: VmId) -> list[Effect]:
         """Join a check that waits already; one that executes does not count: it may have looked too early."""
-        if not coalesces(record.operation):
-            return []
-        earlier = self._mergeable.setdefault((record.vm, record.operation), task)
-        if earlier == task or self.lanes.find(earlier) is None:
-            self._mergeable[record.vm, record.operation] = task
+        earlier = self.lanes.earlier_check(task)
+        if earlier is None:
             return []
         self.lanes.remove(task)
-        return [Append(Merged(vm=record.vm, task=task, into=earlier))]
+        return [Append(Merged(vm=vm, task=task, into=earlier))]
 
     def _overtake(self, task: TaskId, record: Submitted) -> list[Effect]:
         """A forced power-off ends every clean stop before it, waiting or under way."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from schema.ids import TaskId, VmId
 from schema.operations import Operation
 
+from redirector.merge import coalesces
+
 
 @dataclass(slots=True)
 class Waiting:
@@ -27,10 +29,12 @@ class Waiting:
 class Lane:
     """One VM's tasks: at most one is leased, the others wait by priority, then by age.
 
-    A task that leaves early stays in the heap as a gap, told by its absence from `waiting`.
+    `checks` are those that wait and serve all equal ones that come. A task that leaves early stays in the
+    heap as a gap, told by its absence from `waiting`.
     """
 
     waiting: dict[TaskId, Waiting] = field(default_factory=dict)
+    checks: dict[Operation, TaskId] = field(default_factory=dict)
     heap: list[tuple[int, TaskId]] = field(default_factory=list)
     leased: TaskId | None = None
     held: bool = False
@@ -81,10 +85,19 @@ class Lanes:
         lane = self._lanes.get(vm)
         return lane.leased if lane else None
 
+    def earlier_check(self, task: TaskId) -> TaskId | None:
+        """The check equal to a waiting one that has waited longer than it."""
+        lane = self._lanes[self._vm_of[task]]
+        operation = lane.waiting[task].operation
+        earlier = lane.checks.get(operation) if coalesces(operation) else None
+        return earlier if earlier != task else None
+
     def push(self, task: Waiting) -> None:
         """A task waits from now on."""
         lane = self._lanes.setdefault(task.vm, Lane())
         lane.waiting[task.id] = task
+        if coalesces(task.operation):
+            lane.checks.setdefault(task.operation, task.id)
         heapq.heappush(lane.heap, (-task.priority, task.id))
         self._vm_of[task.id] = task.vm
         self._turn(task.vm)
@@ -94,7 +107,10 @@ class Lanes:
         vm = self._vm_of.pop(task, None)
         if vm is None:
             return None
-        removed = self._lanes[vm].waiting.pop(task)
+        lane = self._lanes[vm]
+        removed = lane.waiting.pop(task)
+        if coalesces(removed.operation) and lane.checks.get(removed.operation) == task:
+            del lane.checks[removed.operation]
         self._turn(vm)
         return removed
 

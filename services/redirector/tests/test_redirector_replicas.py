@@ -3,8 +3,8 @@ from redirector.core import Redirector
 from redirector.effects import Append
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
 from schema.objects.errors import InternalError
-from schema.operations import VmStart
-from schema.records import CancelRequested, Elected, Finished, Leased, Refused, Submitted, WorkerUp
+from schema.operations import VmCheckState, VmStart
+from schema.records import CancelRequested, Elected, Finished, Leased, Refused, Submitted, Succeeded, WorkerUp
 
 VM = VmId("vm")
 WORKER = WorkerName("w")
@@ -55,3 +55,14 @@ def test_a_cancel_that_no_leader_saw_is_done_by_the_next() -> None:
     effects = redirector.on_entry(Entry(Offset(2), 0.0, Elected(redirector="me")), 0.0)
     finished = [effect.record for effect in effects if isinstance(effect, Append)]
     assert [record.task for record in finished if isinstance(record, Finished)] == [TaskId(0)]
+
+
+def test_checks_that_came_and_went_leave_nothing_behind() -> None:
+    redirector = Redirector("standby")
+    for number in range(10):
+        vm = VmId(f"vm{number}")
+        check = Submitted(vm=vm, operation=VmCheckState(vm=vm), request_id=vm, dbg="", accept_by=9.0)
+        redirector.on_entry(Entry(Offset(2 * number), 0.0, check), 0.0)
+        ended = Finished(vm=vm, task=TaskId(2 * number), outcome=Succeeded())
+        redirector.on_entry(Entry(Offset(2 * number + 1), 0.0, ended), 0.0)
+    assert redirector.lanes._lanes == {}

@@ -11,15 +11,23 @@ from typing import Any
 
 from schema.fault import XenopsError
 from schema.methods import METHODS, Method
-from schema.objects.errors import Error, InternalError, ObserverError, ObserverInternalError
+from schema.objects.errors import (
+    Error,
+    InternalError,
+    ObserverError,
+    ObserverInternalError,
+    ObserverUnimplemented,
+    ObserverUnknownError,
+)
 from schema.wire import json
 from schema.wire.codec import from_rpc, to_rpc
 from schema.wire.errors import AbstractError, JsonError, MarshalError, UnsupportedJsonError
 from schema.wire.scalars import quoted
 from schema.wire.shape import Optional, shape_of
-from schema.wire.value import Dict, text_of
+from schema.wire.value import Dict
 
 _OBSERVER = "Observer."
+_OBSERVER_ERRORS = (ObserverInternalError, ObserverUnimplemented, ObserverUnknownError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +155,7 @@ def encode_result(method: str, value: Any) -> bytes:
 
 def encode_failure(error: Error | ObserverError) -> bytes:
     """The answer to a call that failed."""
-    type_ = ObserverError if type(error).__name__.startswith("Observer") else Error
+    type_ = ObserverError if isinstance(error, _OBSERVER_ERRORS) else Error
     return _answer(None, to_rpc(type_, error))
 
 
@@ -210,5 +218,4 @@ __all__ = [
     "encode_failure",
     "encode_request",
     "encode_result",
-    "text_of",
 ]
