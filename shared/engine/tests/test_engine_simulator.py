@@ -26,10 +26,24 @@ from schema.objects.vm import (
     Pvh,
     PvInfo,
     PvInPvh,
+    VmState,
 )
+from schema.wire.codec import encode_text
 
 ID = VmId("v1")
 PV_INFO = PvInfo(boot=DirectBoot(boot=PvDirectBoot(kernel="/boot/guest")))
+
+
+def test_a_halted_vm_is_shown_as_by_the_original() -> None:
+    text = encode_text(VmState, Simulator().vm.get_state(sample_vm()))
+    assert text == (
+        '{"numa_node_memory":[],"numa_nodes":0,"numa_optimised":false,"featureset":"",'
+        '"domain_type":"Domain_undefined","nested_virt":false,"nomigrate":false,"hvm":false,'
+        '"last_start_time":0.0,"pv_drivers_detected":false,"xsdata_state":{},"guest_agent":{},'
+        '"uncooperative_balloon_driver":false,"rtc_timeoffset":"","shadow_multiplier_target":1.0,'
+        '"vcpu_target":0,"memory_limit":0,"memory_actual":0,"memory_target":0,"consoles":[],"domids":[],'
+        '"power_state":"Halted"}'
+    )
 
 
 def test_a_running_vm_shows_what_a_client_needs() -> None:

@@ -75,6 +75,16 @@ def test_what_another_process_writes_is_seen_at_once(store: FileStore, tmp_path:
     assert refusal(other.read, "v1") == DoesNotExist(klass="VM", id="v1/config")
 
 
+def test_a_value_that_is_so_already_is_not_written_again(store: FileStore, tmp_path: Path) -> None:
+    store.write(sample_vm())
+    before = (tmp_path / "VM" / "v1" / "config").stat()
+    store.write(sample_vm())
+    assert (tmp_path / "VM" / "v1" / "config").stat() == before
+    FileStore(tmp_path).write(sample_vm(name="another"))
+    store.write(sample_vm())
+    assert FileStore(tmp_path).read("v1") == sample_vm()
+
+
 def test_a_value_read_again_is_the_same_object(store: FileStore) -> None:
     store.write(sample_vm())
     assert store.read("v1") is store.read("v1")
@@ -113,6 +123,14 @@ def test_a_removed_vm_takes_its_devices_along(store: FileStore, tmp_path: Path) 
     assert list((tmp_path / "VM").iterdir()) == []
     store.write(sample_vm())
     assert store.vbds.list("v1") == ()
+
+
+def test_what_a_dead_remover_left_is_swept(tmp_path: Path) -> None:
+    grave = tmp_path / "VM" / ".removed-v1-7-7"
+    grave.mkdir(parents=True)
+    (grave / "config").touch()
+    assert FileStore(tmp_path).ids() == ()
+    assert list((tmp_path / "VM").iterdir()) == []
 
 
 def test_adding_a_vm_again_replaces_it_and_leaves_its_devices(store: FileStore) -> None:

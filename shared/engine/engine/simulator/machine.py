@@ -1,7 +1,7 @@
 """Machine: what the simulated host knows of one VM, and how it changes; values and no I/O."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError
@@ -15,7 +15,9 @@ from schema.objects.vusb import Vusb
 from schema.wire.types import Assoc, DeviceId, Int64, Struct
 
 from engine.backend import Devices
-from engine.store.port import DeviceT
+
+DeviceT = TypeVar("DeviceT", Vbd, Vif, Pci, Vgpu, Vusb)
+"""Any kind of device."""
 
 _NO_DEVICES = Devices()
 

@@ -59,11 +59,13 @@ class Cells(Generic[T]):
             return None
 
     def write(self, path: str, value: T) -> None:
-        """Replace the value at `path`, whose directory exists.
+        """Replace the value at `path`, whose directory exists; one that is there already is left alone.
 
         Raises:
             OSError: it cannot be written; the value before is intact.
         """
+        if self._holds(path, value):
+            return
         folder, _, name = path.rpartition("/")
         draft = f"{folder}/.{name}.{os.getpid()}.{threading.get_ident()}"
         try:
@@ -78,6 +80,16 @@ class Cells(Generic[T]):
         """Remove the file; answers whether there was one."""
         self._cache.pop(path, None)
         return _unlink_if_there(path)
+
+    def _holds(self, path: str, value: T) -> bool:
+        """Whether the file holds this value: clients push what they know again and again."""
+        cached = self._cache.get(path)
+        if cached is None or cached[1] != value:
+            return False
+        try:
+            return cached[0] == _stamp(os.stat(path))  # noqa: PTH116  a Path costs more than the call
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def _load(self, path: str) -> T:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a Path costs more than the call

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -33,6 +34,9 @@ from engine.store.port import DeviceT
 _LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_GRAVE = ".removed-"
+"""How the directory of a removed VM is called until it is empty; no VM can be called so."""
 
 
 class FileTable(Generic[DeviceT]):
@@ -99,6 +103,9 @@ class FileStore:
         self._root = str(root / "VM")
         with _explained(f"make the metadata directory {self._root}"):
             os.makedirs(self._root, mode=0o700, exist_ok=True)  # noqa: PTH103  a string everywhere here
+        for name in _names_in(self._root):
+            if name.startswith(_GRAVE):  # its remover died
+                shutil.rmtree(f"{self._root}/{name}", ignore_errors=True)
         self._vms: Cells[Vm] = Cells(_wire_encoding(Vm))
         self.vbds = FileTable(self._root, "vbd", Vbd)
         self.vifs = FileTable(self._root, "vif", Vif)
@@ -153,9 +160,8 @@ class FileStore:
         """Forget a VM with all its devices."""
         if not self.exists(vm):
             raise XenopsError(_unknown_vm(vm))
-        grave = f"{self._root}/.removed-{vm}-{os.getpid()}"
+        grave = f"{self._root}/{_GRAVE}{vm}-{os.getpid()}-{threading.get_ident()}"
         with _explained(f"remove VM {vm}"):
-            shutil.rmtree(grave, ignore_errors=True)
             try:
                 os.rename(f"{self._root}/{vm}", grave)  # noqa: PTH104  a string everywhere here
             except FileNotFoundError:  # somebody else was faster
