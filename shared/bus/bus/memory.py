@@ -124,23 +124,27 @@ class MemoryBroker:
     def leave(self, bus: "MemoryBus") -> None:
         """Forget a bus; whoever stands behind it leads now."""
         with self._lock:
-            for consumers in self._consumers.values():
-                remaining = [consumer for consumer in consumers if consumer[0] is not bus]
-                consumers.clear()
-                consumers.extend(remaining)
+            for name, consumers in list(self._consumers.items()):
+                remaining = deque(consumer for consumer in consumers if consumer[0] is not bus)
+                self._consumers[name] = remaining
+                if not remaining:
+                    del self._consumers[name]
             for tails in self._tails.values():
                 tails[:] = [tail for tail in tails if tail.bus is not bus]
-            heirs = [self._succession(candidates, bus) for candidates in self._candidates.values()]
-        for heir in heirs:
-            if heir is not None:
-                successor, on_change = heir
-                successor.call_soon(lambda on_change=on_change: on_change(LEADS))  # type: ignore[misc]
+            for candidates in self._candidates.values():
+                self._succeed(candidates, bus)
 
     @staticmethod
-    def _succession(candidates: "list[_Candidate]", leaving: "MemoryBus") -> "_Candidate | None":
-        led = bool(candidates) and candidates[0][0] is leaving
+    def _succeed(candidates: "list[_Candidate]", leaving: "MemoryBus") -> None:
+        """One leaves the line; if he led, he is told that he does no more, and the next that he does."""
+        leader = candidates[0] if candidates else None
         candidates[:] = [candidate for candidate in candidates if candidate[0] is not leaving]
-        return candidates[0] if led and candidates else None
+        if leader is None or leader[0] is not leaving:
+            return
+        leaving.call_soon(lambda: leader[1](not LEADS))
+        if candidates:
+            successor, on_change = candidates[0]
+            successor.call_soon(lambda: on_change(LEADS))
 
 
 class MemoryBus(Bus):
@@ -214,6 +218,10 @@ class MemoryBus(Bus):
 
     @override
     def call(self, queue: str, body: bytes, timeout_s: float) -> bytes:
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("call() on the bus's own thread would wait for itself")
+        if self._closed.is_set():
+            raise BusUnavailableError(f"call to the queue {queue} on a bus that is closed")
         answer: Future[bytes] = Future()
         reply_to = f"xenops.reply.{uuid.uuid4().hex}"
         self._broker.add_consumer(reply_to, self, lambda reply: _end(answer, reply.body))

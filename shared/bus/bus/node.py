@@ -3,6 +3,7 @@
 `python -m bus.node DIR` runs one in the foreground until it is told to stop; its URL is in `DIR/url`.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -14,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's; the wrapper on PATH wants to run as user rabbitmq."""
@@ -23,6 +24,7 @@ START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.02
 _PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
+_HOST = "127.0.0.1"
 
 
 class NodeError(Exception):
@@ -30,18 +32,23 @@ class NodeError(Exception):
 
 
 class PrivateNode:
-    """One RabbitMQ node; its directory keeps its data from one start to the next."""
+    """One RabbitMQ node. Its directory keeps its data, and if it can its ports, from one start to the next.
+
+    Broker and port mapper are told by the kernel when the thread that called `start` is gone, however it
+    ended, and end themselves: so start a node on a thread that lives as long as the node shall.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.resolve()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._environment: dict[str, str] = {}
         self.port = 0
 
     @property
     def url(self) -> str:
         """Where services connect to."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        return f"amqp://guest:guest@{_HOST}:{self.port}/"
 
     def __enter__(self) -> Self:
         self.start()
@@ -53,75 +60,89 @@ class PrivateNode:
         self.stop()
 
     def start(self) -> None:
-        """Start the node and wait until it answers; a second start keeps port and data.
+        """Start the node and wait until it answers.
 
         Raises:
-            NodeError: it is not installed, or does not come up; the sentence names its log.
+            NodeError: it is not installed, or its directory in use, or it does not come up; the sentence says
+                which, and names its log.
         """
+        epmd = _find("epmd", "erlang-base")
         if not SERVER.exists():
-            raise NodeError(f"{SERVER} is missing: install Debian's rabbitmq-server (make setup does)")
-        if not self._environment:
-            self._prepare()
-        log = (self._directory / "log" / "output").open("ab")
-        with log:
-            self._process = subprocess.Popen(
-                [str(SERVER)],
-                cwd=self._directory,
-                env={**os.environ, **self._environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            raise NodeError(f"{SERVER} is missing: install the package rabbitmq-server (make setup does)")
+        self._take_directory()
+        ports = self._ports()
+        self._prepare(ports)
+        self._spawn(signal.SIGKILL, epmd, "-port", str(ports[2]), "-address", _HOST)
+        self._spawn(signal.SIGTERM, str(SERVER))
         self._await_answer()
         (self._directory / "url").write_text(self.url)
 
     def kill(self) -> None:
         """End the node as a crash would."""
-        self._signal(signal.SIGKILL)
-        self._end_process(0.0)
+        self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End the node, and the port mapper that it has started. Idempotent."""
-        self._signal(signal.SIGTERM)
-        self._end_process(STOP_TIMEOUT_S)
-        epmd = shutil.which("epmd")
-        if epmd and self._environment:
-            command = [epmd, "-port", self._environment["ERL_EPMD_PORT"], "-kill"]
-            subprocess.run(command, capture_output=True, check=False)
+        """End the node, and the port mapper that it needs. Idempotent."""
+        self._end(signal.SIGTERM)
         (self._directory / "url").unlink(missing_ok=True)
 
     def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl on the node; answers what it prints."""
-        command = [str(SERVER.parent / "rabbitmqctl"), *arguments]
-        environment = {**os.environ, **self._environment}
+        """Run rabbitmqctl on the node; answers what it prints.
+
+        Raises:
+            NodeError: it failed; with its words.
+        """
         done = subprocess.run(
-            command, cwd=self._directory, env=environment, capture_output=True, text=True, check=False
+            [str(SERVER.parent / "rabbitmqctl"), *arguments],
+            cwd=self._directory,
+            env={**os.environ, **self._environment},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise NodeError(f"rabbitmqctl {' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout
 
-    def _prepare(self) -> None:
+    def _take_directory(self) -> None:
         for name in ("mnesia", "log"):
             (self._directory / name).mkdir(parents=True, exist_ok=True)
         self._directory.chmod(0o700)
+        lock = (self._directory / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise NodeError(f"a broker runs already in {self._directory}: stop it first") from None
+        self._lock = lock
+
+    def _ports(self) -> list[int]:
+        """For AMQP, for Erlang's distribution, for the port mapper: the last ones, if they are free."""
+        file = self._directory / "ports"
+        ports = [int(word) for word in file.read_text().split()] if file.exists() else []
+        if len(ports) != 3 or not all(map(_is_free, ports)):
+            ports = _free_ports(3)
+            file.write_text(" ".join(map(str, ports)))
+        return ports
+
+    def _prepare(self, ports: list[int]) -> None:
+        self.port, distribution, epmd = ports
         cookie = self._directory / ".erlang.cookie"
         if not cookie.exists():
+            cookie.touch(0o600)
             cookie.write_text(secrets.token_hex(20))
-            cookie.chmod(0o400)
-        self.port, distribution, epmd = _free_ports(3)
         (self._directory / "enabled_plugins").write_text("[].\n")
         (self._directory / "rabbitmq.conf").write_text(_configuration(self.port))
         here = str(self._directory)
         self._environment = {
             "HOME": here,
-            "RABBITMQ_NODENAME": f"xenops{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RUNNING_UNDER_SYSTEMD": "1",  # the start script then becomes the broker, with no shell between
+            "RABBITMQ_NODENAME": "xenops@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": _HOST,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(distribution),
             "ERL_EPMD_PORT": str(epmd),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_ADDRESS": _HOST,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_MNESIA_BASE": f"{here}/mnesia",
             "RABBITMQ_LOG_BASE": f"{here}/log",
@@ -133,32 +154,48 @@ class PrivateNode:
             "LANG": "C.UTF-8",
         }
 
+    def _spawn(self, last_word: signal.Signals, *command: str) -> None:
+        """Run a program that is sent `last_word` when its owner is gone."""
+        setpriv = _find("setpriv", "util-linux")
+        with (self._directory / "log" / "output").open("ab") as log:
+            process = subprocess.Popen(
+                [setpriv, "--pdeathsig", last_word.name.removeprefix("SIG"), *command],
+                cwd=self._directory,
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._processes.append(process)
+
     def _await_answer(self) -> None:
         end = time.monotonic() + START_TIMEOUT_S
         while not _answers(self.port):
-            if self._process is None or self._process.poll() is not None or time.monotonic() > end:
+            is_dead = any(process.poll() is not None for process in self._processes)
+            if is_dead or time.monotonic() > end:
                 self.stop()
                 raise NodeError(f"RabbitMQ does not come up; its words are in {self._directory / 'log'}")
             time.sleep(_POLL_S)
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, number)
-
-    def _end_process(self, patience_s: float) -> None:
-        if self._process is None:
-            return
-        try:
-            self._process.wait(patience_s or None)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-        self._process = None
+    def _end(self, number: signal.Signals) -> None:
+        """End the broker by a signal, then the port mapper, which nobody needs any more."""
+        while self._processes:
+            process = self._processes.pop()
+            process.send_signal(number)
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 def _configuration(port: int) -> str:
     return (
-        f"listeners.tcp.1 = 127.0.0.1:{port}\n"
+        f"listeners.tcp.1 = {_HOST}:{port}\n"
         "loopback_users.guest = true\n"
         "default_user = guest\n"
         "default_pass = guest\n"
@@ -167,20 +204,37 @@ def _configuration(port: int) -> str:
     )
 
 
+def _find(program: str, package: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise NodeError(f"the program {program} is missing: install the package {package}")
+    return found
+
+
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
-        each.bind(("127.0.0.1", 0))
+        each.bind((_HOST, 0))
     ports = [int(each.getsockname()[1]) for each in sockets]
     for each in sockets:
         each.close()
     return ports
 
 
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the broker does
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
 def _answers(port: int) -> bool:
     """Whether a broker greets there: it answers the protocol header with a method frame."""
     try:
-        with socket.create_connection(("127.0.0.1", port), 1.0) as connection:
+        with socket.create_connection((_HOST, port), 1.0) as connection:
             connection.settimeout(5.0)
             connection.sendall(_PROTOCOL_HEADER)
             return connection.recv(7)[:1] == b"\x01"

@@ -56,8 +56,10 @@ class Bus(Protocol):
     def append(self, instance: InstanceName, *records: Record) -> Future[None]:
         """Append to an instance's log, in order, each exactly once for every reader.
 
-        The future ends when the broker has confirmed all of them. It fails, at once or later, with
-        `BusBlockedError` or `BusUnavailableError`; records of a failed append may still be met in the log.
+        The future ends when the broker has confirmed all of them. While the broker is out of reach, records
+        wait, up to a limit. It fails with `BusBlockedError` at once, when the broker takes nothing or too
+        much waits already: then nothing was appended. It fails with `BusUnavailableError` when the bus was
+        closed before: then records may still be met in the log. Its callbacks run on the bus's thread.
         """
 
     def tail(
@@ -69,7 +71,8 @@ class Bus(Protocol):
     ) -> None:
         """Hand over every entry from `start` on, in order, for ever; `on_live` once, when caught up.
 
-        Caught up means: every record that was confirmed before this call has been handed over.
+        Caught up means: every record that was confirmed before this call has been handed over. An entry
+        whose record this version cannot read is passed over and logged.
         """
 
     def serve(self, queue: str, on_request: Callable[[Request], None]) -> None:
@@ -79,7 +82,10 @@ class Bus(Protocol):
         """Make a queue of our own, that dies with us; answers its name."""
 
     def lead(self, queue: str, on_change: Callable[[bool], None]) -> None:
-        """Stand for the only holder of `queue`; told True when we hold it and False when we have lost it."""
+        """Stand for the only holder of `queue`; told True when we hold it and False when we have lost it.
+
+        Another may hold it already when we are told False: whoever leads must prove it by other means, too.
+        """
 
     def send(self, queue: str, request: Request) -> None:
         """Send to a queue and wait for nothing; from a queue that is not there it comes back, see below."""
@@ -92,7 +98,8 @@ class Bus(Protocol):
 
         Raises:
             RequestTimeoutError: nobody answered in time.
-            BusUnavailableError: nobody serves the queue, or the broker cannot be reached.
+            BusUnavailableError: nobody serves the queue, or the broker cannot be reached. If the connection
+                was lost meanwhile, the request may have been served all the same.
         """
 
     def every(self, interval_s: float, action: Callable[[], None]) -> None:

@@ -4,13 +4,13 @@ import logging
 from abc import ABC, abstractmethod
 
 import pika
-from pika.adapters.select_connection import SelectConnection
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
 from bus.ports import BusUnavailableError
 from bus.rabbit.constants import BLOCKED_TIMEOUT_S, HEARTBEAT_S
 from bus.rabbit.loop import Backoff, Loop
+from bus.rabbit.wire import WireConnection
 
 _log = logging.getLogger("bus")
 
@@ -60,14 +60,14 @@ class Connection:
         self.address = f"{self._parameters.host}:{self._parameters.port}"
         self.trouble = "not tried yet"
         self._tenants: list[Tenant] = []
-        self._connection: SelectConnection | None = None
+        self._connection: WireConnection | None = None
         self._backoff = Backoff()
         self._closing = False
 
     def open(self) -> None:
         """Begin to connect."""
         if not self._closing:
-            self._connection = SelectConnection(
+            self._connection = WireConnection(
                 self._parameters,
                 on_open_callback=self._on_open,
                 on_open_error_callback=self._on_lost,
@@ -95,7 +95,7 @@ class Connection:
         is_open = self._connection is not None and self._connection.is_open
         return is_open and all(tenant.placed for tenant in self._tenants)
 
-    def _on_open(self, connection: SelectConnection) -> None:
+    def _on_open(self, connection: WireConnection) -> None:
         _log.info("connected to the broker at %s", self.address)
         self._backoff.reset()
         connection.add_on_connection_blocked_callback(self._on_blocked)
@@ -128,7 +128,7 @@ class Connection:
         for tenant in self._tenants:
             tenant.blocked = reason
 
-    def _house(self, tenant: Tenant, connection: SelectConnection) -> None:
+    def _house(self, tenant: Tenant, connection: WireConnection) -> None:
         """Open a channel for a tenant, unless the connection has been replaced: then the next one does."""
 
         def opened(channel: Channel) -> None:
@@ -142,7 +142,7 @@ class Connection:
         if connection is self._connection and connection.is_open:
             connection.channel(on_open_callback=opened)
 
-    def _rehouse(self, tenant: Tenant, connection: SelectConnection, reason: Exception) -> None:
+    def _rehouse(self, tenant: Tenant, connection: WireConnection, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByBroker):
             self.trouble = str(reason.reply_text)
             level = logging.DEBUG if reason.reply_code in _EXPECTED else logging.WARNING

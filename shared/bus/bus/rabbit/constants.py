@@ -6,6 +6,9 @@ HEARTBEAT_S = 5
 BLOCKED_TIMEOUT_S = 300
 """A broker that blocks us for longer is as good as gone: connect anew."""
 
+WRITE_BYTES = 65_536
+"""Frames that are written together: more gain nothing."""
+
 CONFIRM_TIMEOUT_S = 5.0
 """A confirm may never come (the stream's writer was restarted): then a new channel, the same records."""
 

@@ -19,6 +19,7 @@ from bus.rabbit.connection import Tenant
 from bus.rabbit.constants import CONFIRM_CHECK_S, CONFIRM_TIMEOUT_S
 from bus.rabbit.loop import Loop
 from bus.rabbit.stream import declare_log
+from bus.rabbit.wire import batch
 from bus.stamp import Stamp
 from bus.topology import EXCHANGE, routing_key
 from bus.window import Window
@@ -135,8 +136,9 @@ class Publisher(Tenant):
             if not self.placed or channel is None or not channel.is_open:
                 return
             parcels = self._window.to_send()
-        for parcel in parcels:
-            channel.basic_publish(EXCHANGE, parcel.routing_key, parcel.body, _PERSISTENT, mandatory=True)
+        with batch(channel):
+            for parcel in parcels:
+                channel.basic_publish(EXCHANGE, parcel.routing_key, parcel.body, _PERSISTENT, mandatory=True)
 
     def _on_confirm(self, frame: "pika.frame.Method[pika.spec.Basic.Ack | pika.spec.Basic.Nack]") -> None:
         if not self.placed:
