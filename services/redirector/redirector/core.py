@@ -82,7 +82,7 @@ class Redirector:
             return []
         return [*self._expire(now), *self._lose_workers(now), *self._lease_all()]
 
-    def _fold(self, entry: Entry, now: float) -> list[Effect]:  # noqa: PLR0912  one arm for each record
+    def _fold(self, entry: Entry, now: float) -> list[Effect]:
         match entry.record:
             case Submitted() as record:
                 return self._on_submitted(entry.offset, record, now)

@@ -1,0 +1,57 @@
+"""Settings: which instance a worker serves, under which name, and where it keeps its own."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus.process import SettingsError, from_environment
+from schema.ids import InstanceName, WorkerName
+
+from engine.hooks import HOOKS_ROOT
+
+CAPACITY = 25
+"""How many VMs a worker executes at a time, unless told otherwise; as many threads as in the original."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """One worker of one instance. `metadata` should be where a reboot of the host empties it."""
+
+    instance: InstanceName
+    name: WorkerName
+    state: Path
+    metadata: Path
+    hooks: Path = HOOKS_ROOT
+    capacity: int = CAPACITY
+    broker: str = ""
+
+
+def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
+    """The settings of a worker process.
+
+    From `XENOPS_BROKER`, `XENOPS_INSTANCE`, `XENOPS_STATE_DIR`, and, if need be, `XENOPS_METADATA_DIR`
+    (default: metadata in the state's), `XENOPS_HOOKS_DIR`, `XENOPS_WORKER` (default: the host's name) and
+    `XENOPS_CAPACITY`.
+
+    Raises:
+        SettingsError: a variable is missing or makes no sense.
+    """
+    common = from_environment(environment)
+    if len(common.instances) != 1:
+        raise SettingsError("XENOPS_INSTANCE names several instances: a worker serves one")
+    if not environment.get("XENOPS_STATE_DIR"):
+        raise SettingsError("XENOPS_STATE_DIR is not set: name a directory of this worker's own")
+    state = Path(environment["XENOPS_STATE_DIR"])
+    capacity = environment.get("XENOPS_CAPACITY", str(CAPACITY))
+    if not capacity.isdecimal() or int(capacity) < 1:
+        raise SettingsError(f"XENOPS_CAPACITY is {capacity!r}: give a number of VMs from 1 on")
+    return WorkerSettings(
+        instance=common.instances[0],
+        name=WorkerName(environment.get("XENOPS_WORKER", socket.gethostname())),
+        state=state,
+        metadata=Path(environment.get("XENOPS_METADATA_DIR", state / "metadata")),
+        hooks=Path(environment.get("XENOPS_HOOKS_DIR", HOOKS_ROOT)),
+        capacity=int(capacity),
+        broker=common.broker,
+    )

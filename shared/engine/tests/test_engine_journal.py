@@ -1,0 +1,125 @@
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from engine.journal import FencedError, Journal, JournalEntry
+from engine.lock import VmLocks
+from schema.fault import XenopsError
+from schema.ids import LeaseToken, TaskId, VmId
+from schema.objects.errors import Cancelled
+from schema.operations import VmStart
+from schema.records import Finished, Succeeded
+
+VM = VmId("v1")
+PATIENCE_S = 10.0
+
+
+def entry(token: int, vm: VmId = VM) -> JournalEntry:
+    return JournalEntry(vm=vm, task=TaskId(1), token=LeaseToken(token), operation=VmStart(vm=vm))
+
+
+FINISHED = Finished(vm=VM, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(5))
+
+
+def test_an_execution_is_noted_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    assert journal.read(VM) is None
+    journal.begin(entry(5))
+    assert list(Journal(tmp_path).unfinished()) == [entry(5)]
+    journal.end(entry(5), FINISHED)
+    assert list(Journal(tmp_path).unfinished()) == []
+    found = Journal(tmp_path).read(VM)
+    assert found is not None
+    assert found.finished == FINISHED
+
+
+@pytest.mark.parametrize("token", [4, 5])
+def test_a_lease_that_is_not_newer_than_the_last_is_refused(tmp_path: Path, token: int) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(entry(5))
+    with pytest.raises(FencedError, match="lease 5 came before"):
+        journal.begin(entry(token))
+    journal.begin(entry(6))
+
+
+def test_a_damaged_entry_is_as_none_and_others_do_not_suffer(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(entry(5))
+    journal.begin(entry(6, VmId("v2")))
+    (tmp_path / "v1.json").write_text("{")
+    assert [found.vm for found in journal.unfinished()] == ["v2"]
+
+
+def test_what_cannot_be_noted_says_so_and_leaves_no_draft(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    (tmp_path / "journal").rmdir()
+    with pytest.raises(XenopsError, match="cannot note in"):
+        journal.begin(entry(5))
+
+
+def test_an_entry_whose_place_is_taken_leaves_no_draft(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    (tmp_path / "v1.json").mkdir()
+    with pytest.raises((XenopsError, OSError)):
+        journal.end(entry(5), FINISHED)
+    assert [path.name for path in tmp_path.iterdir()] == ["v1.json"]
+
+
+def test_a_vm_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(entry(5))
+    journal.forget(VM)
+    journal.forget(VM)
+    assert journal.read(VM) is None
+
+
+def test_one_execution_of_a_vm_at_a_time(tmp_path: Path) -> None:
+    first, second = VmLocks(tmp_path), VmLocks(tmp_path)
+    inside = threading.Event()
+    order: list[str] = []
+
+    def wait(delay_s: float) -> None:
+        inside.set()
+        time.sleep(delay_s)
+
+    def other() -> None:
+        with second.held(VM, wait):
+            order.append("second")
+
+    with first.held(VM, time.sleep):
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert inside.wait(PATIENCE_S)
+        with second.held(VmId("v2"), time.sleep):
+            order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_wait_for_a_lock_ends_when_the_task_shall_stop(tmp_path: Path) -> None:
+    def stop(_delay_s: float) -> None:
+        raise XenopsError(Cancelled(task="1"))
+
+    with VmLocks(tmp_path).held(VM, time.sleep), pytest.raises(XenopsError), VmLocks(tmp_path).held(VM, stop):
+        pass
+
+
+def test_a_lock_that_is_never_freed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.lock.LOCK_TIMEOUT_S", 0.0)
+    held = VmLocks(tmp_path)
+    with (
+        held.held(VM, time.sleep),
+        pytest.raises(XenopsError, match="find the worker"),
+        VmLocks(tmp_path).held(VM, time.sleep),
+    ):
+        pass
+
+
+def test_an_unsafe_id_becomes_no_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(XenopsError, match="cannot name a VM"),
+        VmLocks(tmp_path).held(VmId("../x"), time.sleep),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
