@@ -1,6 +1,6 @@
 # Every task of the project. `make` alone lists them.
 PYTHON := .venv/bin/python
-PACKAGES := schema bus engine frontend redirector eventhub xenops
+PACKAGES := schema bus engine frontend redirector eventhub worker_sim xenops
 TEST_DIRECTORIES := $(wildcard shared/*/tests services/*/tests clients/tests tools/tests)
 DIR ?= ../shared/golden
 

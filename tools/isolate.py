@@ -17,6 +17,7 @@ PACKAGES = (
     "services/frontend",
     "services/redirector",
     "services/eventhub",
+    "services/worker-sim",
     "clients",
 )
 """Every distribution of the project, those first that others need."""

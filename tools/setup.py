@@ -31,6 +31,7 @@ OWN_PACKAGES = (
     "services/frontend",
     "services/redirector",
     "services/eventhub",
+    "services/worker-sim",
     "clients",
 )
 """Every distribution of the project, installed editable."""

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from schema.ids import InstanceName
 
@@ -53,12 +53,34 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     return Settings(instances, broker)
 
 
+class Connecting(Protocol):
+    """What any process's settings say of the bus."""
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL."""
+
+    @property
+    def instances(self) -> tuple[InstanceName, ...]:
+        """Whose logs the process writes."""
+
+
+SettingsT = TypeVar("SettingsT", bound=Connecting)
+
+
 def run(name: str, build: Callable[[Bus, Settings], Service]) -> int:
     """Serve until SIGTERM or SIGINT; answers the exit code."""
+    return run_with(name, from_environment, build)
+
+
+def run_with(
+    name: str, read: Callable[[Mapping[str, str]], SettingsT], build: Callable[[Bus, SettingsT], Service]
+) -> int:
+    """The same for a process whose settings are more than where to connect to."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger(name).setLevel(logging.INFO)  # libraries speak up only when something is wrong
     try:
-        settings = from_environment(os.environ)
+        settings = read(os.environ)
     except SettingsError as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 2

@@ -14,6 +14,7 @@ from engine.simulator import Delay, Fail, Fault, Simulator, SimulatorSettings
 from engine.store import FileStore
 from engine.worker import WorkerService, WorkerSettings
 from engine.worker.settings import worker_settings
+from schema import rpc
 from schema.atomics.vm import VmDelay, VmRunScript
 from schema.ids import InstanceName, LeaseToken, TaskId, Term, VmId, WorkerName
 from schema.objects.dynamic import VbdObject, VmObject
@@ -63,7 +64,7 @@ class World:
             INSTANCE, WORKER, self.directory / "state", self.directory / "metadata", self.directory / "hooks"
         )
         self.service = WorkerService(self.bus, settings, self.backend, self.store)
-        self.service.start(lambda body: (body.upper(), ()))
+        self.service.start()
         self.bus.ready(PATIENCE_S)
 
     def _on_entry(self, entry: Entry) -> None:
@@ -295,7 +296,9 @@ def test_a_guest_that_reboots_by_itself_is_checked(world: World) -> None:
 
 
 def test_requests_of_the_control_queue_are_answered(world: World) -> None:
-    assert world.leader.call(control_queue(INSTANCE), b"hello", PATIENCE_S) == b"HELLO"
+    body = rpc.encode_request("VM.exists", debug_info="d", id=VM)
+    answer = world.leader.call(control_queue(INSTANCE), body, PATIENCE_S)
+    assert rpc.decode_response("VM.exists", answer) is True
     world.leader.send(control_queue(INSTANCE), Request(b"nobody waits"))
 
 

@@ -43,7 +43,7 @@ from schema.objects.errors import (
     InvalidVcpus,
 )
 from schema.objects.metadata import Metadata
-from schema.objects.vm import PowerState, Vm
+from schema.objects.vm import PowerState, Pv, Vm
 
 from engine.backend import CreateOptions, Execution
 from engine.hooks import HookCall
@@ -109,7 +109,7 @@ def remove_vm(scene: Scene, id_: VmId) -> None:
 
 def import_vm(scene: Scene, id_: VmId, metadata: Metadata) -> None:
     """Store a VM and its devices in place of what was stored under that id."""
-    vm = metadata.vm.model_copy(update={"id": id_})
+    vm = metadata.vm.model_copy(update={"id": id_, "platformdata": _with_features(scene, metadata.vm)})
     scene.store.write(vm)
     tables = (
         (scene.store.vbds, metadata.vbds),
@@ -119,12 +119,22 @@ def import_vm(scene: Scene, id_: VmId, metadata: Metadata) -> None:
         (scene.store.vusbs, metadata.vusbs),
     )
     for table, devices in tables:
-        for old in table.ids(id_):
-            table.remove(old)
-        for device in devices:
-            table.write(device.model_copy(update={"id": device.id._replace(vm=id_)}))  # type: ignore[arg-type]
+        named = [device.model_copy(update={"id": device.id._replace(vm=id_)}) for device in devices]
+        for gone in set(table.ids(id_)) - {device.id for device in named}:
+            table.remove(gone)
+        for device in named:
+            table.write(device)  # type: ignore[arg-type]
     scene.backend.vm.add(vm)
     scene.signal(VmObject(id=id_))
+
+
+def _with_features(scene: Scene, vm: Vm) -> tuple[tuple[str, str], ...]:
+    """A VM that does not say which CPU features it may use gets all of this host; as in the original."""
+    if any(key == "featureset" for key, _ in vm.platformdata):
+        return vm.platformdata
+    cpu = scene.backend.host.stat().cpu_info
+    features = cpu.features_pv if isinstance(vm.ty, Pv) else cpu.features_hvm
+    return (("featureset", features), *vm.platformdata)
 
 
 def _perform_setting(scene: Scene, atomic: _Settings, vm: Vm, execution: Execution) -> Any:

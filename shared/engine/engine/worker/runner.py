@@ -19,6 +19,7 @@ from schema.operations import (
     VbdCheckState,
     VifCheckState,
     VmCheckState,
+    VmReboot,
     VusbCheckState,
 )
 from schema.records import Failed, Finished, Outcome, Record, Started, Succeeded
@@ -26,6 +27,7 @@ from schema.records import Failed, Finished, Outcome, Record, Started, Succeeded
 from engine.admit import Refuse, admit
 from engine.backend import Backend, Devices
 from engine.cancellation import Cancellation
+from engine.check import remedies
 from engine.execute import Executor
 from engine.hooks import Hooks
 from engine.journal import FencedError, Journal, JournalEntry
@@ -65,7 +67,12 @@ class Runner:
         self._append = append
         self.reporter = Reporter(lease, cancellation, append)
         self._vm = lease.submitted.vm
+        self.reboot = False
         self.begun = time.monotonic()
+
+    def reboots(self, vm: VmId) -> bool:
+        """Whether this is a reboot of that VM, asked for or found due by a check."""
+        return vm == self._vm and self.reboot
 
     def run(self, worker: str) -> None:
         """Execute the lease; what comes of it is in the log afterwards, but for a lease that is fenced."""
@@ -139,9 +146,13 @@ class Runner:
 
     def _execute(self, operation: Operation, view: VmView) -> Any:
         performer = _performer(self._tools, self.reporter.signal)
-        return Executor(
-            plan(operation, view), performer.perform, self.cancellation, self.reporter.progress
-        ).run()
+        self.reboot = _includes_reboot(operation, view)
+        try:
+            return Executor(
+                plan(operation, view), performer.perform, self.cancellation, self.reporter.progress
+            ).run()
+        finally:
+            self.reboot = False
 
     def _perform_owed(self, operation: Operation) -> None:
         for check in owed_checks(operation):
@@ -210,6 +221,14 @@ def _device_asks(operation: Operation, vm: VmId, state: PowerState, tools: Tools
         case _:
             return None
     return DeviceRequest.UNPLUG if wants else None
+
+
+def _includes_reboot(operation: Operation, view: VmView) -> bool:
+    if isinstance(operation, VmReboot):
+        return True
+    if not isinstance(operation, VmCheckState):
+        return False
+    return any(isinstance(remedy, VmReboot) for remedy in remedies(operation, view))
 
 
 def _crashed(worker: str) -> Failed:

@@ -33,9 +33,12 @@ from schema.records import Changed, Record, Submitted
 
 from engine.backend import Backend
 from engine.cancellation import Cancellation
+from engine.control import Control, Desk
 from engine.hooks import Hooks
 from engine.journal import Journal
 from engine.lock import VmLocks
+from engine.observers import Observers
+from engine.perform.scene import Scene
 from engine.store import Store
 from engine.worker.core import Append, Cancel, Effect, Fence, Lease, Run, WorkerCore
 from engine.worker.reporter import INTERVAL_S
@@ -64,7 +67,7 @@ _LOG = logging.getLogger("worker")
 
 
 class WorkerService:
-    """One worker of one instance. `answer` performs a request of the control queue, from any thread."""
+    """One worker of one instance."""
 
     def __init__(self, bus: Bus, settings: WorkerSettings, backend: Backend, store: Store) -> None:
         self._bus = bus
@@ -82,14 +85,16 @@ class WorkerService:
         self._triggers: dict[str, int] = {}
         self._idle = threading.Condition()
         self._threads = ThreadPoolExecutor(thread_name_prefix="vm", max_workers=THREADS_MAX)
-        self._control = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
+        self._control_threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
+        scene = Scene(store, backend, self._tools.hooks, self._signal)
+        self._control = Control(Desk(scene, self, Observers(), settings.instance))
 
-    def start(self, answer: Callable[[bytes], tuple[bytes, tuple[Record, ...]]]) -> None:
+    def start(self) -> None:
         """Find what runs, read the log, take leases, answer requests."""
         self._backend.start(self.on_change)
         instance = self._settings.instance
         self._bus.tail(instance, BEGINNING, self._on_entry, self._on_live)
-        self._bus.serve(control_queue(instance), lambda request: self._on_request(answer, request))
+        self._bus.serve(control_queue(instance), self._on_request)
         self._bus.every(HEARTBEAT_S, lambda: self._do(self._core.on_time()))
         self._bus.every(INTERVAL_S, self._tell)
 
@@ -99,12 +104,21 @@ class WorkerService:
         with self._idle:
             self._idle.wait_for(lambda: not self._running, STOP_TIMEOUT_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._control.shutdown(wait=False, cancel_futures=True)
+        self._control_threads.shutdown(wait=False, cancel_futures=True)
         self._backend.stop()
 
     def set_capacity(self, capacity: int) -> None:
         """Execute so many VMs at a time from now on."""
         self._bus.call_soon(lambda: self._do(self._core.on_capacity(capacity)))
+
+    def is_rebooting(self, vm: VmId) -> bool:
+        """Whether a VM is between its two lives."""
+        return any(runner.reboots(vm) for runner in list(self._running.values()))
+
+    def alone(self, vm: VmId, act: Callable[[], None]) -> None:
+        """Do something while nobody executes the VM."""
+        with self._tools.locks.held(vm, time.sleep):
+            act()
 
     def cancel_next(self, dbg: str, point: int) -> None:
         """DEBUG.trigger's set-cancel-trigger: the next task of that name cancels itself at that point."""
@@ -194,17 +208,15 @@ class WorkerService:
         for runner in list(self._running.values()):
             runner.reporter.tell_if_due()
 
-    def _on_request(
-        self, answer: Callable[[bytes], tuple[bytes, tuple[Record, ...]]], request: Request
-    ) -> None:
-        self._control.submit(self._answer, answer, request)
+    def _on_request(self, request: Request) -> None:
+        self._control_threads.submit(self._answer, request)
 
-    def _answer(self, answer: Callable[[bytes], tuple[bytes, tuple[Record, ...]]], request: Request) -> None:
-        body, records = answer(request.body)
-        for record in records:
+    def _answer(self, request: Request) -> None:
+        answered = self._control.answer(request.body)
+        for record in answered.records:
             self._append(record)
         if request.reply_to is not None:
-            self._bus.send(request.reply_to, Request(body, correlation_id=request.correlation_id))
+            self._bus.send(request.reply_to, Request(answered.body, correlation_id=request.correlation_id))
 
 
 def vm_of(changed: ObjectId) -> VmId | None:

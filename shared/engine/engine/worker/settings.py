@@ -26,6 +26,11 @@ class WorkerSettings:
     capacity: int = CAPACITY
     broker: str = ""
 
+    @property
+    def instances(self) -> tuple[InstanceName, ...]:
+        """The one instance, as the bus wants to know it."""
+        return (self.instance,)
+
 
 def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
     """The settings of a worker process.

@@ -1,0 +1,15 @@
+"""The simulator as a worker."""
+
+from bus.ports import Bus
+from engine.simulator import Simulator
+from engine.store import FileStore
+from engine.worker import WorkerService
+
+from worker_sim.settings import Settings
+
+
+def build(bus: Bus, settings: Settings) -> WorkerService:
+    """The worker on a bus, not yet started."""
+    settings.worker.state.mkdir(parents=True, exist_ok=True)
+    store = FileStore(settings.worker.metadata)
+    return WorkerService(bus, settings.worker, Simulator(settings.simulator), store)

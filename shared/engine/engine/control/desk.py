@@ -1,0 +1,38 @@
+"""Desk: what every answer is made from, and the levers of the worker that a request may pull."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schema.ids import VmId
+from schema.records import Record
+
+from engine.observers import Observers
+from engine.perform.scene import Scene
+
+
+class Levers(Protocol):
+    """What a request may do to the worker itself."""
+
+    def is_rebooting(self, vm: VmId) -> bool:
+        """Whether a VM is between its two lives: to clients it runs."""
+
+    def set_capacity(self, capacity: int) -> None:
+        """Execute so many VMs at a time."""
+
+    def cancel_next(self, dbg: str, point: int) -> None:
+        """The next task of that name cancels itself at that cancel point."""
+
+    def alone(self, vm: VmId, act: Callable[[], None]) -> None:
+        """Do something while nobody executes the VM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One request's: what it changes is told in `records`."""
+
+    scene: Scene
+    levers: Levers
+    observers: Observers
+    instance_id: str
+    records: list[Record] = field(default_factory=list)

@@ -1,0 +1,87 @@
+"""Requests about the host, the service itself, and faults to be provoked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from schema.fault import internal_error
+from schema.objects.host import Host, Query
+
+from engine.control.desk import Desk
+
+Params = Mapping[str, Any]
+
+POOL_SIZE_MAX = 1_000
+"""How many VMs at a time an operator may ask for."""
+
+
+def query(desk: Desk, _params: Params) -> Query:
+    """Who answers; the words are the original's, for clients compare them."""
+    return Query(name="xenops", vendor="XCP", version="0.1", features=(), instance_id=desk.instance_id)
+
+
+def stat(desk: Desk, _params: Params) -> Host:
+    """HOST.stat."""
+    return desk.scene.backend.host.stat()
+
+
+def get_console_data(desk: Desk, _params: Params) -> str:
+    """HOST.get_console_data."""
+    return desk.scene.backend.host.console_data()
+
+
+def get_total_memory_mib(desk: Desk, _params: Params) -> int:
+    """HOST.get_total_memory_mib."""
+    return desk.scene.backend.host.total_memory_mib()
+
+
+def send_debug_keys(desk: Desk, params: Params) -> None:
+    """HOST.send_debug_keys."""
+    desk.scene.backend.host.send_debug_keys(params["debug_keys"])
+
+
+def set_worker_pool_size(desk: Desk, params: Params) -> None:
+    """HOST.set_worker_pool_size. Errors: `Internal_error` outside 1..`POOL_SIZE_MAX`."""
+    size = params["pool_size"]
+    if not 1 <= size <= POOL_SIZE_MAX:
+        raise internal_error(
+            f"a worker pool of {size} is not possible: give a number from 1 to {POOL_SIZE_MAX}"
+        )
+    desk.levers.set_capacity(size)
+
+
+def update_guest_agent_features(desk: Desk, params: Params) -> None:
+    """HOST.update_guest_agent_features."""
+    desk.scene.backend.host.update_guest_agent_features(params["features"])
+
+
+def combine_cpu_policies(desk: Desk, params: Params) -> str:
+    """HOST.combine_cpu_policies."""
+    return desk.scene.backend.host.combine_cpu_policies(params["policy1"], params["policy2"])
+
+
+def is_compatible(desk: Desk, params: Params) -> bool:
+    """HOST.is_compatible."""
+    return desk.scene.backend.host.is_compatible(params["vm_policy"], params["host_policy"])
+
+
+def set_numa_affinity_policy(_desk: Desk, _params: Params) -> None:
+    """HOST.set_numa_affinity_policy: no backend here places memory, so there is nothing to obey it."""
+
+
+def trigger(desk: Desk, params: Params) -> None:
+    """DEBUG.trigger: the worker's own, else the backend's. Errors: `Unimplemented <cmd>`."""
+    command, arguments = params["cmd"], params["args"]
+    if command == "set-cancel-trigger" and len(arguments) == 2 and arguments[1].isdecimal():
+        desk.levers.cancel_next(arguments[0], int(arguments[1]))
+        return
+    desk.scene.backend.trigger(command, arguments)
+
+
+def shutdown(_desk: Desk, _params: Params) -> None:
+    """DEBUG.shutdown ended the original's process; ours is ended by whoever runs it, not by a client."""
+    raise internal_error("DEBUG.shutdown is not obeyed: end the worker as a service")
+
+
+def dequarantine(desk: Desk, params: Params) -> None:
+    """PCI.dequarantine."""
+    desk.scene.backend.pci.dequarantine(params["pci_addr"])

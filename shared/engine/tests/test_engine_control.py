@@ -1,0 +1,248 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.conformance.execution import SuiteExecution
+from engine.conformance.samples import sample_vbd, sample_vm, start_sample
+from engine.control import Control, Desk
+from engine.control.answer import ANSWERS
+from engine.control.devices import derived_mac, local_mac
+from engine.hooks import Hooks
+from engine.observers import Observers
+from engine.perform.scene import Scene
+from engine.simulator import Simulator, SimulatorSettings
+from engine.store import FileStore
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schema import rpc
+from schema.fault import XenopsError
+from schema.ids import VmId
+from schema.methods import METHODS
+from schema.objects.errors import BadPowerState, DeviceIsConnected, DoesNotExist, Unimplemented
+from schema.objects.metadata import Metadata
+from schema.objects.network import LocalNetwork
+from schema.objects.vif import Vif
+from schema.objects.vm import PowerState
+from schema.records import Changed, Record, Removed
+from schema.wire.codec import encode_text
+from schema.wire.types import DeviceId
+
+OTHERS = ("Task.", "UPDATES.", "get_diagnostics")
+
+
+class Levers:
+    def __init__(self) -> None:
+        self.rebooting: set[str] = set()
+        self.capacity = 0
+        self.triggers: dict[str, int] = {}
+
+    def is_rebooting(self, vm: VmId) -> bool:
+        return vm in self.rebooting
+
+    def set_capacity(self, capacity: int) -> None:
+        self.capacity = capacity
+
+    def cancel_next(self, dbg: str, point: int) -> None:
+        self.triggers[dbg] = point
+
+    def alone(self, vm: VmId, act: Callable[[], None]) -> None:
+        assert vm
+        act()
+
+
+class Office:
+    """A control door with a simulator and a store behind it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = FileStore(directory)
+        self.backend = Simulator(SimulatorSettings())
+        self.levers = Levers()
+        self.observers = Observers()
+        scene = Scene(self.store, self.backend, Hooks(directory / "hooks"), lambda _: None)
+        self.control = Control(Desk(scene, self.levers, self.observers, "i"))
+        self.records: tuple[Record, ...] = ()
+
+    def ask(self, method: str, **params: Any) -> Any:
+        name = "dbg" if method.startswith("Observer.") else "debug_info"
+        params[name] = "d"
+        answered = self.control.answer(rpc.encode_request(method, **params))
+        self.records = answered.records
+        return rpc.decode_response(method, answered.body)
+
+    def error(self, method: str, **params: Any) -> Any:
+        with pytest.raises(XenopsError) as caught:
+            self.ask(method, **params)
+        return caught.value.error
+
+
+@pytest.fixture(name="office")
+def open_office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
+
+
+def test_a_vm_is_added_shown_and_removed(office: Office) -> None:
+    vm = sample_vm()
+    assert office.ask("VM.add", vm=vm) == "v1"
+    assert isinstance(office.records[0], Changed)
+    assert office.ask("VM.exists", id="v1") is True
+    found, state = office.ask("VM.stat", id="v1")
+    assert (found, state.power_state) == (vm, PowerState.HALTED)
+    assert office.ask("VM.list", unit=None) == ((found, state),)
+    office.ask("VM.remove", id="v1")
+    assert office.records == (Removed(vm=VmId("v1")),)
+    assert office.error("VM.stat", id="v1") == DoesNotExist(klass="VM", id="v1/config")
+    assert office.error("VM.remove", id="v1") == DoesNotExist(klass="VM", id="v1/config")
+
+
+def test_a_running_vm_is_not_removed_and_a_rebooting_one_runs(office: Office) -> None:
+    office.ask("VM.add", vm=sample_vm())
+    start_sample(office.backend, sample_vm())
+    error = office.error("VM.remove", id="v1")
+    assert error == BadPowerState(found=PowerState.PAUSED, expected=PowerState.HALTED)
+    office.levers.rebooting.add("v1")
+    assert office.ask("VM.stat", id="v1")[1].power_state is PowerState.RUNNING
+
+
+def test_a_vm_with_an_unfit_id_is_refused_with_the_rule(office: Office) -> None:
+    assert "ids become file names" in office.error("VM.add", vm=sample_vm("../x")).message
+    metadata = encode_text(Metadata, Metadata(vm=sample_vm("../x")))
+    assert "cannot name a VM" in office.error("VM.import_metadata", metadata=metadata).message
+
+
+def test_a_device_is_added_shown_and_removed(office: Office) -> None:
+    office.ask("VM.add", vm=sample_vm())
+    vbd = sample_vbd()
+    assert office.ask("VBD.add", vbd=vbd) == vbd.id
+    assert office.ask("VBD.stat", id=vbd.id)[0] == vbd
+    assert len(office.ask("VBD.list", id="v1")) == 1
+    office.ask("VBD.remove", id=vbd.id)
+    assert isinstance(office.records[0], Changed)
+    assert office.ask("VBD.list", id="v1") == ()
+    assert office.error("VBD.remove", id=vbd.id).klass == "VM"
+
+
+def test_a_device_of_an_unknown_vm_is_refused(office: Office) -> None:
+    error = office.error("VBD.add", vbd=sample_vbd(vm="nosuchvm"))
+    assert error == DoesNotExist(klass="VM", id="nosuchvm")
+
+
+def test_a_plugged_device_is_not_removed(office: Office) -> None:
+    vm, vbd = sample_vm(), sample_vbd()
+    office.ask("VM.add", vm=vm)
+    office.ask("VBD.add", vbd=vbd)
+    start_sample(office.backend, vm)
+    office.backend.vbd.attach(SuiteExecution(), VmId("v1"), vbd)
+    office.backend.vbd.activate(SuiteExecution(), VmId("v1"), vbd)
+    assert office.error("VBD.remove", id=vbd.id) == DeviceIsConnected()
+
+
+@pytest.mark.parametrize(("mac", "stays"), [("", False), ("random", False), ("00:16:3e:00:00:01", True)])
+def test_an_interface_without_an_address_gets_one(office: Office, mac: str, *, stays: bool) -> None:
+    office.ask("VM.add", vm=sample_vm())
+    vif = Vif(id=DeviceId("v1", "0"), mac=mac, backend=LocalNetwork(bridge="br0"))
+    office.ask("VIF.add", vif=vif)
+    found = office.ask("VIF.stat", id=vif.id)[0].mac
+    assert (found == mac) is stays
+    assert len(found) == 17
+
+
+def test_derived_addresses_are_local_and_differ_by_position() -> None:
+    found = {derived_mac(position, "v1") for position in range(20)}
+    assert len(found) == 20
+    assert all(int(mac[:2], 16) & 3 == 2 for mac in found)
+    assert local_mac(b"\xfe\x00\x00\x00\x00\x00").startswith("fd:")
+
+
+def test_metadata_goes_out_and_comes_in_again(office: Office, tmp_path: Path) -> None:
+    office.ask("VM.add", vm=sample_vm())
+    office.ask("VBD.add", vbd=sample_vbd())
+    start_sample(office.backend, sample_vm())
+    exported = office.ask("VM.export_metadata", id="v1")
+    other = Office(tmp_path / "other")
+    other.ask("VM.add", vm=sample_vm())
+    other.ask("VBD.add", vbd=sample_vbd("gone"))
+    assert other.ask("VM.import_metadata", metadata=exported) == "v1"
+    assert [vbd.id.device for vbd, _ in other.ask("VBD.list", id="v1")] == ["xvda"]
+    assert dict(other.ask("VM.stat", id="v1")[0].platformdata).keys() >= {"featureset"}
+    assert other.ask("VM.import_metadata", metadata=other.ask("VM.export_metadata", id="v1")) == "v1"
+
+
+def test_metadata_that_is_none_is_refused_in_the_originals_words(office: Office) -> None:
+    error = office.error("VM.import_metadata", metadata="junk")
+    assert error.message == "Yojson.Json_error(\"Line 1, bytes 0-4:\\nInvalid token 'junk'\")"
+
+
+def test_the_host_answers(office: Office) -> None:
+    assert office.ask("query", unit=None).name == "xenops"
+    assert office.ask("HOST.stat").cpu_info.cpu_count >= 0
+    assert office.ask("HOST.get_total_memory_mib") > 0
+    assert isinstance(office.ask("HOST.get_console_data"), str)
+    office.ask("HOST.send_debug_keys", debug_keys="q")
+    office.ask("HOST.update_guest_agent_features", features=())
+    office.ask("HOST.set_numa_affinity_policy", numa_affinity_policy=None)
+    assert office.ask("HOST.is_compatible", vm_policy="", host_policy="") is True
+    assert office.ask("HOST.combine_cpu_policies", policy1="", policy2="") == ""
+    assert office.ask("VM.generate_state_string", vm=sample_vm()) == ""
+
+
+def test_the_pool_has_limits(office: Office) -> None:
+    office.ask("HOST.set_worker_pool_size", pool_size=16)
+    assert office.levers.capacity == 16
+    assert "from 1 to" in office.error("HOST.set_worker_pool_size", pool_size=0).message
+
+
+def test_faults_are_triggered(office: Office) -> None:
+    office.ask("DEBUG.trigger", cmd="set-cancel-trigger", args=("dbg", "3"))
+    assert office.levers.triggers == {"dbg": 3}
+    assert office.error("DEBUG.trigger", cmd="nonesuch", args=()) == Unimplemented(what="nonesuch")
+    assert "end the worker" in office.error("DEBUG.shutdown", unit=None).message
+
+
+def test_observers_are_kept_as_told(office: Office) -> None:
+    office.ask("Observer.create", uuid="u", name_label="n", dict=(("a", "b"),), endpoints=("x",), bool=False)
+    office.ask("Observer.set_enabled", uuid="u", bool=True)
+    office.ask("Observer.set_attributes", uuid="u", dict=())
+    office.ask("Observer.set_endpoints", uuid="u", endpoints=("y",))
+    office.ask("Observer.set_max_spans", int=10)
+    office.ask("Observer.init")
+    (observer,) = office.observers.all().values()
+    assert (observer.name, observer.enabled, observer.endpoints) == ("n", True, ("y",))
+    assert office.observers.settings == {"set_max_spans": 10, "init": True}
+    office.ask("Observer.destroy", uuid="u")
+    assert "create it first" in office.error("Observer.set_enabled", uuid="u", bool=True).message
+
+
+def test_every_method_that_is_neither_queued_nor_about_events_is_answered() -> None:
+    queued = {name for name, method in METHODS.items() if method.result is str} - {
+        "VM.add",
+        "VM.generate_state_string",
+        "VM.export_metadata",
+        "VM.import_metadata",
+        "HOST.get_console_data",
+        "get_diagnostics",
+    }
+    policies = {"HOST.combine_cpu_policies"}
+    expected = {name for name in METHODS if not name.startswith(OTHERS)} - (queued - policies)
+    assert expected | policies == set(ANSWERS)
+
+
+def test_a_bug_is_answered_and_logged(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    office.store.list = None  # type: ignore[assignment, method-assign]
+    assert "TypeError" in office.error("VM.list", unit=None).message
+    assert "VM.list: a bug" in caplog.text
+
+
+def test_what_others_answer_is_not_answered_here(office: Office) -> None:
+    assert "ask the frontend" in office.error("Task.stat", id="1").message
+
+
+def without_arguments(method: str) -> bytes:
+    return json.dumps({"method": method, "params": [{}], "id": 1}).encode()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(st.binary() | st.sampled_from(sorted(METHODS)).map(without_arguments))
+def test_every_request_gets_an_answer(office: Office, body: bytes) -> None:
+    assert isinstance(office.control.answer(body).body, bytes)
