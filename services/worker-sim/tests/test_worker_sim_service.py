@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import BEGINNING, Entry
+from bus.ports import BEGINNING
 from bus.process import SettingsError
 from bus.topology import control_queue
 from schema import rpc
