@@ -9,8 +9,8 @@ from typing import Any
 from schema import rpc
 from schema.fault import XenopsError
 from schema.golden_types import TYPES
-from schema.wire import json
-from schema.wire.codec import decode_text, encode_text
+from schema.wire import json, xmlrpc
+from schema.wire.codec import decode_text, encode_text, to_rpc
 from schema.wire.errors import JsonError
 from schema.wire.value import text_of
 
@@ -58,11 +58,19 @@ def _rewriting(type_name: str, text: str) -> Produce:
     return lambda: encode_text(TYPES[type_name], decode_text(TYPES[type_name], text))
 
 
+def _as_xml(type_name: str, text: str) -> Produce:
+    """What is read from JSON, written as XML-RPC."""
+    type_ = TYPES[type_name]
+    return lambda: xmlrpc.encode_value(to_rpc(type_, decode_text(type_, text)))
+
+
 def _type_checks(golden: Any) -> Iterator[Check]:
     name = golden["type"]
     for number, sample in enumerate(golden["samples"]):
         rewriting = _rewriting(name, sample["wire"])
         yield Check(f"{name} sample {number}", sample["wire"], rewriting)
+        if "xml" in sample:
+            yield Check(f"{name} sample {number} as XML", sample["xml"], _as_xml(name, sample["wire"]))
         if "reparsed" in sample:
             yield Check(f"{name} sample {number} reparsed", _expected(sample["reparsed"]), rewriting)
     for case in golden["unmarshal"]:

@@ -28,5 +28,13 @@ class Rejected(_Notice):
     error: Error
 
 
-Notice = Annotated[Accepted | Rejected, Field(discriminator="kind")]
+class Ended(_Notice):
+    """A task that is awaited has ended, well unless there is an `error`; may be told more than once."""
+
+    kind: Literal["Ended"] = "Ended"
+    request_id: str
+    error: Error | None
+
+
+Notice = Annotated[Accepted | Rejected | Ended, Field(discriminator="kind")]
 """What a redirector answers to a `Submitted`."""

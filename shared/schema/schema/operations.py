@@ -95,7 +95,10 @@ class VmMigrate(OperationBase):
 
 
 class VmReceiveMemory(OperationBase):
-    """Take a running VM from elsewhere."""
+    """Take a running VM from elsewhere.
+
+    The source's control channel waits at `socket`, a frontend's address, for whoever shows `ticket` there.
+    """
 
     kind: Literal["VM_receive_memory"] = "VM_receive_memory"
     vm: VmId
@@ -103,6 +106,9 @@ class VmReceiveMemory(OperationBase):
     memory_limit_bytes: int
     socket: str
     compressed: bool
+    ticket: str = ""
+    separate_memory: bool = True
+    """Whether memory comes on a channel of its own; from old sources it comes on the control channel."""
 
 
 class VbdHotplug(OperationBase):

@@ -5,15 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from schema.ids import InstanceName, LeaseToken, TaskId, Term, VmId, WorkerName
+from schema.kept import LifeBegan, LogRecord, Snapshotted
+from schema.migration import Channel
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import Error
 from schema.operations import Operation
-
-
-class LogRecord(BaseModel):
-    """A fact or a wish, once appended never changed. Unknown keys of a newer writer are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
 
 class Submitted(LogRecord):
@@ -21,7 +17,8 @@ class Submitted(LogRecord):
 
     `reply_to` is the queue to tell whether the task was accepted (see `schema.notices`); a repeat of a
     `request_id` answers the first one's task; met later than `accept_by` it is refused. Times are seconds
-    since the epoch.
+    since the epoch. `traceparent` names the span that caused a record, here and in others; `baggage` is what
+    the trace carries along.
     """
 
     kind: Literal["Submitted"] = "Submitted"
@@ -31,26 +28,32 @@ class Submitted(LogRecord):
     dbg: str
     accept_by: float
     reply_to: str | None = None
+    awaited: bool = False
+    """Whoever asked waits for the end, not for a task: told by a notice, and the task is then forgotten."""
     deadline: float | None = None
     traceparent: str | None = None
+    baggage: tuple[tuple[str, str], ...] = ()
 
 
 class Refused(LogRecord):
-    """The redirector does not accept a task: it never was one."""
+    """The redirector does not accept a task: it never was one. See `is_void` for its `term`."""
 
     kind: Literal["Refused"] = "Refused"
     vm: VmId
     task: TaskId
     error: Error
+    term: Term | None = None
 
 
 class Merged(LogRecord):
-    """A task waits for nothing but the end of an equal, earlier one and ends as that one does."""
+    """A task waits only for the end of an equal, earlier one and ends so. See `is_void` for its `term`."""
 
     kind: Literal["Merged"] = "Merged"
     vm: VmId
     task: TaskId
     into: TaskId
+    traceparent: str | None = None
+    term: Term | None = None
 
 
 class Leased(LogRecord):
@@ -61,10 +64,11 @@ class Leased(LogRecord):
     task: TaskId
     worker: WorkerName
     term: Term
+    traceparent: str | None = None
 
 
 class Started(LogRecord):
-    """A worker has begun to run a task."""
+    """A worker has begun to run a task, or goes on with it; one that is over soon has only its `Finished`."""
 
     kind: Literal["Started"] = "Started"
     vm: VmId
@@ -72,6 +76,19 @@ class Started(LogRecord):
     token: LeaseToken
     worker: WorkerName
     changed: tuple[ObjectId, ...] = ()
+
+
+class Parked(LogRecord):
+    """An execution waits and holds its lane, but no place of its worker; `Started` says that it goes on.
+
+    `until` is in seconds since the epoch.
+    """
+
+    kind: Literal["Parked"] = "Parked"
+    vm: VmId
+    task: TaskId
+    token: LeaseToken
+    until: float
 
 
 class Progress(LogRecord):
@@ -134,6 +151,7 @@ class Finished(LogRecord):
     duration_s: float = 0.0
     debug_info: tuple[tuple[str, str], ...] = ()
     changed: tuple[ObjectId, ...] = ()
+    traceparent: str | None = None
 
 
 class CancelRequested(LogRecord):
@@ -189,6 +207,14 @@ class LaneReleased(LogRecord):
     vm: VmId
 
 
+class LaneShared(LogRecord):
+    """A VM has a virtual GPU (MxGPU) that lets only one VM at a time be worked on, or no longer."""
+
+    kind: Literal["LaneShared"] = "LaneShared"
+    vm: VmId
+    shares: bool
+
+
 class Reprioritised(LogRecord):
     """An operator moves a queued task: higher goes first, 0 is usual."""
 
@@ -196,6 +222,18 @@ class Reprioritised(LogRecord):
     vm: VmId
     task: TaskId
     priority: int
+
+
+class DeadlineSet(LogRecord):
+    """An operator says until when a queued task must have begun, or that it may wait for ever: None.
+
+    `deadline` is in seconds since the epoch.
+    """
+
+    kind: Literal["DeadlineSet"] = "DeadlineSet"
+    vm: VmId
+    task: TaskId
+    deadline: float | None
 
 
 class WorkerUp(LogRecord):
@@ -215,6 +253,27 @@ class WorkerDown(LogRecord):
     epoch: str
 
 
+class WorkerDraining(LogRecord):
+    """An operator lets a worker be given nothing new, or lets it work again; lasts through its restarts."""
+
+    kind: Literal["WorkerDraining"] = "WorkerDraining"
+    worker: WorkerName
+    draining: bool
+
+
+class ChannelOffered(LogRecord):
+    """A migration's source has opened a further channel, for whoever receives `vm`, an arriving id.
+
+    It waits at `socket`, a frontend's address, for whoever shows `ticket` there.
+    """
+
+    kind: Literal["ChannelOffered"] = "ChannelOffered"
+    vm: VmId
+    channel: Channel
+    socket: str
+    ticket: str
+
+
 class Removed(LogRecord):
     """A VM is gone: folds forget its objects."""
 
@@ -222,12 +281,59 @@ class Removed(LogRecord):
     vm: VmId
 
 
+class ObserverCreated(LogRecord):
+    """Observer.create: what is traced from now on goes to these endpoints, too, while it is `enabled`.
+
+    `request_id` tells whoever wrote an observer's record which one it is when it is read back.
+    """
+
+    kind: Literal["ObserverCreated"] = "ObserverCreated"
+    request_id: str
+    uuid: str
+    name: str
+    attributes: tuple[tuple[str, str], ...]
+    endpoints: tuple[str, ...]
+    enabled: bool
+
+
+class ObserverChanged(LogRecord):
+    """Observer.set_enabled, set_attributes, set_endpoints: None is left as it is."""
+
+    kind: Literal["ObserverChanged"] = "ObserverChanged"
+    request_id: str
+    uuid: str
+    enabled: bool | None = None
+    attributes: tuple[tuple[str, str], ...] | None = None
+    endpoints: tuple[str, ...] | None = None
+
+
+class ObserverDestroyed(LogRecord):
+    """Observer.destroy."""
+
+    kind: Literal["ObserverDestroyed"] = "ObserverDestroyed"
+    request_id: str
+    uuid: str
+
+
+class TracingSet(LogRecord):
+    """A setting that goes for all observers, by its name in the interface without `Observer.set_`."""
+
+    kind: Literal["TracingSet"] = "TracingSet"
+    request_id: str
+    setting: str
+    value: bool | int | float | str
+
+
+ObserverRecord = ObserverCreated | ObserverChanged | ObserverDestroyed | TracingSet
+"""What is about observers; it stands in a log of its own (see `bus.topology`)."""
+
 Record = Annotated[
     Submitted
     | Refused
     | Merged
     | Leased
     | Started
+    | Parked
     | Progress
     | Heartbeat
     | Changed
@@ -239,13 +345,28 @@ Record = Annotated[
     | BarrierRemoved
     | LaneHeld
     | LaneReleased
+    | LaneShared
     | Reprioritised
+    | DeadlineSet
     | WorkerUp
     | WorkerDown
-    | Removed,
+    | WorkerDraining
+    | ChannelOffered
+    | Removed
+    | Snapshotted
+    | LifeBegan
+    | ObserverRecord,
     Field(discriminator="kind"),
 ]
 """All records, told apart by `kind`."""
+
+
+def is_void(decision: Refused | Merged, term: Term) -> bool:
+    """Whether it is the word of a leader whose term was over when it was written, as a lease's would be.
+
+    The next one may have decided otherwise meanwhile. Before decisions had a term, all counted.
+    """
+    return decision.term is not None and decision.term != term
 
 
 class Envelope(BaseModel):

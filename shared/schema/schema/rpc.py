@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from schema.fault import XenopsError
-from schema.methods import METHODS, Method
+from schema.methods import Method
 from schema.objects.errors import (
     Error,
     InternalError,
@@ -19,6 +19,7 @@ from schema.objects.errors import (
     ObserverUnimplemented,
     ObserverUnknownError,
 )
+from schema.own_methods import ALL_METHODS
 from schema.wire import json
 from schema.wire.codec import from_rpc, to_rpc
 from schema.wire.errors import AbstractError, JsonError, MarshalError, UnsupportedJsonError
@@ -26,7 +27,11 @@ from schema.wire.scalars import quoted
 from schema.wire.shape import Optional, shape_of
 from schema.wire.value import Dict
 
+_FAILURES = (b'{"result":null,"error":[', b'{"result":null,"error":"')
 _OBSERVER = "Observer."
+_POSITIONAL = ("query", "VM.import_metadata")
+"""Methods whose parameters may stand without names: older hosts call these so before a migration."""
+
 _OBSERVER_ERRORS = (ObserverInternalError, ObserverUnimplemented, ObserverUnknownError)
 
 
@@ -62,7 +67,7 @@ def decode_request(body: bytes) -> Call:
         BadRequestError: it is malformed, or names no method, or its parameters are wrong.
     """
     name, params = _envelope(body)
-    method = METHODS.get(name)
+    method = ALL_METHODS.get(name)
     if method is None:
         raise BadRequestError(_bytes(f"Idl.UnknownMethod({quoted(name)})"))
     try:
@@ -126,6 +131,8 @@ def _malformed(sentence: str) -> BadRequestError:
 
 
 def _arguments(method: Method, params: list[Any]) -> dict[str, Any]:
+    if method.name in _POSITIONAL and len(params) == 2 and isinstance(params[0], str):
+        params = [Dict(zip((name for name, _ in method.parameters), params, strict=True))]
     if not params or not isinstance(params[0], Dict):
         raise MarshalError("Marshalling error: Expecting dict as first argument when named parameters exist")
     named = params[0]
@@ -150,13 +157,18 @@ def _content(type_: Any) -> tuple[Any, bool]:
 
 def encode_result(method: str, value: Any) -> bytes:
     """The answer to a call that was performed."""
-    return _answer(to_rpc(METHODS[method].result, value), None)
+    return _answer(to_rpc(ALL_METHODS[method].result, value), None)
 
 
 def encode_failure(error: Error | ObserverError) -> bytes:
     """The answer to a call that failed."""
     type_ = ObserverError if isinstance(error, _OBSERVER_ERRORS) else Error
     return _answer(None, to_rpc(type_, error))
+
+
+def is_failure(answer: bytes) -> bool:
+    """Whether an answer that was made here says that the call failed."""
+    return not answer.startswith(b"{") or answer.startswith(_FAILURES)
 
 
 def _answer(result: Any, error: Any) -> bytes:
@@ -169,7 +181,7 @@ _ids = count(1)
 def encode_request(method: str, /, *, request_id: int | None = None, **params: Any) -> bytes:
     """A request as the original's client builds it; an option that is None is left out."""
     named = Dict()
-    for name, type_ in reversed(METHODS[method].parameters):
+    for name, type_ in reversed(ALL_METHODS[method].parameters):
         content, optional = _content(type_)
         value = params[name]
         if not optional or value is not None:
@@ -194,7 +206,7 @@ def decode_response(method: str, body: bytes) -> Any:
     failure = answer.get("error")
     try:
         if failure is None:
-            return from_rpc(METHODS[method].result, answer.get("result"))
+            return from_rpc(ALL_METHODS[method].result, answer.get("result"))
         error_type = ObserverError if method.startswith(_OBSERVER) else Error
         raise XenopsError(from_rpc(error_type, failure))
     except MarshalError as error:
@@ -218,4 +230,5 @@ __all__ = [
     "encode_failure",
     "encode_request",
     "encode_result",
+    "is_failure",
 ]

@@ -4,7 +4,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, NewType, Union, get_args, get_origin
 
 from schema.wire.scalars import INT_BITS
 from schema.wire.types import Abstract, Arm, AssocList, DeviceId, Struct, Variant, Width
@@ -122,6 +122,8 @@ def shape_of(annotation: Any) -> Shape:
         return Integer(INT_BITS, "int")
     if get_origin(annotation) in (Union, types.UnionType):
         return _optional(annotation)
+    if isinstance(annotation, NewType):
+        return shape_of(annotation.__supertype__)
     if get_origin(annotation) is tuple:
         return _tuple(get_args(annotation))
     if isinstance(annotation, type):

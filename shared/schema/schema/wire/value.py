@@ -33,10 +33,16 @@ class Dict:
 
     def get(self, key: str) -> Any:
         """The first value of `key`, or None; a value that is null is None, too."""
-        return next((value for name, value in self.pairs if name == key), None)
+        for name, value in self.pairs:
+            if name == key:
+                return value
+        return None
 
     def __contains__(self, key: str) -> bool:
-        return any(name == key for name, _ in self.pairs)
+        for name, _ in self.pairs:  # noqa: SIM110  a generator costs twice as much, and this is asked of every field
+            if name == key:
+                return True
+        return False
 
 
 class Null:

@@ -1,0 +1,30 @@
+"""Kept: what every record is, and the records by which a log itself is kept."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class LogRecord(BaseModel):
+    """A fact or a wish, once appended never changed. Unknown keys of a newer writer are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
+
+
+class Snapshotted(LogRecord):
+    """A service has put its state away: it needs nothing of the log before `next` any more."""
+
+    kind: Literal["Snapshotted"] = "Snapshotted"
+    service: str
+    next: int
+    bytes: int
+
+
+class LifeBegan(LogRecord):
+    """The broker has lost a part of the log, or all of it, and a service that knew it has noticed.
+
+    What was given out as a place in the log is void from here on (docs/adr/0018-retention.md).
+    """
+
+    kind: Literal["LifeBegan"] = "LifeBegan"
+    reason: str

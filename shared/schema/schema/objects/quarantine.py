@@ -1,0 +1,30 @@
+"""Quarantine: what is told of messages of a log that no service takes."""
+
+from schema.wire.types import Struct
+
+
+class QuarantinedRecord(Struct, wire="quarantined_record"):
+    """A message that every service passes over, and why.
+
+    `log` and `offset` say where it stands. `user` is whom the broker let write it, `producer`, `seq` and `at`
+    (seconds since the epoch) are what it says of itself; "", 0 and 0.0 where it does not. `shown` is the
+    beginning, escaped, of its `size` bytes.
+    """
+
+    log: str
+    offset: int
+    reason: str
+    routing_key: str
+    user: str
+    producer: str
+    seq: int
+    at: float
+    size: int
+    shown: str
+
+
+class Quarantine(Struct, wire="quarantine"):
+    """The newest such messages, newest first, of `total` that there were."""
+
+    total: int
+    records: tuple[QuarantinedRecord, ...]
