@@ -1,25 +1,29 @@
 """Memory: the bus within one process, for tests and as the embedded default; the same contract, no broker."""
 
-import heapq
-import itertools
-import queue
+import socket
+import ssl
 import threading
 import time
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from schema.ids import InstanceName, Offset
 from schema.records import Envelope, Record
 from typing_extensions import override
 
+from bus.calls import Calls, wait_for
 from bus.dedup import Dedup
-from bus.ports import Bus, BusUnavailableError, Entry, Request, RequestTimeoutError
+from bus.follow import Followed, Follower, Shelf
+from bus.loop import Action, Loop, OnConnection, Protocols, guarded
+from bus.place import Place
+from bus.ports import Bus, BusUnavailableError, Entry, Fold, OnAnswer, Request
+from bus.quarantine import Quarantined
+from bus.snapshots import Assembly
 from bus.stamp import Stamp
-from bus.trouble import report
 
 JOIN_TIMEOUT_S = 5.0
 """How long `close` waits for a handler that runs."""
@@ -27,7 +31,6 @@ JOIN_TIMEOUT_S = 5.0
 LEADS = True
 """What a candidate is told when it leads."""
 
-Action = Callable[[], None]
 _Consumer = tuple["MemoryBus", Callable[[Request], None]]
 _Candidate = tuple["MemoryBus", Callable[[bool], None]]
 
@@ -49,11 +52,33 @@ class _Tail:
             offset, envelope = self.next, self.log[self.next]
             self.next += 1
             if self.dedup.accepts(envelope.producer, envelope.seq):
-                entry = Entry(Offset(offset), envelope.at, envelope.record)
-                self.bus.guarded(lambda entry=entry: self.on_entry(entry))  # type: ignore[misc]
+                producer, seq = envelope.producer, envelope.seq
+                entry = Entry(Offset(offset), envelope.at, envelope.record, producer, seq)
+                guarded(lambda entry=entry: self.on_entry(entry))  # type: ignore[misc]
         if self.on_live is not None:
             on_live, self.on_live = self.on_live, None
-            self.bus.guarded(on_live)
+            guarded(on_live)
+
+
+class MemoryShelf(Shelf):
+    """The last snapshot of one service, in memory; the log it was made of is always the one that is there."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    @override
+    def newest_first(self) -> Iterator[bytes]:
+        assembly = Assembly()
+        return iter([whole for piece in self._pieces if (whole := assembly.add(piece)) is not None])
+
+    @override
+    def holds(self, place: Place) -> bool:
+        return True
+
+    @override
+    def put(self, pieces: Iterator[bytes]) -> int:
+        self._pieces = list(pieces)
+        return sum(map(len, self._pieces))
 
 
 class MemoryBroker:
@@ -65,6 +90,7 @@ class MemoryBroker:
         self._tails: defaultdict[InstanceName, list[_Tail]] = defaultdict(list)
         self._consumers: defaultdict[str, deque[_Consumer]] = defaultdict(deque)
         self._candidates: defaultdict[str, list[_Candidate]] = defaultdict(list)
+        self._shelves: defaultdict[tuple[InstanceName, str], MemoryShelf] = defaultdict(MemoryShelf)
 
     def append(self, instance: InstanceName, envelopes: list[Envelope]) -> None:
         """Write envelopes, repeated ones too: readers sort that out."""
@@ -85,6 +111,11 @@ class MemoryBroker:
             tail = make(self._logs[instance])
             self._tails[instance].append(tail)
         return tail
+
+    def shelf(self, instance: InstanceName, service: str) -> MemoryShelf:
+        """Where a service's snapshots are."""
+        with self._lock:
+            return self._shelves[instance, service]
 
     def add_consumer(self, name: str, bus: "MemoryBus", handler: Callable[[Request], None]) -> None:
         """Register a server of a queue."""
@@ -107,11 +138,6 @@ class MemoryBroker:
         """The queues that somebody serves."""
         with self._lock:
             return list(self._consumers)
-
-    def forget(self, name: str) -> None:
-        """A queue is no more."""
-        with self._lock:
-            self._consumers.pop(name, None)
 
     def stand(self, name: str, bus: "MemoryBus", on_change: Callable[[bool], None]) -> None:
         """Put a candidate in the line for leadership; the first leads."""
@@ -154,13 +180,13 @@ class MemoryBus(Bus):
         self._broker = broker
         self._stamp = Stamp(f"{name}-{uuid.uuid4().hex}")
         self._append_lock = threading.Lock()
-        self._actions: queue.SimpleQueue[Action | None] = queue.SimpleQueue()
-        self._timers: list[tuple[float, int, float, Action]] = []
-        self._timer_ids = itertools.count()
+        self._loop = Loop(f"bus-{name}")
+        self._calls = Calls(self._loop)
+        self._reply_to = f"xenops.reply.{uuid.uuid4().hex}"
         self._on_undeliverable: list[Callable[[str, Request], None]] = []
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"bus-{name}", daemon=True)
-        self._thread.start()
+        broker.add_consumer(self._reply_to, self, self._on_reply)
+        self._loop.start()
 
     @override
     def append(self, instance: InstanceName, *records: Record) -> Future[None]:
@@ -193,6 +219,25 @@ class MemoryBus(Bus):
         self.call_soon(self._broker.add_tail(instance, make).drain)
 
     @override
+    def follow(self, instance: InstanceName, service: str, fold: Fold) -> None:
+        def read(place: Place, on_entry: Callable[[Entry], None], on_live: Action) -> Callable[[], Place]:
+            def make(log: list[Envelope]) -> _Tail:
+                return _Tail(self, log, place.next, on_entry, on_live, Dedup(place.producers))
+
+            tail = self._broker.add_tail(instance, make)
+            self.call_soon(tail.drain)
+            return lambda: Place(Offset(tail.next), "", tail.dedup.last())
+
+        shelf = self._broker.shelf(instance, service)
+        append = partial(self.append, instance)
+        followed = Followed(instance, service, fold, shelf, self.clock, self.call_soon, append, read)
+        Follower(followed).start()
+
+    @override
+    def quarantined(self, on_quarantined: Callable[[Quarantined], None]) -> None:
+        """Nobody can write anything but records here."""
+
+    @override
     def serve(self, queue: str, on_request: Callable[[Request], None]) -> None:
         self._broker.add_consumer(queue, self, on_request)
 
@@ -218,29 +263,46 @@ class MemoryBus(Bus):
 
     @override
     def call(self, queue: str, body: bytes, timeout_s: float) -> bytes:
-        if threading.current_thread() is self._thread:
+        if self._loop.is_here():
             raise RuntimeError("call() on the bus's own thread would wait for itself")
         if self._closed.is_set():
             raise BusUnavailableError(f"call to the queue {queue} on a bus that is closed")
-        answer: Future[bytes] = Future()
-        reply_to = f"xenops.reply.{uuid.uuid4().hex}"
-        self._broker.add_consumer(reply_to, self, lambda reply: _end(answer, reply.body))
-        try:
-            if not self._broker.deliver(queue, Request(body, reply_to, reply_to)):
-                raise BusUnavailableError(f"nobody serves the queue {queue}: is its service running?")
-            return answer.result(timeout_s)
-        except FutureTimeoutError:
-            raise RequestTimeoutError(f"no answer from the queue {queue} within {timeout_s:g} s") from None
-        finally:
-            self._broker.forget(reply_to)
+        return wait_for(
+            lambda on_answer: self.ask(queue, Request(body), timeout_s, on_answer), queue, timeout_s
+        )
+
+    @override
+    def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
+        self.call_soon(lambda: self._ask_here(queue, question, timeout_s, on_answer))
+
+    @override
+    def listen(
+        self, listener: socket.socket, protocols: Protocols, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._loop.listen(listener, protocols, tls)
+
+    @override
+    def accept(self, listener: socket.socket, on_connection: OnConnection) -> None:
+        self._loop.accept(listener, on_connection)
+
+    @override
+    def adopt(self, connected: socket.socket, protocols: Protocols) -> None:
+        self._loop.adopt(connected, protocols)
 
     @override
     def every(self, interval_s: float, action: Action) -> None:
-        self.call_soon(lambda: self._schedule(time.monotonic() + interval_s, interval_s, action))
+        self.call_soon(lambda: self._loop.every(interval_s, action))
+
+    @override
+    def later(self, delay_s: float, action: Action) -> None:
+        def begin() -> None:
+            self._loop.later(delay_s, action)
+
+        self._loop.soon(begin)
 
     @override
     def call_soon(self, action: Action) -> None:
-        self._actions.put(action)
+        self._loop.soon(action)
 
     @override
     def ready(self, timeout_s: float) -> None:
@@ -255,45 +317,17 @@ class MemoryBus(Bus):
             return
         self._closed.set()
         self._broker.leave(self)
-        self._actions.put(None)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(JOIN_TIMEOUT_S)
+        self.call_soon(lambda: self._calls.fail_all(BusUnavailableError("the bus was closed meanwhile")))
+        self._loop.stop()
+        if not self._loop.is_here():
+            self._loop.join(JOIN_TIMEOUT_S)
 
-    def guarded(self, action: Action) -> None:
-        """Run a handler; a bug in it is reported and costs nobody else anything."""
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001  the bus's loop: the next message is another's
-            report(error)
+    def _ask_here(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
+        correlation_id = self._calls.begin(queue, timeout_s, on_answer)
+        asked = replace(question, reply_to=self._reply_to, correlation_id=correlation_id)
+        if not self._broker.deliver(queue, asked):
+            sentence = f"nobody serves the queue {queue}: is its service running?"
+            self._calls.end(correlation_id, BusUnavailableError(sentence))
 
-    def _schedule(self, due: float, interval_s: float, action: Action) -> None:
-        heapq.heappush(self._timers, (due, next(self._timer_ids), interval_s, action))
-
-    def _run(self) -> None:
-        while True:
-            try:
-                action = self._actions.get(timeout=self._patience())
-            except queue.Empty:
-                self._run_timers()
-                continue
-            if action is None:
-                return
-            self.guarded(action)
-            self._run_timers()
-
-    def _patience(self) -> float | None:
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
-
-    def _run_timers(self) -> None:
-        now = time.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            _, _, interval_s, action = heapq.heappop(self._timers)
-            self._schedule(now + interval_s, interval_s, action)
-            self.guarded(action)
-
-
-def _end(answer: Future[bytes], body: bytes) -> None:
-    try:
-        answer.set_result(body)
-    except InvalidStateError:
-        return  # a second answer to one request
+    def _on_reply(self, reply: Request) -> None:
+        self._calls.end(reply.correlation_id, reply.body)

@@ -1,9 +1,11 @@
 """Node: a private RabbitMQ under one directory, on free loopback ports; everything of it ends with its owner.
 
-`python -m bus.node DIR` runs one in the foreground until it is told to stop; its URL is in `DIR/url`.
+`python -m bus.node DIR INSTANCE...` runs one in the foreground until it is told to stop; `DIR/urls.json` says
+where to connect to in which role, `DIR/url` as its administrator.
 """
 
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -13,9 +15,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from schema.ids import InstanceName
+
+from bus.roles import Role
+from bus.users import ADMINISTRATOR, definitions, user_of
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's; the wrapper on PATH wants to run as user rabbitmq."""
@@ -31,6 +40,31 @@ class NodeError(Exception):
     """The broker cannot be run; the sentence says why, and what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class NodeTls:
+    """Files with which a node serves by TLS alone: an authority, and a certificate and its key.
+
+    With `asks_clients` it lets nobody in without a certificate of the authority.
+    """
+
+    authority: Path
+    certificate: Path
+    key: Path
+    asks_clients: bool = False
+
+    def configuration(self, port: int) -> str:
+        """As RabbitMQ reads it."""
+        return (
+            "listeners.tcp = none\n"
+            f"listeners.ssl.1 = {_HOST}:{port}\n"
+            f"ssl_options.cacertfile = {self.authority}\n"
+            f"ssl_options.certfile = {self.certificate}\n"
+            f"ssl_options.keyfile = {self.key}\n"
+            f"ssl_options.verify = {'verify_peer' if self.asks_clients else 'verify_none'}\n"
+            f"ssl_options.fail_if_no_peer_cert = {str(self.asks_clients).lower()}\n"
+        )
+
+
 class PrivateNode:
     """One RabbitMQ node. Its directory keeps its data, and if it can its ports, from one start to the next.
 
@@ -38,8 +72,11 @@ class PrivateNode:
     ended, and end themselves: so start a node on a thread that lives as long as the node shall.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, instances: Iterable[str] = (), tls: NodeTls | None = None) -> None:
+        self._tls = tls
         self._directory = directory.resolve()
+        self._instances = tuple(map(InstanceName, instances))
+        self._passwords: dict[str, str] = {}
         self._lock: IO[str] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self._environment: dict[str, str] = {}
@@ -47,8 +84,16 @@ class PrivateNode:
 
     @property
     def url(self) -> str:
-        """Where services connect to."""
-        return f"amqp://guest:guest@{_HOST}:{self.port}/"
+        """Where to connect to as one who may do everything."""
+        return self._url(ADMINISTRATOR)
+
+    def url_of(self, role: Role) -> str:
+        """Where to connect to in a role: as a user who may do no more, for the instances that were given."""
+        return self._url(user_of(role))
+
+    def _url(self, user: str) -> str:
+        scheme = "amqps" if self._tls else "amqp"
+        return f"{scheme}://{user}:{self._passwords[user]}@{_HOST}:{self.port}/"
 
     def __enter__(self) -> Self:
         self.start()
@@ -75,7 +120,9 @@ class PrivateNode:
         self._spawn(signal.SIGKILL, epmd, "-port", str(ports[2]), "-address", _HOST)
         self._spawn(signal.SIGTERM, str(SERVER))
         self._await_answer()
-        (self._directory / "url").write_text(self.url)
+        urls = {role: self.url_of(role) for role in Role}
+        _write_secret(self._directory / "urls.json", json.dumps(urls))
+        _write_secret(self._directory / "url", self.url)
 
     def kill(self) -> None:
         """End the node as a crash would."""
@@ -131,15 +178,16 @@ class PrivateNode:
         if not cookie.exists():
             cookie.touch(0o600)
             cookie.write_text(secrets.token_hex(20))
-        (self._directory / "enabled_plugins").write_text("[].\n")
-        (self._directory / "rabbitmq.conf").write_text(_configuration(self.port))
         here = str(self._directory)
+        (self._directory / "enabled_plugins").write_text("[].\n")
+        (self._directory / "rabbitmq.conf").write_text(_configuration(self.port, here, self._tls))
+        self._make_users()
         self._environment = {
             "HOME": here,
             "RUNNING_UNDER_SYSTEMD": "1",  # the start script then becomes the broker, with no shell between
             "RABBITMQ_NODENAME": "xenops@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": _HOST,
-            "RABBITMQ_NODE_PORT": str(self.port),
+            **({} if self._tls else {"RABBITMQ_NODE_IP_ADDRESS": _HOST}),
+            **({} if self._tls else {"RABBITMQ_NODE_PORT": str(self.port)}),
             "RABBITMQ_DIST_PORT": str(distribution),
             "ERL_EPMD_PORT": str(epmd),
             "ERL_EPMD_ADDRESS": _HOST,
@@ -153,6 +201,17 @@ class PrivateNode:
             "RABBITMQ_GENERATED_CONFIG_DIR": f"{here}/generated",
             "LANG": "C.UTF-8",
         }
+
+    def _make_users(self) -> None:
+        """Passwords are made once; what they are good for, at each start."""
+        kept = self._directory / "passwords.json"
+        self._passwords = json.loads(kept.read_text()) if kept.exists() else {}
+        users = (ADMINISTRATOR, *map(user_of, Role))
+        self._passwords = {user: self._passwords.get(user) or secrets.token_urlsafe(18) for user in users}
+        _write_secret(kept, json.dumps(self._passwords))
+        salts = {user: secrets.token_bytes(4) for user in users}
+        told = definitions(self._passwords, salts, self._instances)
+        _write_secret(self._directory / "definitions.json", json.dumps(told))
 
     def _spawn(self, last_word: signal.Signals, *command: str) -> None:
         """Run a program that is sent `last_word` when its owner is gone."""
@@ -171,7 +230,7 @@ class PrivateNode:
 
     def _await_answer(self) -> None:
         end = time.monotonic() + START_TIMEOUT_S
-        while not _answers(self.port):
+        while not _answers(self.port, by_tls=self._tls is not None):
             is_dead = any(process.poll() is not None for process in self._processes)
             if is_dead or time.monotonic() > end:
                 self.stop()
@@ -193,12 +252,26 @@ class PrivateNode:
             self._lock = None
 
 
-def _configuration(port: int) -> str:
+def role_url(directory: Path, role: Role) -> str | None:
+    """Where to connect to in a role, at the node that another process runs in a directory, if one does."""
+    try:
+        urls: dict[str, str] = json.loads((directory / "urls.json").read_text())
+    except FileNotFoundError:
+        return None
+    return urls[role]
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """Write a file that is its user's alone."""
+    path.touch(0o600)
+    path.write_text(text)
+
+
+def _configuration(port: int, directory: str, tls: NodeTls | None) -> str:
+    listeners = tls.configuration(port) if tls else f"listeners.tcp.1 = {_HOST}:{port}\n"
     return (
-        f"listeners.tcp.1 = {_HOST}:{port}\n"
-        "loopback_users.guest = true\n"
-        "default_user = guest\n"
-        "default_pass = guest\n"
+        f"{listeners}"
+        f"load_definitions = {directory}/definitions.json\n"
         "log.console = false\n"
         "disk_free_limit.absolute = 50MB\n"
     )
@@ -231,10 +304,12 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _answers(port: int) -> bool:
-    """Whether a broker greets there: it answers the protocol header with a method frame."""
+def _answers(port: int, *, by_tls: bool) -> bool:
+    """Whether a broker greets there: it answers the protocol header with a frame; by TLS it listens."""
     try:
         with socket.create_connection((_HOST, port), 1.0) as connection:
+            if by_tls:
+                return True
             connection.settimeout(5.0)
             connection.sendall(_PROTOCOL_HEADER)
             return connection.recv(7)[:1] == b"\x01"
@@ -244,15 +319,15 @@ def _answers(port: int) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Run a node until SIGTERM or SIGINT."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m bus.node DIR\n")
+    if not arguments:
+        sys.stderr.write("usage: python -m bus.node DIR [INSTANCE...]\n")
         return 2
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     try:
-        with PrivateNode(Path(arguments[0])) as node:
-            sys.stdout.write(f"{node.url}\n")
+        with PrivateNode(Path(arguments[0]), arguments[1:]) as node:
+            sys.stdout.write(f"RabbitMQ answers at port {node.port}\n")
             sys.stdout.flush()
             ended.wait()
     except NodeError as error:

@@ -4,13 +4,19 @@ A service has one `Bus`. Its handlers run one at a time on the bus's own thread,
 every method here may be called from any thread.
 """
 
-from collections.abc import Callable
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from schema.ids import InstanceName, Offset
 from schema.records import Record
+
+from bus.clock import SYSTEM_CLOCK, Clock
+from bus.quarantine import Quarantined
 
 BEGINNING = Offset(0)
 """The first offset of any log."""
@@ -18,20 +24,29 @@ BEGINNING = Offset(0)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record as read: where it stands, and when its producer made it, in seconds since the epoch."""
+    """A record as read: where it stands, and when its producer made it, in seconds since the epoch.
+
+    `producer` is the process that wrote it, as its `seq`th record: for people, no fold needs it.
+    """
 
     offset: Offset
     at: float
     record: Record
+    producer: str = field(default="", compare=False)
+    seq: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A message to a queue that somebody serves. Without `reply_to` nobody waits for an answer."""
+    """A message to a queue that somebody serves. Without `reply_to` nobody waits for an answer.
+
+    `traceparent` names the span that sent it; whoever sends it is to be trusted no more than for its body.
+    """
 
     body: bytes
     reply_to: str | None = None
     correlation_id: str | None = None
+    traceparent: str | None = None
 
 
 class BusError(Exception):
@@ -50,8 +65,37 @@ class RequestTimeoutError(BusError):
     """Nobody answered a request in time."""
 
 
+class Fold(Protocol):
+    """What a log comes to for one service: it can be put away, and taken up by another process."""
+
+    def on_entry(self, entry: Entry) -> None:
+        """Take the next entry."""
+
+    def on_live(self) -> None:
+        """All that was in the log is read."""
+
+    def snapshot(self) -> Iterator[bytes]:
+        """What it is now, as lines of JSON; made at leisure, on another thread, while it goes on.
+
+        So whatever this method takes, it takes at once, and cheaply: the bus's thread waits for it.
+        """
+
+    def restore(self, lines: Iterable[bytes]) -> None:
+        """Become what a snapshot says, or stay as new; called before anything else, on another thread.
+
+        Raises:
+            SnapshotError: it is of another version, which this one does not read.
+        """
+
+
+OnAnswer = Callable[[bytes | BusError], None]
+"""Told once what became of a request."""
+
+
 class Bus(Protocol):
-    """One service's connection to one bus."""
+    """One service's connection to one bus; `clock` is the time that its timers run by."""
+
+    clock: Clock = SYSTEM_CLOCK
 
     def append(self, instance: InstanceName, *records: Record) -> Future[None]:
         """Append to an instance's log, in order, each exactly once for every reader.
@@ -72,8 +116,18 @@ class Bus(Protocol):
         """Hand over every entry from `start` on, in order, for ever; `on_live` once, when caught up.
 
         Caught up means: every record that was confirmed before this call has been handed over. An entry
-        whose record this version cannot read is passed over and logged.
+        whose record this version cannot read, or that did not come as its kind must, is passed over, logged,
+        and told to those of `quarantined`.
         """
+
+    def follow(self, instance: InstanceName, service: str, fold: Fold) -> None:
+        """As `tail`, for a service's own fold: from its last snapshot on, and with new ones now and then.
+
+        `service` tells whose snapshots they are: replicas that fold alike share them, nobody else.
+        """
+
+    def quarantined(self, on_quarantined: Callable[[Quarantined], None]) -> None:
+        """Be told of every message that is passed over in any log read here, from this call on."""
 
     def serve(self, queue: str, on_request: Callable[[Request], None]) -> None:
         """Take requests from a queue, shared with whoever else serves it; it is made if it is not there."""
@@ -102,8 +156,40 @@ class Bus(Protocol):
                 was lost meanwhile, the request may have been served all the same.
         """
 
+    def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
+        """Send a request and wait for nothing: `on_answer` is told on the bus's thread, always once.
+
+        Whatever reply address the question has does not count. `on_answer` gets the answer, or the error that
+        `call` would raise.
+        """
+
+    def listen(
+        self,
+        listener: socket.socket,
+        protocols: Callable[[], asyncio.BaseProtocol],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Serve a bound stream socket (Unix or TCP) on the bus's own thread, until the bus is closed.
+
+        `protocols` makes what speaks with one client. It is the bus's from here on; a Unix socket's path is
+        its owner's to remove. With `tls` clients must speak TLS; one that does not is let go.
+        """
+
+    def accept(self, listener: socket.socket, on_connection: Callable[[socket.socket], None]) -> None:
+        """Take the connections of a bound stream socket as they are: files may come along.
+
+        On the bus's own thread. No connection blocks; each is `on_connection`'s own to close. The listener
+        is the bus's from here on.
+        """
+
+    def adopt(self, connected: socket.socket, protocols: Callable[[], asyncio.BaseProtocol]) -> None:
+        """Serve a connected stream socket like those of `listen`; to be called on the bus's thread."""
+
     def every(self, interval_s: float, action: Callable[[], None]) -> None:
         """Do `action` on the bus's thread again and again, first after one interval."""
+
+    def later(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Do `action` on the bus's thread once, after a while; to a millisecond or so."""
 
     def call_soon(self, action: Callable[[], None]) -> None:
         """Do `action` on the bus's thread, soon."""

@@ -9,10 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from schema.ids import InstanceName
+from schema.fault import XenopsError
+from schema.ids import InstanceName, is_safe_name
+from schema.kept import LifeBegan
 
-from bus.ports import Bus
+from bus.crash import CrashPoint, CrashPoints, crash_point
+from bus.crashing import CrashingBus
+from bus.ports import Bus, BusError
 from bus.rabbit import RabbitBus
+
+_MAKES_LOGS = "redirector"
+"""The one service that makes logs: who may make a stream may delete it, and others need not."""
+
+_log = logging.getLogger("bus")
 
 
 class SettingsError(Exception):
@@ -41,7 +50,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     """The settings of a process, from `XENOPS_BROKER` and `XENOPS_INSTANCE`.
 
     Raises:
-        SettingsError: a variable is missing.
+        SettingsError: a variable is missing, or an instance's name cannot name queues.
     """
     broker = environment.get("XENOPS_BROKER", "")
     if not broker:
@@ -50,7 +59,54 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     instances = tuple(InstanceName(name) for name in names if name)
     if not instances:
         raise SettingsError("XENOPS_INSTANCE is not set: name the instances to serve, divided by commas")
+    for instance in instances:
+        if not is_safe_name(instance):
+            raise SettingsError(
+                f"XENOPS_INSTANCE names {instance!r}: use up to 64 letters, digits, '.', '_' and '-'"
+            )
     return Settings(instances, broker)
+
+
+def read_crash_point(environment: Mapping[str, str]) -> CrashPoint | None:
+    """Where the process shall die for a test, from `XENOPS_CRASH_POINT` (see `bus.crash`).
+
+    Raises:
+        SettingsError: the variable makes no sense.
+    """
+    try:
+        return crash_point(environment)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+LOST = "XENOPS_LOST"
+"""What a process tells itself when it begins anew: the logs that were not what it had read."""
+
+
+class Lost:
+    """Which logs of this process are not any more what was read; `ended` tells the process's end."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.instances: list[InstanceName] = []
+
+    def note(self, instance: InstanceName, reason: str) -> None:
+        """A log is lost: what this process knows may not be true, so it begins anew, as after a crash."""
+        _log.critical("the log of %s is not what it was (%s): this process begins anew", instance, reason)
+        self.instances.append(instance)
+        self.ended.set()
+
+    @staticmethod
+    def tell(bus: Bus, instances: tuple[InstanceName, ...], lost: str) -> None:
+        """Say in the logs that were lost before this start that what was given out as a place is void."""
+        for instance in set(lost.split(",")).intersection(instances):
+            bus.append(InstanceName(instance), LifeBegan(reason="the log was not what a service had read"))
+
+
+def begin_anew(lost: list[InstanceName]) -> None:
+    """Replace this process by one as it was started, under the same pid: no supervisor need be there."""
+    environment = {**os.environ, LOST: ",".join(lost)}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606  no shell
 
 
 class Connecting(Protocol):
@@ -76,21 +132,39 @@ def run(name: str, build: Callable[[Bus, Settings], Service]) -> int:
 def run_with(
     name: str, read: Callable[[Mapping[str, str]], SettingsT], build: Callable[[Bus, SettingsT], Service]
 ) -> int:
-    """The same for a process whose settings are more than where to connect to."""
+    """The same for a process whose settings are more than where to connect to.
+
+    0 is the end that was asked for, 1 a start that failed, 2 a setting that makes no sense. A broker that is
+    not there is waited for.
+    """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger(name).setLevel(logging.INFO)  # libraries speak up only when something is wrong
+    lost = Lost()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: lost.ended.set())
     try:
         settings = read(os.environ)
-    except SettingsError as error:
+        wanted = read_crash_point(os.environ)
+        makes_logs = name == _MAKES_LOGS
+        bus: Bus = RabbitBus(
+            settings.broker, name, settings.instances, makes_logs=makes_logs, on_lost=lost.note
+        )
+    except (SettingsError, BusError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 2
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    bus = RabbitBus(settings.broker, name, settings.instances)
-    service = build(bus, settings)
-    service.start()
-    ended.wait()
+    if wanted is not None:
+        bus = CrashingBus(bus, CrashPoints(wanted), wanted.name)
+    lost.tell(bus, settings.instances, os.environ.pop(LOST, ""))
+    try:
+        service = build(bus, settings)
+        service.start()
+    except (XenopsError, OSError) as error:
+        sys.stderr.write(f"{name}: cannot start: {error}; see to it, then start again\n")
+        bus.close()
+        return 1
+    lost.ended.wait()
+    if lost.instances:
+        begin_anew(lost.instances)
     service.stop()
     bus.close()
     return 0

@@ -15,6 +15,33 @@ def log_stream(instance: InstanceName) -> str:
     return f"xenops.log.{instance}"
 
 
+def observers_log(instance: InstanceName) -> InstanceName:
+    """The log of an instance's observers: a few records, for those who cannot afford to read all of them.
+
+    Told from an instance by a mark that no instance's name has.
+    """
+    return InstanceName(f"{instance}:observers")
+
+
+def snapshots_of(instance: InstanceName) -> InstanceName:
+    """The first word of the routing keys of an instance's snapshots; told from an instance by its mark."""
+    return InstanceName(f"{instance}:snapshots")
+
+
+def snapshot_stream(instance: InstanceName, service: str) -> str:
+    """The stream that keeps a service's last snapshots."""
+    return f"xenops.snapshot.{instance}.{service}"
+
+
+def snapshot_key(instance: InstanceName, service: str) -> str:
+    """Where a service's snapshots are published to: the last word says which role may write them.
+
+    `service` is the role, and, where each process of a role has its own, a dot and its name.
+    """
+    role = service.partition(".")[0]
+    return f"{routing_word(snapshots_of(instance))}.{routing_word(service)}.{role.capitalize()}Snapshot"
+
+
 def door_queue(instance: InstanceName) -> str:
     """The queue that clients send JSON-RPC to: the instance's own name, as xapi knows it."""
     return instance
@@ -28,6 +55,11 @@ def control_queue(instance: InstanceName) -> str:
 def events_queue(instance: InstanceName) -> str:
     """The queue of TASK.* and UPDATES.*, served by eventhubs."""
     return f"xenops.events.{instance}"
+
+
+def lanes_queue(instance: InstanceName) -> str:
+    """The queue of LANE.* and WORKER.*, served by redirectors; whoever does not lead passes them on."""
+    return f"xenops.lanes.{instance}"
 
 
 def leader_queue(instance: InstanceName) -> str:

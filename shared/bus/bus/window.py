@@ -17,6 +17,9 @@ class Parcel:
     seq: int
     routing_key: str
     body: bytes
+    log: str = ""
+    number: int = 0
+    """Which record it is of those to its log, from 1."""
 
 
 @dataclass(slots=True)
@@ -34,6 +37,8 @@ class Window:
     _first_tag_seq: int = 1
     _confirmed: set[int] = field(default_factory=set)
     _last_seq: int = 0
+    _numbers: dict[str, int] = field(default_factory=dict)
+    _settled: dict[str, int] = field(default_factory=dict)
 
     def admit(self, count: int) -> None:
         """Let so many more parcels come.
@@ -47,11 +52,12 @@ class Window:
                 "the broker is too slow or out of reach; look at its log and its alarms"
             )
 
-    def accept(self, parcels: list[tuple[str, bytes]], future: Future[None]) -> None:
-        """Take parcels (routing key, body) in order; `future` ends when the last is confirmed."""
+    def accept(self, parcels: list[tuple[str, bytes]], future: Future[None], log: str = "") -> None:
+        """Take parcels (routing key, body) to a log, in order; `future` ends when the last is confirmed."""
         for key, body in parcels:
             self._last_seq += 1
-            parcel = Parcel(self._last_seq, key, body)
+            self._numbers[log] = self._numbers.get(log, 0) + 1
+            parcel = Parcel(self._last_seq, key, body, log, self._numbers[log])
             self._parcels.append(parcel)
             self._outbox.append(parcel)
         self._waiters.append((self._last_seq, future))
@@ -72,7 +78,9 @@ class Window:
         seq = self._first_tag_seq + tag - 1
         self._confirmed.add(seq)
         while self._parcels and self._confirmed_now(self._parcels[0].seq, seq, multiple=multiple):
-            self._confirmed.discard(self._parcels.popleft().seq)
+            first = self._parcels.popleft()
+            self._confirmed.discard(first.seq)
+            self._settled[first.log] = first.number
         return self._released()
 
     def _confirmed_now(self, first: int, seq: int, *, multiple: bool) -> bool:
@@ -85,6 +93,10 @@ class Window:
             released.append(self._waiters.popleft()[1])
         return released
 
+    def settled(self, log: str) -> int:
+        """Up to which number the broker has confirmed the records to a log."""
+        return self._settled.get(log, 0)
+
     def waiting(self) -> list[Future[None]]:
         """Who waits for a confirmation, the longest first."""
         return [future for _, future in self._waiters]
@@ -96,6 +108,14 @@ class Window:
         self._parcels.clear()
         self._outbox.clear()
         return futures
+
+    @property
+    def front(self) -> int:
+        """The number of the first parcel that is not confirmed: while it stands still, so do all readers.
+
+        Later parcels may be confirmed all the same, when the broker has lost this one.
+        """
+        return self._parcels[0].seq if self._parcels else self._last_seq + 1
 
     def unconfirmed(self) -> int:
         """How many parcels wait, sent or not."""

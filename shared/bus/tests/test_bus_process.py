@@ -1,5 +1,6 @@
 import pytest
-from bus.process import Settings, SettingsError, from_environment
+from bus.memory import MemoryBroker, MemoryBus
+from bus.process import Lost, Settings, SettingsError, from_environment
 from schema.ids import InstanceName
 
 
@@ -15,3 +16,17 @@ def test_settings_take_several_instances() -> None:
     assert from_environment(environment) == Settings(
         (InstanceName("a"), InstanceName("b")), "amqp://localhost/"
     )
+
+
+def test_a_lost_log_ends_the_process_and_its_next_life_says_so_in_the_logs_that_it_writes() -> None:
+    instance = InstanceName("i")
+    lost = Lost()
+    lost.note(instance, "a test")
+    assert lost.ended.is_set()
+    assert lost.instances == [instance]
+    broker = MemoryBroker()
+    bus = MemoryBus(broker)
+    lost.tell(bus, (instance,), "other,i,i:observers")
+    assert [envelope.record.kind for envelope in broker.log(instance)] == ["LifeBegan"]
+    assert broker.log(InstanceName("other")) == []
+    bus.close()

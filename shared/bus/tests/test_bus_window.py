@@ -29,6 +29,19 @@ def test_parcels_go_out_in_order_and_once_for_each_channel() -> None:
     assert [parcel.seq for parcel in window.to_send()] == [3]
 
 
+def test_the_front_stands_still_while_a_record_is_missing_whatever_comes_behind_it() -> None:
+    window = Window()
+    accept(window, b"a", b"b", b"c")
+    window.to_send()
+    window.confirm(2, multiple=False)
+    window.confirm(3, multiple=False)
+    assert window.front == 1
+    window.confirm(1, multiple=False)
+    assert window.front == 4
+    accept(window, b"d")
+    assert window.front == 4
+
+
 def test_whoever_waits_goes_on_when_all_of_his_is_confirmed() -> None:
     window = Window()
     first, second = accept(window, b"a", b"b"), accept(window, b"c")
@@ -124,3 +137,29 @@ def test_names_with_dots_are_one_word_of_a_routing_key() -> None:
     assert routing_key(instance, Heartbeat(worker=WorkerName("w"))) == "org%2Exen._.Heartbeat"
     queues = {control_queue(instance), events_queue(instance), leader_queue(instance), log_stream(instance)}
     assert len(queues) == 4
+
+
+def test_what_the_broker_has_confirmed_and_lost_is_not_waited_for() -> None:
+    dedup = Dedup({"known": 4})
+    assert not dedup.accepts("known", 8)
+    assert dedup.accepts("known", 8, 7)
+    assert dedup.accepts("new", 3, 2)
+    assert not dedup.accepts("new", 3, 2)
+    assert dedup.accepts("new", 4, 2)
+
+
+def test_the_producer_that_wrote_least_lately_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.dedup.PRODUCERS_MAX", 2)
+    dedup = Dedup()
+    for producer, seq in (("a", 1), ("b", 1), ("a", 2), ("c", 1)):
+        assert dedup.accepts(producer, seq)
+    assert dedup.last() == {"a": 2, "c": 1}
+
+
+def test_a_window_knows_what_is_confirmed_of_each_log() -> None:
+    window = Window()
+    window.accept([("k", b"1"), ("k", b"2")], Future(), "one")
+    window.accept([("k", b"3")], Future(), "two")
+    assert (window.settled("one"), window.settled("two")) == (0, 0)
+    window.confirm(2, multiple=True)
+    assert (window.settled("one"), window.settled("two")) == (2, 0)

@@ -1,42 +1,66 @@
 """RabbitBus: one service's connection to a RabbitMQ broker, made again whenever it is lost."""
 
+import socket
+import ssl
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
 
 from schema.ids import InstanceName, Offset
 from schema.records import Record
 from typing_extensions import override
 
-from bus.ports import Bus, BusUnavailableError, Entry, Request, RequestTimeoutError
+from bus.calls import wait_for
+from bus.direct import Guests, Ways
+from bus.follow import Followed, Follower
+from bus.loop import Action, Loop, OnConnection, Protocols, guarded
+from bus.place import Place
+from bus.ports import Bus, BusUnavailableError, Entry, Fold, OnAnswer, Request
+from bus.quarantine import Quarantined
 from bus.rabbit.connection import Connection
 from bus.rabbit.constants import CLOSE_TIMEOUT_S, READY_POLL_S
 from bus.rabbit.leader import Candidate
-from bus.rabbit.loop import Action, Loop
-from bus.rabbit.publisher import Publisher
-from bus.rabbit.reader import Reader, Subscription
+from bus.rabbit.publisher import Publisher, Signature
+from bus.rabbit.reader import OnLost, Reader, Subscription, Watch, say_lost
 from bus.rabbit.requests import Post, ServedQueue
+from bus.rabbit.shelf import RabbitShelf
 
 
 class RabbitBus(Bus):
     """The contract of `bus.ports.Bus` on RabbitMQ 3.10 and later.
 
     `url` is `amqp://user:password@host:port/vhost`. `instances` are those whose logs this service writes:
-    their streams are made before anything is sent. The constructor returns at once; see `ready`. A handler
-    that runs for more than some seconds lets the broker think us dead.
+    their streams are made before anything is sent, or, unless this one `makes_logs`, waited for. The
+    constructor returns at once; see `ready`. A handler that runs for more than some seconds lets the broker
+    think us dead. `on_lost` is told, on the bus's thread, that a log is not the one any more that was read,
+    and why; nothing more of it is handed over.
 
     Raises:
         BusUnavailableError: `url` makes no sense.
     """
 
-    def __init__(self, url: str, name: str = "xenops", instances: tuple[InstanceName, ...] = ()) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str = "xenops",
+        instances: tuple[InstanceName, ...] = (),
+        *,
+        makes_logs: bool = True,
+        on_lost: OnLost = say_lost,
+    ) -> None:
+        self._makes_logs = makes_logs
+        self._on_lost = on_lost
         self._loop = Loop(f"bus-{name}")
         self._connection = Connection(url, name, self._loop)
-        self._publisher = Publisher(self._loop, name, instances)
+        self._publisher = Publisher(self._loop, Signature(name, self._connection.user, makes_logs), instances)
         self._post = Post(self._loop)
+        self._ways = Ways(self._loop, self._connection.broker)
+        self._guests = Guests(self._loop, self._connection.broker)
+        self._on_quarantined: list[Callable[[Quarantined], None]] = []
         self._closing = threading.Event()
         self._connection.add(self._post)
         self._connection.add(self._publisher)
@@ -55,20 +79,52 @@ class RabbitBus(Bus):
         on_entry: Callable[[Entry], None],
         on_live: Action,
     ) -> None:
-        reader = Reader(self._loop, Subscription(instance, start, on_entry, on_live))
+        wanted = Subscription(instance, start, on_entry, on_live, self._makes_logs)
+        reader = Reader(self._loop, wanted, self._watch())
         self._loop.soon(lambda: self._connection.add(reader))
+
+    def _watch(self) -> Watch:
+        parameters = self._connection.parameters
+
+        def holds(instance: InstanceName, place: Place) -> bool:
+            return RabbitShelf(parameters, instance, "").holds(place)
+
+        return Watch(self._tell_quarantined, self._on_lost, holds)
+
+    @override
+    def follow(self, instance: InstanceName, service: str, fold: Fold) -> None:
+        def read(place: Place, on_entry: Callable[[Entry], None], on_live: Action) -> Callable[[], Place]:
+            wanted = Subscription(instance, place.next, on_entry, on_live, self._makes_logs, place)
+            reader = Reader(self._loop, wanted, self._watch())
+            self._connection.add(reader)
+            return reader.place
+
+        shelf = RabbitShelf(self._connection.parameters, instance, service)
+        append = partial(self.append, instance)
+        followed = Followed(instance, service, fold, shelf, self.clock, self.call_soon, append, read)
+        Follower(followed).start()
+
+    @override
+    def quarantined(self, on_quarantined: Callable[[Quarantined], None]) -> None:
+        self._loop.soon(lambda: self._on_quarantined.append(on_quarantined))
+
+    def _tell_quarantined(self, one: Quarantined) -> None:
+        for handler in self._on_quarantined:
+            guarded(lambda handler=handler: handler(one))  # type: ignore[misc]
 
     @override
     def serve(self, queue: str, on_request: Callable[[Request], None]) -> None:
-        served = ServedQueue(queue, on_request, exclusive=False)
-        self._loop.soon(lambda: self._connection.add(served))
+        self._loop.soon(lambda: self._open(queue, on_request, exclusive=False))
 
     @override
     def inbox(self, on_message: Callable[[Request], None]) -> str:
         name = f"xenops.inbox.{uuid.uuid4().hex}"
-        inbox = ServedQueue(name, on_message, exclusive=True)
-        self._loop.soon(lambda: self._connection.add(inbox))
+        self._loop.soon(lambda: self._open(name, on_message, exclusive=True))
         return name
+
+    def _open(self, queue: str, on_request: Callable[[Request], None], *, exclusive: bool) -> None:
+        self._connection.add(ServedQueue(queue, on_request, exclusive=exclusive))
+        self._guests.serve(queue, on_request)
 
     @override
     def lead(self, queue: str, on_change: Callable[[bool], None]) -> None:
@@ -77,10 +133,16 @@ class RabbitBus(Bus):
 
     @override
     def send(self, queue: str, request: Request) -> None:
+        if self._guests.answer(queue, request):
+            return
         if self._loop.is_here():
-            self._post.send(queue, request)
+            self._send_here(queue, request)
         else:
-            self._loop.soon(lambda: self._post.send(queue, request))
+            self._loop.soon(lambda: self._send_here(queue, request))
+
+    def _send_here(self, queue: str, request: Request) -> None:
+        if not self._ways.send(queue, request):
+            self._post.send(queue, request)
 
     @override
     def undeliverable(self, on_request: Callable[[str, Request], None]) -> None:
@@ -91,18 +153,45 @@ class RabbitBus(Bus):
         self._refuse_here("call")
         if self._closing.is_set():
             raise BusUnavailableError(f"call to the queue {queue} on a bus that is closed")
-        answer: Future[bytes] = Future()
-        self._loop.soon(lambda: self._post.begin_call(queue, body, answer))
-        try:
-            return answer.result(timeout_s)
-        except FutureTimeoutError:
-            answer.cancel()
-            where = f"the queue {queue} at {self._connection.address}"
-            raise RequestTimeoutError(f"no answer from {where} within {timeout_s:g} s") from None
+        return wait_for(
+            lambda on_answer: self.ask(queue, Request(body), timeout_s, on_answer), queue, timeout_s
+        )
+
+    @override
+    def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
+        if self._loop.is_here():
+            self._ask_here(queue, question, timeout_s, on_answer)
+        else:
+            self._loop.soon(lambda: self._ask_here(queue, question, timeout_s, on_answer))
+
+    def _ask_here(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
+        if not self._ways.ask(queue, question, timeout_s, on_answer):
+            self._post.ask(queue, question, timeout_s, on_answer)
+
+    @override
+    def listen(
+        self, listener: socket.socket, protocols: Protocols, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._loop.listen(listener, protocols, tls)
+
+    @override
+    def accept(self, listener: socket.socket, on_connection: OnConnection) -> None:
+        self._loop.accept(listener, on_connection)
+
+    @override
+    def adopt(self, connected: socket.socket, protocols: Protocols) -> None:
+        self._loop.adopt(connected, protocols)
 
     @override
     def every(self, interval_s: float, action: Action) -> None:
         self._loop.soon(lambda: self._loop.every(interval_s, action))
+
+    @override
+    def later(self, delay_s: float, action: Action) -> None:
+        def begin() -> None:
+            self._loop.later(delay_s, action)
+
+        self._loop.soon(begin)
 
     @override
     def call_soon(self, action: Action) -> None:
@@ -114,11 +203,7 @@ class RabbitBus(Bus):
         end = time.monotonic() + timeout_s
         while not self._is_settled(end):
             if time.monotonic() > end or self._closing.is_set():
-                raise BusUnavailableError(
-                    f"no broker at {self._connection.address} within {timeout_s:g} s "
-                    f"({self._connection.trouble}): is RabbitMQ running there, and are user, password and "
-                    "virtual host right?"
-                )
+                raise BusUnavailableError(self._connection.complaint(timeout_s))
             time.sleep(READY_POLL_S)
 
     @override
@@ -127,10 +212,15 @@ class RabbitBus(Bus):
             return
         self._closing.set()
         self._publisher.drain(CLOSE_TIMEOUT_S)
-        self._loop.soon(self._connection.close)
+        self._loop.soon(self._part)
         if not self._loop.is_here() and not self._loop.join(CLOSE_TIMEOUT_S):
             self._loop.stop()  # the broker does not answer our farewell
         self._publisher.abandon()
+
+    def _part(self) -> None:
+        self._ways.close()
+        self._guests.close()
+        self._connection.close()
 
     def _is_settled(self, end: float) -> bool:
         """Whether all that was asked for up to now is in place."""

@@ -1,16 +1,20 @@
 """Connection: the one connection to the broker, made again whenever it is lost, and who lives on it."""
 
+import errno
 import logging
+import os
+import re
+import ssl
 from abc import ABC, abstractmethod
 
 import pika
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
-from bus.ports import BusUnavailableError
-from bus.rabbit.constants import BLOCKED_TIMEOUT_S, HEARTBEAT_S
-from bus.rabbit.loop import Backoff, Loop
-from bus.rabbit.wire import WireConnection
+from bus.loop import Loop
+from bus.rabbit.address import parameters_of
+from bus.rabbit.backoff import Backoff
+from bus.rabbit.services import LoopServices, StreamConnection
 
 _log = logging.getLogger("bus")
 
@@ -56,23 +60,27 @@ class Connection:
 
     def __init__(self, url: str, name: str, loop: Loop) -> None:
         self._loop = loop
-        self._parameters = _parameters(url, name)
+        self._parameters = parameters_of(url, name)
         self.address = f"{self._parameters.host}:{self._parameters.port}"
+        self.broker = f"{self.address}/{self._parameters.virtual_host}"
+        self.user = _user(self._parameters)
+        self.parameters = self._parameters
         self.trouble = "not tried yet"
         self._tenants: list[Tenant] = []
-        self._connection: WireConnection | None = None
+        self._connection: StreamConnection | None = None
         self._backoff = Backoff()
         self._closing = False
+        self._services = LoopServices(loop.asyncio)
 
     def open(self) -> None:
         """Begin to connect."""
         if not self._closing:
-            self._connection = WireConnection(
+            self._connection = StreamConnection(
                 self._parameters,
                 on_open_callback=self._on_open,
                 on_open_error_callback=self._on_lost,
                 on_close_callback=self._on_lost,
-                custom_ioloop=self._loop.ioloop,
+                custom_ioloop=self._services,
             )
 
     def close(self) -> None:
@@ -95,7 +103,19 @@ class Connection:
         is_open = self._connection is not None and self._connection.is_open
         return is_open and all(tenant.placed for tenant in self._tenants)
 
-    def _on_open(self, connection: WireConnection) -> None:
+    def complaint(self, timeout_s: float) -> str:
+        """Why, after so long, not all is settled."""
+        if self._connection is not None and self._connection.is_open:
+            return (
+                f"the broker at {self.address} did not let all be put in place within {timeout_s:g} s "
+                f"({self.trouble}): is that there, and may this user have it?"
+            )
+        return (
+            f"no broker at {self.address} within {timeout_s:g} s ({self.trouble}): is RabbitMQ running "
+            "there, and are user, password and virtual host right?"
+        )
+
+    def _on_open(self, connection: StreamConnection) -> None:
         _log.info("connected to the broker at %s", self.address)
         self._backoff.reset()
         connection.add_on_connection_blocked_callback(self._on_blocked)
@@ -128,7 +148,7 @@ class Connection:
         for tenant in self._tenants:
             tenant.blocked = reason
 
-    def _house(self, tenant: Tenant, connection: WireConnection) -> None:
+    def _house(self, tenant: Tenant, connection: StreamConnection) -> None:
         """Open a channel for a tenant, unless the connection has been replaced: then the next one does."""
 
         def opened(channel: Channel) -> None:
@@ -142,7 +162,7 @@ class Connection:
         if connection is self._connection and connection.is_open:
             connection.channel(on_open_callback=opened)
 
-    def _rehouse(self, tenant: Tenant, connection: WireConnection, reason: Exception) -> None:
+    def _rehouse(self, tenant: Tenant, connection: StreamConnection, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByBroker):
             self.trouble = str(reason.reply_text)
             level = logging.DEBUG if reason.reply_code in _EXPECTED else logging.WARNING
@@ -157,27 +177,36 @@ def trouble_of(error: BaseException | str) -> str:
         return "it refuses this user and password"
     if isinstance(error, ProbableAccessDeniedError):
         return "it refuses this user the virtual host"
+    if isinstance(error, ssl.SSLError):
+        return _tls_trouble(error)
     causes = getattr(error, "exceptions", ()) or (getattr(error, "exception", None), *_arguments(error))
+    lost = re.search(r"SSLError\(\d+, '\[SSL: (\w+)\]", str(error))  # pika has made a text of it
+    if lost:
+        return f"it ends TLS: {lost[1].replace('_', ' ').lower()}"
     inner = [cause for cause in causes if isinstance(cause, BaseException)]
     if inner:
         return trouble_of(inner[-1])
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        is_systems = error.errno in errno.errorcode  # asyncio puts the address where the reason would be
+        return (os.strerror(error.errno) if is_systems and error.errno else error.strerror).lower()
     return str(error) or type(error).__name__
+
+
+def _tls_trouble(error: ssl.SSLError) -> str:
+    """Why two ends do not come to speak TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message.rstrip('.').lower()}"
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    if reason in ("wrong version number", "record layer failure"):
+        return "it does not speak TLS at this port: is it meant to be amqp://, or another port?"
+    return f"TLS fails: {reason}"
+
+
+def _user(parameters: pika.URLParameters) -> str | None:
+    """The broker's user, where it is known before the broker says: not from a certificate."""
+    credentials = parameters.credentials
+    return credentials.username if isinstance(credentials, pika.PlainCredentials) else None
 
 
 def _arguments(error: BaseException | str) -> tuple[object, ...]:
     return error.args if isinstance(error, BaseException) else ()
-
-
-def _parameters(url: str, name: str) -> pika.URLParameters:
-    try:
-        parameters = pika.URLParameters(url)
-    except (ValueError, TypeError):
-        raise BusUnavailableError(  # the cause would show the password
-            "the broker's URL makes no sense: it must look like amqp://user:password@host:5672/vhost"
-        ) from None
-    parameters.heartbeat = HEARTBEAT_S
-    parameters.blocked_connection_timeout = BLOCKED_TIMEOUT_S
-    parameters.client_properties = {"connection_name": name}
-    return parameters

@@ -6,9 +6,6 @@ HEARTBEAT_S = 5
 BLOCKED_TIMEOUT_S = 300
 """A broker that blocks us for longer is as good as gone: connect anew."""
 
-WRITE_BYTES = 65_536
-"""Frames that are written together: more gain nothing."""
-
 CONFIRM_TIMEOUT_S = 5.0
 """A confirm may never come (the stream's writer was restarted): then a new channel, the same records."""
 
@@ -25,6 +22,9 @@ LEAD_RETRY_S = 0.25
 MARKER_RETRY_S = 1.0
 """How long a marker in a log may take before another is sent."""
 
+MARKERS_MISSED_MAX = 15
+"""After so many, with nothing read, the log is not what it was: its reader stands beyond its end."""
+
 STREAM_PREFETCH = 2000
 """Records under way to one reader."""
 
@@ -34,6 +34,10 @@ STREAM_ACK_EVERY = 200
 STREAM_BYTES_MAX = 20_000_000_000
 STREAM_SEGMENT_BYTES_MAX = 100_000_000
 """How much log the broker keeps, and in pieces of what size it drops the oldest."""
+
+SNAPSHOTS_BYTES_MAX = 256_000_000
+SNAPSHOT_SEGMENT_BYTES_MAX = 16_000_000
+"""How much of a service's snapshots the broker keeps: two of the largest; usual ones have some kilobytes."""
 
 QUEUE_UNUSED_MS = 60_000
 """A queue that nobody serves any more goes after this, if not with its last server."""

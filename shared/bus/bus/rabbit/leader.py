@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pika.channel import Channel
 from typing_extensions import override
 
+from bus.loop import Loop, guarded
 from bus.rabbit.connection import Tenant
 from bus.rabbit.constants import LEAD_RETRY_S
-from bus.rabbit.loop import Loop, guarded
 
 
 class Candidate(Tenant):

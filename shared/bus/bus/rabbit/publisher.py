@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass
 
 import pika
 from pika.channel import Channel
@@ -14,30 +15,38 @@ from schema.ids import InstanceName
 from schema.records import ENVELOPE, Record
 from typing_extensions import override
 
+from bus.loop import Loop
 from bus.ports import BusBlockedError, BusError, BusUnavailableError
 from bus.rabbit.connection import Tenant
 from bus.rabbit.constants import CONFIRM_CHECK_S, CONFIRM_TIMEOUT_S
-from bus.rabbit.loop import Loop
 from bus.rabbit.stream import declare_log
-from bus.rabbit.wire import batch
 from bus.stamp import Stamp
 from bus.topology import EXCHANGE, routing_key
 from bus.window import Window
 
 _log = logging.getLogger("bus")
 
-_PERSISTENT = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent.value)
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who writes: what stands on each record, the user too, whom the broker checks; and what he may do."""
+
+    name: str
+    user: str | None
+    makes_logs: bool = True
 
 
 class Publisher(Tenant):
     """Holds the window of what is unconfirmed; each new channel sends it again from its first record on."""
 
-    def __init__(self, loop: Loop, name: str, instances: tuple[InstanceName, ...]) -> None:
+    def __init__(self, loop: Loop, signature: Signature, instances: tuple[InstanceName, ...]) -> None:
         super().__init__()
         self._loop = loop
         self._instances = set(instances)
         self._undeclared: set[InstanceName] = set()
-        self._stamp = Stamp(f"{name}-{uuid.uuid4().hex}")
+        self._signature = signature
+        self._stamp = Stamp(f"{signature.name}-{uuid.uuid4().hex}")
+        self._user = signature.user
         self._window = Window()
         self._lock = threading.Lock()
         self._flushing = False
@@ -96,7 +105,7 @@ class Publisher(Tenant):
         parcels = [
             (routing_key(instance, envelope.record), ENVELOPE.dump_json(envelope)) for envelope in envelopes
         ]
-        self._window.accept(parcels, future)
+        self._window.accept(parcels, future, instance)
         self._stamp.take(instance, len(records))
 
     # --- on the loop's thread -----------------------------------------------------------------------
@@ -105,7 +114,8 @@ class Publisher(Tenant):
     def settle(self, channel: Channel) -> None:
         self._undeclared = set(self._instances)
         for instance in self._instances:
-            declare_log(channel, instance, functools.partial(self._declared, channel, instance))
+            declared = functools.partial(self._declared, channel, instance)
+            declare_log(channel, instance, declared, make=self._signature.makes_logs)
         if not self._instances:
             self._begin(channel)
 
@@ -136,9 +146,21 @@ class Publisher(Tenant):
             if not self.placed or channel is None or not channel.is_open:
                 return
             parcels = self._window.to_send()
-        with batch(channel):
-            for parcel in parcels:
-                channel.basic_publish(EXCHANGE, parcel.routing_key, parcel.body, _PERSISTENT, mandatory=True)
+            properties = {log: self._properties(log) for log in {parcel.log for parcel in parcels}}
+        for parcel in parcels:
+            signed = properties[parcel.log]
+            channel.basic_publish(EXCHANGE, parcel.routing_key, parcel.body, signed, mandatory=True)
+
+    def _properties(self, log: str) -> pika.BasicProperties:
+        """What stands on records to a log: by whom, and as `message_id` up to which number it has ours.
+
+        Readers need that of a log whose end the broker has lost, or that it has lost and made anew.
+        """
+        return pika.BasicProperties(
+            delivery_mode=pika.DeliveryMode.Persistent.value,
+            user_id=self._user,
+            message_id=str(self._window.settled(log)),
+        )
 
     def _on_confirm(self, frame: "pika.frame.Method[pika.spec.Basic.Ack | pika.spec.Basic.Nack]") -> None:
         if not self.placed:
@@ -146,9 +168,11 @@ class Publisher(Tenant):
         if not isinstance(frame.method, pika.spec.Basic.Ack):
             self._give_up("the broker could not write a record")
             return
-        self._moved_at = time.monotonic()
         with self._lock:
+            front = self._window.front
             released = self._window.confirm(frame.method.delivery_tag, multiple=frame.method.multiple)
+            if self._window.front != front:
+                self._moved_at = time.monotonic()
         for future in released:
             _end(future, None)
 
@@ -158,7 +182,7 @@ class Publisher(Tenant):
         if not waiting or self.blocked is not None:
             self._moved_at = time.monotonic()
         elif self.placed and time.monotonic() - self._moved_at > CONFIRM_TIMEOUT_S:
-            self._give_up(f"no record was confirmed for {CONFIRM_TIMEOUT_S:g} s")
+            self._give_up(f"the first record was not confirmed for {CONFIRM_TIMEOUT_S:g} s")
 
     def _give_up(self, reason: str | None) -> None:
         """Whatever this channel still says no longer counts; a new one repeats what is unconfirmed."""

@@ -1,23 +1,25 @@
 """Reader: hands over a log's entries in order, each once, through all that may happen to the broker."""
 
 import logging
+import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pika
 from pika.channel import Channel
-from pydantic import BaseModel, ValidationError
 from schema.ids import InstanceName, Offset
-from schema.records import ENVELOPE
 from typing_extensions import override
 
 from bus.dedup import Dedup
+from bus.loop import Action, Loop, guarded
+from bus.place import Place, anchor_of
 from bus.ports import Entry
+from bus.quarantine import Arrival, Quarantined, judge, writer
 from bus.rabbit.connection import Tenant
-from bus.rabbit.constants import MARKER_RETRY_S, STREAM_ACK_EVERY, STREAM_PREFETCH
-from bus.rabbit.loop import Action, Loop, guarded
+from bus.rabbit.constants import MARKER_RETRY_S, MARKERS_MISSED_MAX, STREAM_ACK_EVERY, STREAM_PREFETCH
 from bus.rabbit.stream import declare_log
+from bus.snapshots import SnapshotError
 from bus.topology import log_stream
 
 _log = logging.getLogger("bus")
@@ -25,12 +27,12 @@ _log = logging.getLogger("bus")
 _MARKER = "marker"
 """The AMQP type of a message that is no record: it shows its sender where the log's end was."""
 
+MARKS_UNSEEN = 2
+"""After so many marks that did not come by, one looks whether the log still is as long as it was."""
 
-class _Numbered(BaseModel):
-    """What an envelope must have, whatever its record is, for its producer's next one to count."""
-
-    producer: str
-    seq: int
+_SAID_EACH = 10
+_SAID_EVERY = 1_000
+"""Each of the first records in quarantine is logged, then one in so many: who forges cannot fill a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +43,93 @@ class Subscription:
     start: Offset
     on_entry: Callable[[Entry], None]
     on_live: Action
+    make: bool = True
+    """Whether the log is made where it is not there yet."""
+    place: Place = field(default_factory=Place)
+
+
+OnLost = Callable[[InstanceName, str], None]
+"""Told of a log that is not the one any more that was read, and why."""
+
+
+def say_lost(instance: InstanceName, reason: str) -> None:
+    """What is done where nobody wants to know: a process that only looks on."""
+    _log.critical("nothing more is read of the log of %s: %s; start anew", instance, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told of what a reader does not hand over."""
+
+    on_quarantined: Callable[[Quarantined], None]
+    on_lost: OnLost
+    holds: Callable[[InstanceName, Place], bool]
+    """Whether a log holds a place; takes its time, so not on the bus's thread."""
 
 
 class Reader(Tenant):
-    """One place in one log. It is read from its beginning: only so the writers' numbers are known."""
+    """One place in one log, which is read from a place where the writers' numbers are known.
 
-    def __init__(self, loop: Loop, wanted: Subscription) -> None:
+    Whenever it is taken up again, what was read last must still stand where it stood: a log that the broker
+    has lost and made anew, or has lost the end of, or has dropped more of than was read, is told from that.
+    """
+
+    def __init__(self, loop: Loop, wanted: Subscription, watch: Watch) -> None:
         super().__init__()
         self._loop = loop
         self._wanted = wanted
-        self._next = 0
+        self._watch = watch
+        self._quarantined = 0
+        self._next: int = wanted.place.next
+        self._last: tuple[bytes, str | None] | None = None
         self._is_live = False
-        self._dedup = Dedup()
+        self._is_proven = True
+        self._is_lost = False
+        self._dedup = Dedup(wanted.place.producers)
         self._marker = ""
+        self._marks = 0
+
+    def place(self) -> Place:
+        """Where it is: behind the entry that is being handed over."""
+        anchor = anchor_of(*self._last) if self._last else self._wanted.place.anchor
+        return Place(Offset(self._next), anchor, self._dedup.last())
 
     @override
     def settle(self, channel: Channel) -> None:
+        if self._is_lost:
+            self.mark_placed()
+            return
+        channel.add_on_cancel_callback(lambda _: channel.close())  # the stream was deleted, or has moved
         channel.basic_qos(prefetch_count=STREAM_PREFETCH)
-        declare_log(channel, self._wanted.instance, lambda: self._consume(channel))
+        declare_log(channel, self._wanted.instance, lambda: self._consume(channel), make=self._wanted.make)
 
     def _consume(self, channel: Channel) -> None:
+        self._is_proven = self._next == 0
         channel.basic_consume(
             log_stream(self._wanted.instance),
             self._on_message,
-            arguments={"x-stream-offset": self._next},
+            arguments={"x-stream-offset": max(0, self._next - 1)},
             callback=lambda _: self._in_place(channel),
         )
 
     def _in_place(self, channel: Channel) -> None:
         self.mark_placed()
         self._marker = uuid.uuid4().hex
+        self._marks = 0
         self._mark_end(channel)
 
     def _mark_end(self, channel: Channel) -> None:
         """Put a marker behind all that is confirmed; when it comes by, this reader is live."""
         if not self._marker or channel is not self._channel or not channel.is_open:
             return
+        self._marks += 1
+        if self._marks == MARKERS_MISSED_MAX:
+            _log.critical(
+                "the end of the log %s does not come by: look at the broker's log, and at its disk",
+                self._wanted.instance,
+            )
+        if not self._is_proven and self._marks == MARKS_UNSEEN:
+            threading.Thread(target=self._look, name="log-end", daemon=True).start()
         properties = pika.BasicProperties(type=_MARKER, correlation_id=self._marker)
         channel.basic_publish("", log_stream(self._wanted.instance), b"", properties)
         self._loop.later(MARKER_RETRY_S, lambda: self._mark_end(channel))
@@ -89,50 +142,93 @@ class Reader(Tenant):
         body: bytes,
     ) -> None:
         offset = _offset(properties)
+        self._marks = 0
         tag = deliver.delivery_tag or 0
         if tag % STREAM_ACK_EVERY == 0 and channel.is_open:
             channel.basic_ack(tag, multiple=True)
-        if properties.type == _MARKER and properties.correlation_id == self._marker:
-            self._pass_marker(offset)
+        is_mark = properties.type == _MARKER and properties.correlation_id == self._marker
+        if self._is_lost:
+            return
+        if not self._is_proven:
+            self._prove(offset, (body, properties.correlation_id), is_mark=is_mark)
+            if self._is_lost:
+                return
+        if is_mark:
+            self._pass_marker()
         if offset < self._next:
             return  # the broker begins with the whole chunk that holds the offset
+        self._last = (body, properties.correlation_id)
         if self._next == 0 and offset > 0:
             self._dedup = Dedup(truncated=True)
         self._next = offset + 1
         if properties.type != _MARKER:
-            self._pass_entry(Offset(offset), body)
-
-    def _pass_marker(self, offset: int) -> None:
-        self._marker = ""
-        if offset < self._next:
-            _log.critical(
-                "the broker has lost the end of the log %s: it goes on at %d, we had read up to %d; "
-                "what this service knows may not be true: restart all services of this instance",
-                *(self._wanted.instance, offset, self._next - 1),
+            arrival = Arrival(
+                deliver.exchange or "", deliver.routing_key or "", properties.user_id or None, body
             )
+            self._pass_entry(Offset(offset), arrival, _confirmed(properties))
+
+    def _prove(self, offset: int, message: tuple[bytes, str | None], *, is_mark: bool) -> None:
+        """Look whether this is the log that was read: what was read last still stands where it stood."""
+        before = self._next - 1
+        if offset == before and anchor_of(*message) == self.place().anchor:
+            self._is_proven = True
+        elif offset == before:
+            self._lose(f"another record stands at {before} now: the broker has lost the log, or its end")
+        elif offset > before:
+            self._lose(f"it begins at {offset} now, and was read up to {before}: the broker has dropped more")
+        elif is_mark:
+            self._lose(f"it ends at {offset} now, and was read up to {before}: the broker has lost its end")
+
+    def _look(self) -> None:
+        """A log that ends before the place is silent: the broker waits until it has grown so far."""
+        try:
+            is_held = self._watch.holds(self._wanted.instance, self.place())
+        except SnapshotError as error:
+            _log.warning("whether the log of %s is the same is not known: %s", self._wanted.instance, error)
+            return
+        if not is_held:
+            self._loop.soon(lambda: self._lose("it ends before what was read: the broker has lost its end"))
+
+    def _lose(self, reason: str) -> None:
+        if self._is_lost or self._is_proven:
+            return
+        self._is_lost = True
+        guarded(lambda: self._watch.on_lost(self._wanted.instance, reason))
+
+    def _pass_marker(self) -> None:
+        self._marker = ""
         if not self._is_live:
             self._is_live = True
             guarded(self._wanted.on_live)
 
-    def _pass_entry(self, offset: Offset, body: bytes) -> None:
-        try:
-            envelope = ENVELOPE.validate_json(body)
-        except ValidationError as error:
-            self._pass_over(offset, body, error)
-            return
-        if self._dedup.accepts(envelope.producer, envelope.seq) and offset >= self._wanted.start:
-            entry = Entry(offset, envelope.at, envelope.record)
+    def _pass_entry(self, offset: Offset, arrival: Arrival, confirmed: int) -> None:
+        judged = judge(self._wanted.instance, offset, arrival)
+        if isinstance(judged, Quarantined):
+            self._pass_over(judged, confirmed)
+        elif (
+            self._dedup.accepts(writer(arrival.user, judged.producer), judged.seq, confirmed)
+            and offset >= self._wanted.start
+        ):
+            entry = Entry(offset, judged.at, judged.record, judged.producer, judged.seq)
             guarded(lambda: self._wanted.on_entry(entry))
 
-    def _pass_over(self, offset: Offset, body: bytes, error: ValidationError) -> None:
+    def _pass_over(self, one: Quarantined, confirmed: int) -> None:
         """A record that this version cannot read, a newer writer's or nobody's: the next ones count."""
-        stream = log_stream(self._wanted.instance)
-        _log.error("record %d of %s is passed over, it does not parse: %s", offset, stream, error)
-        try:
-            numbered = _Numbered.model_validate_json(body)
-        except ValidationError:
-            return
-        self._dedup.accepts(numbered.producer, numbered.seq)
+        self._quarantined += 1
+        if self._quarantined <= _SAID_EACH or self._quarantined % _SAID_EVERY == 0:
+            _log.error(
+                "record %d of %s is in quarantine, the %d. since the start: %s",
+                *(one.offset, log_stream(one.log), self._quarantined, one.reason),
+            )
+        if one.producer is not None and one.seq is not None:
+            self._dedup.accepts(writer(one.user, one.producer), one.seq, confirmed)
+        guarded(lambda: self._watch.on_quarantined(one))
+
+
+def _confirmed(properties: pika.BasicProperties) -> int:
+    """What the publisher says of those before (see there); nothing, where an earlier version wrote."""
+    said = properties.message_id
+    return int(said) if said and said.isdecimal() and len(said) < 19 else 0
 
 
 def _offset(properties: pika.BasicProperties) -> int:

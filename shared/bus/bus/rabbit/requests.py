@@ -1,20 +1,24 @@
 """Requests: queues that we serve, messages that we send, calls that we wait for."""
 
-import uuid
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from dataclasses import replace
+from typing import Any
 
 import pika
 from pika.channel import Channel
 from typing_extensions import override
 
-from bus.ports import BusError, BusUnavailableError, Request
+from bus.calls import Calls
+from bus.loop import Loop, guarded
+from bus.ports import BusUnavailableError, OnAnswer, Request
 from bus.rabbit.connection import Tenant
 from bus.rabbit.constants import MESSAGE_TTL_MS, QUEUE_UNUSED_MS
-from bus.rabbit.loop import Loop, guarded
 
 _REPLY_TO = "amq.rabbitmq.reply-to"
 """RabbitMQ's queue that is none: an answer sent to it goes straight to the channel that asked."""
+
+_TRACEPARENT = "traceparent"
+"""The header of a message that names the span which sent it, as OpenTelemetry's propagators call it."""
 
 
 class ServedQueue(Tenant):
@@ -53,8 +57,7 @@ class ServedQueue(Tenant):
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        request = Request(body, properties.reply_to, properties.correlation_id)
-        guarded(lambda: self._on_request(request))
+        guarded(lambda: self._on_request(_request(properties, body)))
 
 
 class Post(Tenant):
@@ -62,8 +65,7 @@ class Post(Tenant):
 
     def __init__(self, loop: Loop) -> None:
         super().__init__()
-        self._loop = loop
-        self._calls: dict[str, Future[bytes]] = {}
+        self._calls = Calls(loop)
         self._on_undeliverable: list[Callable[[str, Request], None]] = []
 
     @override
@@ -74,10 +76,7 @@ class Post(Tenant):
     @override
     def move_out(self) -> None:
         super().move_out()
-        for correlation_id in list(self._calls):
-            self._end(
-                correlation_id, BusUnavailableError("the connection to the broker was lost; call again")
-            )
+        self._calls.fail_all(BusUnavailableError("the connection to the broker was lost; call again"))
 
     def undeliverable(self, on_request: Callable[[str, Request], None]) -> None:
         """Be told of messages that came back."""
@@ -89,22 +88,18 @@ class Post(Tenant):
             self._come_back(queue, request, "there is no connection to the broker")
             return
         properties = pika.BasicProperties(
-            reply_to=request.reply_to,
-            correlation_id=request.correlation_id,
+            reply_to=_octets(request.reply_to),
+            correlation_id=_octets(request.correlation_id),
             expiration=str(MESSAGE_TTL_MS),
+            headers=None if request.traceparent is None else {_TRACEPARENT: request.traceparent},
         )
         must_return = not queue.startswith(_REPLY_TO)  # RabbitMQ calls these unroutable though they arrive
-        self._channel.basic_publish("", queue, request.body, properties, mandatory=must_return)
+        self._channel.basic_publish("", _octets(queue), request.body, properties, mandatory=must_return)
 
-    def begin_call(self, queue: str, body: bytes, answer: Future[bytes]) -> None:
-        """Send a request whose answer ends the future; on the loop's thread."""
-        correlation_id = uuid.uuid4().hex
-        self._calls[correlation_id] = answer
-        answer.add_done_callback(lambda _: self._loop.soon(lambda: self._forget(correlation_id)))
-        self.send(queue, Request(body, _REPLY_TO, correlation_id))
-
-    def _forget(self, correlation_id: str) -> None:
-        self._calls.pop(correlation_id, None)
+    def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
+        """Send a request whose answer is handed over; on the loop's thread."""
+        correlation_id = self._calls.begin(queue, timeout_s, on_answer)
+        self.send(queue, replace(question, reply_to=_REPLY_TO, correlation_id=correlation_id))
 
     def _on_reply(
         self,
@@ -113,7 +108,7 @@ class Post(Tenant):
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        self._end(properties.correlation_id or "", body)
+        self._calls.end(properties.correlation_id, body)
 
     def _on_return(
         self,
@@ -122,25 +117,33 @@ class Post(Tenant):
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        queue = method.routing_key or ""
+        queue = _text(method.routing_key) or ""
         reason = f"nobody serves the queue {queue}: is its service running, and the instance's name right?"
-        self._come_back(queue, Request(body, properties.reply_to, properties.correlation_id), reason)
+        self._come_back(queue, _request(properties, body), reason)
 
     def _come_back(self, queue: str, request: Request, reason: str) -> None:
-        if request.correlation_id in self._calls:
-            self._end(request.correlation_id, BusUnavailableError(reason))
+        if self._calls.end(request.correlation_id, BusUnavailableError(reason)):
             return
         for handler in self._on_undeliverable:
             guarded(lambda handler=handler: handler(queue, request))  # type: ignore[misc]
 
-    def _end(self, correlation_id: str, outcome: bytes | BusError) -> None:
-        answer = self._calls.pop(correlation_id, None)
-        if answer is None:
-            return
-        try:
-            if isinstance(outcome, bytes):
-                answer.set_result(outcome)
-            else:
-                answer.set_exception(outcome)
-        except InvalidStateError:
-            return  # nobody waits any more
+
+def _request(properties: pika.BasicProperties, body: bytes) -> Request:
+    """A message as it came."""
+    traceparent = properties.headers.get(_TRACEPARENT) if properties.headers else None
+    return Request(
+        body,
+        _text(properties.reply_to),
+        _text(properties.correlation_id),
+        traceparent if isinstance(traceparent, str) else None,
+    )
+
+
+def _text(name: str | bytes | None) -> str | None:
+    """A name as text. pika hands over bytes where a client's name is not UTF-8; they are kept."""
+    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
+
+
+def _octets(name: str | None) -> Any:
+    """The name as it came; pika takes bytes, which its types do not say."""
+    return None if name is None else name.encode("utf-8", "surrogateescape")

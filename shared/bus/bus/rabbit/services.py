@@ -1,0 +1,180 @@
+"""Services: what pika wants of an event loop, given by asyncio's own streams, which uvloop makes fast.
+
+pika's adapter for asyncio watches file descriptors and reads and writes sockets itself, in Python; this one
+hands both to the loop: a third less of CPU for a round trip. The interface is pika's between its parts, not a
+promise to us: the lock pins the version, and the bus's tests run against a real broker.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.adapters.utils.nbio_interface import (
+    AbstractIOReference,
+    AbstractIOServices,
+    AbstractStreamProtocol,
+    AbstractStreamTransport,
+    AbstractTimerReference,
+)
+from typing_extensions import override
+
+Done = Callable[[Any], None]
+
+
+class StreamConnection(AsyncioConnection):
+    """pika's connection, whose message goes out as one piece instead of three frames.
+
+    The method overridden is not pika's public interface: where a later pika has it no more, frames go out
+    one by one, as without this class.
+    """
+
+    def _output_marshaled_frames(self, marshaled_frames: list[bytes]) -> None:
+        super()._output_marshaled_frames([b"".join(marshaled_frames)])  # type: ignore[misc]  # unknown to its stubs
+
+
+class LoopServices(AbstractIOServices):
+    """pika's door to an event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    @override
+    def get_native_ioloop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    @override
+    def close(self) -> None:
+        """The loop is the bus's to close, to run and to stop."""
+
+    @override
+    def run(self) -> None:
+        """See `close`."""
+
+    @override
+    def stop(self) -> None:
+        """See `close`."""
+
+    @override
+    def add_callback_threadsafe(self, callback: Callable[..., None]) -> None:
+        self._loop.call_soon_threadsafe(callback)
+
+    @override
+    def call_later(self, delay: float, callback: Callable[..., None]) -> AbstractTimerReference:
+        return _Timer(self._loop.call_later(delay, callback))
+
+    @override
+    def getaddrinfo(
+        self,
+        host: str | bytes | None,
+        port: str | bytes | int | None,
+        on_done: Done,
+        family: int = 0,
+        socktype: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> AbstractIOReference:
+        lookup = self._loop.getaddrinfo(
+            host,
+            port,
+            family=family,
+            type=socktype,
+            proto=proto,
+            flags=flags,
+        )
+        return self._begin(lookup, on_done)
+
+    @override
+    def connect_socket(
+        self, sock: socket.socket, resolved_addr: tuple[str, int], on_done: Done
+    ) -> AbstractIOReference:
+        return self._begin(self._loop.sock_connect(sock, resolved_addr), on_done)
+
+    @override
+    def create_streaming_connection(
+        self,
+        protocol_factory: Callable[[], AbstractStreamProtocol],
+        sock: socket.socket,
+        on_done: Done,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> AbstractIOReference:
+        async def create() -> tuple[AbstractStreamTransport, AbstractStreamProtocol]:
+            stream = _Stream(protocol_factory())
+            await self._loop.create_connection(
+                lambda: stream, sock=sock, ssl=ssl_context, server_hostname=server_hostname
+            )
+            return stream, stream.get_protocol()
+
+        return self._begin(create(), on_done)
+
+    def _begin(self, work: Coroutine[Any, Any, Any], on_done: Done) -> AbstractIOReference:
+        def ended(task: "asyncio.Task[Any]") -> None:
+            if not task.cancelled():
+                on_done(task.exception() or task.result())
+
+        task = self._loop.create_task(work)
+        task.add_done_callback(ended)
+        return _Work(task)
+
+
+class _Timer(AbstractTimerReference):
+    def __init__(self, timer: asyncio.TimerHandle) -> None:
+        self._timer = timer
+
+    @override
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+
+class _Work(AbstractIOReference):
+    def __init__(self, task: "asyncio.Task[Any]") -> None:
+        self._task = task
+
+    @override
+    def cancel(self) -> bool:
+        return self._task.cancel()
+
+
+class _Stream(AbstractStreamTransport, asyncio.Protocol):
+    """A transport to pika, a protocol to asyncio."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, protocol: AbstractStreamProtocol) -> None:
+        self._protocol = protocol
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._protocol.connection_made(self)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._protocol.data_received(data)
+
+    @override
+    def eof_received(self) -> bool | None:
+        return self._protocol.eof_received()
+
+    @override
+    def abort(self) -> None:
+        self._transport.abort()
+
+    @override
+    def get_protocol(self) -> AbstractStreamProtocol:
+        return self._protocol
+
+    @override
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    @override
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size()
