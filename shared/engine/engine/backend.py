@@ -30,6 +30,8 @@ from schema.objects.vif import Ipv4Configuration, Ipv6Configuration, LockingMode
 from schema.objects.vm import Vm, VmState
 from schema.objects.vusb import Vusb, VusbState
 
+from engine.image import Image, ImageStream
+
 
 class Execution(Protocol):
     """What a verb may tell, and must ask, the task that it runs for."""
@@ -167,15 +169,23 @@ class VmVerbs(Protocol):
     def assert_can_save(self, vm: Vm) -> None:
         """Raises when the VM cannot be suspended or migrated now: `Does_not_exist`, `Domain_not_built`."""
 
-    def save(self, execution: Execution, vm: Vm, image: Disk, *, live: bool) -> None:
-        """Write the suspend image; the domain is suspended at the end of it.
+    def save(
+        self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
+    ) -> None:
+        """Write the suspend image, to a disk or to another host; the domain is suspended at the end of it.
 
-        Tells its progress, and can be cancelled until it calls `forbid_cancel`; cancelled or failed, the VM
-        runs on as before and there is no image.
+        The state of virtual GPUs goes to `vgpu`, where there is such a stream. Tells its progress, and can be
+        cancelled until it calls `forbid_cancel`; cancelled or failed, the VM runs on as before and there is
+        no image.
         """
 
-    def restore(self, execution: Execution, vm: Vm, devices: Devices, image: Disk) -> None:
-        """Read the suspend image into a created domain, which it leaves paused."""
+    def restore(
+        self, execution: Execution, vm: Vm, devices: Devices, image: Image, *, vgpu: ImageStream | None = None
+    ) -> None:
+        """Read the suspend image into a created domain, which it leaves paused.
+
+        Errors: `Internal_error` that says what is wrong with the image; there is no half of a VM then.
+        """
 
     def resume(self, execution: Execution, vm: Vm) -> None:
         """Go on after a save, in the same domain."""
@@ -368,6 +378,9 @@ class Backend(Protocol):
 
     name: str
     """As in settings and in `query`: `simulator`, `qemu`, ..."""
+
+    reads_wait: bool = True
+    """Whether to ask how something is may take a while; where not, requests need no thread."""
 
     host: HostVerbs
     vm: VmVerbs

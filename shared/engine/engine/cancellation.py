@@ -8,19 +8,21 @@ from schema.fault import XenopsError
 from schema.ids import TaskId
 from schema.objects.errors import Cancelled
 
+from engine.threads import MakeFlag
+
 
 class Cancellation:
     """One task's; safe for any thread.
 
     `trigger` is the cancel point at which the task cancels itself, counted from 1: DEBUG.trigger's way to
-    cancel at every point in turn.
+    cancel at every point in turn. `flag` makes what it waits for.
     """
 
-    def __init__(self, task: TaskId, trigger: int | None = None) -> None:
+    def __init__(self, task: TaskId, trigger: int | None = None, flag: MakeFlag = threading.Event) -> None:
         self._error = Cancelled(task=str(task))
         self._trigger = trigger
         self._lock = threading.Lock()
-        self._wanted = threading.Event()
+        self._wanted = flag()
         self._forbidden = False
         self._points = 0
         self._wake: list[Callable[[], None]] = []
@@ -29,6 +31,11 @@ class Cancellation:
     def points(self) -> int:
         """How many cancel points were passed."""
         return self._points
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the task shall stop."""
+        return self._wanted.is_set()
 
     @property
     def forbidden(self) -> bool:
@@ -57,6 +64,10 @@ class Cancellation:
             self._points += 1
             if self._points == self._trigger and not self._forbidden:
                 self._wanted.set()
+        self.look()
+
+    def look(self) -> None:
+        """Raise if the task shall stop; no cancel point, so that the original counts as many."""
         if self._wanted.is_set():
             raise XenopsError(self._error)
 

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,7 @@ from typing import IO
 from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.errors import HookFailed
+from traces import Tracer, current_span
 
 from engine.backend import Execution
 
@@ -36,7 +38,8 @@ _OUTPUT_BYTES_MAX = 16 * 1024
 """How much of a script's output is kept: it becomes part of an error, which becomes part of a record."""
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-"""All that scripts are told: a service's own environment may hold passwords."""
+"""All that scripts are told, but for the span that they run for: a service's own environment may hold
+passwords."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,9 @@ class HookCall:
 class Hooks:
     """The scripts under one root: `<root>/<hook>/*`, in the order of their names."""
 
-    def __init__(self, root: Path = HOOKS_ROOT) -> None:
+    def __init__(self, root: Path = HOOKS_ROOT, tracer: Tracer | None = None) -> None:
         self._root = root
+        self._step = nullcontext if tracer is None else tracer.step
 
     def run(self, execution: Execution, call: HookCall) -> None:
         """Run all scripts of a hook with `-vmuuid U -reason R`; no folder, no scripts.
@@ -65,7 +69,8 @@ class Hooks:
         """
         for script in self._scripts(call.hook):
             execution.check_cancelled()
-            self._run_script(execution, call, script)
+            with self._step(f"hook {call.hook}/{script.name}"):
+                self._run_script(execution, call, script)
 
     def _scripts(self, hook: str) -> list[Path]:
         try:
@@ -118,9 +123,11 @@ class _Ending:
 
 def _spawn(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start a script in a session of its own; output goes to a file, so that no child of it can block us."""
+    span = current_span()
+    told = _ENVIRONMENT if span is None else _ENVIRONMENT | {"TRACEPARENT": span.traceparent}
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, env=_ENVIRONMENT, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=output, env=told, start_new_session=True
         )
     except OSError as error:
         raise internal_error(

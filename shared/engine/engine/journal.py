@@ -4,10 +4,7 @@ One small file for each VM, replaced as a whole. Nothing is flushed to the disk:
 VMs, too. A worker that crashes leaves an entry that is begun and not ended.
 """
 
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,16 +13,25 @@ from schema.ids import LeaseToken, TaskId, VmId
 from schema.operations import Operation
 from schema.records import Finished
 
+from engine.store.cells import Cells, DamagedError, Encoding, MakeCells
+
 
 class JournalEntry(BaseModel):
-    """The last execution of a VM: begun, and, with `finished`, ended."""
+    """The last execution of a VM: begun, and, with `finished`, ended.
+
+    Tokens can be compared within one `life` of the log, which is when its first entry was made.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
     vm: VmId
     task: TaskId
     token: LeaseToken
+    life: float
     operation: Operation
+    handed_over: bool = False
+    """Of a migration: the VM is the destination's, or about to be told so."""
+
     finished: Finished | None = None
 
 
@@ -36,15 +42,16 @@ class FencedError(Exception):
 class Journal:
     """The entries under one directory; each VM's is written by whoever holds its lock."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, make_cells: MakeCells = Cells) -> None:
         self._directory = directory
+        self._entries = make_cells(Encoding(encode=_encode, decode=_decode))
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def read(self, vm: VmId) -> JournalEntry | None:
         """A VM's last execution; none if it never was, or its file is damaged."""
         try:
-            return JournalEntry.model_validate_json((self._directory / f"{vm}.json").read_bytes())
-        except (FileNotFoundError, ValidationError):
+            return self._entries.read(self._path(vm))
+        except DamagedError:
             return None
 
     def begin(self, entry: JournalEntry) -> None:
@@ -54,9 +61,13 @@ class Journal:
             FencedError: an execution under the same or a later lease was begun before.
         """
         last = self.read(entry.vm)
-        if last is not None and last.token >= entry.token:
+        if last is not None and last.life == entry.life and last.token >= entry.token:
             raise FencedError(f"lease {entry.token} of VM {entry.vm}: lease {last.token} came before it")
         self._write(entry)
+
+    def note_handover(self, entry: JournalEntry) -> None:
+        """A migration is at the point from which the source must not go on with the VM."""
+        self._write(entry.model_copy(update={"handed_over": True}))
 
     def end(self, entry: JournalEntry, finished: Finished) -> None:
         """An execution has ended; kept, so that a restarted worker can say it again."""
@@ -69,23 +80,40 @@ class Journal:
             if entry is not None and entry.finished is None:
                 yield entry
 
+    def ended(self) -> tuple[VmId, ...]:
+        """The VMs whose last execution has ended."""
+        entries = (self.read(VmId(path.stem)) for path in sorted(self._directory.glob("*.json")))
+        return tuple(entry.vm for entry in entries if entry is not None and entry.finished is not None)
+
+    def forget_ended(self, vm: VmId) -> None:
+        """A VM is gone; an execution of it that has not ended is kept, it is still to be put right."""
+        entry = self.read(vm)
+        if entry is not None and entry.finished is not None:
+            self.forget(vm)
+
     def forget(self, vm: VmId) -> None:
         """A VM is gone."""
-        (self._directory / f"{vm}.json").unlink(missing_ok=True)
+        self._entries.remove(self._path(vm))
 
     def _write(self, entry: JournalEntry) -> None:
         try:
-            handle, draft = tempfile.mkstemp(dir=self._directory, prefix=".draft-")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(entry.model_dump_json().encode())
-                Path(draft).replace(self._directory / f"{entry.vm}.json")
-            except BaseException:
-                with suppress(FileNotFoundError):
-                    Path(draft).unlink()
-                raise
+            self._entries.write(self._path(entry.vm), entry)
         except OSError as error:
             raise internal_error(
                 f"cannot note in {self._directory} that VM {entry.vm} is executed: {error.strerror}; "
                 "make room on that disk, then try again"
             ) from error
+
+    def _path(self, vm: VmId) -> str:
+        return f"{self._directory}/{vm}.json"
+
+
+def _encode(entry: JournalEntry) -> bytes:
+    return entry.model_dump_json().encode()
+
+
+def _decode(text: bytes) -> JournalEntry:
+    try:
+        return JournalEntry.model_validate_json(text)
+    except ValidationError as error:
+        raise DamagedError(str(error)) from error

@@ -18,6 +18,7 @@ from schema.atomics.vbd import VbdStep
 from schema.atomics.vif import VifStep
 from schema.atomics.vm import VmImportMetadata, VmRename
 from schema.ids import VmId
+from schema.migration import departing_id
 from schema.operations import (
     AtomicOperation,
     Operation,
@@ -35,7 +36,6 @@ from schema.operations import (
 )
 
 from engine.check import Check
-from engine.plan.migrate import departing_id
 
 
 def owed_checks(operation: Operation) -> tuple[Check, ...]:

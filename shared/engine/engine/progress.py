@@ -6,7 +6,7 @@ original stands still there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from itertools import accumulate
 
@@ -22,6 +22,15 @@ _WEIGHT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class _Span:
+    """Where a step of the plan's top begins, how long it is, and how many atomics it has."""
+
+    start: float
+    length: float
+    atomics: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """A value: each report gives a new one, and `fraction`, 0..1, never goes back.
 
@@ -32,6 +41,8 @@ class Progress:
     fraction: float = 0.0
     _atomics_done: Mapping[Path, float] = field(default_factory=dict)
     """Of the step under way: how many atomics' worth is done at each place that has reported."""
+    _spans: tuple[_Span, ...] = ()
+    """Of each step; measured at the first report."""
 
     def at(self, path: Path, fraction: float) -> "Progress":
         """The atomic at `path` has come so far."""
@@ -44,10 +55,11 @@ class Progress:
     def _reported(self, path: Path, atomics: float) -> "Progress":
         done = {place: count for place, count in self._atomics_done.items() if _counts_beside(place, path)}
         done[path] = atomics
-        start, length = _span(self.plan, path[0])
-        inner = sum(done.values()) / _atomics_in(self.plan.plans[path[0]])
-        fraction = min(max(self.fraction, start + inner * length), 1.0)
-        return replace(self, fraction=fraction, _atomics_done=done)
+        spans = self._spans or _spans_of(self.plan)
+        step = spans[path[0]]
+        inner = sum(done.values()) / step.atomics
+        fraction = min(max(self.fraction, step.start + inner * step.length), 1.0)
+        return Progress(self.plan, fraction, done, spans)
 
 
 def _counts_beside(place: Path, reported: Path) -> bool:
@@ -55,12 +67,14 @@ def _counts_beside(place: Path, reported: Path) -> bool:
     return place[0] == reported[0] and place[: len(reported)] != reported
 
 
-def _span(plan: Serial, step: int) -> tuple[float, float]:
-    """Where a step begins and how long it is, added up as the original does, to the last bit."""
+def _spans_of(plan: Serial) -> tuple[_Span, ...]:
+    """Added up as the original does, to the last bit."""
     weights = [_weight(each) for each in plan.plans]
-    lengths = [weight / sum(weights) for weight in weights]
-    starts = list(accumulate(lengths, initial=0.0))
-    return starts[step], lengths[step]
+    whole = sum(weights)
+    lengths = [weight / whole for weight in weights]
+    starts = accumulate(lengths, initial=0.0)
+    atomics = map(_atomics_in, plan.plans)
+    return tuple(map(_Span, starts, lengths, atomics))
 
 
 def _weight(step: Plan) -> float:

@@ -1,10 +1,12 @@
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from engine.backend import Execution
+from engine.branches import Branches
 from engine.cancellation import Cancellation
-from engine.execute import Executor
+from engine.execute import Executor, Perform
 from engine.plan import BestEffort, Do, Parallel, Plan, Serial
 from schema.atomics import Atomic
 from schema.atomics.vm import VmDelay, VmPause, VmRunScript, VmUnpause
@@ -36,9 +38,18 @@ class Performed:
         return {"rc": 0} if isinstance(atomic, VmRunScript) else None
 
 
+def executor(
+    plan: Serial,
+    perform: Perform,
+    cancellation: Cancellation | None = None,
+    told: Callable[[float], None] = lambda _: None,
+) -> Executor:
+    return Executor(plan, perform, cancellation or Cancellation(TASK), told, branches=Branches())
+
+
 def run(performed: Performed, *plans: Plan, cancellation: Cancellation | None = None) -> list[float]:
     told: list[float] = []
-    Executor(Serial("top", plans), performed, cancellation or Cancellation(TASK), told.append).run()
+    executor(Serial("top", plans), performed, cancellation, told.append).run()
     return told
 
 
@@ -77,7 +88,7 @@ def test_what_goes_on_at_once_really_does_even_when_nested() -> None:
         met.wait(PATIENCE_S)
 
     nested = Parallel("outer", tuple(Parallel("inner", tuple(map(do, "ab"))) for _ in range(5)))
-    Executor(Serial("top", (nested,)), meet, Cancellation(TASK), lambda _: None).run()
+    executor(Serial("top", (nested,)), meet).run()
 
 
 def test_a_chunk_ends_before_the_next_begins() -> None:
@@ -89,10 +100,10 @@ def test_a_chunk_ends_before_the_next_begins() -> None:
 
 def test_the_value_that_an_atomic_gives_is_the_plans() -> None:
     plan = Serial("top", (do("a"), Do(VmRunScript(vm=VmId("b"), script="true")), do("c")))
-    assert Executor(plan, Performed(), Cancellation(TASK), lambda _: None).run() == {"rc": 0}
+    assert executor(plan, Performed()).run() == {"rc": 0}
 
 
-@pytest.mark.parametrize("point", range(1, 8))
+@pytest.mark.parametrize("point", range(1, 6))
 def test_a_plan_is_cancelled_at_each_of_its_points(point: int) -> None:
     performed = Performed()
     cancellation = Cancellation(TASK, trigger=point)
@@ -101,6 +112,31 @@ def test_a_plan_is_cancelled_at_each_of_its_points(point: int) -> None:
         run(performed, *plans, cancellation=cancellation)
     assert caught.value.error == Cancelled(task="7")
     assert cancellation.points >= point
+
+
+def test_what_goes_on_at_once_makes_one_cancel_point_as_in_the_original() -> None:
+    cancellation = Cancellation(TASK)
+    at_once = Parallel("at once", (do("b"), Serial("inner", (do("c"), do("d"))), BestEffort(do("e"))))
+    run(Performed(), do("a"), at_once, BestEffort(do("f")), cancellation=cancellation)
+    assert cancellation.points == len(["a", "at once", "best effort", "f"])
+
+
+def test_a_cancel_stops_what_goes_on_at_once() -> None:
+    cancellation = Cancellation(TASK)
+    both = threading.Barrier(2)
+
+    def perform(atomic: Atomic, execution: Execution) -> None:
+        assert isinstance(atomic, VmPause)
+        both.wait(PATIENCE_S)
+        if atomic.vm == "a":
+            cancellation.cancel()
+        else:
+            execution.wait(3600.0)
+
+    plan = Serial("top", (Parallel("at once", (do("a"), Serial("inner", (do("b"), do("c"))))),))
+    with pytest.raises(XenopsError) as caught:
+        executor(plan, perform, cancellation).run()
+    assert caught.value.error == Cancelled(task="7")
 
 
 def test_a_plan_without_cancel_points_left_succeeds() -> None:
@@ -122,7 +158,7 @@ def test_a_wait_ends_at_once_when_cancelled() -> None:
     canceller = threading.Thread(target=cancel)
     canceller.start()
     with pytest.raises(XenopsError):
-        Executor(Serial("top", (do("a"),)), wait, cancellation, lambda _: None).run()
+        executor(Serial("top", (do("a"),)), wait, cancellation).run()
     canceller.join()
 
 
@@ -161,5 +197,5 @@ def test_a_verb_sees_its_task_through_its_execution() -> None:
         with pytest.raises(XenopsError):
             execution.forbid_cancel()
 
-    Executor(Serial("top", (do("a"),)), verb, cancellation, lambda _: None).run()
+    executor(Serial("top", (do("a"),)), verb, cancellation).run()
     assert woken.is_set()

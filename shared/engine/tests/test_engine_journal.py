@@ -15,8 +15,9 @@ VM = VmId("v1")
 PATIENCE_S = 10.0
 
 
-def entry(token: int, vm: VmId = VM) -> JournalEntry:
-    return JournalEntry(vm=vm, task=TaskId(1), token=LeaseToken(token), operation=VmStart(vm=vm))
+def entry(token: int, vm: VmId = VM, life: float = 1.0) -> JournalEntry:
+    operation = VmStart(vm=vm)
+    return JournalEntry(vm=vm, task=TaskId(1), token=LeaseToken(token), life=life, operation=operation)
 
 
 FINISHED = Finished(vm=VM, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(5))
@@ -41,6 +42,13 @@ def test_a_lease_that_is_not_newer_than_the_last_is_refused(tmp_path: Path, toke
     with pytest.raises(FencedError, match="lease 5 came before"):
         journal.begin(entry(token))
     journal.begin(entry(6))
+
+
+def test_a_lease_of_another_life_of_the_log_is_not_older(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(entry(5))
+    journal.begin(entry(2, life=2.0))
+    assert list(journal.unfinished()) == [entry(2, life=2.0)]
 
 
 def test_a_damaged_entry_is_as_none_and_others_do_not_suffer(tmp_path: Path) -> None:

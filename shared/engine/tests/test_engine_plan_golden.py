@@ -19,6 +19,7 @@ from engine.plan.text import render
 from schema.atomics.vm import DomainAction, VmPause
 from schema.fault import XenopsError
 from schema.ids import DeviceId, VmId
+from schema.migration import arriving_id, departing_id
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import Unimplemented
 from schema.objects.pci import Pci, PciAddress
@@ -242,13 +243,13 @@ DEPARTURE = VmMigrate(
     localhost_migration=False,
 )
 ARRIVAL = VmReceiveMemory(
-    vm=migrate.arriving_id(VM), final=VM, memory_limit_bytes=256 * MIB, socket="", compressed=False
+    vm=arriving_id(VM), final=VM, memory_limit_bytes=256 * MIB, socket="", compressed=False
 )
 
 
 def migration(view: VmView) -> dict[str, Steps]:
     """The parts of a migration, by who performs them."""
-    here, there = migrate.departing_id(VM), migrate.arriving_id(VM)
+    here, there = departing_id(VM), arriving_id(VM)
     arriving = under(there, view.devices)
     return {
         "source: freeze the balloon": migrate.freeze_balloon(view.vm, 200 * MIB, localhost=False),
@@ -262,7 +263,6 @@ def migration(view: VmView) -> dict[str, Steps]:
         "destination: take the name": migrate.take_name(ARRIVAL),
         "destination: take the name that it has": migrate.take_name(ARRIVAL.model_copy(update={"vm": VM})),
         "destination: carry on": migrate.carry_on(VM, view.devices),
-        "destination: give up the transfer": migrate.give_up_transfer(there),
         "destination: give up the arrival": migrate.give_up_arrival(there, arriving),
     }
 
@@ -338,5 +338,5 @@ def test_what_two_hosts_must_agree_on_is_no_single_plan(operation: Operation) ->
 
 def test_the_ids_of_a_migration_differ_in_the_last_part_of_the_uuid() -> None:
     vm = VmId("5a5c9d47-0cd5-4aee-b3a4-6a1c0f3b8d2e")
-    assert migrate.departing_id(vm) == "5a5c9d47-0cd5-4aee-b3a4-000000000000"
-    assert migrate.arriving_id(vm) == "5a5c9d47-0cd5-4aee-b3a4-000000000001"
+    assert departing_id(vm) == "5a5c9d47-0cd5-4aee-b3a4-000000000000"
+    assert arriving_id(vm) == "5a5c9d47-0cd5-4aee-b3a4-000000000001"

@@ -10,7 +10,8 @@ from engine.simulator import (
     Simulator,
     SimulatorSettings,
 )
-from engine.simulator.image import read_image
+from engine.simulator.image import DiskImage, read_image, read_vgpu
+from engine.simulator.machine import Domain
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import (
@@ -21,6 +22,7 @@ from schema.objects.vif import Vif
 from schema.objects.vm import (
     PowerState,
 )
+from schema.wire.codec import encode_text
 
 ID = VmId("v1")
 IMAGE = Vdi(name="sr/image")
@@ -109,12 +111,83 @@ def test_a_fresh_start_ends_a_suspended_life() -> None:
     assert simulator.vm.get_state(machine).power_state is PowerState.PAUSED
 
 
-@pytest.mark.parametrize("record", [b"", bytes(16), b"\x0f" + bytes(15)], ids=["cut off", "foreign", "empty"])
-def test_a_damaged_image_is_told(record: bytes) -> None:
-    error = refusal(read_image, b"XenSavedDomv2-\n" + record, "v1")
+def saved_image() -> tuple[Domain, bytes]:
+    """A domain, and what it is on a disk."""
+    simulator = Simulator(SimulatorSettings(memory_bytes=100))
+    machine = start_sample(simulator)
+    disk = DiskImage()
+    simulator.vm.save(SuiteExecution(), machine, disk, live=False)
+    domain = read_image(DiskImage(disk.content()), ID)
+    return domain, disk.content()
+
+
+def test_an_image_is_framed_as_the_original_frames_it() -> None:
+    domain, content = saved_image()
+    text = encode_text(Domain, domain).encode()
+    memory = content[15 + 16 + len(text) + 16 : -16]
+    assert len(memory) == 100
+    assert content == b"".join(
+        (
+            b"XenSavedDomv2-\n",
+            (0x0F).to_bytes(8, "little") + len(text).to_bytes(8, "little") + text,
+            (0xF0).to_bytes(8, "little") + (100).to_bytes(8, "little") + memory,
+            (0xFFFF).to_bytes(8, "little") + bytes(8),
+        )
+    )
+
+
+def test_an_image_that_is_cut_off_anywhere_is_told() -> None:
+    _, content = saved_image()
+    for length in range(len(content)):
+        error = refusal(read_image, DiskImage(content[:length]), "v1")
+        assert isinstance(error, InternalError)
+        assert "v1: its suspend image is damaged: it ends too early: End_of_file" in error.message
+
+
+def test_a_byte_that_has_changed_outside_of_what_it_says_of_the_domain_is_told() -> None:
+    domain, content = saved_image()
+    text_length = len(encode_text(Domain, domain).encode())
+    told = range(15 + 16, 15 + 16 + text_length)
+    footer_length = range(len(content) - 8, len(content))
+    for place in sorted(set(range(len(content))) - set(told) - set(footer_length)):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x40
+        assert isinstance(refusal(read_image, DiskImage(bytes(damaged)), "v1"), InternalError)
+
+
+def record(kind: int, content: bytes = b"") -> bytes:
+    return kind.to_bytes(8, "little") + len(content).to_bytes(8, "little") + content
+
+
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        (record(0xFFFF), "Well formed, but useless stream"),
+        (record(0x0E, b"x"), "Invalid_header_type"),
+        (record(0xF00, b"x"), "QEMU_TRAD where XENOPS should be"),
+        (record(0x0F, b"{}"), "damaged"),
+        ((0x0F).to_bytes(8, "little") + b"\xff" * 8, "of -1 bytes is not possible"),
+    ],
+)
+def test_records_that_make_no_image_are_told(records: bytes, words: str) -> None:
+    assert words in str(refusal(read_image, DiskImage(b"XenSavedDomv2-\n" + records), "v1"))
+
+
+def test_an_image_without_the_signature_is_told_in_the_original_s_words() -> None:
+    error = refusal(read_image, DiskImage(b"QemuSavedDom--\n and more"), "v1")
     assert isinstance(error, InternalError)
-    assert "v1: its suspend image is damaged" in error.message
+    assert 'Not a valid signature: "QemuSavedDom--\n"' in error.message
 
 
-def test_an_image_without_the_signature_is_none() -> None:
-    assert "signature" in str(refusal(read_image, b"anything", "v1"))
+def test_what_virtual_gpus_were_goes_beside_the_image() -> None:
+    source, destination = Simulator(), Simulator()
+    image, vgpu = DiskImage(), DiskImage()
+    machine = start_sample(source)
+    source.vm.save(SuiteExecution(), machine, image, live=True, vgpu=vgpu)
+    destination.vm.create(SuiteExecution(), machine, Devices(), CreateOptions())
+    here, beside = DiskImage(image.content()), DiskImage(vgpu.content())
+    destination.vm.restore(SuiteExecution(), machine, Devices(), here, vgpu=beside)
+    assert destination.vm.get_state(machine).power_state is PowerState.PAUSED
+    damaged = DiskImage(vgpu.content()[:-1])
+    assert "virtual GPU of VM v1" in str(refusal(read_vgpu, damaged, "v1"))
+    assert "virtual GPU of VM v1" in str(refusal(read_vgpu, DiskImage(record(0x0F)), "v1"))

@@ -1,9 +1,12 @@
 import pytest
 from bus.ports import Entry
-from engine.worker.core import Append, Cancel, Effect, Fence, Run, WorkerCore
+from bus.snapshots import SnapshotError
+from engine.worker.core import Append, Cancel, Effect, Fence, Forget, Run, WorkerCore
 from engine.worker.service import vm_of
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
+from schema.kept import LifeBegan
 from schema.objects.dynamic import TaskObject, VbdObject, VmObject
+from schema.objects.errors import InternalError
 from schema.operations import VmStart
 from schema.records import (
     CancelRequested,
@@ -13,7 +16,10 @@ from schema.records import (
     Heartbeat,
     Leased,
     Merged,
+    Parked,
     Record,
+    Refused,
+    Removed,
     Submitted,
     Succeeded,
     WorkerDown,
@@ -117,10 +123,23 @@ def test_a_worker_that_stops_is_down_and_one_that_grows_says_so() -> None:
 
 def test_what_was_merged_is_forgotten_and_what_others_report_decides_nothing() -> None:
     log = Log()
-    task = log.submit()
-    log.append(Merged(vm=VM, task=task, into=TaskId(0)))
+    leader, task = log.submit(), log.submit()
+    log.append(Merged(vm=VM, task=task, into=leader))
     log.append(Changed(vm=VM, changed=()))
     assert log.lease(task) == []
+
+
+def test_a_merger_or_refusal_of_a_term_that_was_over_and_a_merger_into_what_has_ended_change_nothing() -> (
+    None
+):
+    log = Log()
+    first, second, third = log.submit(), log.submit(), log.submit()
+    log.append(Merged(vm=VM, task=second, into=first, term=Term(-7)))
+    log.append(Refused(vm=VM, task=second, error=InternalError(message="full"), term=Term(-7)))
+    log.append(Finished(vm=VM, task=first, outcome=Succeeded()))
+    log.append(Merged(vm=VM, task=third, into=first))
+    assert len(log.lease(second)) == 1
+    assert len(log.lease(third)) == 1
 
 
 @pytest.mark.parametrize(
@@ -129,3 +148,51 @@ def test_what_was_merged_is_forgotten_and_what_others_report_decides_nothing() -
 )
 def test_an_object_belongs_to_its_vm(changed: VmObject | VbdObject | TaskObject, vm: str | None) -> None:
     assert vm_of(changed) == vm
+
+
+def test_what_was_noted_of_a_vm_is_forgotten_once_it_and_its_tasks_are_gone() -> None:
+    log = Log()
+    task = log.submit()
+    log.lease(task)
+    assert log.append(Removed(vm=VM))[1] == []
+    log.append(Finished(vm=VM, task=task, outcome=Succeeded()))
+    assert log.append(Removed(vm=VM))[1] == [Forget(VM)]
+
+
+def test_a_core_taken_up_anywhere_knows_what_one_that_read_all_knows() -> None:
+    submitted = Submitted(vm=VM, operation=VmStart(vm=VM), request_id="r", dbg="d", accept_by=9.0)
+    read: list[Record] = [
+        Elected(redirector="r"),
+        submitted,
+        submitted,
+        Leased(vm=VM, task=TaskId(1), worker=ME, term=Term(0), traceparent="t"),
+        Parked(vm=VM, task=TaskId(1), token=LeaseToken(3), until=8.0),
+        CancelRequested(vm=VM, task=TaskId(1)),
+        LifeBegan(reason="a test"),
+        submitted,
+        Leased(vm=VM, task=TaskId(2), worker=ME, term=Term(0)),
+        Finished(vm=VM, task=TaskId(1), outcome=Succeeded()),
+    ]
+    entries = [Entry(Offset(offset), float(offset), record) for offset, record in enumerate(read)]
+
+    def core(of: list[Entry], lines: list[bytes] | None = None) -> WorkerCore:
+        made = WorkerCore(ME, "e", 2)
+        if lines is not None:
+            made.restore(lines)
+        for entry in of:
+            made.on_entry(entry)
+        return made
+
+    for cut in range(len(entries) + 1):
+        again = core(entries[cut:], list(core(entries[:cut]).snapshot()))
+        assert again == core(entries)
+        assert again.on_live() == core(entries).on_live()
+
+
+@pytest.mark.parametrize("lines", [[], [b"?"], [b"{}"], [b'{"version":2}']])
+def test_a_core_leaves_alone_what_another_version_wrote(lines: list[bytes]) -> None:
+    log = Log()
+    before = list(log.core.snapshot())
+    with pytest.raises(SnapshotError):
+        log.core.restore(lines)
+    assert list(log.core.snapshot()) == before

@@ -12,7 +12,7 @@ and what needs it is skipped.
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"engine.conformance.{suite}" for suite in ("vms", "suspend", "devices", "host", "recovery"))
+    *(f"engine.conformance.{suite}" for suite in ("vms", "suspend", "devices", "host", "recovery", "stores"))
 )
 
 from engine.conformance.suite import (  # noqa: E402  after pytest knows whose assertions to explain

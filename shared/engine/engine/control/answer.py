@@ -36,10 +36,23 @@ class Control:
 
     def answer(self, body: bytes) -> Answered:
         """Perform a request; whatever it is, there is an answer."""
+        read = self.read(body)
+        return read if isinstance(read, Answered) else self.perform(read)
+
+    def read(self, body: bytes) -> rpc.Call | Answered:
+        """What a request asks for, or the answer to one that asks for nothing."""
         try:
-            call = rpc.decode_request(body)
+            return rpc.decode_request(body)
         except rpc.BadRequestError as error:
             return Answered(error.answer)
+
+    def waits(self, call: rpc.Call) -> bool:
+        """Whether it may have to wait: for a hypervisor, a daemon, a lock."""
+        scene = self._desk.scene
+        return call.method not in _READS or scene.backend.reads_wait or scene.store.reads_wait
+
+    def perform(self, call: rpc.Call) -> Answered:
+        """Do what is asked for."""
         desk = replace(self._desk, records=[])
         try:
             result = _perform(desk, call)
@@ -76,18 +89,18 @@ _OBSERVERS: dict[str, Answer] = {
     "Observer.set_enabled": tracing.set_enabled,
     "Observer.set_attributes": tracing.set_attributes,
     "Observer.set_endpoints": tracing.set_endpoints,
+    "Observer.init": tracing.init,
 }
 
 ANSWERS: Mapping[str, Answer] = {
     "query": host.query,
+    "get_diagnostics": host.diagnostics,
     "VM.add": vms.add,
-    "VM.remove": vms.remove,
     "VM.stat": vms.stat,
     "VM.list": vms.list_all,
     "VM.exists": vms.exists,
     "VM.generate_state_string": vms.generate_state_string,
     "VM.export_metadata": vms.export_metadata,
-    "VM.import_metadata": vms.import_metadata,
     "PCI.dequarantine": host.dequarantine,
     "HOST.stat": host.stat,
     "HOST.get_console_data": host.get_console_data,
@@ -102,10 +115,13 @@ ANSWERS: Mapping[str, Answer] = {
     "DEBUG.shutdown": host.shutdown,
     **_device_answers(),
     **{
-        name: partial(tracing.set_for_all, name.removeprefix("Observer."))
+        name: partial(tracing.set_for_all, name.removeprefix("Observer.set_"))
         for name in METHODS
         if name.startswith("Observer.") and name not in _OBSERVERS
     },
     **_OBSERVERS,
 }
 """Every method that a worker answers."""
+
+_READS = frozenset({"query", "VM.exists"} | {name for name in ANSWERS if name.endswith((".stat", ".list"))})
+"""Methods that look and touch nothing."""

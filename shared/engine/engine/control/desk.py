@@ -1,13 +1,11 @@
 """Desk: what every answer is made from, and the levers of the worker that a request may pull."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from schema.ids import VmId
-from schema.records import Record
+from schema.records import ObserverRecord, Record
 
-from engine.observers import Observers
 from engine.perform.scene import Scene
 
 
@@ -23,8 +21,12 @@ class Levers(Protocol):
     def cancel_next(self, dbg: str, point: int) -> None:
         """The next task of that name cancels itself at that cancel point."""
 
-    def alone(self, vm: VmId, act: Callable[[], None]) -> None:
-        """Do something while nobody executes the VM."""
+
+class Observing(Protocol):
+    """Who keeps the observers of the instance."""
+
+    def change(self, record: ObserverRecord) -> None:
+        """Write a change down, so that every service follows. Errors: `Internal_error`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,6 @@ class Desk:
 
     scene: Scene
     levers: Levers
-    observers: Observers
-    instance_id: str
+    observers: Observing
+    instance: str
     records: list[Record] = field(default_factory=list)

@@ -1,8 +1,7 @@
 """Requests about devices: the same four for each of the five kinds."""
 
-import hashlib
-import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,8 @@ from schema.objects.vif import Vif
 from schema.records import Changed
 
 from engine.control.desk import Desk
+from engine.mac import with_mac
+from engine.sharing import told
 
 Params = Mapping[str, Any]
 
@@ -50,8 +51,9 @@ def add(kind: Kind, desk: Desk, params: Params) -> DeviceId:
     if not desk.scene.store.exists(device.id.vm):
         raise XenopsError(DoesNotExist(klass="VM", id=device.id.vm))
     if isinstance(device, Vif):
-        device = _with_mac(device)
-    kind.table(desk).write(device)
+        device = with_mac(device)
+    with _sharing_told(desk, device.id):
+        kind.table(desk).write(device)
     _changed(kind, desk, device.id)
     found: DeviceId = device.id
     return found
@@ -63,7 +65,8 @@ def remove(kind: Kind, desk: Desk, params: Params) -> None:
     device = table.read(params["id"])
     if kind.state(desk, device).plugged:
         raise XenopsError(DeviceIsConnected())
-    table.remove(params["id"])
+    with _sharing_told(desk, params["id"]):
+        table.remove(params["id"])
     _changed(kind, desk, params["id"])
 
 
@@ -82,32 +85,10 @@ def _changed(kind: Kind, desk: Desk, id_: DeviceId) -> None:
     desk.records.append(Changed(vm=VmId(id_.vm), changed=(kind.object(id=id_),)))
 
 
-def _with_mac(vif: Vif) -> Vif:
-    """An address for an interface that has none: always the same for the same place, or by chance."""
-    match vif.mac:
-        case "":
-            return vif.model_copy(update={"mac": derived_mac(vif.position, vif.id.vm)})
-        case "random":
-            return vif.model_copy(update={"mac": local_mac(secrets.token_bytes(6))})
-        case _:
-            return vif
-
-
-def derived_mac(position: int, vm: str) -> str:
-    """The address that the original derives: MD5 of the VM's id, hashed on twice for each position."""
-    digest = vm.encode()
-    for _ in range(2 * position + 1):
-        digest = _md5(digest)
-    again = _md5(digest)
-    return local_mac(bytes((*digest[:4], again[1], again[2])))
-
-
-def local_mac(raw: bytes) -> str:
-    """Six bytes as a locally administered unicast address; `fe`, which libvirt keeps for itself, avoided."""
-    first = (raw[0] | 0x02) & ~0x01
-    first = 0xFD if first == 0xFE else first
-    return ":".join(f"{byte:02x}" for byte in (first, *raw[1:]))
-
-
-def _md5(data: bytes) -> bytes:
-    return hashlib.md5(data, usedforsecurity=False).digest()
+@contextmanager
+def _sharing_told(desk: Desk, id_: DeviceId) -> Iterator[None]:
+    """The redirector must know whose turn it may be while another VM is worked on."""
+    vm, table = VmId(id_.vm), desk.scene.store.vgpus
+    before = table.list(vm)
+    yield
+    desk.records.extend(told(vm, before, table.list(vm)))

@@ -1,10 +1,14 @@
 """Requests about the host, the service itself, and faults to be provoked."""
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from schema.debug_info import read_debug_info
 from schema.fault import internal_error
 from schema.objects.host import Host, Query
+from schema.wire import json
+from schema.wire.value import Dict
 
 from engine.control.desk import Desk
 
@@ -15,8 +19,20 @@ POOL_SIZE_MAX = 1_000
 
 
 def query(desk: Desk, _params: Params) -> Query:
-    """Who answers; the words are the original's, for clients compare them."""
-    return Query(name="xenops", vendor="XCP", version="0.1", features=(), instance_id=desk.instance_id)
+    """Who answers; the words are the original's, for clients compare them.
+
+    The original's `instance_id` was new for each life of its process, with which tasks and tokens went; ours
+    outlive every process, so it is the instance's own.
+    """
+    instance_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, desk.instance))
+    return Query(name="xenops", vendor="XCP", version="0.1", features=(), instance_id=instance_id)
+
+
+def diagnostics(desk: Desk, _params: Params) -> str:
+    """A worker's part of get_diagnostics, for the event hub: what each VM's domain asks for."""
+    asked = ((vm.id, desk.scene.backend.vm.get_domain_action_request(vm)) for vm in desk.scene.store.list())
+    actions = Dict((vm, [] if action is None else [action.value]) for vm, action in asked)
+    return json.dumps(Dict([("vm_actions", actions)]))
 
 
 def stat(desk: Desk, _params: Params) -> Host:
@@ -72,7 +88,7 @@ def trigger(desk: Desk, params: Params) -> None:
     """DEBUG.trigger: the worker's own, else the backend's. Errors: `Unimplemented <cmd>`."""
     command, arguments = params["cmd"], params["args"]
     if command == "set-cancel-trigger" and len(arguments) == 2 and arguments[1].isdecimal():
-        desk.levers.cancel_next(arguments[0], int(arguments[1]))
+        desk.levers.cancel_next(read_debug_info(arguments[0]).log, int(arguments[1]))  # so tasks are named
         return
     desk.scene.backend.trigger(command, arguments)
 

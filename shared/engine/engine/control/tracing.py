@@ -1,41 +1,68 @@
-"""Requests about observers."""
+"""Requests about observers: each becomes a record, and is answered once it is read back."""
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from schema.fault import internal_error
+from schema.records import ObserverChanged, ObserverCreated, ObserverDestroyed, ObserverRecord, TracingSet
+
 from engine.control.desk import Desk
-from engine.observers import Observer
 
 Params = Mapping[str, Any]
 
 
 def create(desk: Desk, params: Params) -> None:
     """Observer.create."""
-    observer = Observer(params["name_label"], params["dict"], params["endpoints"], params["bool"])
-    desk.observers.put(params["uuid"], observer)
+    record = ObserverCreated(
+        request_id=_fresh(),
+        uuid=params["uuid"],
+        name=params["name_label"],
+        attributes=params["dict"],
+        endpoints=params["endpoints"],
+        enabled=params["bool"],
+    )
+    _tell(desk, record)
 
 
 def destroy(desk: Desk, params: Params) -> None:
     """Observer.destroy."""
-    desk.observers.drop(params["uuid"])
+    _tell(desk, ObserverDestroyed(request_id=_fresh(), uuid=params["uuid"]))
 
 
 def set_enabled(desk: Desk, params: Params) -> None:
     """Observer.set_enabled."""
-    desk.observers.change(params["uuid"], enabled=params["bool"])
+    _tell(desk, ObserverChanged(request_id=_fresh(), uuid=params["uuid"], enabled=params["bool"]))
 
 
 def set_attributes(desk: Desk, params: Params) -> None:
     """Observer.set_attributes."""
-    desk.observers.change(params["uuid"], attributes=params["dict"])
+    _tell(desk, ObserverChanged(request_id=_fresh(), uuid=params["uuid"], attributes=params["dict"]))
 
 
 def set_endpoints(desk: Desk, params: Params) -> None:
     """Observer.set_endpoints."""
-    desk.observers.change(params["uuid"], endpoints=params["endpoints"])
+    _tell(desk, ObserverChanged(request_id=_fresh(), uuid=params["uuid"], endpoints=params["endpoints"]))
 
 
-def set_for_all(name: str, desk: Desk, params: Params) -> None:
-    """The settings that go for every observer: intervals, limits, directories; and Observer.init."""
-    values = [value for key, value in params.items() if key != "dbg"]
-    desk.observers.settings[name] = values[0] if values else True
+def init(_desk: Desk, _params: Params) -> None:
+    """Observer.init, which started the original's exporter; ours starts when an observer is enabled."""
+
+
+def set_for_all(setting: str, desk: Desk, params: Params) -> None:
+    """The settings that go for every observer: intervals, limits, directories."""
+    (value,) = (value for key, value in params.items() if key != "dbg")
+    _tell(desk, TracingSet(request_id=_fresh(), setting=setting, value=value))
+
+
+def _fresh() -> str:
+    return uuid.uuid4().hex
+
+
+def _tell(desk: Desk, record: ObserverRecord) -> None:
+    """Write a change down. Errors: `Internal_error` for text that no record can hold."""
+    try:
+        record.model_dump_json()
+    except ValueError as error:  # pydantic's own is one
+        raise internal_error("an observer holds bytes that are not UTF-8; the log keeps text only") from error
+    desk.observers.change(record)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from bus.clock import SYSTEM_CLOCK, Clock
 from schema.ids import DeviceId, VmId
 from schema.objects.dynamic import (
     ObjectId,
@@ -31,6 +32,7 @@ class Scene:
     backend: Backend
     hooks: Hooks
     signal: Callable[[ObjectId], None]
+    clock: Clock = SYSTEM_CLOCK
 
     def vm(self, vm: VmId) -> Vm:
         """A VM as configured."""

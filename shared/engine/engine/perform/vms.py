@@ -1,6 +1,5 @@
 """Atomics on VMs."""
 
-import time
 from typing import Any
 
 from schema.atomics.vm import (
@@ -34,25 +33,21 @@ from schema.atomics.vm import (
     VmUnpause,
 )
 from schema.fault import XenopsError
-from schema.ids import VmId
-from schema.objects.dynamic import VgpuObject, VmObject, VusbObject
+from schema.objects.dynamic import VgpuObject, VusbObject
 from schema.objects.errors import (
-    BadPowerState,
     FailedToAcknowledgeShutdownRequest,
     FailedToShutdown,
     InvalidVcpus,
 )
-from schema.objects.metadata import Metadata
-from schema.objects.vm import PowerState, Pv, Vm
+from schema.objects.vm import PowerState, Vm
 
 from engine.backend import CreateOptions, Execution
 from engine.hooks import HookCall
+from engine.perform.metadata import import_vm, remove_vm
 from engine.perform.scene import Scene
 
 ACKNOWLEDGE_TIMEOUT_S = 60.0
 """How long a guest may take to acknowledge that it was asked to shut down; as in the original."""
-
-_LIVE = (PowerState.RUNNING, PowerState.PAUSED)
 
 _Metadata = VmRemove | VmRename | VmImportMetadata | VmHookScript | VmHookScriptStable | VmDelay
 _Settings = (
@@ -86,8 +81,8 @@ def _perform_around_vm(scene: Scene, atomic: _Metadata, execution: Execution) ->
         case VmHookScriptStable(vm=vm, hook=hook, reason=reason, stable=stable):
             arguments = scene.backend.vm.get_hook_args(stable)
             scene.hooks.run(execution, HookCall(hook, vm, reason, arguments))
-        case VmDelay(delay_s=delay_s):
-            execution.wait(delay_s)
+        case VmDelay():
+            pass  # waited for before the plan was begun, without a thread (see `engine.worker.parking`)
         case VmRemove(vm=vm):
             remove_vm(scene, vm)
         case VmRename(vm=vm, name=name, when=when):
@@ -95,46 +90,6 @@ def _perform_around_vm(scene: Scene, atomic: _Metadata, execution: Execution) ->
             scene.store.rename(vm, name)
         case VmImportMetadata(vm=vm, metadata=metadata):
             import_vm(scene, vm, metadata)
-
-
-def remove_vm(scene: Scene, id_: VmId) -> None:
-    """Forget a VM. Errors: `Bad_power_state` while it lives."""
-    vm = scene.vm(id_)
-    found = scene.backend.vm.get_state(vm).power_state
-    if found in _LIVE:
-        raise XenopsError(BadPowerState(found=found, expected=PowerState.HALTED))
-    scene.backend.vm.remove(vm)
-    scene.store.remove(id_)
-
-
-def import_vm(scene: Scene, id_: VmId, metadata: Metadata) -> None:
-    """Store a VM and its devices in place of what was stored under that id."""
-    vm = metadata.vm.model_copy(update={"id": id_, "platformdata": _with_features(scene, metadata.vm)})
-    scene.store.write(vm)
-    tables = (
-        (scene.store.vbds, metadata.vbds),
-        (scene.store.vifs, metadata.vifs),
-        (scene.store.pcis, metadata.pcis),
-        (scene.store.vgpus, metadata.vgpus),
-        (scene.store.vusbs, metadata.vusbs),
-    )
-    for table, devices in tables:
-        named = [device.model_copy(update={"id": device.id._replace(vm=id_)}) for device in devices]
-        for gone in set(table.ids(id_)) - {device.id for device in named}:
-            table.remove(gone)
-        for device in named:
-            table.write(device)  # type: ignore[arg-type]
-    scene.backend.vm.add(vm)
-    scene.signal(VmObject(id=id_))
-
-
-def _with_features(scene: Scene, vm: Vm) -> tuple[tuple[str, str], ...]:
-    """A VM that does not say which CPU features it may use gets all of this host; as in the original."""
-    if any(key == "featureset" for key, _ in vm.platformdata):
-        return vm.platformdata
-    cpu = scene.backend.host.stat().cpu_info
-    features = cpu.features_pv if isinstance(vm.ty, Pv) else cpu.features_hvm
-    return (("featureset", features), *vm.platformdata)
 
 
 def _perform_setting(scene: Scene, atomic: _Settings, vm: Vm, execution: Execution) -> Any:
@@ -229,10 +184,10 @@ def _make_domain(
 def _shut_down(scene: Scene, atomic: VmShutdownDomain, vm: Vm, execution: Execution) -> None:
     """Ask the guest and wait; the acknowledgement comes soon or the guest does not listen."""
     verbs = scene.backend.vm
-    begun = time.monotonic()
+    begun = scene.clock.monotonic()
     patience_s = min(ACKNOWLEDGE_TIMEOUT_S, atomic.timeout_s)
     if not verbs.request_shutdown(execution, vm, atomic.request, patience_s):
         raise XenopsError(FailedToAcknowledgeShutdownRequest())
-    remaining_s = max(0.0, atomic.timeout_s - (time.monotonic() - begun))
+    remaining_s = max(0.0, atomic.timeout_s - (scene.clock.monotonic() - begun))
     if not verbs.wait_shutdown(execution, vm, atomic.request, remaining_s):
         raise XenopsError(FailedToShutdown(vm=vm.id, timeout_s=atomic.timeout_s))

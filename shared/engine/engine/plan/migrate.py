@@ -7,20 +7,19 @@
     freeze_balloon, wait for the balloon
     PUT /migrate/vm/<arriving_id> --------------->  make_room
                                           1 <-----  (a failure: say why, forget what was made)
-    PUT /migrate/mem/<arriving_id>, save live --->  await_vgpus, restore: give_up_transfer if it fails
-    step_aside                            2
-                                          3 ----->  take_name, carry_on: give_up_arrival if it fails
+    PUT /migrate/mem/<arriving_id>, save live --->  await_vgpus, restore: give_up_arrival if it fails
+    step_aside                            2 <-----  (that it is restored, or why not)
+                                          3 ----->  take_name, carry_on
                                           4 <-----
     leave
 
-The save into a connection, its restore and the four points of agreement are the executor's: a connection is
-no value. From point 3 on the VM may be running at the destination, so the source must never resume it.
+The save into a connection, its restore and the four points of agreement are in `engine.migrate`: a connection
+is no value. From point 3 on the VM may be running at the destination, so the source must never resume it.
 """
 
 from schema.atomics.vm import (
     RenameWhen,
     VmCreate,
-    VmDestroy,
     VmHookScript,
     VmHookScriptStable,
     VmRemove,
@@ -30,6 +29,7 @@ from schema.atomics.vm import (
     VmUnpause,
 )
 from schema.ids import VmId
+from schema.migration import departing_id
 from schema.objects.vm import Vm
 from schema.operations import VmReceiveMemory
 
@@ -39,19 +39,6 @@ from engine.plan import order, plug
 from engine.plan.groups import Steps, do
 from engine.plan.shutdown import shutdown
 from engine.plan.suspend import plug_vifs, restore_devices, start_vgpus
-
-_STEM = 24
-"""How much of a UUID is kept in the ids that a VM bears for the time of its migration."""
-
-
-def departing_id(vm: VmId) -> VmId:
-    """What the VM is called at the source once it has been sent."""
-    return VmId(vm[:_STEM] + "000000000000")
-
-
-def arriving_id(vm: VmId) -> VmId:
-    """What the VM is called at the destination until it has arrived."""
-    return VmId(vm[:_STEM] + "000000000001")
 
 
 def freeze_balloon(vm: Vm, memory_actual_bytes: int, *, localhost: bool) -> Steps:
@@ -117,13 +104,8 @@ def carry_on(final: VmId, devices: Devices) -> Steps:
     )
 
 
-def give_up_transfer(vm: VmId) -> Steps:
-    """The memory did not arrive."""
-    return do(VmDestroy(vm=vm), VmRemove(vm=vm))
-
-
 def give_up_arrival(vm: VmId, devices: Devices) -> Steps:
-    """The memory did arrive, but the VM cannot go on here."""
+    """The VM cannot go on here, whether its memory has arrived or not: all that was made for it goes."""
     return (*shutdown(vm, devices, None), *do(VmRemove(vm=vm)))
 
 

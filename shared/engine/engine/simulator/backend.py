@@ -11,9 +11,9 @@ from schema.objects.errors import Unimplemented
 from typing_extensions import override
 
 from engine.backend import Backend
+from engine.noted import noted
 from engine.simulator.host import SimulatedHost
 from engine.simulator.hypervisor import Hypervisor
-from engine.simulator.machine import noted
 from engine.simulator.passthrough import SimulatedPcis, SimulatedVgpus, SimulatedVusbs
 from engine.simulator.records import FileRecords, MemoryRecords, Records
 from engine.simulator.settings import SimulatorSettings
@@ -40,13 +40,16 @@ _OBJECTS: Final[dict[str, Callable[[DeviceId], ObjectId]]] = {
 
 
 class Simulator(Backend):
-    """The `Backend` called `simulator`."""
+    """The `Backend` called `simulator`; on a new host, or one that is there already."""
 
     name = "simulator"
+    reads_wait = False
 
-    def __init__(self, settings: SimulatorSettings | None = None) -> None:
+    def __init__(
+        self, settings: SimulatorSettings | None = None, hypervisor: Hypervisor | None = None
+    ) -> None:
         settings = settings or SimulatorSettings()
-        self._hypervisor = Hypervisor(settings, _records(settings))
+        self._hypervisor = hypervisor or Hypervisor(settings, _records(settings))
         self.host = SimulatedHost()
         self.vm = SimulatedVms(self._hypervisor)
         self.pci = SimulatedPcis(self._hypervisor)

@@ -42,9 +42,16 @@ class Hypervisor:
         """Change the machine; see `Records.change`."""
         return self.records.change(vm, change)
 
-    def transfer(self, execution: Execution, steps: int = 20) -> None:
-        """Move memory for as long as settings say, with progress and cancel points."""
-        for step in range(steps):
-            execution.check_cancelled()
-            execution.wait(self.settings.transfer_s / steps)
-            execution.progress((step + 1) / steps)
+    def pace(self, execution: Execution) -> Callable[[float], None]:
+        """Told how far a transfer has come: gives progress and, when it takes its time, cancel points."""
+        come = 0.0
+
+        def step(fraction: float) -> None:
+            nonlocal come
+            if self.settings.transfer_s > 0:
+                execution.check_cancelled()
+                execution.wait(self.settings.transfer_s * max(0.0, fraction - come))
+            come = fraction
+            execution.progress(fraction)
+
+        return step

@@ -1,21 +1,75 @@
-"""Suspend images: the original's container, a signature and (type, length) records, around a saved domain."""
+"""Suspend images: the original's container, a signature and (type, length) records, around a saved domain.
+
+A simulated domain has simulated memory: bytes that follow from its id, so that whoever reads an image can
+tell whether each of them has arrived.
+"""
 
 import hashlib
 import struct
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from functools import lru_cache
+from io import BytesIO
+from math import ceil
 
 from schema.fault import internal_error
 from schema.objects.disk import Disk
 from schema.wire.codec import MarshalError, decode_text, encode_text
 from schema.wire.errors import JsonError
+from typing_extensions import override
 
+from engine.image import ImageStream
 from engine.simulator.machine import Domain
 
-_SIGNATURE = b"XenSavedDomv2-\n"
+SIGNATURE = b"XenSavedDomv2-\n"
 _HEADER = struct.Struct("<qq")
 """Type and length of a record."""
 
-_XENOPS = 0x0F
-_END = 0xFFFF
+_RECORD_BYTES_MAX = 16 * 1024 * 1024
+_STEPS_MIN = 20
+_STEP_BYTES_MAX = 1024 * 1024
+_PATTERN_BYTES = 64 * 1024
+
+Step = Callable[[float], None]
+"""Told after each piece how far the whole has come, 0..1; raises when it shall go no further."""
+
+
+class RecordType(IntEnum):
+    """The original's record types."""
+
+    XENOPS = 0x0F
+    LIBXC = 0xF0
+    LIBXL = 0xF1
+    LIBXC_LEGACY = 0xF2
+    QEMU_TRAD = 0xF00
+    QEMU_XEN = 0xF01
+    DEMU = 0xF10
+    VARSTORED = 0xF11
+    SWTPM0 = 0xF12
+    SWTPM = 0xF13
+    END = 0xFFFF
+
+
+class DiskImage(ImageStream):
+    """An image on a simulated disk: all of it, from its beginning."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        self._content = BytesIO(content)
+
+    @override
+    def write(self, data: bytes | memoryview) -> None:
+        self._content.write(data)
+
+    @override
+    def read(self, size: int) -> bytes:
+        found = self._content.read(size)
+        if len(found) < size:
+            raise ValueError("it ends too early: End_of_file")
+        return found
+
+    def content(self) -> bytes:
+        """All that was written."""
+        return self._content.getvalue()
 
 
 def image_name(disk: Disk) -> str:
@@ -23,32 +77,114 @@ def image_name(disk: Disk) -> str:
     return hashlib.sha256(disk.model_dump_json().encode()).hexdigest()
 
 
-def write_image(domain: Domain) -> bytes:
-    """A domain as an image."""
+def write_head(stream: ImageStream, domain: Domain) -> None:
+    """The image's beginning: what the domain is."""
     text = encode_text(Domain, domain).encode("utf-8", "surrogateescape")
-    return _SIGNATURE + _HEADER.pack(_XENOPS, len(text)) + text + _HEADER.pack(_END, 0)
+    stream.write(SIGNATURE + _HEADER.pack(RecordType.XENOPS, len(text)) + text)
 
 
-def read_image(content: bytes | None, vm: str) -> Domain:
+def write_memory(stream: ImageStream, domain: Domain, memory_bytes: int, step: Step) -> None:
+    """The domain's memory."""
+    stream.write(_HEADER.pack(RecordType.LIBXC, memory_bytes))
+    for offset, size in _pieces(memory_bytes):
+        stream.write(_memory(domain.uuid, offset, size))
+        step((offset + size) / memory_bytes)
+
+
+def write_end(stream: ImageStream) -> None:
+    """The footer: without it an image is none."""
+    stream.write(_HEADER.pack(RecordType.END, 0))
+
+
+def write_vgpu(stream: ImageStream, domain: Domain) -> None:
+    """What goes on the virtual GPUs' own channel."""
+    state = domain.uuid.encode()
+    stream.write(_HEADER.pack(RecordType.DEMU, len(state)) + state)
+    write_end(stream)
+
+
+def read_vgpu(stream: ImageStream, vm: str) -> None:
+    """The other side of `write_vgpu`. Errors: `Internal_error`, it is not what was written."""
+    try:
+        for kind, length in _headers(stream):
+            _expect(kind, RecordType.DEMU)
+            stream.read(length)
+    except ValueError as error:
+        raise internal_error(f"Cannot restore the virtual GPU of VM {vm}: {error}") from error
+
+
+def read_image(stream: ImageStream | None, vm: str, step: Step = lambda _: None) -> Domain:
     """A domain from an image.
 
-    Errors: `Internal_error` that says what is wrong with it; None is no image at all.
+    Errors: `Internal_error` that says what is wrong with it, in the original's words where it has some; None
+    is no image at all.
     """
-    if content is None:
+    if stream is None:
         raise internal_error(f"Cannot resume VM {vm}: there is no suspend image on the disk given")
     try:
-        domain: Domain = decode_text(Domain, _xenops_record(content))
-    except (ValueError, struct.error, JsonError, MarshalError) as error:
+        return _read_image(stream, step)
+    except (ValueError, JsonError, MarshalError) as error:
         raise internal_error(f"Cannot resume VM {vm}: its suspend image is damaged: {error}") from error
+
+
+def _read_image(stream: ImageStream, step: Step) -> Domain:
+    signature = stream.read(len(SIGNATURE))
+    if signature != SIGNATURE:
+        raise ValueError(f'Not a valid signature: "{signature.decode("ascii", "backslashreplace")}"')
+    domain: Domain | None = None
+    has_memory = False
+    for kind, length in _headers(stream):
+        if domain is None:
+            _expect(kind, RecordType.XENOPS)
+            domain = decode_text(Domain, stream.read(length).decode("utf-8", "surrogateescape"))
+        else:
+            _expect(kind, RecordType.LIBXC)
+            _check_memory(stream, domain, length, step)
+            has_memory = True
+    if domain is None or not has_memory:
+        raise ValueError("Well formed, but useless stream")
     return domain
 
 
-def _xenops_record(content: bytes) -> str:
-    """The first record, which must be ours. Raises ValueError or struct.error."""
-    if not content.startswith(_SIGNATURE):
-        raise ValueError("it does not begin with the signature")
-    kind, length = _HEADER.unpack_from(content, len(_SIGNATURE))
-    start = len(_SIGNATURE) + _HEADER.size
-    if kind != _XENOPS or not 0 <= length <= len(content) - start:
-        raise ValueError(f"a record of type {kind:#x} with {length} bytes comes first")
-    return content[start : start + length].decode("utf-8", "surrogateescape")
+def _headers(stream: ImageStream) -> Iterator[tuple[int, int]]:
+    """The records' headers until the footer; whoever takes one reads its record."""
+    while True:
+        kind, length = _HEADER.unpack(stream.read(_HEADER.size))
+        if kind not in set(RecordType):
+            raise ValueError(f"Invalid_header_type: {kind:#x}")
+        if kind == RecordType.END:
+            return
+        if length < 0 or (kind != RecordType.LIBXC and length > _RECORD_BYTES_MAX):
+            raise ValueError(f"a record {RecordType(kind).name} of {length} bytes is not possible")
+        yield kind, length
+
+
+def _expect(kind: int, expected: RecordType) -> None:
+    if kind != expected:
+        raise ValueError(f"a record {RecordType(kind).name} where {expected.name} should be")
+
+
+def _check_memory(stream: ImageStream, domain: Domain, memory_bytes: int, step: Step) -> None:
+    for offset, size in _pieces(memory_bytes):
+        if stream.read(size) != _memory(domain.uuid, offset, size):
+            raise ValueError(f"memory from byte {offset} on is not what the domain {domain.uuid} had there")
+        step((offset + size) / memory_bytes)
+
+
+def _pieces(memory_bytes: int) -> Iterator[tuple[int, int]]:
+    """Memory in steps: offset and size of each."""
+    size = min(_STEP_BYTES_MAX, ceil(memory_bytes / _STEPS_MIN))
+    for offset in range(0, memory_bytes, size or 1):
+        yield offset, min(size, memory_bytes - offset)
+
+
+def _memory(uuid: str, offset: int, size: int) -> bytes:
+    start = offset % _PATTERN_BYTES
+    return _pattern(uuid)[start : start + size]
+
+
+@lru_cache(maxsize=4)
+def _pattern(uuid: str) -> bytes:
+    """Enough of a domain's memory to find any piece of it."""
+    pattern = hashlib.shake_128(uuid.encode("utf-8", "surrogateescape")).digest(_PATTERN_BYTES)
+    return pattern * (_STEP_BYTES_MAX // _PATTERN_BYTES + 1)

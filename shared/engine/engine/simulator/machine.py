@@ -65,7 +65,8 @@ class Machine(Struct, wire="machine"):
 
     def is_blank(self) -> bool:
         """Whether nothing is known of it: as of a VM never heard of."""
-        return self == Machine(id=self.id)
+        lives = self.domain or self.suspended or self.imported
+        return not (lives or self.active or self.activated or self.leaving)
 
     def living(self) -> Domain:
         """Its domain. Errors: `Does_not_exist`."""
@@ -142,8 +143,9 @@ def saved(machine: Machine) -> Machine:
 
 
 def restored(machine: Machine, image: Domain) -> Machine:
-    """With what the image tells in its new domain, paused."""
-    domain = _as_known(machine.living(), image).model_copy(update={"built": True, "paused": True})
+    """With what the image tells in its new domain, paused; it is the same life, begun when it began."""
+    same_life = {"built": True, "paused": True, "last_create_time": image.last_create_time}
+    domain = _as_known(machine.living(), image).model_copy(update=same_life)
     return machine.but(domain=domain, suspended=None)
 
 
@@ -186,13 +188,6 @@ def without(devices: Sequence[DeviceT], id_: DeviceId) -> tuple[DeviceT, ...]:
 def replacing(devices: Sequence[DeviceT], device: DeviceT) -> tuple[DeviceT, ...]:
     """All devices, that one as given now."""
     return tuple(device if other.id == device.id else other for other in devices)
-
-
-def noted(names: tuple[str, ...], name: str, *, there: bool) -> tuple[str, ...]:
-    """Names with or without one."""
-    if (name in names) == there:
-        return names
-    return (*names, name) if there else tuple(other for other in names if other != name)
 
 
 def _as_known(domain: Domain, known: Domain | None) -> Domain:

@@ -27,5 +27,8 @@ class SimulatorSettings:
     transfer_s: float = 0.0
     """How long a save or a restore takes."""
 
+    memory_bytes: int = 64 * 1024
+    """How much memory every domain has to be saved; little, for images are kept."""
+
     guest: Guest = field(default_factory=Guest)
     faults: tuple[Fault, ...] = ()

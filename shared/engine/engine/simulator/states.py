@@ -7,16 +7,13 @@ from schema.objects.vif import VifState
 from schema.objects.vm import (
     Console,
     ConsoleProtocol,
-    DomainType,
     Hvm,
     PowerState,
-    Pv,
-    Pvh,
-    PvInPvh,
     Vm,
     VmState,
 )
 
+from engine.domain_type import domain_type
 from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
 from engine.simulator.machine import Domain, Machine, find
 
@@ -62,7 +59,7 @@ def _living(domain: Domain, vm: Vm) -> VmState:
             "xsdata_state": domain.xsdata,
             "last_start_time": domain.last_create_time,
             "hvm": domain.hvm,
-            "domain_type": _domain_type(vm),
+            "domain_type": domain_type(vm),
         }
     )
 
@@ -75,18 +72,6 @@ def _consoles(domain: Domain) -> tuple[Console, ...]:
         return (text,)
     port = _VNC_PORT_MIN + domain.domid % _VNC_PORTS
     return (Console(protocol=ConsoleProtocol.RFB, port=port, path=f"{path}/vnc"), text)
-
-
-def _domain_type(vm: Vm) -> DomainType:
-    match vm.ty:
-        case Hvm():
-            return DomainType.DOMAIN_HVM
-        case Pv():
-            return DomainType.DOMAIN_PV
-        case PvInPvh():
-            return DomainType.DOMAIN_PVIN_PVH
-        case Pvh():
-            return DomainType.DOMAIN_PVH
 
 
 def vbd_state(machine: Machine, id_: DeviceId) -> VbdState:

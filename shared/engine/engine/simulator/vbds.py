@@ -11,8 +11,9 @@ from schema.objects.vbd import Vbd, VbdMode, VbdState, VbdType
 from typing_extensions import override
 
 from engine.backend import Execution, VbdVerbs
+from engine.noted import noted
 from engine.simulator.hypervisor import Hypervisor
-from engine.simulator.machine import Machine, find, noted, replacing, without
+from engine.simulator.machine import Machine, find, replacing, without
 from engine.simulator.states import vbd_state
 
 _IDE_DISKS: Final = 4

@@ -6,7 +6,7 @@ from typing import Any
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
-from schema.objects.disk import Disk, Vdi
+from schema.objects.disk import Disk, LocalDisk, Vdi
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import InvalidVcpus
 from schema.objects.network import Network
@@ -18,9 +18,19 @@ from schema.wire.errors import JsonError
 from typing_extensions import override
 
 from engine.backend import CreateOptions, Devices, Execution, VmVerbs
+from engine.image import Image, ImageStream
 from engine.simulator import machine as machines
 from engine.simulator.hypervisor import Hypervisor
-from engine.simulator.image import image_name, read_image, write_image
+from engine.simulator.image import (
+    DiskImage,
+    image_name,
+    read_image,
+    read_vgpu,
+    write_end,
+    write_head,
+    write_memory,
+    write_vgpu,
+)
 from engine.simulator.machine import Domain, Machine
 from engine.simulator.states import vm_state
 
@@ -161,25 +171,38 @@ class SimulatedVms(VmVerbs):
         self._hypervisor.look(vm.id).built()
 
     @override
-    def save(self, execution: Execution, vm: Vm, image: Disk, *, live: bool) -> None:
-        """Write the suspend image."""
+    def save(
+        self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
+    ) -> None:
+        """Write the suspend image; to a disk as a whole, once it is complete."""
         self._hypervisor.enter(execution, "VM.save", vm.id)
         domain = self._hypervisor.look(vm.id).built()
         if domain.suspended:
             return
-        self._hypervisor.transfer(execution)
+        stream = DiskImage() if isinstance(image, LocalDisk | Vdi) else image
+        write_head(stream, domain)
+        memory_bytes = self._hypervisor.settings.memory_bytes
+        write_memory(stream, domain, memory_bytes, self._hypervisor.pace(execution))
         execution.forbid_cancel()
-        self._hypervisor.records.write_image(image_name(image), write_image(domain))
+        if vgpu is not None:
+            write_vgpu(vgpu, domain)
+        write_end(stream)
+        if isinstance(image, LocalDisk | Vdi) and isinstance(stream, DiskImage):
+            self._hypervisor.records.write_image(image_name(image), stream.content())
         self._hypervisor.change(vm.id, machines.saved)
 
     @override
-    def restore(self, execution: Execution, vm: Vm, devices: Devices, image: Disk) -> None:
+    def restore(
+        self, execution: Execution, vm: Vm, devices: Devices, image: Image, *, vgpu: ImageStream | None = None
+    ) -> None:
         """Read the suspend image."""
         self._hypervisor.enter(execution, "VM.restore", vm.id)
         if self._hypervisor.look(vm.id).living().built:
             return
-        domain = read_image(self._hypervisor.records.read_image(image_name(image)), vm.id)
-        self._hypervisor.transfer(execution)
+        stream = self._disk_image(image) if isinstance(image, LocalDisk | Vdi) else image
+        domain = read_image(stream, vm.id, self._hypervisor.pace(execution))
+        if vgpu is not None:
+            read_vgpu(vgpu, vm.id)
         self._hypervisor.change(vm.id, lambda machine: machines.restored(machine, domain))
 
     @override
@@ -257,7 +280,8 @@ class SimulatedVms(VmVerbs):
         self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
     ) -> str:
         """The domain in the original simulator's JSON, its disks and networks as the other host has them."""
-        domain = self._hypervisor.look(vm.id).living()
+        machine = self._hypervisor.look(vm.id)
+        domain = machine.domain or machine.suspended or machine.imported or machine.living()
         vdis, networks = dict(vdi_map), dict(vif_map)
         return encode_text(
             Domain,
@@ -271,14 +295,22 @@ class SimulatedVms(VmVerbs):
 
     @override
     def set_internal_state(self, vm: Vm, state: str) -> None:
-        """Keep it for the next domain; one that is there knows better."""
+        """Keep it for the next domain; one that is there knows better. A suspended one makes the VM so."""
         try:
             domain: Domain = decode_text(Domain, state)
         except (JsonError, MarshalError) as error:
             raise internal_error(f"Failed to unmarshal Domain.t: {error}") from error
-        self._hypervisor.change(
-            vm.id, lambda machine: machine if machine.domain else machine.but(imported=domain)
-        )
+
+        def told(machine: Machine) -> Machine:
+            if machine.domain is not None:
+                return machine
+            return machine.but(suspended=domain) if domain.suspended else machine.but(imported=domain)
+
+        self._hypervisor.change(vm.id, told)
+
+    def _disk_image(self, disk: Disk) -> DiskImage | None:
+        content = self._hypervisor.records.read_image(image_name(disk))
+        return None if content is None else DiskImage(content)
 
     def _change(self, execution: Execution, verb: str, vm: Vm, change: Callable[[Machine], Machine]) -> None:
         self._hypervisor.enter(execution, verb, vm.id)

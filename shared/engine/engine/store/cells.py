@@ -10,7 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from schema.wire.codec import MarshalError, decode_text, encode_text
+from schema.wire.errors import JsonError
 
 T = TypeVar("T")
 
@@ -28,6 +31,27 @@ class Encoding(Generic[T]):
 
     encode: Callable[[T], bytes]
     decode: Callable[[bytes], T]
+
+
+def wire_encoding(type_: type[T]) -> Encoding[T]:
+    """The rpclib JSON of the original; strings that are not UTF-8 keep their bytes."""
+
+    def decode(text: bytes) -> Any:
+        try:
+            return decode_text(type_, text.decode("utf-8", "surrogateescape"))
+        except (JsonError, MarshalError, ValueError) as error:
+            raise DamagedError(str(error)) from error
+
+    return Encoding(
+        encode=lambda value: encode_text(type_, value).encode("utf-8", "surrogateescape"), decode=decode
+    )
+
+
+class MakeCells(Protocol):
+    """Makes the cells of a store or a journal; a simulation has some whose disk is full."""
+
+    def __call__(self, encoding: Encoding[T], /) -> "Cells[T]":
+        """Cells for values of one type."""
 
 
 _Stamp = tuple[int, int, int]
@@ -80,6 +104,10 @@ class Cells(Generic[T]):
         """Remove the file; answers whether there was one."""
         self._cache.pop(path, None)
         return _unlink_if_there(path)
+
+    def forget(self, path: str) -> None:
+        """The file went with its directory: nobody will ask for what is remembered of it."""
+        self._cache.pop(path, None)
 
     def _holds(self, path: str, value: T) -> bool:
         """Whether the file holds this value: clients push what they know again and again."""

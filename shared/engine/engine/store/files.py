@@ -10,25 +10,23 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId, VmId, is_safe_name
-from schema.objects.errors import AlreadyExists, DoesNotExist
 from schema.objects.pci import Pci
 from schema.objects.vbd import Vbd
 from schema.objects.vgpu import Vgpu
 from schema.objects.vif import Vif
 from schema.objects.vm import Vm
 from schema.objects.vusb import Vusb
-from schema.wire.codec import MarshalError, decode_text, encode_text
-from schema.wire.errors import JsonError
 
 from engine.backend import Devices
-from engine.store.cells import Cells, DamagedError, Encoding
-from engine.store.names import is_device_name
+from engine.store import refusals
+from engine.store.cells import Cells, DamagedError, MakeCells, wire_encoding
+from engine.store.original import adopt_pcis
 from engine.store.port import DeviceT
 
 _LOG = logging.getLogger(__name__)
@@ -42,76 +40,86 @@ _GRAVE = ".removed-"
 class FileTable(Generic[DeviceT]):
     """All devices of one kind: files `<kind>.<device>` in their VM's directory."""
 
-    def __init__(self, root: str, kind: str, type_: type[DeviceT]) -> None:
+    def __init__(self, root: str, kind: str, cells: Cells[DeviceT]) -> None:
         self._root = root
         self._kind = kind
-        self._cells: Cells[DeviceT] = Cells(_wire_encoding(type_))
+        self._prefix = f"{kind}."
+        self._cells: Cells[DeviceT] = cells
 
     def read(self, id: DeviceId) -> DeviceT:  # noqa: A002  the interface's word
         """One device."""
-        device = _read(self._cells, self._path(id)) if _is_nameable(id) else None
+        device = _read(self._cells, self._path(id)) if refusals.is_nameable(id) else None
         if device is None:
-            raise XenopsError(self._unknown(id))
+            raise refusals.unknown_device(self._kind, id)
         return device
 
     def exists(self, id: DeviceId) -> bool:  # noqa: A002  the interface's word
         """Whether there is such a device."""
-        return _is_nameable(id) and os.path.exists(self._path(id))  # noqa: PTH110  hot
+        return refusals.is_nameable(id) and os.path.exists(self._path(id))  # noqa: PTH110  hot
 
     def write(self, device: DeviceT) -> None:
         """Add or replace it."""
         id_ = DeviceId(*device.id)
         if not is_safe_name(id_.vm) or not os.path.exists(f"{self._root}/{id_.vm}/config"):  # noqa: PTH110  hot
-            raise XenopsError(DoesNotExist(klass="VM", id=id_.vm))
-        if not is_device_name(id_.device):
-            raise internal_error(
-                f"Cannot store the {self._kind} {id_.device!r} of VM {id_.vm}: the name is unfit for a file; "
-                "use up to 64 letters, digits, '.', '_', ':' and '-', the first one a letter or digit"
-            )
+            raise refusals.unknown_vm_of_device(id_.vm)
+        refusals.require_device_name(self._kind, id_)
         try:
             _write(self._cells, self._path(id_), device)
         except FileNotFoundError:  # the VM was removed meanwhile
-            raise XenopsError(DoesNotExist(klass="VM", id=id_.vm)) from None
+            raise refusals.unknown_vm_of_device(id_.vm) from None
 
     def remove(self, id: DeviceId) -> None:  # noqa: A002  the interface's word
         """Forget it."""
-        if not _is_nameable(id) or not _remove(self._cells, self._path(id)):
-            raise XenopsError(self._unknown(id))
+        if not refusals.is_nameable(id) or not _remove(self._cells, self._path(id)):
+            raise refusals.unknown_device(self._kind, id)
 
     def ids(self, vm: str) -> tuple[DeviceId, ...]:
         """The devices of a VM by name."""
-        prefix = f"{self._kind}."
-        names = sorted(_names_in(f"{self._root}/{vm}")) if is_safe_name(vm) else []
-        return tuple(DeviceId(vm, name.removeprefix(prefix)) for name in names if name.startswith(prefix))
+        return self._ids(vm, _files_of(self._root, vm))
 
     def list(self, vm: str) -> tuple[DeviceT, ...]:
         """The devices of a VM by name."""
-        found = (_read(self._cells, self._path(id_)) for id_ in self.ids(vm))
-        return tuple(device for device in found if device is not None)
+        return self.among(vm, _files_of(self._root, vm))
+
+    def among(self, vm: str, files: Sequence[str]) -> tuple[DeviceT, ...]:
+        """Those that are among the files of the VM's directory."""
+        folder, prefix = f"{self._root}/{vm}", self._prefix
+        found = [_read(self._cells, f"{folder}/{name}") for name in files if name.startswith(prefix)]
+        return tuple([device for device in found if device is not None])
+
+    def forget(self, vm: str, files: Sequence[str]) -> None:
+        """The VM's directory, which held these files, is no more."""
+        for name in files:
+            self._cells.forget(f"{self._root}/{vm}/{name}")
+
+    def _ids(self, vm: str, files: Sequence[str]) -> tuple[DeviceId, ...]:
+        prefix = self._prefix
+        return tuple(DeviceId(vm, name.removeprefix(prefix)) for name in files if name.startswith(prefix))
 
     def _path(self, id_: DeviceId) -> str:
         return f"{self._root}/{id_[0]}/{self._kind}.{id_[1]}"
-
-    def _unknown(self, id_: DeviceId) -> DoesNotExist:
-        return DoesNotExist(klass="VM", id=f"{id_[0]}/{self._kind}.{id_[1]}")
 
 
 class FileStore:
     """A `Store` in a directory."""
 
-    def __init__(self, root: Path) -> None:
+    reads_wait = False
+
+    def __init__(self, root: Path, make_cells: MakeCells = Cells) -> None:
         self._root = str(root / "VM")
         with _explained(f"make the metadata directory {self._root}"):
             os.makedirs(self._root, mode=0o700, exist_ok=True)  # noqa: PTH103  a string everywhere here
         for name in _names_in(self._root):
             if name.startswith(_GRAVE):  # its remover died
                 shutil.rmtree(f"{self._root}/{name}", ignore_errors=True)
-        self._vms: Cells[Vm] = Cells(_wire_encoding(Vm))
-        self.vbds = FileTable(self._root, "vbd", Vbd)
-        self.vifs = FileTable(self._root, "vif", Vif)
-        self.pcis = FileTable(self._root, "pci", Pci)
-        self.vgpus = FileTable(self._root, "vgpu", Vgpu)
-        self.vusbs = FileTable(self._root, "vusb", Vusb)
+        with _explained(f"take up the PCI devices in {root / 'PCI'}"):
+            adopt_pcis(root)
+        self._vms: Cells[Vm] = make_cells(wire_encoding(Vm))
+        self.vbds = FileTable(self._root, "vbd", make_cells(wire_encoding(Vbd)))
+        self.vifs = FileTable(self._root, "vif", make_cells(wire_encoding(Vif)))
+        self.pcis = FileTable(self._root, "pci", make_cells(wire_encoding(Pci)))
+        self.vgpus = FileTable(self._root, "vgpu", make_cells(wire_encoding(Vgpu)))
+        self.vusbs = FileTable(self._root, "vusb", make_cells(wire_encoding(Vusb)))
 
     def ids(self) -> tuple[VmId, ...]:
         """All VMs, by id."""
@@ -129,16 +137,12 @@ class FileStore:
         """One VM."""
         found = _read(self._vms, self._config(vm)) if is_safe_name(vm) else None
         if found is None:
-            raise XenopsError(_unknown_vm(vm))
+            raise refusals.unknown_vm(vm)
         return found
 
     def write(self, vm: Vm) -> None:
         """Add or replace a VM."""
-        if not is_safe_name(vm.id):
-            raise internal_error(
-                f"Cannot store a VM with the id {vm.id!r}: ids become file names and routing keys; use up to "
-                "64 letters, digits, '.', '_' and '-', the first one a letter or digit, without '..'"
-            )
+        refusals.require_vm_name(vm.id)
         try:
             self._make_directory(vm.id)
             _write(self._vms, self._config(vm.id), vm)
@@ -159,20 +163,27 @@ class FileStore:
     def remove(self, vm: str) -> None:
         """Forget a VM with all its devices."""
         if not self.exists(vm):
-            raise XenopsError(_unknown_vm(vm))
+            raise refusals.unknown_vm(vm)
         grave = f"{self._root}/{_GRAVE}{vm}-{os.getpid()}-{threading.get_ident()}"
         with _explained(f"remove VM {vm}"):
             try:
                 os.rename(f"{self._root}/{vm}", grave)  # noqa: PTH104  a string everywhere here
             except FileNotFoundError:  # somebody else was faster
-                raise XenopsError(_unknown_vm(vm)) from None
+                raise refusals.unknown_vm(vm) from None
+        self._forget(vm, _names_in(grave))
         shutil.rmtree(grave, ignore_errors=True)
+
+    def _forget(self, vm: str, files: Sequence[str]) -> None:
+        """What is in memory of a VM that is no more, whose directory held these files."""
+        self._vms.forget(self._config(vm))
+        for table in (self.vbds, self.vifs, self.pcis, self.vgpus, self.vusbs):
+            table.forget(vm, files)
 
     def rename(self, vm: str, name: str) -> None:
         """Give a VM and its devices another id."""
         old, devices = self.read(vm), self.devices(vm)
         if self.exists(name):
-            raise XenopsError(AlreadyExists(klass="VM", id=f"VM/{name}/config"))
+            raise refusals.vm_exists(name)
         self.write(old.model_copy(update={"id": name}))
         _rewrite(self.vbds, devices.vbds, name)
         _rewrite(self.vifs, devices.vifs, name)
@@ -183,12 +194,13 @@ class FileStore:
 
     def devices(self, vm: str) -> Devices:
         """All devices of a VM."""
+        files = _files_of(self._root, vm)
         return Devices(
-            vbds=self.vbds.list(vm),
-            vifs=self.vifs.list(vm),
-            pcis=self.pcis.list(vm),
-            vgpus=self.vgpus.list(vm),
-            vusbs=self.vusbs.list(vm),
+            vbds=self.vbds.among(vm, files),
+            vifs=self.vifs.among(vm, files),
+            pcis=self.pcis.among(vm, files),
+            vgpus=self.vgpus.among(vm, files),
+            vusbs=self.vusbs.among(vm, files),
         )
 
     def _config(self, vm: str) -> str:
@@ -207,12 +219,9 @@ def _rewrite(table: FileTable[DeviceT], devices: tuple[DeviceT, ...], vm: str) -
         table.write(device.model_copy(update={"id": DeviceId(vm, device.id[1])}))
 
 
-def _unknown_vm(vm: str) -> DoesNotExist:
-    return DoesNotExist(klass="VM", id=f"{vm}/config")
-
-
-def _is_nameable(id_: DeviceId) -> bool:
-    return is_safe_name(id_[0]) and is_device_name(id_[1])
+def _files_of(root: str, vm: str) -> list[str]:
+    """What a VM's directory holds, by name."""
+    return sorted(_names_in(f"{root}/{vm}")) if is_safe_name(vm) else []
 
 
 def _names_in(folder: str) -> list[str]:
@@ -222,27 +231,11 @@ def _names_in(folder: str) -> list[str]:
         return []
 
 
-def _wire_encoding(type_: type[T]) -> Encoding[T]:
-    """The rpclib JSON of the original; strings that are not UTF-8 keep their bytes."""
-
-    def decode(text: bytes) -> Any:
-        try:
-            return decode_text(type_, text.decode("utf-8", "surrogateescape"))
-        except (JsonError, MarshalError, ValueError) as error:
-            raise DamagedError(str(error)) from error
-
-    return Encoding(
-        encode=lambda value: encode_text(type_, value).encode("utf-8", "surrogateescape"), decode=decode
-    )
-
-
 def _read(cells: Cells[T], path: str) -> T | None:
     try:
         return cells.read(path)
     except DamagedError as error:
-        raise internal_error(
-            f"The metadata in {path} is damaged ({error}): remove the object, or add it anew"
-        ) from error
+        raise refusals.damaged(path, error) from error
     except OSError as error:
         raise internal_error(f"Cannot read the metadata in {path}: {error.strerror}") from error
 

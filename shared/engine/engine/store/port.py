@@ -20,7 +20,7 @@ DeviceT = TypeVar("DeviceT", Vbd, Vif, Pci, Vgpu, Vusb)
 
 
 class DeviceTable(Protocol[DeviceT]):
-    """All devices of one kind. Unknown ones are `Does_not_exist("VM", "<vm>/vbd.<device>")`."""
+    """All devices of one kind. Unknown ones are `Does_not_exist("VM", "<vm>/vbd.<device>")`, PCIs "PCI"."""
 
     def read(self, id: DeviceId) -> DeviceT:  # noqa: A002  the interface's word
         """One device. Errors: `Does_not_exist`; `Internal_error` when its file is damaged."""
@@ -43,6 +43,9 @@ class DeviceTable(Protocol[DeviceT]):
 
 class Store(Protocol):
     """What is configured. Safe for use by any thread, and by several processes on one tree."""
+
+    reads_wait: bool
+    """Whether reading may take a while; where not, requests need no thread."""
 
     @property
     def vbds(self) -> DeviceTable[Vbd]:

@@ -1,33 +1,47 @@
 """Core: which leases a worker must run, from the log alone; no clock, thread or backend inside."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bus.ports import Entry
-from schema.ids import LeaseToken, TaskId, Term, WorkerName
+from schema.ids import LeaseToken, TaskId, Term, VmId, WorkerName
+from schema.kept import LifeBegan
 from schema.records import (
     CancelRequested,
+    ChannelOffered,
     Elected,
     Finished,
     Heartbeat,
     Leased,
     Merged,
+    Parked,
     Record,
     Refused,
+    Removed,
     Submitted,
     WorkerDown,
     WorkerUp,
+    is_void,
 )
+
+from engine.worker.keeping import CoreState, LeaseState, decoded, encoded
 
 NO_TERM = Term(-1)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A task that this worker may run, and the token that fences it."""
+    """A task that this worker may run, and the token that fences it.
+
+    `life` is when the log's first entry was made: tokens of a log that was made anew begin from zero again.
+    `traceparent` names the span that caused it.
+    """
 
     task: TaskId
     token: LeaseToken
     submitted: Submitted
+    life: float
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +53,14 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run a lease; its journal says whether that has been tried before."""
+    """Run a lease; its journal says whether that has been tried before.
+
+    `until`: this worker has let it wait already, until then, in seconds since the epoch.
+    """
 
     lease: Lease
     cancelled: bool
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,21 @@ class Fence:
     task: TaskId
 
 
-Effect = Append | Run | Cancel | Fence
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A migration's source has opened a further channel; whoever receives the VM wants to know."""
+
+    offer: ChannelOffered
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A VM is no more, and all its tasks have ended for everybody: what was noted of them serves nobody."""
+
+    vm: VmId
+
+
+Effect = Append | Run | Cancel | Fence | Offer | Forget
 
 
 @dataclass(slots=True)
@@ -71,14 +103,50 @@ class WorkerCore:
     capacity: int
     live: bool = False
     term: Term = NO_TERM
+    _life: float | None = None
     _submitted: dict[TaskId, Submitted] = field(default_factory=dict)
     _leases: dict[TaskId, Lease] = field(default_factory=dict)
     _cancelled: set[TaskId] = field(default_factory=set)
+    _parked: dict[TaskId, float] = field(default_factory=dict)
 
     def on_entry(self, entry: Entry) -> list[Effect]:
         """Fold one entry; what to do at once. While the log is read for the first time: nothing."""
+        if self._life is None or isinstance(entry.record, LifeBegan):
+            self._life = entry.at
         effects = self._fold(entry)
         return effects if self.live else []
+
+    def snapshot(self) -> Iterator[bytes]:
+        """What is known of the log now, as lines."""
+        leases = {
+            task: LeaseState(lease.token, lease.life, lease.traceparent)
+            for task, lease in self._leases.items()
+        }
+        state = CoreState(
+            life=self._life,
+            term=self.term,
+            submitted=dict(self._submitted),
+            leases=leases,
+            cancelled=frozenset(self._cancelled),
+            parked=dict(self._parked),
+        )
+        return encoded(state)
+
+    def restore(self, lines: Iterable[bytes]) -> None:
+        """Know what lines say, before anything is read.
+
+        Raises:
+            SnapshotError: another version wrote them; nothing has changed.
+        """
+        state = decoded(lines)
+        leases = {
+            task: Lease(task, lease.token, state.submitted[task], lease.life, lease.traceparent)
+            for task, lease in state.leases.items()
+            if task in state.submitted
+        }
+        self._life, self.term = state.life, state.term
+        self._submitted, self._leases = dict(state.submitted), leases
+        self._cancelled, self._parked = set(state.cancelled), dict(state.parked)
 
     def on_live(self) -> list[Effect]:
         """The log is read: this worker is up, and goes on with what is leased to it."""
@@ -105,29 +173,50 @@ class WorkerCore:
         match entry.record:
             case Submitted() as record:
                 self._submitted[TaskId(entry.offset)] = record
-            case Refused(task=task) | Merged(task=task):
-                self._submitted.pop(task, None)
+            case Refused() | Merged() as record:
+                self._on_settled(record)
             case Elected():
                 self.term = Term(entry.offset)
             case Leased() as record:
                 return self._on_leased(LeaseToken(entry.offset), record)
+            case Parked() as record:
+                self._on_parked(record)
             case CancelRequested(task=task):
                 return self._on_cancel(task)
             case Finished(task=task):
                 return self._on_finished(task)
+            case Removed(vm=vm):
+                return [] if self._executes(vm) else [Forget(vm)]
+            case ChannelOffered() as record:
+                return [Offer(record)]
             case WorkerDown(worker=self.name, epoch=self.epoch):
                 return [Append(self._up())]  # we were thought lost: we are not
             case _:
                 pass  # what others report decides nothing here
         return []
 
+    def _on_settled(self, record: Refused | Merged) -> None:
+        """Void, the task may still be leased; so may one that was merged into what had ended."""
+        is_late = isinstance(record, Merged) and record.into not in self._submitted
+        if not is_late and not is_void(record, self.term):
+            self._submitted.pop(record.task, None)
+
+    def _executes(self, vm: VmId) -> bool:
+        return any(lease.submitted.vm == vm for lease in self._leases.values())
+
     def _on_leased(self, token: LeaseToken, record: Leased) -> list[Effect]:
         submitted = self._submitted.get(record.task)
         if record.term != self.term or record.worker != self.name or submitted is None:
             return []
-        lease = Lease(record.task, token, submitted)
+        cause = record.traceparent or submitted.traceparent
+        lease = Lease(record.task, token, submitted, self._life or 0.0, cause)
         self._leases[record.task] = lease
         return [self._run(lease)]
+
+    def _on_parked(self, record: Parked) -> None:
+        lease = self._leases.get(record.task)
+        if lease is not None and lease.token == record.token:
+            self._parked[record.task] = record.until
 
     def _on_cancel(self, task: TaskId) -> list[Effect]:
         if task not in self._leases:
@@ -138,10 +227,11 @@ class WorkerCore:
     def _on_finished(self, task: TaskId) -> list[Effect]:
         self._submitted.pop(task, None)
         self._cancelled.discard(task)
+        self._parked.pop(task, None)
         return [Fence(task)] if self._leases.pop(task, None) else []
 
     def _run(self, lease: Lease) -> Run:
-        return Run(lease, cancelled=lease.task in self._cancelled)
+        return Run(lease, cancelled=lease.task in self._cancelled, until=self._parked.get(lease.task))
 
     def _up(self) -> WorkerUp:
         return WorkerUp(worker=self.name, epoch=self.epoch, capacity=self.capacity)

@@ -1,11 +1,12 @@
-"""Reporter: gathers what a running task has to tell into few records, so that a short task makes but two."""
+"""Reporter: gathers what a running task has to tell into few records, so that a short task makes but one."""
 
 import threading
-import time
 from collections.abc import Callable
 
+from bus.clock import SYSTEM_CLOCK, Clock
+from schema.ids import WorkerName
 from schema.objects.dynamic import ObjectId
-from schema.records import Progress, Record
+from schema.records import Progress, Record, Started
 
 from engine.cancellation import Cancellation
 from engine.worker.core import Lease
@@ -13,19 +14,40 @@ from engine.worker.core import Lease
 INTERVAL_S = 0.1
 """How often, at most, a task in progress says so; a client's bar moves ten times a second."""
 
+STARTED_AFTER_S = 0.02
+"""How long a task may take without a word: every service reads every record, and most tasks are over then."""
+
 
 class Reporter:
     """One task's; safe for any thread."""
 
-    def __init__(self, lease: Lease, cancellation: Cancellation, append: Callable[[Record], None]) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        cancellation: Cancellation,
+        append: Callable[[Record], None],
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._lease = lease
         self._cancellation = cancellation
         self._append = append
+        self._clock = clock
         self._lock = threading.Lock()
         self._changed: dict[ObjectId, None] = {}
         self._fraction = 0.0
         self._told = 0.0
-        self._told_at = time.monotonic()
+        self._told_at = self._begun_at = self._clock.monotonic()
+        self._started: Started | None = None
+
+    def begin(self, worker: WorkerName, *, tell: bool) -> None:
+        """The task is executed from now on; said at once, or when it has taken a while."""
+        lease = self._lease
+        started = Started(vm=lease.submitted.vm, task=lease.task, token=lease.token, worker=worker)
+        with self._lock:
+            self._started = started
+            self._begun_at = self._clock.monotonic()
+        if tell:
+            self._tell_started()
 
     def signal(self, changed: ObjectId) -> None:
         """An object has changed."""
@@ -42,8 +64,10 @@ class Reporter:
 
     def tell_if_due(self) -> None:
         """Append what has come up, unless the last time is too short ago."""
+        now = self._clock.monotonic()
+        if self._started is not None and now - self._begun_at >= STARTED_AFTER_S:
+            self._tell_started()
         with self._lock:
-            now = time.monotonic()
             nothing_new = not self._changed and self._fraction == self._told
             if nothing_new or now - self._told_at < INTERVAL_S:
                 return
@@ -60,13 +84,20 @@ class Reporter:
             self._append(record)
 
     def rest(self) -> tuple[ObjectId, ...]:
-        """What has changed and was not told yet; for the record of the end."""
+        """What has changed and was not told yet; for the record of the end, after which nothing is told."""
         with self._lock:
+            self._started = None
             return self._take()
 
     def debug_info(self) -> tuple[tuple[str, str], ...]:
         """What a task shows of itself to whoever looks for faults."""
         return (("cancel_points_seen", str(self._cancellation.points)),)
+
+    def _tell_started(self) -> None:
+        with self._lock:
+            started, self._started = self._started, None
+            if started is not None:
+                self._append(started)
 
     def _take(self) -> tuple[ObjectId, ...]:
         changed, self._changed = tuple(self._changed), {}

@@ -1,226 +1,263 @@
 """Runner: executes one lease from beginning to end: lock, journal, plan, owed checks, the final record."""
 
 import logging
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from schema.atomics.vm import VmImportMetadata
+from bus.crash import CrashKind
+from schema.atomics.vm import VmImportMetadata, VmRemove
 from schema.fault import XenopsError
-from schema.ids import TaskId, VmId
-from schema.objects.dynamic import ObjectId, VmObject
+from schema.ids import VmId, WorkerName
+from schema.objects.dynamic import VmObject
 from schema.objects.errors import Error, InternalError
-from schema.objects.vm import PowerState
-from schema.operations import (
-    AtomicOperation,
-    Operation,
-    PciCheckState,
-    VbdCheckState,
-    VifCheckState,
-    VmCheckState,
-    VmReboot,
-    VusbCheckState,
-)
-from schema.records import Failed, Finished, Outcome, Record, Started, Succeeded
+from schema.operations import AtomicOperation, Operation, VmCheckState, VmMigrate, VmReboot, VmReceiveMemory
+from schema.records import Failed, Finished, Outcome, Removed, Succeeded
+from traces import current_span
 
 from engine.admit import Refuse, admit
-from engine.backend import Backend, Devices
 from engine.cancellation import Cancellation
 from engine.check import remedies
-from engine.execute import Executor
-from engine.hooks import Hooks
-from engine.journal import FencedError, Journal, JournalEntry
-from engine.lock import VmLocks
+from engine.execute import Executor, Perform
+from engine.journal import FencedError, JournalEntry
+from engine.lock import Held
+from engine.migrate.course import Course
+from engine.migrate.destination import Arrival
+from engine.migrate.source import Departure
 from engine.owed import owed_checks
 from engine.perform import Performer
-from engine.perform.scene import Scene
-from engine.plan import DeviceRequest, Situation, VmView, plan
-from engine.store import Store
+from engine.plan import VmView, plan
+from engine.sharing import told
 from engine.worker.backtrace import backtrace_of
 from engine.worker.core import Lease
+from engine.worker.crashing import Crashing
+from engine.worker.delay import delay_s, is_delay, wanted_delay_s
 from engine.worker.reporter import Reporter
+from engine.worker.righting import course_of, crashed, perform_check, put_right, shut_down
+from engine.worker.spans import execution_start, fail_span, spanned
+from engine.worker.tools import Tools
+from engine.worker.viewing import view_of
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every execution of a worker uses."""
-
-    store: Store
-    backend: Backend
-    hooks: Hooks
-    journal: Journal
-    locks: VmLocks
-
-
 class Runner:
-    """One execution. `append` writes to the instance's log, from any thread."""
+    """One execution.
+
+    `until`: it was begun before and has waited since, until then, in seconds since the epoch.
+    """
 
     def __init__(
-        self, lease: Lease, tools: Tools, cancellation: Cancellation, append: Callable[[Record], None]
+        self, lease: Lease, tools: Tools, cancellation: Cancellation, *, until: float | None = None
     ) -> None:
-        self._lease = lease
-        self._tools = tools
+        self.lease = lease
+        self._crash = Crashing(tools.crash, lease.submitted.dbg)
+        self._tools = replace(tools, store=self._crash.store(tools.store))
         self.cancellation = cancellation
-        self._append = append
-        self.reporter = Reporter(lease, cancellation, append)
+        self._append = tools.append
+        self._clock = tools.threads.clock
+        self.reporter = Reporter(lease, cancellation, tools.append, self._clock)
         self._vm = lease.submitted.vm
         self.reboot = False
-        self.begun = time.monotonic()
+        self.begun = self._clock.monotonic()
+        self._until = until
 
     def reboots(self, vm: VmId) -> bool:
         """Whether this is a reboot of that VM, asked for or found due by a check."""
         return vm == self._vm and self.reboot
 
-    def run(self, worker: str) -> None:
-        """Execute the lease; what comes of it is in the log afterwards, but for a lease that is fenced."""
+    def run(self, worker: WorkerName) -> float | None:
+        """Execute the lease; what comes of it is in the log afterwards, but for a lease that is fenced.
+
+        Or answer for how many seconds it wants to be left alone first, holding nothing: then call it again.
+        """
+        with self._tools.tracer.within(execution_start(self.lease, worker)):
+            return self._run(worker)
+
+    def _run(self, worker: WorkerName) -> float | None:
         try:
-            with self._tools.locks.held(self._vm, self.cancellation.wait):
-                self._run_locked(worker)
+            is_left = self._is_left()
+            if not is_left and (pause_s := self._pause_s()) > 0:
+                return pause_s
+            wait = self._tools.threads.sleep if is_left else self.cancellation.wait
+            with self._tools.locks.held(self._vm, wait) as held:
+                self._run_locked(worker, held)
         except XenopsError as error:  # of the lock or the journal: nothing was begun
             self._append(self._finished(Failed(error=error.error)))
         except Exception as error:  # noqa: BLE001  a thread's top: a task must end, whatever happens
-            _LOG.exception("task %d, VM %s: a bug", self._lease.task, self._vm)
+            _LOG.exception("task %d, VM %s: a bug", self.lease.task, self._vm)
             self._append(self._finished(Failed(error=_unforeseen(error))))
+        return None
 
-    def _run_locked(self, worker: str) -> None:
-        lease, journal = self._lease, self._tools.journal
+    def _is_left(self) -> bool:
+        """Whether this lease was begun by a worker that died: what it left is put right, cancelled or not."""
+        last = self._tools.journal.read(self._vm)
+        return last is not None and last.finished is None and self._leased_as(last)
+
+    def _leased_as(self, entry: JournalEntry) -> bool:
+        return (entry.life, entry.token) == (self.lease.life, self.lease.token)
+
+    def _pause_s(self) -> float:
+        """How long to wait now: what a first step wants, less what has passed since."""
+        if self._until is None:
+            wanted_s = self._first_delay_s(self.lease.submitted.operation)
+            if not wanted_s > 0:
+                return 0.0
+            self.cancellation.check()
+            self._until = self._clock.now() + wanted_s
+        self.cancellation.look()  # nothing was begun: a cancel leaves nothing to be put right
+        return self._until - self._clock.now()
+
+    def _first_delay_s(self, operation: Operation) -> float:
+        if not isinstance(operation, VmCheckState):
+            return delay_s(operation)
+        try:
+            return wanted_delay_s(operation, view_of(operation, self._vm, self._tools))
+        except XenopsError:
+            return 0.0  # what fails here fails again, and is told, when it is executed
+
+    def _run_locked(self, worker: WorkerName, held: Held) -> None:
+        lease, journal = self.lease, self._tools.journal
         entry = JournalEntry(
-            vm=self._vm, task=lease.task, token=lease.token, operation=lease.submitted.operation
+            vm=self._vm,
+            task=lease.task,
+            token=lease.token,
+            life=lease.life,
+            operation=lease.submitted.operation,
         )
         last = journal.read(self._vm)
+        outcome: Outcome = crashed(worker)
         if last is not None and last.finished is None:
-            put_right(self._vm, self._tools, self.reporter.signal)
-        if last is not None and last.token == lease.token:
-            self._end(entry, last.finished or self._finished(_crashed(worker)))
+            outcome = put_right(last, self._tools, held, self.reporter.signal) or outcome
+        if last is not None and self._leased_as(last):
+            self._end(entry, last.finished or self._finished(outcome))
             return
         try:
-            journal.begin(entry)
+            with self._crash.around(CrashKind.JOURNAL, "begin"):
+                journal.begin(entry)
         except FencedError as error:
             _LOG.warning("%s; it is not executed", error)
             return
-        self._append(Started(vm=self._vm, task=lease.task, token=lease.token, worker=worker))
-        self._end(entry, self._finished(self._outcome(lease.submitted.operation)))
+        self.reporter.begin(worker, tell=self._until is not None)
+        self._end(entry, self._finished(self._outcome(entry, held)))
 
     def _end(self, entry: JournalEntry, finished: Finished) -> None:
         try:
-            self._tools.journal.end(entry, finished)
+            with self._crash.around(CrashKind.JOURNAL, "end"):
+                self._tools.journal.end(entry, finished)
         except XenopsError as error:
             _LOG.error("%s", error)
         self._append(finished)
+        if _removes(entry.operation) and isinstance(finished.outcome, Succeeded):
+            self._append(Removed(vm=self._vm))
 
     def _finished(self, outcome: Outcome) -> Finished:
+        span = current_span()
         return Finished(
             vm=self._vm,
-            task=self._lease.task,
+            task=self.lease.task,
             outcome=outcome,
-            token=self._lease.token,
-            duration_s=time.monotonic() - self.begun,
+            token=self.lease.token,
+            duration_s=self._clock.monotonic() - self.begun,
             debug_info=self.reporter.debug_info(),
             changed=self.reporter.rest(),
+            traceparent=self.lease.traceparent if span is None else span.traceparent,
         )
 
-    def _outcome(self, operation: Operation) -> Outcome:
+    def _outcome(self, entry: JournalEntry, held: Held) -> Outcome:
         try:
-            return Succeeded(result=self._perform(operation))
+            return Succeeded(result=self._perform(entry, held))
         except XenopsError as error:
+            fail_span(error)
             return Failed(error=error.error, backtrace=backtrace_of(error))
         except Exception as error:  # noqa: BLE001  a bug: told to the client as the original tells its own
-            _LOG.exception("task %d, VM %s: a bug", self._lease.task, self._vm)
+            fail_span(error)
+            _LOG.exception("task %d, VM %s: a bug", self.lease.task, self._vm)
             return Failed(error=_unforeseen(error), backtrace=backtrace_of(error))
 
-    def _perform(self, operation: Operation) -> Any:
+    def _perform(self, entry: JournalEntry, held: Held) -> Any:
+        operation = entry.operation
+        if is_delay(operation):
+            return None
+        if isinstance(operation, VmReceiveMemory):
+            Arrival(operation, self._course(entry, held), self._tools.offers).run()
+            return None
         view = view_of(operation, self._vm, self._tools)
         admission = admit(operation, view.situation.power_state)
         if isinstance(admission, Refuse):
             raise XenopsError(admission.error)
+        result: Any = None
         try:
-            result = self._execute(operation, view)
+            if isinstance(operation, VmMigrate):
+                Departure(operation, self._course(entry, held)).run()
+            else:
+                with self._sharing_told(operation):
+                    result = self._execute(operation, view)
         except Exception:
-            self._perform_owed(operation)
+            self._perform_owed(operation, held)
             raise
         self.reporter.signal(VmObject(id=self._vm))
         return result
 
+    @contextmanager
+    def _sharing_told(self, operation: Operation) -> Iterator[None]:
+        """Metadata that comes may change with whom the VM takes turns."""
+        if not (isinstance(operation, AtomicOperation) and isinstance(operation.atomic, VmImportMetadata)):
+            yield
+            return
+        vgpus = self._tools.store.vgpus
+        before = vgpus.list(self._vm)
+        yield
+        for record in told(self._vm, before, vgpus.list(self._vm)):
+            self._append(record)
+
+    def _course(self, entry: JournalEntry, held: Held) -> Course:
+        course = course_of(entry, self._tools, held, self.reporter.signal)
+        return replace(
+            course,
+            cancellation=self.cancellation,
+            progress=self.reporter.progress,
+            dbg=self.lease.submitted.dbg,
+            note_handover=partial(self._note_handover, course.note_handover),
+            spanning=self._around_steps,
+        )
+
+    def _note_handover(self, note: Callable[[], None]) -> None:
+        with self._crash.around(CrashKind.JOURNAL, "hand over"):
+            note()
+
+    def _around_steps(self, perform: Perform) -> Perform:
+        return self._crash.steps(spanned(perform, self._tools.tracer))
+
     def _execute(self, operation: Operation, view: VmView) -> Any:
-        performer = _performer(self._tools, self.reporter.signal)
+        tools = self._tools
+        performer = Performer(tools.scene(self.reporter.signal))
         self.reboot = _includes_reboot(operation, view)
         try:
             return Executor(
-                plan(operation, view), performer.perform, self.cancellation, self.reporter.progress
+                plan(operation, view),
+                self._around_steps(performer.perform),
+                self.cancellation,
+                self.reporter.progress,
+                branches=self._tools.branches,
             ).run()
         finally:
             self.reboot = False
 
-    def _perform_owed(self, operation: Operation) -> None:
+    def _perform_owed(self, operation: Operation, held: Held) -> None:
+        """A migration that has failed has left the VM here or there: only what is here can be looked at."""
+        if isinstance(operation, VmCheckState):
+            shut_down(self._vm, self._tools, self.reporter.signal)
         for check in owed_checks(operation):
-            perform_check(check, self._vm, self._tools, self.reporter.signal)
+            is_here = check == VmCheckState(vm=self._vm) and self._vm in held
+            if is_here or not isinstance(operation, VmMigrate):
+                perform_check(check, self._vm, self._tools, self.reporter.signal)
 
 
-def put_right(vm: VmId, tools: Tools, signal: Callable[[ObjectId], None]) -> None:
-    """A worker died while it executed this VM: do what the domain asks for, so that it is intact or gone."""
-    _LOG.warning("VM %s: a worker died while it executed it; it is put right", vm)
-    perform_check(VmCheckState(vm=vm), vm, tools, signal)
-    signal(VmObject(id=vm))
-
-
-def perform_check(check: Operation, vm: VmId, tools: Tools, signal: Callable[[ObjectId], None]) -> None:
-    """Perform a check that is owed; what fails of it is logged, for an earlier failure is what matters."""
-    try:
-        view = view_of(check, vm, tools)
-        performer = _performer(tools, signal)
-        Executor(plan(check, view), performer.perform, Cancellation(_NO_TASK), lambda _: None).run()
-    except XenopsError as error:
-        _LOG.warning("VM %s: %s failed: %s", vm, check.kind, error)
-    except Exception:  # noqa: BLE001  a bug here must not hide the failure before it
-        _LOG.exception("VM %s: %s: a bug", vm, check.kind)
-
-
-_NO_TASK = TaskId(-1)
-
-
-def _performer(tools: Tools, signal: Callable[[ObjectId], None]) -> Performer:
-    return Performer(Scene(tools.store, tools.backend, tools.hooks, signal))
-
-
-def view_of(operation: Operation, vm: VmId, tools: Tools) -> VmView:
-    """All that planning needs to know. Errors: `Does_not_exist` for an unknown VM."""
-    if isinstance(operation, AtomicOperation) and isinstance(operation.atomic, VmImportMetadata):
-        return VmView(operation.atomic.metadata.vm, Devices())
-    found = tools.store.read(vm)
-    state = tools.backend.vm.get_state(found)
-    situation = Situation(
-        power_state=state.power_state,
-        domain_asks=tools.backend.vm.get_domain_action_request(found),
-        device_asks=_device_asks(operation, vm, state.power_state, tools),
-        run_time_s=max(0.0, time.time() - state.last_start_time),
-        minimum_reboot_delay_s=tools.backend.vm.minimum_reboot_delay_s,
-    )
-    return VmView(found, tools.store.devices(vm), situation)
-
-
-def _device_asks(operation: Operation, vm: VmId, state: PowerState, tools: Tools) -> DeviceRequest | None:
-    """What the device that a check is about wants; one of a VM that is not alive is not asked."""
-    if state not in (PowerState.RUNNING, PowerState.PAUSED):
-        return None
-    store, backend = tools.store, tools.backend
-    match operation:
-        case VbdCheckState(id=vbd):
-            disk = store.vbds.read(vbd)
-            if backend.vbd.wants_unplug(vm, disk):
-                return DeviceRequest.UNPLUG
-            return DeviceRequest.SET_QOS if backend.vbd.wants_qos(vm, disk) else None
-        case VifCheckState(id=vif):
-            wants = backend.vif.wants_unplug(vm, store.vifs.read(vif))
-        case PciCheckState(id=pci):
-            wants = backend.pci.wants_unplug(vm, store.pcis.read(pci))
-        case VusbCheckState(id=vusb):
-            wants = backend.vusb.wants_unplug(vm, store.vusbs.read(vusb))
-        case _:
-            return None
-    return DeviceRequest.UNPLUG if wants else None
+def _removes(operation: Operation) -> bool:
+    return isinstance(operation, AtomicOperation) and isinstance(operation.atomic, VmRemove)
 
 
 def _includes_reboot(operation: Operation, view: VmView) -> bool:
@@ -231,10 +268,7 @@ def _includes_reboot(operation: Operation, view: VmView) -> bool:
     return any(isinstance(remedy, VmReboot) for remedy in remedies(operation, view))
 
 
-def _crashed(worker: str) -> Failed:
-    sentence = f"worker {worker} was restarted while it executed this; the VM was put right: look at it"
-    return Failed(error=InternalError(message=sentence))
-
-
 def _unforeseen(error: Exception) -> Error:
-    return InternalError(message=f"{type(error).__name__}: {error}")
+    """The error in letters that a record can hold, whatever it speaks of."""
+    sentence = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode()
+    return InternalError(message=sentence)

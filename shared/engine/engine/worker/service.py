@@ -1,15 +1,15 @@
 """The worker's shell: reads the log, runs leases in threads, answers the control queue, reports changes."""
 
 import logging
-import threading
-import time
 import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from bus.ports import BEGINNING, Bus, Entry, Request
+from bus.crash import CrashPoints
+from bus.fold import FoldOf
+from bus.insist import Insistent
+from bus.ports import Bus, Entry
 from bus.topology import control_queue
-from schema.fault import XenopsError
+from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId
 from schema.objects.dynamic import (
     ObjectId,
@@ -22,28 +22,28 @@ from schema.objects.dynamic import (
     VusbObject,
 )
 from schema.operations import (
-    Operation,
     PciCheckState,
     VbdCheckState,
     VifCheckState,
     VmCheckState,
     VusbCheckState,
 )
-from schema.records import Changed, Record, Submitted
+from schema.records import Changed, Finished, Heartbeat, Outcome, Parked, Record, Submitted
+from traces import ObserverLog, Tracer
 
-from engine.backend import Backend
-from engine.cancellation import Cancellation
+from engine.check import Check
 from engine.control import Control, Desk
 from engine.hooks import Hooks
-from engine.journal import Journal
-from engine.lock import VmLocks
-from engine.observers import Observers
-from engine.perform.scene import Scene
-from engine.store import Store
-from engine.worker.core import Append, Cancel, Effect, Fence, Lease, Run, WorkerCore
+from engine.journal import JournalEntry
+from engine.worker.core import Append, Cancel, Effect, Fence, Forget, Lease, Offer, Run, WorkerCore
+from engine.worker.host import Host
+from engine.worker.parking import Parking
+from engine.worker.reception import Reception
 from engine.worker.reporter import INTERVAL_S
-from engine.worker.runner import Runner, Tools, put_right
+from engine.worker.righting import crashed, put_right
+from engine.worker.runner import Runner
 from engine.worker.settings import WorkerSettings
+from engine.worker.tools import Tools
 
 HEARTBEAT_S = 5.0
 """How often a worker shows that it lives; the redirector's patience is four of these."""
@@ -54,11 +54,8 @@ STOP_TIMEOUT_S = 30.0
 CHECK_ACCEPT_S = 24 * 3600.0
 """A backend's event waits this long for a redirector: nobody would submit it again."""
 
-CONTROL_THREADS = 8
-"""Reads under way at a time; one that waits for a hypervisor delays no other."""
-
-THREADS_MAX = 1_000
-"""Executions under way at a time, whatever capacity an operator asks for."""
+TRIGGERS_MAX = 1_000
+"""Triggers that wait for a task of their name: they are for tests."""
 
 _EVENT = "event"
 """What tasks are called that a backend's event made; as in the original."""
@@ -69,43 +66,58 @@ _LOG = logging.getLogger("worker")
 class WorkerService:
     """One worker of one instance."""
 
-    def __init__(self, bus: Bus, settings: WorkerSettings, backend: Backend, store: Store) -> None:
+    def __init__(self, bus: Bus, settings: WorkerSettings, host: Host) -> None:
         self._bus = bus
+        self._log = Insistent(bus, settings.instance)
         self._settings = settings
-        self._backend = backend
+        self._backend = host.backend
+        self._threads = host.threads
         self._core = WorkerCore(settings.name, uuid.uuid4().hex, settings.capacity)
+        tracer = Tracer("xenopsd-worker", settings.instance)
         self._tools = Tools(
-            store=store,
-            backend=backend,
-            hooks=Hooks(settings.hooks),
-            journal=Journal(settings.state / "journal"),
-            locks=VmLocks(settings.state / "locks"),
+            store=host.store,
+            backend=host.backend,
+            hooks=Hooks(settings.hooks, tracer),
+            journal=host.journal,
+            locks=host.locks,
+            threads=host.threads,
+            tracer=tracer,
+            resubmit=lambda check: self._submit(check, check.vm),
+            instance=settings.instance,
+            append=self._append,
+            crash=CrashPoints(settings.crash),
         )
+        self._observers = ObserverLog(bus, settings.instance, tracer)
         self._running: dict[TaskId, Runner] = {}
         self._triggers: dict[str, int] = {}
-        self._idle = threading.Condition()
-        self._threads = ThreadPoolExecutor(thread_name_prefix="vm", max_workers=THREADS_MAX)
-        self._control_threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
-        scene = Scene(store, backend, self._tools.hooks, self._signal)
-        self._control = Control(Desk(scene, self, Observers(), settings.instance))
+        self._parking = Parking(self._go_on, bus.later)
+        scene = self._tools.scene(self._signal)
+        control = Control(Desk(scene, self, self._observers, settings.instance))
+        self._reception = Reception(bus, control, self._tools)
 
     def start(self) -> None:
         """Find what runs, read the log, take leases, answer requests."""
         self._backend.start(self.on_change)
         instance = self._settings.instance
-        self._bus.tail(instance, BEGINNING, self._on_entry, self._on_live)
-        self._bus.serve(control_queue(instance), self._on_request)
+        self._log.start()
+        self._observers.start()
+        fold = FoldOf(self._on_entry, self._on_live, self._core.snapshot, self._core.restore)
+        self._bus.follow(instance, f"worker.{self._settings.name}", fold)
+        self._bus.serve(control_queue(instance), self._reception.on_request)
         self._bus.every(HEARTBEAT_S, lambda: self._do(self._core.on_time()))
         self._bus.every(INTERVAL_S, self._tell)
 
     def stop(self) -> None:
         """Take no more, end what runs if it does not take long, let go of the backend; VMs run on."""
         self._bus.call_soon(lambda: self._do(self._core.on_stop()))
-        with self._idle:
-            self._idle.wait_for(lambda: not self._running, STOP_TIMEOUT_S)
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._control_threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.wait_for(
+            lambda: all(map(self._parking.__contains__, list(self._running))), STOP_TIMEOUT_S
+        )
+        self._parking.close()
+        self._reception.close()
+        self._threads.close()
         self._backend.stop()
+        self._tools.tracer.close()
 
     def set_capacity(self, capacity: int) -> None:
         """Execute so many VMs at a time from now on."""
@@ -115,13 +127,12 @@ class WorkerService:
         """Whether a VM is between its two lives."""
         return any(runner.reboots(vm) for runner in list(self._running.values()))
 
-    def alone(self, vm: VmId, act: Callable[[], None]) -> None:
-        """Do something while nobody executes the VM."""
-        with self._tools.locks.held(vm, time.sleep):
-            act()
-
     def cancel_next(self, dbg: str, point: int) -> None:
         """DEBUG.trigger's set-cancel-trigger: the next task of that name cancels itself at that point."""
+        if len(self._triggers) >= TRIGGERS_MAX:
+            raise internal_error(
+                f"{TRIGGERS_MAX} cancel triggers wait already: start the tasks that they are for"
+            )
         self._triggers[dbg] = point
 
     def on_change(self, changed: ObjectId) -> None:
@@ -132,18 +143,25 @@ class WorkerService:
         self._append(Changed(vm=vm, changed=(changed,)))
         check = _check_of(changed)
         if check is not None:
-            self._append(
-                Submitted(
-                    vm=vm,
-                    operation=check,
-                    request_id=uuid.uuid4().hex,
-                    dbg=_EVENT,
-                    accept_by=time.time() + CHECK_ACCEPT_S,
-                )
+            self._submit(check, vm)
+
+    def _submit(self, check: Check, vm: VmId) -> None:
+        """Have a check done as a task that nobody has asked for."""
+        self._append(
+            Submitted(
+                vm=vm,
+                operation=check,
+                request_id=uuid.uuid4().hex,
+                dbg=_EVENT,
+                accept_by=self._threads.clock.now() + CHECK_ACCEPT_S,
             )
+        )
 
     def _append(self, record: Record) -> None:
-        self._bus.append(self._settings.instance, record)
+        if isinstance(record, Heartbeat):
+            self._log.mention(record)
+        else:
+            self._log.append(record)
 
     def _on_entry(self, entry: Entry) -> None:
         self._do(self._core.on_entry(entry))
@@ -151,22 +169,53 @@ class WorkerService:
     def _on_live(self) -> None:
         """Executions that nobody leases any more and that a dead worker left are put right first."""
         effects = self._core.on_live()
-        leased = {effect.lease.token for effect in effects if isinstance(effect, Run)}
-        for entry in list(self._tools.journal.unfinished()):
-            if entry.token not in leased:
-                self._threads.submit(self._recover, entry.vm)
+        leased = {(effect.lease.life, effect.lease.token) for effect in effects if isinstance(effect, Run)}
+        unfinished = list(self._tools.journal.unfinished())
+        busy = {effect.lease.submitted.vm for effect in effects if isinstance(effect, Run)}
+        self._forget_the_gone(busy | {entry.vm for entry in unfinished})
+        for entry in unfinished:
+            if (entry.life, entry.token) not in leased:
+                self._threads.begin(partial(self._recover, entry.vm))
         self._do(effects)
         _LOG.info("worker %s: instance %s is served", self._settings.name, self._settings.instance)
 
+    def _forget_the_gone(self, busy: set[VmId]) -> None:
+        """What an earlier life of this worker noted of VMs that are no more is of no use to anybody."""
+        for vm in (*self._tools.journal.ended(), *self._tools.locks.names()):
+            try:
+                is_gone = vm not in busy and not self._tools.store.exists(vm)
+            except XenopsError as error:
+                _LOG.warning("whether VM %s is no more is not known: %s", vm, error)
+                return
+            if is_gone:
+                self._tools.journal.forget_ended(vm)
+                self._tools.locks.forget(vm)
+
+    def _forget(self, vm: VmId) -> None:
+        try:
+            with self._tools.locks.held(vm, self._threads.sleep):
+                if not self._tools.store.exists(vm):
+                    self._tools.journal.forget_ended(vm)
+        except XenopsError as error:
+            _LOG.warning("what was noted of VM %s stays until the next start: %s", vm, error)
+
     def _recover(self, vm: VmId) -> None:
         try:
-            with self._tools.locks.held(vm, time.sleep):
+            with self._tools.locks.held(vm, self._threads.sleep) as held:
                 entry = self._tools.journal.read(vm)
                 if entry is not None and entry.finished is None:
-                    put_right(vm, self._tools, self._signal)
-                    self._tools.journal.forget(vm)
+                    outcome = put_right(entry, self._tools, held, self._signal)
+                    self._note_recovered(entry, outcome or crashed(self._settings.name))
         except XenopsError as error:
             _LOG.warning("VM %s could not be put right: %s", vm, error)
+
+    def _note_recovered(self, entry: JournalEntry, outcome: Outcome) -> None:
+        """Whoever still has the lease, another worker of this host, must not take it for one never begun."""
+        if self._tools.store.exists(entry.vm):
+            ended = Finished(vm=entry.vm, task=entry.task, outcome=outcome, token=entry.token)
+            self._tools.journal.end(entry, ended)
+        else:
+            self._tools.journal.forget(entry.vm)
 
     def _signal(self, changed: ObjectId) -> None:
         vm = vm_of(changed)
@@ -178,45 +227,62 @@ class WorkerService:
             match effect:
                 case Append(record):
                     self._append(record)
-                case Run(lease, cancelled):
-                    self._run(lease, cancelled=cancelled)
+                case Run() as run:
+                    self._run(run)
                 case Cancel(task):
                     if (runner := self._running.get(task)) is not None:
                         runner.cancellation.cancel()
+                        self._parking.wake(task)
+                case Offer(offer):
+                    self._tools.offers.put(offer)
                 case Fence(task):
                     if (runner := self._running.get(task)) is not None:
                         runner.cancellation.fence()
+                        self._parking.wake(task)
+                case Forget(vm):
+                    self._threads.begin(partial(self._forget, vm))
 
-    def _run(self, lease: Lease, *, cancelled: bool) -> None:
+    def _run(self, run: Run) -> None:
+        lease = run.lease
         trigger = self._triggers.pop(lease.submitted.dbg, None)
-        cancellation = Cancellation(lease.task, trigger)
-        if cancelled:
+        cancellation = self._tools.cancellation(lease.task, trigger)
+        if run.cancelled:
             cancellation.cancel()
-        runner = Runner(lease, self._tools, cancellation, self._append)
+        runner = Runner(lease, self._tools, cancellation, until=run.until)
         self._running[lease.task] = runner
-        self._threads.submit(self._run_to_its_end, lease.task, runner)
+        self._threads.begin(partial(self._run_on, lease, runner))
 
-    def _run_to_its_end(self, task: TaskId, runner: Runner) -> None:
+    def _run_on(self, lease: Lease, runner: Runner) -> None:
+        """To its end, or until it wants to wait."""
+        pause_s = None
         try:
-            runner.run(self._settings.name)
+            pause_s = runner.run(self._settings.name)
         finally:
-            with self._idle:
-                self._running.pop(task, None)
-                self._idle.notify_all()
+            if pause_s is None:
+                self._ended(lease.task)
+        if pause_s is not None:
+            self._park(lease, runner, pause_s)
+
+    def _ended(self, task: TaskId) -> None:
+        self._running.pop(task, None)
+        self._threads.stir()
+
+    def _park(self, lease: Lease, runner: Runner, pause_s: float) -> None:
+        """Let it wait without a thread, and let another have its place."""
+        until = self._threads.clock.now() + pause_s
+        self._append(Parked(vm=lease.submitted.vm, task=lease.task, token=lease.token, until=until))
+        self._parking.put(lease.task, pause_s)
+        if runner.cancellation.wanted:
+            self._parking.wake(lease.task)
+        self._threads.stir()
+
+    def _go_on(self, task: TaskId) -> None:
+        if (runner := self._running.get(task)) is not None:
+            self._threads.begin(partial(self._run_on, runner.lease, runner))
 
     def _tell(self) -> None:
         for runner in list(self._running.values()):
             runner.reporter.tell_if_due()
-
-    def _on_request(self, request: Request) -> None:
-        self._control_threads.submit(self._answer, request)
-
-    def _answer(self, request: Request) -> None:
-        answered = self._control.answer(request.body)
-        for record in answered.records:
-            self._append(record)
-        if request.reply_to is not None:
-            self._bus.send(request.reply_to, Request(answered.body, correlation_id=request.correlation_id))
 
 
 def vm_of(changed: ObjectId) -> VmId | None:
@@ -230,7 +296,7 @@ def vm_of(changed: ObjectId) -> VmId | None:
             return VmId(changed.id.vm)
 
 
-def _check_of(changed: ObjectId) -> Operation | None:
+def _check_of(changed: ObjectId) -> Check | None:
     match changed:
         case VmObject(id=vm):
             return VmCheckState(vm=VmId(vm))

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.process import SettingsError, from_environment
+from bus.crash import CrashPoint
+from bus.process import SettingsError, from_environment, read_crash_point
 from schema.ids import InstanceName, WorkerName
 
 from engine.hooks import HOOKS_ROOT
+from engine.store.choice import XENSTORED_SOCKET, XenstorePlace, is_root, usual_root
 
 CAPACITY = 25
 """How many VMs a worker executes at a time, unless told otherwise; as many threads as in the original."""
@@ -21,10 +23,11 @@ class WorkerSettings:
     instance: InstanceName
     name: WorkerName
     state: Path
-    metadata: Path
+    metadata: Path | XenstorePlace
     hooks: Path = HOOKS_ROOT
     capacity: int = CAPACITY
     broker: str = ""
+    crash: CrashPoint | None = None
 
     @property
     def instances(self) -> tuple[InstanceName, ...]:
@@ -35,9 +38,10 @@ class WorkerSettings:
 def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
     """The settings of a worker process.
 
-    From `XENOPS_BROKER`, `XENOPS_INSTANCE`, `XENOPS_STATE_DIR`, and, if need be, `XENOPS_METADATA_DIR`
-    (default: metadata in the state's), `XENOPS_HOOKS_DIR`, `XENOPS_WORKER` (default: the host's name) and
-    `XENOPS_CAPACITY`.
+    From `XENOPS_BROKER`, `XENOPS_INSTANCE`, `XENOPS_STATE_DIR`, and, if need be, `XENOPS_HOOKS_DIR`,
+    `XENOPS_WORKER` (default: the host's name) and `XENOPS_CAPACITY`. `XENOPS_STORE` says where metadata is:
+    `files`, below `XENOPS_METADATA_DIR` (default: metadata in the state's), or `xenstore`, below
+    `XENOPS_XENSTORE_PATH` (default: /xenops/ and the instance) of the one at `XENOPS_XENSTORE_SOCKET`.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
@@ -55,8 +59,24 @@ def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
         instance=common.instances[0],
         name=WorkerName(environment.get("XENOPS_WORKER", socket.gethostname())),
         state=state,
-        metadata=Path(environment.get("XENOPS_METADATA_DIR", state / "metadata")),
+        metadata=_metadata(environment, state, common.instances[0]),
         hooks=Path(environment.get("XENOPS_HOOKS_DIR", HOOKS_ROOT)),
         capacity=int(capacity),
         broker=common.broker,
+        crash=read_crash_point(environment),
     )
+
+
+def _metadata(environment: Mapping[str, str], state: Path, instance: InstanceName) -> Path | XenstorePlace:
+    kind = environment.get("XENOPS_STORE", "files")
+    if kind == "files":
+        return Path(environment.get("XENOPS_METADATA_DIR", state / "metadata"))
+    if kind != "xenstore":
+        raise SettingsError(f"XENOPS_STORE is {kind!r}: say files or xenstore")
+    root = environment.get("XENOPS_XENSTORE_PATH", usual_root(instance))
+    if not is_root(root):
+        raise SettingsError(
+            f"XENOPS_XENSTORE_PATH is {root!r}: give the path of a node, such as /xenops/qemu, of up to 512 "
+            "letters, digits, '-', '_', '@' and '/'"
+        )
+    return XenstorePlace(Path(environment.get("XENOPS_XENSTORE_SOCKET", XENSTORED_SOCKET)), root)

@@ -1,0 +1,67 @@
+"""Branches: threads for what is done at once, used again and again, none of which anybody waits for."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+Action = Callable[[], object]
+"""Raises nothing."""
+
+IDLE_MAX = 64
+"""Threads that are kept for what comes next; so many are seldom used at a time."""
+
+
+class Branches:
+    """Does actions at once: each is begun now, whatever others wait for, also those that are nested.
+
+    Threads help, and whoever asks does not stand by: it does itself what no thread has begun yet. Short
+    actions are over before a thread has woken, and cost no more than one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: SimpleQueue[Action] = SimpleQueue()
+        self._idle = 0
+
+    def run(self, actions: Sequence[Action]) -> None:
+        """Do all of them; returns when the last has ended."""
+        todo, ended = deque(actions), SimpleQueue[None]()
+
+        def work() -> None:
+            while (action := _next(todo)) is not None:
+                try:
+                    action()
+                finally:
+                    ended.put(None)
+
+        for _ in actions[1:]:
+            self._begin(work)
+        work()
+        for _ in actions:
+            ended.get()
+
+    def _begin(self, action: Action) -> None:
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+                self._waiting.put(action)
+                return
+        threading.Thread(target=self._serve, args=(action,), name="branch", daemon=True).start()
+
+    def _serve(self, action: Action) -> None:
+        while True:
+            action()
+            with self._lock:
+                if self._idle >= IDLE_MAX:
+                    return
+                self._idle += 1
+            action = self._waiting.get()
+
+
+def _next(todo: deque[Action]) -> Action | None:
+    """Take the next action, unless others have taken all."""
+    try:
+        return todo.popleft()
+    except IndexError:
+        return None

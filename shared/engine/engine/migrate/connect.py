@@ -1,0 +1,178 @@
+"""Connect: opens connections to a destination, and to the frontends where a source's connections wait."""
+
+import http.client
+import socket
+import ssl
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from schema.debug_info import DebugInfo, write_debug_info
+from schema.fault import XenopsError, internal_error
+from schema.methods import METHODS
+from schema.migration import encode_cookies
+from schema.objects.errors import Error, InternalError
+from schema.wire import xmlrpc
+from schema.wire.codec import from_rpc
+from schema.wire.errors import MarshalError
+from schema.wire.value import Dict
+from traces import current_span
+
+from engine.migrate.address import Address, Endpoint, TcpHost, UnixSocket, read_socket
+from engine.migrate.channel import Channel
+
+CONNECT_TIMEOUT_S = 30.0
+CALL_TIMEOUT_S = 120.0
+"""How long a call to the destination may take: it may wait for the VM there."""
+
+QUESTION_TIMEOUT_S = 5.0
+"""How long a mere question may take: a worker that dies takes it along unanswered, and it is asked again."""
+
+JOIN_TIMEOUT_S = 30.0
+RENDEZVOUS_PATH = "/rendezvous/"
+"""Where a frontend joins a worker to the connection that waits for it; the ticket follows."""
+
+_HEAD_BYTES_MAX = 4096
+_AGENT = "xenopsd"
+
+
+class TicketError(Exception):
+    """No connection waits under that ticket, or none any more."""
+
+
+class UnreachableError(XenopsError):
+    """The other side is not there, or not any more: an `Internal_error`; what it has done is not known."""
+
+
+class NeverReachedError(UnreachableError):
+    """The same, and it has done nothing: nobody was there."""
+
+
+def open_channel(address: Address, below: str, cookies: Mapping[str, str], *, verify: bool) -> Channel:
+    """Open a channel of a migration. Errors: `Internal_error`, the destination is not reached."""
+    channel = Channel(connect(address.endpoint, verify=verify), f"Migration to {address.endpoint}{below}")
+    span = current_span()
+    traceparent = "" if span is None else f"traceparent: {span.traceparent}\r\n"
+    head = (
+        f"PUT {address.target(below)} HTTP/1.1\r\nhost: {_host(address.endpoint)}\r\n{traceparent}"
+        f"cookie: {encode_cookies(cookies)}\r\nconnection: keep-alive\r\nuser-agent: {_AGENT}\r\n\r\n"
+    )
+    channel.write(head.encode("utf-8", "surrogateescape"))
+    return channel
+
+
+def join(where: str, ticket: str) -> Channel:
+    """The source's connection that waits at a frontend.
+
+    Raises:
+        TicketError: it does not wait there.
+        XenopsError: the frontend is not reached.
+    """
+    connection = connect(read_socket(where), verify=False)
+    connection.settimeout(JOIN_TIMEOUT_S)
+    try:
+        connection.sendall(f"PUT {RENDEZVOUS_PATH}{ticket} HTTP/1.1\r\nhost: frontend\r\n\r\n".encode())
+        head = _read_head(connection)
+    except OSError as error:
+        connection.close()
+        raise internal_error(f"the frontend at {where} did not answer: {error}") from error
+    if f" {HTTPStatus.OK} ".encode() not in head.partition(b"\r\n")[0]:
+        connection.close()
+        raise TicketError(head.partition(b"\r\n")[0].decode(errors="replace"))
+    return Channel(connection, "Migration from another host")
+
+
+def connect(endpoint: Endpoint, *, verify: bool) -> socket.socket:
+    """A connection; `verify`: an encrypted one must show a certificate that this host trusts."""
+    try:
+        match endpoint:
+            case UnixSocket(path=path):
+                return _connect_unix(path)
+            case TcpHost(host=host, port=port, tls=tls):
+                connection = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
+                return _encrypted(connection, host, verify=verify) if tls else connection
+    except OSError as error:
+        sentence = f"Cannot connect to {endpoint}: {error}; is xenops served there, and reached from here?"
+        raise NeverReachedError(InternalError(message=sentence)) from error
+
+
+def call(address: Address, method: str, *, verify: bool, **params: Any) -> Any:
+    """Ask the destination for something; in XML, for that is what xapi takes from other hosts.
+
+    Raises:
+        XenopsError: its own error, or `Internal_error`: it is not reached, or does not answer as xenops does.
+    """
+    connection = http.client.HTTPConnection("destination")
+    connection.sock = connect(address.endpoint, verify=verify)
+    connection.sock.settimeout(QUESTION_TIMEOUT_S if method == "VM.exists" else CALL_TIMEOUT_S)
+    name = "dbg" if "dbg" in dict(METHODS[method].parameters) else "debug_info"
+    wire = [(name, _traced(params.pop("dbg"))), *params.items()]  # strings, all of them
+    body = xmlrpc.encode_call(method, [Dict(wire)])
+    headers = {"user-agent": _AGENT, "host": _host(address.endpoint), "content-type": "text/xml"}
+    try:
+        connection.request("POST", address.target(), body, headers)
+        response = connection.getresponse()
+        answer = response.read()
+        if response.status != HTTPStatus.OK:
+            raise internal_error(
+                f"{method} at {address.endpoint}: HTTP status {response.status}, "
+                f"{answer[:200].decode(errors='replace')!r}: is xenops served at {address.path}?"
+            )
+        return _result(method, answer)
+    except (OSError, http.client.HTTPException, xmlrpc.XmlError, MarshalError) as error:
+        words = f"{method} at {address.endpoint} failed: {error}"
+        raise UnreachableError(InternalError(message=words)) from error
+    finally:
+        connection.close()
+
+
+def _result(method: str, answer: bytes) -> Any:
+    """What a call gave. Raises its own error; XmlError or MarshalError for what is no answer."""
+    success, content = xmlrpc.decode_response(answer)
+    if success:
+        return from_rpc(METHODS[method].result, content)
+    raise XenopsError(from_rpc(Error, content))
+
+
+def _traced(dbg: str) -> str:
+    """What a call is named, with the span that it is made for."""
+    span = current_span()
+    return dbg if span is None else write_debug_info(DebugInfo(dbg, span.traceparent, span.start.baggage))
+
+
+def _connect_unix(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(CONNECT_TIMEOUT_S)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _encrypted(connection: socket.socket, host: str, *, verify: bool) -> ssl.SSLSocket:
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    try:
+        return context.wrap_socket(connection, server_hostname=host)
+    except OSError:
+        connection.close()
+        raise
+
+
+def _host(endpoint: Endpoint) -> str:
+    return str(endpoint) if isinstance(endpoint, TcpHost) else "localhost"
+
+
+def _read_head(connection: socket.socket) -> bytes:
+    """An answer's head and not a byte more: what follows is the channel's."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and len(head) < _HEAD_BYTES_MAX:
+        byte = connection.recv(1)
+        if not byte:
+            break
+        head += byte
+    return head

@@ -1,0 +1,311 @@
+"""Source: sends a VM away. Until the third point of agreement it goes on here if anything fails, then never.
+
+The third point is written down before it is said: whoever takes over after a crash knows on which side of it
+this host was.
+"""
+
+import logging
+import time
+from contextlib import ExitStack
+from functools import cached_property
+from typing import Any
+
+from schema.atomics.vm import RenameWhen, VmHookScript, VmSetMemoryDynamicRange
+from schema.fault import XenopsError, internal_error
+from schema.migration import (
+    COMPRESSION,
+    COMPRESSION_COOKIE,
+    HANDSHAKE_COOKIE,
+    VGPU_COOKIE,
+    arriving_id,
+    channel_path,
+    departing_id,
+    has_temporary_ids,
+)
+from schema.migration import Channel as ChannelName
+from schema.objects.errors import BallooningTimeoutBeforeMigration, Error, InternalError
+from schema.objects.metadata import Metadata
+from schema.objects.vm import PowerState, Vm
+from schema.operations import VmMigrate
+from schema.wire.codec import decode_text, encode_text
+from schema.wire.errors import JsonError, MarshalError
+
+from engine.hook_names import HookName, HookReason
+from engine.image import ImageStream
+from engine.migrate import connect
+from engine.migrate.address import Address, read_url
+from engine.migrate.channel import Channel, ChannelLostError, interruptible
+from engine.migrate.course import Course
+from engine.migrate.export import export, maps_of, under
+from engine.migrate.fate import Fate, fate_of
+from engine.migrate.zstd import CompressingStream
+from engine.plan import migrate as plans
+from engine.plan.groups import do
+
+VERSION = "xenops"
+"""What we call ourselves where the original tells its version; nobody reads it."""
+
+_PREPARED, _SENT = 1 / 12, 11 / 12
+"""How far the whole has come: the copy weighs ten of twelve parts, as in the original's plans."""
+
+TIDY_TIMEOUT_S = 30.0
+"""How long a destination may take to come back, so that nothing of a VM that stayed is left there."""
+
+_TIDY_WAIT_S = 0.1
+
+_LOG = logging.getLogger(__name__)
+
+
+class Departure:
+    """One VM's, once."""
+
+    def __init__(self, operation: VmMigrate, course: Course) -> None:
+        self._operation = operation
+        self._vm = operation.vm
+        self._gone = departing_id(operation.vm)
+        self._arriving = arriving_id(operation.vm)
+        self._course = course.silent_about(self._gone)
+        self._is_unknown_there = False
+
+    @cached_property
+    def _address(self) -> Address:
+        return read_url(self._operation.url)
+
+    def run(self) -> None:
+        """Migrate.
+
+        Raises:
+            XenopsError: it has failed; unless the error says otherwise, the VM runs on here as before.
+        """
+        course, verbs = self._course, self._course.backend.vm
+        if not has_temporary_ids(self._vm):
+            raise internal_error(f"VM {self._vm} cannot migrate: VMs bear such an id only while they migrate")
+        self._address  # noqa: B018  a URL that makes no sense is told before anything is done
+        vm = course.store.read(self._vm)
+        verbs.assert_can_save(vm)
+        hook = VmHookScript(vm=self._vm, hook=HookName.PRE_MIGRATE, reason=HookReason.MIGRATE_SOURCE)
+        course.perform("source: hooks", do(hook))
+        before = verbs.get_state(vm)
+        with ExitStack() as channels:
+            try:
+                control = self._send(vm, channels)
+                self._step_aside()
+            except Exception:
+                channels.close()
+                self.retreat(paused=before.power_state is PowerState.PAUSED)
+                raise
+            self._agree(control)
+
+    # --- until the third point ----------------------------------------------------------------------
+
+    def _send(self, vm: Vm, channels: ExitStack) -> Channel:
+        """All up to the second point; answers the control channel."""
+        self._introduce(vm)
+        self._freeze_balloon(vm)
+        state = self._course.backend.vm.get_state(vm)
+        self._course.progress(_PREPARED)
+        memory = {
+            "memory_limit": str(state.memory_limit),
+            "memory_total_source": str(state.memory_actual),
+        }
+        control = self._open(ChannelName.CONTROL, channels, memory)
+        with interruptible(self._course.execution(), control.hush):
+            vgpu = self._send_vgpu(control, channels)
+            self._check(control.verdict())
+            try:
+                self._send_memory(vm, control, vgpu, channels)
+            except ChannelLostError:
+                self._check(control.pending_verdict())
+                raise
+        return control
+
+    def _send_memory(self, vm: Vm, control: Channel, vgpu: Channel | None, channels: ExitStack) -> None:
+        channel = self._open(ChannelName.MEMORY, channels)
+        with interruptible(self._course.execution(), channel.shut):
+            if control.speaks_before(channel):
+                self._check(control.verdict() or "the destination has not waited for the memory's channel")
+            self._check(channel.verdict())
+            control.succeed()
+            self._save(vm, channel, vgpu)
+            self._check(channel.closing_verdict())
+        channel.close()
+
+    def _introduce(self, vm: Vm) -> None:
+        """Import the VM's metadata at the destination, under the id that it bears there for now."""
+        course = self._course
+        metadata = under(export(course.store, course.backend, vm, maps_of(self._operation)), self._arriving)
+        try:
+            imported = self._ask("VM.import_metadata", metadata=encode_text(Metadata, metadata))
+        except connect.NeverReachedError:
+            self._is_unknown_there = True
+            raise
+        if imported != self._arriving:
+            raise internal_error(f"the destination calls VM {self._arriving} {imported!r}: is it xenops?")
+
+    def _freeze_balloon(self, vm: Vm) -> None:
+        course, verbs = self._course, self._course.backend.vm
+        actual = verbs.get_state(vm).memory_actual
+        steps = plans.freeze_balloon(vm, actual, localhost=self._operation.localhost_migration)
+        if not steps:
+            return
+        course.perform("source: freeze the balloon", steps)
+        try:
+            verbs.wait_ballooning(course.execution(), vm)
+        except XenopsError as error:
+            if not isinstance(error.error, BallooningTimeoutBeforeMigration):
+                raise  # to wait is but a precaution
+
+    def _open(
+        self, name: ChannelName, channels: ExitStack, more: dict[str, str] | None = None, device: str = ""
+    ) -> Channel:
+        cookies = {
+            "instance_id": self._course.instance,
+            "final_id": self._vm,
+            "dbg": self._course.dbg,
+            HANDSHAKE_COOKIE: VERSION,
+            **({COMPRESSION_COOKIE: COMPRESSION} if self._operation.compress else {}),
+            **(more or {}),
+        }
+        path = channel_path(name, self._arriving, device)
+        channel = connect.open_channel(self._address, path, cookies, verify=self._operation.verify_dest)
+        channels.callback(channel.close)
+        return channel
+
+    def _send_vgpu(self, control: Channel, channels: ExitStack) -> Channel | None:
+        """The first virtual GPU's channel stands for all, as in the original."""
+        vgpus = self._course.store.devices(self._vm).vgpus
+        if not vgpus:
+            return None
+        vgpu = self._open(ChannelName.VGPU, channels, {VGPU_COOKIE: ""}, vgpus[0].id[1])
+        with interruptible(self._course.execution(), vgpu.shut):
+            self._check(vgpu.verdict())
+        control.succeed()
+        return vgpu
+
+    def _save(self, vm: Vm, memory: Channel, vgpu: Channel | None) -> None:
+        execution = self._course.execution(_PREPARED, _SENT)
+        streams: list[ImageStream] = [memory, *([vgpu] if vgpu else [])]
+        compressing = [CompressingStream(stream) for stream in streams] if self._operation.compress else []
+        image, gpu_image = [*(compressing or streams), None][:2]
+        if image is None:
+            raise AssertionError("there is always memory")
+        self._course.backend.vm.save(execution, vm, image, live=True, vgpu=gpu_image)
+        for stream in compressing:
+            stream.finish()
+
+    @staticmethod
+    def _check(verdict: str | None) -> None:
+        """Raise what the destination complains of: one of our errors, or its words."""
+        if verdict is not None:
+            raise XenopsError(_error_in(verdict))
+
+    def _step_aside(self) -> None:
+        """The VM gives its id away; then it is written down that it does not come back."""
+        course = self._course
+        course.cancellation.check()  # whoever has lost the lease meanwhile goes no further
+        course = course.insisting()
+        course.held.also(self._gone, time.sleep)
+        course.perform("source: step aside", plans.step_aside(self._vm), _SENT)
+        course.note_handover()
+        course.held.release(self._vm)
+
+    def retreat(self, *, paused: bool = False) -> None:
+        """The VM goes on here, under its own id; whatever was done of the migration is undone."""
+        self._stay(paused=paused)
+        self._tidy_destination()
+
+    def _stay(self, *, paused: bool) -> None:
+        course, verbs = self._course.insisting(), self._course.backend.vm
+        try:
+            course.held.also(self._vm, time.sleep)
+            verbs.rename(self._gone, self._vm, RenameWhen.PRE_MIGRATION)
+            if course.store.exists(self._gone):
+                course.store.rename(self._gone, self._vm)
+            vm = course.store.read(self._vm)
+            verbs.resume(course.execution(), vm)
+            if paused:
+                verbs.pause(course.execution(), vm)
+        except XenopsError as error:
+            _LOG.error("VM %s: cannot go on after its migration has failed: %s", self._vm, error)
+            return
+        if vm.memory_dynamic_min != vm.memory_dynamic_max:
+            thaw = VmSetMemoryDynamicRange(
+                vm=self._vm, minimum_bytes=vm.memory_dynamic_min, maximum_bytes=vm.memory_dynamic_max
+            )
+            course.attempt("source: let the balloon go", do(thaw))
+
+    def _tidy_destination(self) -> None:
+        """The destination removes what it made; this is for what it was only told of.
+
+        A destination that is just being started anew is waited for, unless it was never there.
+        """
+        waited_s, wait_s = 0.0, _TIDY_WAIT_S
+        while True:
+            try:
+                self._ask("VM.remove", id=self._arriving)
+            except connect.UnreachableError as error:
+                if self._is_unknown_there or waited_s > TIDY_TIMEOUT_S:
+                    _LOG.warning("VM %s may still be at its destination: %s", self._arriving, error)
+                    return
+            except XenopsError as error:
+                _LOG.info("VM %s: nothing is left of it at its destination: %s", self._vm, error)
+                return
+            else:
+                return
+            time.sleep(wait_s)
+            waited_s, wait_s = waited_s + wait_s, 2 * wait_s
+
+    # --- from the third point on --------------------------------------------------------------------
+
+    def _agree(self, control: Channel) -> None:
+        try:
+            control.succeed()
+            verdict = control.verdict()
+        except XenopsError as lost:
+            control.close()
+            self.settle(lost)
+            return
+        self.leave()
+        if verdict is not None:
+            raise internal_error(f"VM.migrate: Failed during Synchronisation point 4. msg: {verdict}")
+
+    def settle(self, lost: XenopsError) -> None:
+        """The destination was told, or not; it knows. Raises `lost` when the VM goes on here."""
+        match fate_of(self._vm, self._ask):
+            case Fate.ARRIVED:
+                self.leave()
+            case Fate.GIVEN_UP:
+                self._stay(paused=False)
+                raise lost
+            case Fate.UNKNOWN:
+                self.leave()
+                raise internal_error(
+                    f"VM {self._vm} was handed to {self._address.endpoint}, which does not answer any more: "
+                    "look whether it runs there; here it does not"
+                )
+
+    def leave(self) -> None:
+        """The VM is no more here."""
+        course = self._course.insisting()
+        course.held.also(self._gone, time.sleep)
+        if not course.store.exists(self._gone):
+            return
+        devices = course.store.devices(self._gone)
+        try:
+            course.perform("source: leave", plans.leave(self._vm, devices))
+        finally:
+            if course.store.exists(self._gone):
+                course.attempt("source: leave by force", plans.give_up_arrival(self._gone, devices))
+
+    def _ask(self, method: str, **params: Any) -> Any:
+        verify = self._operation.verify_dest
+        return connect.call(self._address, method, verify=verify, dbg=self._course.dbg, **params)
+
+
+def _error_in(verdict: str) -> Error:
+    """A destination sends an error in its wire form, or, of anything unforeseen, a sentence."""
+    try:
+        error: Error = decode_text(Error, verdict)
+    except (JsonError, MarshalError):
+        return InternalError(message=verdict)
+    return error

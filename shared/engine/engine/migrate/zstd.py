@@ -1,0 +1,63 @@
+"""Zstandard: a channel's bytes, compressed; the only importer of zstandard.
+
+The frame is the one that the original's `zstd` makes and takes.
+"""
+
+from collections.abc import Callable
+
+import zstandard
+from schema.fault import internal_error
+from typing_extensions import override
+
+from engine.image import ImageStream
+
+_LEVEL = 1
+"""Fast: a network of some Gbit/s is not to wait for it."""
+
+_PIECE_BYTES = 1 << 17
+
+
+class CompressingStream(ImageStream):
+    """Writes what it is given in compressed form; `finish` ends the frame."""
+
+    def __init__(self, stream: ImageStream) -> None:
+        self._stream = stream
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
+
+    @override
+    def write(self, data: bytes | memoryview) -> None:
+        compressed = self._compressor.compress(data)
+        if compressed:
+            self._stream.write(compressed)
+
+    @override
+    def read(self, size: int) -> bytes:
+        raise internal_error("a channel that is compressed for sending cannot be read")
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+        self._stream.write(self._compressor.flush())
+
+
+class DecompressingStream(ImageStream):
+    """Reads a compressed frame; `read_some` gives up to so many bytes of it, at least one."""
+
+    def __init__(self, read_some: Callable[[int], bytes]) -> None:
+        self._read_some = read_some
+        self._decompressor = zstandard.ZstdDecompressor().decompressobj()
+        self._waiting = bytearray()
+
+    @override
+    def write(self, data: bytes | memoryview) -> None:
+        raise internal_error("a channel that is compressed by its sender cannot be written")
+
+    @override
+    def read(self, size: int) -> bytes:
+        while len(self._waiting) < size:
+            try:
+                self._waiting += self._decompressor.decompress(self._read_some(_PIECE_BYTES))
+            except zstandard.ZstdError as error:
+                raise internal_error(f"what the source sends is not compressed by zstd: {error}") from error
+        found = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        return found

@@ -1,0 +1,27 @@
+"""Host: what a worker has on the machine that it works on."""
+
+from dataclasses import dataclass
+
+from engine.backend import Backend
+from engine.journal import Journal
+from engine.lock import VmLocks
+from engine.store import Store
+from engine.threads import SystemThreads, Threads
+from engine.worker.settings import WorkerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The hypervisor, the metadata, what is noted of executions, and threads."""
+
+    backend: Backend
+    store: Store
+    journal: Journal
+    locks: VmLocks
+    threads: Threads
+
+
+def host_of(settings: WorkerSettings, backend: Backend, store: Store) -> Host:
+    """This machine, with the worker's own files where the settings say."""
+    journal, locks = Journal(settings.state / "journal"), VmLocks(settings.state / "locks")
+    return Host(backend, store, journal, locks, SystemThreads())

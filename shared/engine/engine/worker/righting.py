@@ -1,0 +1,156 @@
+"""Righting: what is done about a VM whose worker has died, or whose operation has failed."""
+
+import logging
+from collections.abc import Callable
+
+from schema.fault import XenopsError
+from schema.ids import TaskId, VmId
+from schema.objects.dynamic import ObjectId, VmObject
+from schema.objects.errors import InternalError
+from schema.objects.vm import PowerState
+from schema.operations import (
+    Operation,
+    VmCheckState,
+    VmMigrate,
+    VmPoweroff,
+    VmReboot,
+    VmReceiveMemory,
+    VmShutdown,
+    VmSuspend,
+)
+from schema.records import Failed, Outcome
+
+from engine.execute import Executor
+from engine.journal import JournalEntry
+from engine.lock import Held
+from engine.migrate.course import Course
+from engine.migrate.recovery import recover
+from engine.perform import Performer
+from engine.plan import plan
+from engine.worker.delay import wanted_delay_s
+from engine.worker.tools import Tools
+from engine.worker.viewing import view_of
+
+_LOG = logging.getLogger(__name__)
+_NO_TASK = TaskId(-1)
+_LIVE = (PowerState.RUNNING, PowerState.PAUSED)
+
+Signal = Callable[[ObjectId], None]
+"""Told which object has changed."""
+
+
+def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> Outcome | None:
+    """A worker died while it executed this: do what the domain asks for, so that it is intact or gone.
+
+    A migration is brought to its end, on either side; only that has an outcome to tell.
+
+    Raises:
+        XenopsError: the store cannot say what the VM is like; nothing was done, and it is still to be.
+    """
+    vm, outcome = entry.vm, None
+    if isinstance(entry.operation, VmMigrate | VmReceiveMemory):
+        _LOG.warning("VM %s: a worker died while it migrated; that is brought to its end", vm)
+        course = course_of(entry, tools, held, signal)
+        crash = XenopsError(crashed("of this host").error)
+        outcome = recover(entry.operation, course, handed_over=entry.handed_over, crash=crash)
+    if vm not in held:
+        return outcome  # the name is not ours any more
+    if not tools.store.exists(vm):
+        _LOG.warning("VM %s: a worker died while it executed it, and it is not configured any more", vm)
+        return outcome
+    _LOG.warning("VM %s: a worker died while it executed it; it is put right", vm)
+    perform_check(VmCheckState(vm=vm), vm, tools, signal)
+    if _is_half_down(entry.operation, vm, tools):
+        shut_down(vm, tools, signal)
+    signal(VmObject(id=vm))
+    return outcome
+
+
+def _is_half_down(operation: Operation, vm: VmId, tools: Tools) -> bool:
+    """Whether an operation that takes a VM down has left it alive, and not as it was.
+
+    One that asks no guest first wanted it dead at once. Of others it shows by devices that count as the VM's
+    and are unplugged: whoever unplugs one alone lets it count no more.
+    """
+    found = tools.store.read(vm)
+    if tools.backend.vm.get_state(found).power_state not in _LIVE:
+        return False
+    match operation:
+        case VmPoweroff(timeout_s=None) | VmShutdown(timeout_s=None):
+            return True
+        case VmPoweroff() | VmShutdown() | VmReboot() | VmSuspend():
+            devices, backend = tools.store.devices(vm), tools.backend
+            vbds = [backend.vbd.get_state(vm, vbd) for vbd in devices.vbds]
+            vifs = [backend.vif.get_state(vm, vif) for vif in devices.vifs]
+            return any(vbd.active and not vbd.plugged for vbd in vbds) or any(
+                vif.active and not vif.plugged for vif in vifs
+            )
+        case _:
+            return False
+
+
+def course_of(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> Course:
+    """How a migration goes about its work; for one that is put right, without anybody who could cancel it."""
+    return Course(
+        store=tools.store,
+        backend=tools.backend,
+        hooks=tools.hooks,
+        cancellation=tools.cancellation(_NO_TASK),
+        held=held,
+        signal=signal,
+        append=tools.append,
+        note_handover=lambda: tools.journal.note_handover(entry),
+        branches=tools.branches,
+        instance=tools.instance,
+    )
+
+
+def crashed(worker: str) -> Failed:
+    """How a task ended whose worker died."""
+    sentence = f"worker {worker} was restarted while it executed this; the VM was put right: look at it"
+    return Failed(error=InternalError(message=sentence))
+
+
+def perform_check(check: Operation, vm: VmId, tools: Tools, signal: Signal) -> None:
+    """Perform a check that is owed; what fails of it is logged, for an earlier failure is what matters.
+
+    One that wants to wait first does so in a task of its own.
+    """
+    if isinstance(check, VmCheckState) and _wants_delay(check, tools):
+        tools.resubmit(check)
+    elif not _succeeds(check, vm, tools, signal) and isinstance(check, VmCheckState):
+        shut_down(vm, tools, signal)
+
+
+def shut_down(vm: VmId, tools: Tools, signal: Signal) -> None:
+    """What a VM's check found to be done has failed: nothing half done may stay, so the VM is shut down."""
+    _LOG.warning("VM %s cannot be put right: it is shut down", vm)
+    _succeeds(VmShutdown(vm=vm), vm, tools, signal)
+
+
+def _succeeds(operation: Operation, vm: VmId, tools: Tools, signal: Signal) -> bool:
+    """Perform an operation outside of its task; answers whether it went well."""
+    try:
+        view = view_of(operation, vm, tools)
+        performer = Performer(tools.scene(signal))
+        Executor(
+            plan(operation, view),
+            performer.perform,
+            tools.cancellation(_NO_TASK),
+            lambda _: None,
+            branches=tools.branches,
+        ).run()
+    except XenopsError as error:
+        _LOG.warning("VM %s: %s failed: %s", vm, operation.kind, error)
+        return False
+    except Exception:  # noqa: BLE001  a bug here must not hide the failure before it
+        _LOG.exception("VM %s: %s: a bug", vm, operation.kind)
+        return False
+    return True
+
+
+def _wants_delay(check: VmCheckState, tools: Tools) -> bool:
+    try:
+        return wanted_delay_s(check, view_of(check, check.vm, tools)) > 0
+    except XenopsError:
+        return False

@@ -1,0 +1,62 @@
+"""What is done at once."""
+
+import threading
+import time
+from functools import partial
+
+import pytest
+from engine.branches import IDLE_MAX, Branches
+
+PATIENCE_S = 10.0
+
+
+def test_all_actions_have_ended_when_all_return() -> None:
+    done: list[int] = []
+    branches = Branches()
+    for _ in range(20):
+        done.clear()
+        branches.run([partial(done.append, number) for number in range(10)])
+        assert sorted(done) == list(range(10))
+
+
+def test_actions_that_wait_for_each_other_meet_again_and_again() -> None:
+    branches, met = Branches(), threading.Barrier(5)
+    for _ in range(20):
+        branches.run([lambda: met.wait(PATIENCE_S)] * 5)
+
+
+def test_nested_actions_wait_for_nobody_s_thread() -> None:
+    branches, met = Branches(), threading.Barrier(16)
+
+    def inner() -> None:
+        branches.run([lambda: met.wait(PATIENCE_S)] * 4)
+
+    branches.run([inner] * 4)
+
+
+def test_more_at_a_time_than_are_kept_idle_still_run_at_once() -> None:
+    branches, met = Branches(), threading.Barrier(IDLE_MAX + 5)
+    for _ in range(2):
+        branches.run([lambda: met.wait(PATIENCE_S)] * (IDLE_MAX + 5))
+
+
+def test_threads_that_are_idle_are_used_again() -> None:
+    branches, met = Branches(), threading.Barrier(3)
+    seen: set[threading.Thread] = set()
+
+    def meet() -> None:
+        seen.add(threading.current_thread())
+        met.wait(PATIENCE_S)
+
+    deadline, known = time.monotonic() + PATIENCE_S, -1
+    while len(seen) > known:
+        assert time.monotonic() < deadline
+        known = len(seen)
+        branches.run([meet] * 3)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_and_one_need_no_thread(count: int) -> None:
+    here: list[int] = []
+    Branches().run([lambda: here.append(threading.get_ident())] * count)
+    assert here == [threading.get_ident()] * count

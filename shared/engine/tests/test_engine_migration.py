@@ -1,0 +1,204 @@
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.backend import Backend
+from engine.cancellation import Cancellation
+from engine.conformance import SuiteExecution
+from engine.conformance.hosts import PATIENCE_S, Host, Killed, Life, Task
+from engine.conformance.samples import plug_sample, sample_vbd, sample_vm, start_sample
+from engine.simulator import Fail, Fault
+from schema.fault import XenopsError
+from schema.ids import TaskId, VmId
+from schema.migration import arriving_id, departing_id
+from schema.objects.vgpu import Vgpu
+from schema.objects.vm import PowerState, Vm
+from schema.operations import VmMigrate
+
+VM = VmId("5a5c9d47-0cd5-4aee-b3a4-6a1c0f3b8d2e")
+PAUSE_S = 0.02
+LIVE = (PowerState.RUNNING, PowerState.PAUSED)
+
+
+class Pair:
+    """Two hosts, the first with a VM that runs, unlike any other."""
+
+    def __init__(self, directory: Path, *faults: Fault, there: tuple[Fault, ...] = (), **more: Any) -> None:
+        for name in ("here", "there"):
+            (directory / name).mkdir(parents=True)
+        self.here = Host(directory / "here", *faults, **more)
+        self.there = Host(directory / "there", *there, **more)
+        self.vm = sample_vm(VM, memory_dynamic_min=1 << 27)
+        self.here.store.write(self.vm)
+        self.here.store.vbds.write(sample_vbd(vm=VM))
+        run_sample(self.here.backend, self.vm)
+
+    def migrate(self, **fields: Any) -> Task:
+        usual: dict[str, Any] = {"url": self.there.url, "compress": False, "localhost_migration": False}
+        maps: dict[str, Any] = {"vdi_map": (), "vif_map": (), "pci_map": (), "verify_dest": False}
+        return self.here.send(VmMigrate(vm=VM, **(usual | maps | fields)))
+
+    def end_there(self) -> list[BaseException | None]:
+        return [task.end() for _, task in self.there.arrivals]
+
+    def assert_one_lives(self, where: Host | None = None) -> None:
+        """Exactly one VM lives, with all that it had, and nothing temporary is left of its way."""
+        living = [host for host in (self.here, self.there) if host.state(VM) in LIVE]
+        assert [where or living[0]] == living
+        for host in (self.here, self.there):
+            assert set(host.store.ids()) <= {VM}
+            for temporary in (arriving_id(VM), departing_id(VM)):
+                assert host.state(temporary) is PowerState.HALTED
+        state = living[0].backend.vm.get_state(living[0].store.read(VM))
+        assert (state.vcpu_target, state.xsdata_state) == (3, (("vm-data/here", "before"),))
+        assert living[0].backend.vbd.get_state(VM, sample_vbd(vm=VM)).plugged
+
+    def close(self) -> None:
+        self.here.close()
+        self.there.close()
+
+
+def run_sample(backend: Backend, vm: Vm) -> None:
+    start_sample(backend, vm)
+    plug_sample(backend, sample_vbd(vm=VM))
+    backend.vm.unpause(SuiteExecution(), vm)
+    backend.vm.set_vcpus(SuiteExecution(), vm, 3)
+    backend.vm.set_xsdata(SuiteExecution(), vm, [("vm-data/here", "before")])
+
+
+@pytest.fixture(name="pair")
+def make_pair(tmp_path: Path) -> Iterator[Pair]:
+    pair = Pair(tmp_path)
+    yield pair
+    pair.close()
+
+
+@pytest.mark.parametrize("fields", [{"compress": False}, {"compress": True}], ids=str)
+def test_a_vm_goes_to_another_host_with_all_that_it_had(pair: Pair, fields: dict[str, Any]) -> None:
+    assert pair.migrate(**fields).end() is None
+    assert pair.end_there() == [None]
+    pair.assert_one_lives(pair.there)
+    assert pair.there.state(VM) is PowerState.RUNNING
+    assert pair.here.store.ids() == ()
+
+
+def test_a_vm_migrates_within_its_host(pair: Pair) -> None:
+    assert pair.migrate(url=pair.here.url, localhost_migration=True).end() is None
+    assert [task.end() for _, task in pair.here.arrivals] == [None]
+    pair.assert_one_lives(pair.here)
+
+
+def test_virtual_gpus_go_by_a_channel_of_their_own(pair: Pair) -> None:
+    vgpu = Vgpu(id=sample_vbd("vgpu0", vm=VM).id)
+    pair.here.store.vgpus.write(vgpu)
+    assert pair.migrate().end() is None
+    pair.assert_one_lives(pair.there)
+    assert pair.there.backend.vgpu.get_state(VM, vgpu).plugged
+
+
+VERBS_THERE = ("VM.create", "VM.restore")
+
+
+@pytest.mark.parametrize("verb", VERBS_THERE)
+def test_a_destination_that_fails_says_why_and_the_vm_goes_on(tmp_path: Path, verb: str) -> None:
+    pair = Pair(tmp_path, there=(Fault(verb=verb, vm=arriving_id(VM), effect=Fail()),))
+    outcome = pair.migrate().end()
+    assert isinstance(outcome, XenopsError)
+    assert "told to fail here" in str(outcome)
+    pair.assert_one_lives(pair.here)
+    assert pair.here.state(VM) is PowerState.RUNNING
+    pair.close()
+
+
+def test_a_source_that_fails_tells_nobody_and_the_vm_goes_on(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, Fault(verb="VM.save", effect=Fail()))
+    assert isinstance(pair.migrate().end(), XenopsError)
+    pair.end_there()
+    pair.assert_one_lives(pair.here)
+    pair.close()
+
+
+@pytest.mark.parametrize("side", ["here", "there"])
+def test_a_migration_that_is_cancelled_at_any_point_leaves_one_vm(tmp_path: Path, side: str) -> None:
+    ended = False
+    for point in range(1, 200, 2):
+        pair = Pair(tmp_path / f"{side}{point}", transfer_s=0.01)
+        getattr(pair, side).cancellation = Cancellation(TaskId(1), point)
+        outcome = pair.migrate().end()
+        pair.end_there()
+        pair.assert_one_lives(pair.here if outcome else pair.there)
+        pair.close()
+        if outcome is None:
+            ended = True
+            break
+    assert ended
+
+
+@pytest.mark.parametrize("side", ["here", "there"])
+def test_a_worker_that_dies_at_any_step_leaves_one_vm(tmp_path: Path, side: str) -> None:
+    deaths = 0
+    for step in range(1, 200):
+        pair = Pair(tmp_path / f"{side}{step}")
+        mortal = getattr(pair, side)
+        mortal.life = Life(step)
+        task = pair.migrate()
+        if side == "here":
+            died = isinstance(task.end(), Killed)
+            pair.end_there()
+            if died:
+                pair.here.put_right(migration_of(pair))
+        else:
+            died = there_dies(pair, task)
+        eventually(pair.assert_one_lives)
+        pair.close()
+        deaths += died
+        if not died and arrived(pair):  # on a slow machine it may fail before that step
+            break
+    assert deaths > 10
+
+
+def arrived(pair: Pair) -> bool:
+    """Whether the VM lives at its destination."""
+    try:
+        pair.assert_one_lives(pair.there)
+    except AssertionError:
+        return False
+    return True
+
+
+def eventually(holds: Callable[[], None]) -> None:
+    """What a source sent with its last breath may reach the destination after all else has ended."""
+    pause = threading.Event()
+    for _ in range(round(PATIENCE_S / PAUSE_S)):
+        with suppress(AssertionError):
+            return holds()
+        pause.wait(PAUSE_S)
+    return holds()
+
+
+def there_dies(pair: Pair, task: Task) -> bool:
+    """The destination's worker has died, or not; whoever took its place has put right what it left."""
+    while task.is_alive() and not pair.there.arrivals:
+        task.join(0.01)
+    [(operation, arrival)] = pair.there.arrivals
+    died = isinstance(arrival.end(), Killed)
+    if died:
+        pair.there.put_right(operation)
+    task.end()
+    return died
+
+
+def migration_of(pair: Pair) -> VmMigrate:
+    return VmMigrate(
+        vm=VM,
+        vdi_map=(),
+        vif_map=(),
+        pci_map=(),
+        url=pair.there.url,
+        compress=False,
+        verify_dest=False,
+        localhost_migration=False,
+    )

@@ -1,0 +1,114 @@
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bus.memory import MemoryBroker, MemoryBus
+from engine.conformance.memory_xenstore import MemoryXenstore
+from engine.conformance.samples import sample_vm
+from engine.journal import Journal, JournalEntry
+from engine.simulator import Simulator, SimulatorSettings
+from engine.store.xenstore import XenstoreStore
+from engine.worker import WorkerService, WorkerSettings, host_of
+from engine.worker.core import Forget
+from schema.ids import InstanceName, LeaseToken, TaskId, VmId, WorkerName
+from schema.operations import VmStart
+from schema.records import Failed, Finished, Succeeded
+
+VM = VmId("v1")
+GONE = VmId("gone")
+PATIENCE_S = 20.0
+
+
+class Bereaved:
+    """A worker whose xenstore may be away, and what a worker before it has left."""
+
+    def __init__(self, directory: Path) -> None:
+        self.door = MemoryXenstore()
+        store = XenstoreStore(self.door, "/xenops")
+        store.write(sample_vm(VM))
+        settings = WorkerSettings(InstanceName("i"), WorkerName("w"), directory / "state", directory)
+        self.bus = MemoryBus(MemoryBroker(), "worker")
+        self.service = WorkerService(
+            self.bus, settings, host_of(settings, Simulator(SimulatorSettings()), store)
+        )
+        self.journal = Journal(directory / "state" / "journal")
+        self.journal.begin(_entry(VM))
+        finished = Finished(vm=GONE, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(2))
+        self.journal.end(_entry(GONE), finished)
+
+
+def _entry(vm: VmId) -> JournalEntry:
+    return JournalEntry(vm=vm, task=TaskId(1), token=LeaseToken(2), life=1, operation=VmStart(vm=vm))
+
+
+@pytest.fixture(name="bereaved")
+def make_bereaved(tmp_path: Path) -> Iterator[Bereaved]:
+    bereaved = Bereaved(tmp_path)
+    yield bereaved
+    bereaved.bus.close()
+
+
+def test_a_vm_that_cannot_be_looked_up_is_put_right_later(
+    bereaved: Bereaved, caplog: pytest.LogCaptureFixture
+) -> None:
+    bereaved.door.failing = "the daemon is away"
+    bereaved.service._recover(VM)
+    assert [entry.vm for entry in bereaved.journal.unfinished()] == [VM]
+    assert "the daemon is away" in caplog.text
+    bereaved.door.failing = None
+    bereaved.service._recover(VM)
+    assert list(bereaved.journal.unfinished()) == []
+
+
+def test_what_was_put_right_is_noted_as_ended_for_whoever_still_has_its_lease(bereaved: Bereaved) -> None:
+    bereaved.service._recover(VM)
+    entry = bereaved.journal.read(VM)
+    assert entry is not None
+    assert entry.finished is not None
+    assert isinstance(entry.finished.outcome, Failed)
+    assert (entry.finished.task, entry.finished.token) == (entry.task, entry.token)
+
+
+def test_a_vm_that_a_daemon_started_anew_has_forgotten_needs_nothing(
+    bereaved: Bereaved, caplog: pytest.LogCaptureFixture
+) -> None:
+    bereaved.door.edit("/xenops", None)
+    bereaved.service._recover(VM)
+    assert "not configured any more" in caplog.text
+    assert list(bereaved.journal.unfinished()) == []
+
+
+def test_nothing_is_forgotten_of_a_vm_that_cannot_be_looked_up(bereaved: Bereaved) -> None:
+    bereaved.door.failing = "the daemon is away"
+    bereaved.service._forget_the_gone({VM})
+    assert bereaved.journal.ended() == (GONE,)
+    bereaved.door.failing = None
+    bereaved.service._forget_the_gone({VM})
+    assert bereaved.journal.ended() == ()
+
+
+def test_what_was_noted_of_a_vm_goes_with_it(bereaved: Bereaved) -> None:
+    bereaved.service._do([Forget(GONE)])
+    deadline = time.monotonic() + PATIENCE_S
+    while bereaved.journal.ended() == (GONE,):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+    assert bereaved.journal.ended() == ()
+
+
+def test_what_was_noted_of_a_vm_that_has_come_again_stays(bereaved: Bereaved) -> None:
+    finished = Finished(vm=VM, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(2))
+    bereaved.journal.end(_entry(VM), finished)
+    bereaved.service._forget(VM)
+    assert VM in bereaved.journal.ended()
+
+
+def test_what_was_noted_of_a_vm_that_cannot_be_looked_up_stays_until_the_next_start(
+    bereaved: Bereaved, caplog: pytest.LogCaptureFixture
+) -> None:
+    bereaved.door.failing = "the daemon is away"
+    bereaved.service._forget(GONE)
+    assert bereaved.journal.ended() == (GONE,)
+    assert "stays until the next start" in caplog.text
