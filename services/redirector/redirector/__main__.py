@@ -1,10 +1,13 @@
-"""The redirector as a process: `XENOPS_BROKER`, `XENOPS_INSTANCE`; ends on SIGTERM or SIGINT."""
+"""The redirector as a process: see `redirector.settings` for what it is told; ends on SIGTERM or SIGINT."""
 
 import sys
 
-from bus.process import run
+from bus.process import run_with
 
+from redirector.collector import be_rare
 from redirector.service import build
+from redirector.settings import from_environment
 
 if __name__ == "__main__":
-    sys.exit(run("redirector", build))
+    be_rare()
+    sys.exit(run_with("redirector", from_environment, lambda bus, own: build(bus, own.bus, own.limits)))

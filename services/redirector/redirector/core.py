@@ -1,79 +1,104 @@
-"""Core: the fold and the decisions of a redirector; every replica folds, only the leader decides."""
+"""Core: the decisions of a redirector. Every replica folds the log, only the leader decides.
 
-import heapq
-from collections import OrderedDict
+What may be relied upon, whoever dies when:
+
+- A leader's decision on a task is in force once it is read in the log, in the term in which it was made.
+- Two replicas that have read up to the same offset give the same snapshot, whether one of them leads or not.
+- A VM has at most one lease that is in force; no lease is in force that is of an older term.
+- A task that was accepted waits, is leased, follows another, or has ended; it never waits without its lane
+  being held, its deadline or turn to come, or another task to end before.
+- When all tasks have ended nothing is left of them but requests that may still be repeated.
+"""
+
 from dataclasses import dataclass, field
 
 from bus.ports import Entry
-from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, is_safe_name
-from schema.notices import Accepted, Rejected
+from schema.ids import TaskId, Term, VmId, WorkerName, is_safe_name
+from schema.notices import Accepted, Ended, Rejected
+from schema.objects.dynamic import VmObject
 from schema.objects.errors import Cancelled, Error, InternalError
 from schema.records import (
     CancelRequested,
     Elected,
     Failed,
     Finished,
-    Heartbeat,
-    LaneHeld,
-    LaneReleased,
     Leased,
     Merged,
     Refused,
-    Reprioritised,
-    Started,
     Submitted,
     WorkerDown,
-    WorkerUp,
 )
 
+from redirector.brief import Stop
 from redirector.effects import Append, Effect, Notify
-from redirector.lanes import Lanes, Waiting
-from redirector.merge import is_clean_stop, is_forced_power_off
-from redirector.workers import Lease, Workers
+from redirector.fold import Fold
+from redirector.lane import Waiting
+from redirector.lanes import Lanes
+from redirector.limits import Limits
+from redirector.snapshot import restored, taken
+from redirector.workers import Worker, Workers
 
-NO_TERM = Term(-1)
-"""Before the first election."""
-
-URGENT = 1_000
-"""The priority of a forced power-off: nothing that waits is worth waiting for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much may wait, and how long silence may last; each limit answers with a clear error."""
-
-    lane_tasks_max: int = 1_000
-    instance_tasks_max: int = 1_000_000
-    requests_remembered: int = 100_000
-    worker_silence_s: float = 20.0
+TOLD_S = 60.0
+"""Of a task that ended longer ago nobody is told: who has waited for it has gone, or was told by others."""
 
 
 @dataclass(slots=True)
 class Redirector:
-    """One instance's redirector. `name` is this process's own: by it, it knows its own election."""
+    """One instance's redirector. `name` is this process's own: by it, it knows its own election.
+
+    `_stands`: how many of its elections are still to be read.
+    """
 
     name: str
     limits: Limits = field(default_factory=Limits)
-    term: Term = NO_TERM
+    fold: Fold = field(default_factory=Fold)
     leads: bool = False
-    lanes: Lanes = field(default_factory=Lanes)
-    workers: Workers = field(default_factory=Workers)
-    _requests: OrderedDict[str, TaskId] = field(default_factory=OrderedDict)
-    _followers: dict[TaskId, list[TaskId]] = field(default_factory=dict)
-    _merged: set[TaskId] = field(default_factory=set)
-    _cancels: dict[TaskId, VmId] = field(default_factory=dict)
-    _deadlines: list[tuple[float, TaskId]] = field(default_factory=list)
+    _lost: set[TaskId] = field(default_factory=set)
+    _holds: bool = False
+    _stands: int = 0
+
+    @property
+    def term(self) -> Term:
+        """Since when the present leader leads, as far as is known."""
+        return self.fold.term
+
+    @property
+    def lanes(self) -> Lanes:
+        """What waits, and what is leased."""
+        return self.fold.lanes
+
+    @property
+    def workers(self) -> Workers:
+        """Who runs tasks."""
+        return self.fold.workers
 
     def on_entry(self, entry: Entry, now: float) -> list[Effect]:
         """Fold one entry; what the leader decides on it. `now` is in seconds since the epoch."""
-        effects = self._fold(entry, now)
-        return [*effects, *self._lease_all()] if self.leads else []
+        told = self._on_end(entry, entry.record, now) if isinstance(entry.record, Finished) else []
+        self.fold.on_entry(entry, now)
+        if isinstance(entry.record, Elected):
+            told += self._on_election(own=entry.record.redirector == self.name)
+        if not self.leads:
+            return told
+        return [*told, *self._decide(entry, now), *self._lease_all()]
 
     def on_leadership(self, *, held: bool) -> list[Effect]:
         """The leader's queue is ours, or no longer: to lead, our election must first be read."""
+        self._holds = held
         if not held:
             self.leads = False
             return []
+        return self._stand()
+
+    def _on_election(self, *, own: bool) -> list[Effect]:
+        """An election that the broker took late, of one that leads no more, must not end that of who does."""
+        self.leads = own
+        self._lost.clear()
+        self._stands = max(0, self._stands - own)
+        return self._stand() if self._holds and not own and not self._stands else []
+
+    def _stand(self) -> list[Effect]:
+        self._stands += 1
         return [Append(Elected(redirector=self.name))]
 
     def on_time(self, now: float) -> list[Effect]:
@@ -82,56 +107,56 @@ class Redirector:
             return []
         return [*self._expire(now), *self._lose_workers(now), *self._lease_all()]
 
-    def _fold(self, entry: Entry, now: float) -> list[Effect]:
+    def snapshot(self) -> bytes:
+        """What all entries read so far have left, for whoever goes on from here (`redirector.snapshot`)."""
+        return taken(self.fold)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Know what another had read when it made its snapshot.
+
+        Raises:
+            SnapshotError: it is none, or none that this version reads; nothing has changed.
+        """
+        self.fold = restored(snapshot)
+        self.leads = False
+
+    def _decide(self, entry: Entry, now: float) -> list[Effect]:
+        """What an entry, which has been folded, makes the leader do."""
         match entry.record:
             case Submitted() as record:
-                return self._on_submitted(entry.offset, record, now)
-            case Refused(task=task) | Merged(task=task):
-                return self._on_settled_elsewhere(entry.record, task)
-            case Leased() as record:
-                self._on_leased(entry.offset, record)
-            case Finished() as record:
-                self._on_finished(record)
-            case CancelRequested() as record:
-                return self._on_cancel(record)
-            case Elected() as record:
-                return self._on_elected(entry.offset, record, now)
-            case WorkerUp() as record:
-                self.workers.come(record.worker, record.epoch, record.capacity, now)
-            case WorkerDown() as record:
-                self.workers.go(record.worker, record.epoch)
-            case Heartbeat(worker=worker) | Started(worker=worker):
-                self.workers.hear(worker, now)
-            case LaneHeld(vm=vm):
-                self.lanes.hold(vm, held=True)
-            case LaneReleased(vm=vm):
-                self.lanes.hold(vm, held=False)
-            case Reprioritised() as record:
-                self.lanes.reprioritise(record.task, record.priority)
+                return self._on_submitted(TaskId(entry.offset), record, now)
+            case Leased(task=task, vm=vm) if task in self.fold.cancels:
+                return [Append(CancelRequested(vm=vm, task=task))]  # the wish came before the worker had it
+            case CancelRequested(task=task) if task in self.fold.cancels:
+                return self._cancel(task)
+            case Elected():
+                return self._on_elected(now)
             case _:
-                pass  # progress, changes and barriers decide nothing here
-        return []
+                return []
 
     # --- a task comes -------------------------------------------------------------------------------
 
-    def _on_submitted(self, offset: Offset, record: Submitted, now: float) -> list[Effect]:
-        task = TaskId(offset)
-        first = self._requests.get(record.request_id)
-        if first is not None:
-            refusal = InternalError(message=f"a repeat of request {record.request_id}, which is task {first}")
-            accepted = Accepted(request_id=record.request_id, task=first)
-            return [Append(Refused(vm=record.vm, task=task, error=refusal)), *_notify(record, accepted)]
-        error = self._objection(record, now) if self.leads else None
+    def _on_submitted(self, task: TaskId, record: Submitted, now: float) -> list[Effect]:
+        if task in self.fold.repeats:
+            accepted = Accepted(request_id=record.request_id, task=self.fold.repeats[task][0])
+            return [self._refuse_repeat(task), *_notify(record, accepted)]
+        error = self._objection(record, now)
         if error is not None:
+            self.lanes.decide(task)
             rejected = Rejected(request_id=record.request_id, error=error)
-            return [Append(Refused(vm=record.vm, task=task, error=error)), *_notify(record, rejected)]
-        self._remember(record.request_id, task)
-        self._queue(task, record)
+            refused = Refused(vm=record.vm, task=task, error=error, term=self.term)
+            return [Append(refused), *_notify(record, rejected)]
         accepted = Accepted(request_id=record.request_id, task=task)
-        return [*_notify(record, accepted), *self._merge(task, record.vm), *self._overtake(task, record)]
+        waiting = self.lanes.find(task)
+        return [*_notify(record, accepted), *(self._reconsider(waiting) if waiting is not None else ())]
+
+    def _refuse_repeat(self, task: TaskId) -> Effect:
+        first, vm = self.fold.repeats[task]
+        error = InternalError(message=f"a repeat of a request that was met before: it is task {first}")
+        return Append(Refused(vm=vm, task=task, error=error, term=self.term))
 
     def _objection(self, record: Submitted, now: float) -> Error | None:
-        """Why a task is not accepted."""
+        """Why a task, which waits already, is not accepted."""
         if not is_safe_name(record.vm):
             return InternalError(
                 message=f"{record.vm!r} cannot name a VM: use letters, digits, '.', '_', '-'"
@@ -139,157 +164,149 @@ class Redirector:
         if now > record.accept_by:
             late = now - record.accept_by
             return InternalError(message=f"the request was met {late:.1f} s too late; submit it again")
-        if self.lanes.depth(record.vm) >= self.limits.lane_tasks_max:
+        if self.lanes.depth(record.vm) > self.limits.lane_tasks_max:
             most = self.limits.lane_tasks_max
             return InternalError(
                 message=f"{most} tasks wait for VM {record.vm} already; cancel some, or wait"
             )
-        if len(self.lanes) >= self.limits.instance_tasks_max:
+        if len(self.lanes) > self.limits.instance_tasks_max:
             most = self.limits.instance_tasks_max
             return InternalError(message=f"{most} tasks wait already; wait until some have ended")
         return None
 
-    def _remember(self, request_id: str, task: TaskId) -> None:
-        self._requests[request_id] = task
-        if len(self._requests) > self.limits.requests_remembered:
-            self._requests.popitem(last=False)
+    def _reconsider(self, waiting: Waiting) -> list[Effect]:
+        """What a waiting task means for others, and they for it. Only the leader may act on it.
 
-    def _queue(self, task: TaskId, record: Submitted) -> None:
-        urgent = is_forced_power_off(record.operation)
-        self.lanes.push(
-            Waiting(
-                id=task,
-                vm=record.vm,
-                operation=record.operation,
-                request_id=record.request_id,
-                reply_to=record.reply_to,
-                accept_by=record.accept_by,
-                deadline=record.deadline,
-                priority=URGENT if urgent else 0,
-            )
-        )
-        if record.deadline is not None:
-            heapq.heappush(self._deadlines, (record.deadline, task))
+        A replica that did so in its fold would lose the task when the leader dies before its word is written.
+        """
+        return self._merge(waiting) or self._overtake(waiting)
 
-    def _merge(self, task: TaskId, vm: VmId) -> list[Effect]:
+    def _merge(self, check: Waiting) -> list[Effect]:
         """Join a check that waits already; one that executes does not count: it may have looked too early."""
-        earlier = self.lanes.earlier_check(task)
+        earlier = self.lanes.earlier_check(check)
         if earlier is None:
             return []
-        self.lanes.remove(task)
-        return [Append(Merged(vm=vm, task=task, into=earlier))]
+        self.lanes.decide(check.id)
+        merged = Merged(
+            vm=check.vm, task=check.id, into=earlier, traceparent=check.traceparent, term=self.term
+        )
+        return [Append(merged, check)]
 
-    def _overtake(self, task: TaskId, record: Submitted) -> list[Effect]:
-        """A forced power-off ends every clean stop before it, waiting or under way."""
-        if not is_forced_power_off(record.operation):
+    def _overtake(self, power_off: Waiting) -> list[Effect]:
+        """A forced power-off ends every clean stop before it, waiting or running; others keep their turn."""
+        if power_off.brief.stop is not Stop.FORCED:
             return []
-        pointless = [
-            waiting.id
-            for waiting in self.lanes.waiting(record.vm)
-            if waiting.id != task and is_clean_stop(waiting.operation)
-        ]
-        effects: list[Effect] = [
-            self._finish_waiting(other, Cancelled(task=str(other))) for other in pointless
-        ]
-        running = self.lanes.leased(record.vm)
-        if running is not None:
-            effects.append(Append(CancelRequested(vm=record.vm, task=running)))
+        effects = [self._cancel_waiting(stop.id) for stop in self.lanes.clean_stops_before(power_off)]
+        running = self.lanes.running(power_off.vm)
+        if running is not None and running.brief.stop is Stop.CLEAN:
+            effects.append(Append(CancelRequested(vm=running.vm, task=running.id)))
         return effects
 
     # --- a task goes --------------------------------------------------------------------------------
 
-    def _on_settled_elsewhere(self, record: Refused | Merged, task: TaskId) -> list[Effect]:
-        removed = self.lanes.remove(task)
-        if isinstance(record, Merged):
-            self._followers.setdefault(record.into, []).append(task)
-            self._merged.add(task)
-        elif removed is not None and self._requests.get(removed.request_id) == task:
-            del self._requests[removed.request_id]
-        return []
+    def _on_end(self, entry: Entry, record: Finished, now: float) -> list[Effect]:
+        """Told by every replica; nobody minds to be told again. Of what is long ago nobody is told."""
+        self._lost.discard(record.task)
+        if now - entry.at > TOLD_S:
+            return []
+        ended = self.lanes.unsettled(record.task) or self.lanes.running(record.vm)
+        if ended is None or ended.id != record.task or not ended.awaited or ended.reply_to is None:
+            return []
+        error = record.outcome.error if isinstance(record.outcome, Failed) else None
+        return [Notify(ended.reply_to, Ended(request_id=ended.request_id, error=error))]
 
-    def _on_leased(self, offset: Offset, record: Leased) -> None:
-        if record.term != self.term:
-            return  # of a leader that had been replaced: nobody obeys it
-        self.lanes.occupy(record.vm, record.task)
-        self.workers.lease(record.worker, Lease(record.task, record.vm, LeaseToken(offset)))
-
-    def _on_finished(self, record: Finished) -> None:
-        self.lanes.remove(record.task)
-        self.lanes.release(record.vm, record.task)
-        self.workers.settle(record.task)
-        for task in (record.task, *self._followers.pop(record.task, ())):
-            self._merged.discard(task)
-            self._cancels.pop(task, None)
-
-    def _on_cancel(self, record: CancelRequested) -> list[Effect]:
-        """Noted by every replica: a leader that dies before it has acted leaves the wish to the next."""
-        if self.lanes.find(record.task) is None and record.task not in self._merged:
-            return []  # it runs, so its worker cancels it, or it has ended
-        self._cancels[record.task] = record.vm
-        return self._cancel_now(record.task) if self.leads else []
-
-    def _cancel_now(self, task: TaskId) -> list[Effect]:
-        error = Cancelled(task=str(task))
+    def _cancel(self, task: TaskId) -> list[Effect]:
+        """End what waits or follows another; what is leased has its worker told, once that knows of it."""
         if self.lanes.find(task) is not None:
-            return [self._finish_waiting(task, error)]
-        return [Append(_failed(self._cancels[task], task, error))]
+            return [self._cancel_waiting(task)]
+        vm = self.fold.cancels[task]
+        if task in self.fold.followers or self.lanes.unsettled(task) is not None:
+            return [Append(_failed(vm, task, Cancelled(task=str(task))))]
+        if self.workers.unwritten_for(task) is not None:
+            return []  # the worker knows nothing of it yet: told when that record is read
+        return [Append(CancelRequested(vm=vm, task=task))]
+
+    def _cancel_waiting(self, task: TaskId) -> Effect:
+        return self._finish_waiting(task, Cancelled(task=str(task)))
 
     def _finish_waiting(self, task: TaskId, error: Error) -> Effect:
-        waiting = self.lanes.remove(task)
-        if waiting is None:
-            raise AssertionError(f"task {task} does not wait")
-        return Append(_failed(waiting.vm, task, error))
+        waiting = self.lanes.decide(task)
+        failed = _failed(waiting.vm, task, error)
+        return Append(failed.model_copy(update={"traceparent": waiting.traceparent}), waiting)
 
     # --- leading ------------------------------------------------------------------------------------
 
-    def _on_elected(self, offset: Offset, record: Elected, now: float) -> list[Effect]:
+    def _on_elected(self, now: float) -> list[Effect]:
         """A new leader does what the last one may have died before it could."""
-        self.term = Term(offset)
-        self.leads = record.redirector == self.name
-        for lease in self.workers.void_unwritten():
-            self.lanes.release(lease.vm, lease.task)
-        if not self.leads:
-            return []
-        owed = [effect for task in list(self._cancels) for effect in self._cancel_now(task)]
-        return owed + [
-            Notify(waiting.reply_to, Accepted(request_id=waiting.request_id, task=waiting.id))
-            for waiting in self.lanes.all()
-            if waiting.reply_to and waiting.accept_by >= now
-        ]
+        fold = self.fold
+        effects = [self._refuse_repeat(task) for task in fold.repeats]
+        for task in list(fold.cancels):
+            effects += self._cancel(task)
+        for waiting in self.lanes.notable():
+            effects += self._reconsider(waiting)
+        for request_id, task, _ in fold.requests.items():
+            found = self.lanes.find(task)
+            if found is not None and found.reply_to and found.accept_by >= now:
+                effects.append(Notify(found.reply_to, Accepted(request_id=request_id, task=task)))
+        return effects
 
     def _lease_all(self) -> list[Effect]:
         """Give every task a worker whose turn it is, as long as workers are free."""
         effects: list[Effect] = []
+        while (task := self.lanes.next_arrival()) is not None:
+            worker = self.workers.choose(task.vm, takes_place=False)
+            if worker is None:
+                break
+            effects.append(self._lease(task, worker.name))
         while (task := self.lanes.next()) is not None:
             worker = self.workers.choose(task.vm)
             if worker is None:
                 break
-            self.lanes.lease(task.id)
-            self.workers.lease(worker.name, Lease(task.id, task.vm, None))
-            effects.append(Append(Leased(vm=task.vm, task=task.id, worker=worker.name, term=self.term)))
+            effects.append(self._lease(task, worker.name))
         return effects
+
+    def _lease(self, task: Waiting, worker: WorkerName) -> Effect:
+        leased = Leased(vm=task.vm, task=task.id, worker=worker, term=self.term, traceparent=task.traceparent)
+        self.lanes.lease(task.id)
+        self.fold.note_lease(leased, None, since=task.since)
+        return Append(leased, task)
 
     def _expire(self, now: float) -> list[Effect]:
-        effects = []
-        while self._deadlines and self._deadlines[0][0] < now:
-            _, task = heapq.heappop(self._deadlines)
-            if self.lanes.find(task) is not None:
-                error = InternalError(message=f"task {task} was not begun before its deadline")
-                effects.append(self._finish_waiting(task, error))
-        return effects
+        return [
+            self._finish_waiting(
+                task, InternalError(message=f"task {task} was not begun before its deadline")
+            )
+            for task in self.fold.deadlines.passed(now)
+        ]
 
     def _lose_workers(self, now: float) -> list[Effect]:
+        """Who is silent is written down; who does not object once that can be read loses its leases.
+
+        Silence alone proves nothing: a broker in trouble silences everybody.
+        """
         effects: list[Effect] = []
         for worker in self.workers.all():
             silence = now - worker.seen
-            if not worker.up or silence <= self.limits.worker_silence_s:
-                continue
-            sentence = f"worker {worker.name} was lost: silent for {silence:.0f} s; look at the VM's state"
-            for lease in list(worker.leases.values()):
-                finished = _failed(lease.vm, lease.task, InternalError(message=sentence))
-                effects.append(Append(finished.model_copy(update={"token": lease.token})))
-            self.workers.go(worker.name, worker.epoch)
-            effects.append(Append(WorkerDown(worker=worker.name, epoch=worker.epoch)))
+            if worker.up and not worker.suspected and silence > self.limits.worker_silence_s:
+                self.workers.suspect(worker)
+                effects.append(Append(WorkerDown(worker=worker.name, epoch=worker.epoch)))
+            elif not worker.up and silence > self.limits.worker_answer_s:
+                effects += self._lose(worker, silence)
+        return effects
+
+    def _lose(self, worker: Worker, silence: float) -> list[Effect]:
+        """The end of all that a worker had under way: nobody knows how far it came, so nobody tries again.
+
+        It may have changed the VM and told nobody: clients are told to look.
+        """
+        sentence = f"worker {worker.name} was lost: silent for {silence:.0f} s; look at the VM's state"
+        effects: list[Effect] = []
+        for lease in worker.leases.values():
+            if lease.task not in self._lost:
+                self._lost.add(lease.task)
+                record = _failed(lease.vm, lease.task, InternalError(message=sentence))
+                looks = {"token": lease.token, "changed": (VmObject(id=lease.vm),)}
+                effects.append(Append(record.model_copy(update=looks)))
         return effects
 
 

@@ -1,60 +1,36 @@
-"""Lanes: what waits for each VM, in which order, and whose turn it is; every step O(1) or O(log n)."""
+"""Lanes: what waits for each VM, what runs, what a leader has decided on, and whose turn it is.
 
-import heapq
-from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+Every step is O(1) or O(log n). A leader's decision on a task that waits takes the task out of its lane at
+once, but nobody else knows of it before it has been read in the log: until then it is remembered as decided.
+"""
+
+from collections.abc import Container, Iterator
 
 from schema.ids import TaskId, VmId
-from schema.operations import Operation
 
-from redirector.merge import coalesces
+from redirector.brief import Stop
+from redirector.claims import Claims
+from redirector.lane import Lane, Waiting
+from redirector.turns import Turns
 
-
-@dataclass(slots=True)
-class Waiting:
-    """A task in a lane."""
-
-    id: TaskId
-    vm: VmId
-    operation: Operation
-    request_id: str
-    reply_to: str | None
-    accept_by: float
-    deadline: float | None
-    priority: int = 0
-
-
-@dataclass(slots=True)
-class Lane:
-    """One VM's tasks: at most one is leased, the others wait by priority, then by age.
-
-    `checks` are those that wait and serve all equal ones that come. A task that leaves early stays in the
-    heap as a gap, told by its absence from `waiting`.
-    """
-
-    waiting: dict[TaskId, Waiting] = field(default_factory=dict)
-    checks: dict[Operation, TaskId] = field(default_factory=dict)
-    heap: list[tuple[int, TaskId]] = field(default_factory=list)
-    leased: TaskId | None = None
-    held: bool = False
-
-    def leasable(self) -> bool:
-        """Whether its next task may go."""
-        return bool(self.waiting) and self.leased is None and not self.held
-
-    def idle(self) -> bool:
-        """Whether nothing would be lost by forgetting it."""
-        return not self.waiting and self.leased is None and not self.held
+LANES_HELD_MAX = 100_000
+"""Lanes that may be held at a time: any name can be held, but each costs memory as long as it is."""
 
 
 class Lanes:
-    """All lanes of an instance, and the circle of those whose next task may go."""
+    """All lanes of an instance, and the circles of those whose next task may go."""
 
     def __init__(self) -> None:
+        self.claims = Claims()
         self._lanes: dict[VmId, Lane] = {}
-        self._circle: OrderedDict[VmId, None] = OrderedDict()
         self._vm_of: dict[TaskId, VmId] = {}
+        self._decided: dict[TaskId, Waiting] = {}
+        self._notable: dict[TaskId, None] = {}
+        self._held: dict[VmId, None] = {}
+        self._turns = Turns()
+        self._arrivals = Turns()
+
+    # --- what there is ------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         """How many tasks wait in all lanes together."""
@@ -63,111 +39,241 @@ class Lanes:
     def depth(self, vm: VmId) -> int:
         """How many tasks wait for one VM."""
         lane = self._lanes.get(vm)
-        return len(lane.waiting) if lane else 0
+        return len(lane.tasks) if lane else 0
+
+    def get(self, vm: VmId) -> Lane | None:
+        """A VM's lane, if anything is in it."""
+        return self._lanes.get(vm)
+
+    def count(self) -> int:
+        """How many lanes there are in which anything is."""
+        return len(self._lanes)
+
+    def all(self) -> Iterator[Lane]:
+        """All lanes in which anything is."""
+        yield from self._lanes.values()
+
+    def held(self) -> Iterator[VmId]:
+        """Whose lanes are held."""
+        yield from self._held
 
     def find(self, task: TaskId) -> Waiting | None:
         """A task that waits."""
         vm = self._vm_of.get(task)
-        return None if vm is None else self._lanes[vm].waiting[task]
+        return None if vm is None else self._lanes[vm].tasks[task]
 
-    def all(self) -> Iterator[Waiting]:
-        """All that wait, for any VM."""
-        for task, vm in self._vm_of.items():
-            yield self._lanes[vm].waiting[task]
+    def unsettled(self, task: TaskId) -> Waiting | None:
+        """A task that waits, or is decided on."""
+        return self.find(task) or self._decided.get(task)
 
     def waiting(self, vm: VmId) -> list[Waiting]:
-        """All that wait for a VM, oldest first."""
+        """All that wait for a VM, the next one first."""
         lane = self._lanes.get(vm)
-        return list(lane.waiting.values()) if lane else []
+        return lane.in_order() if lane else []
+
+    def every(self) -> Iterator[Waiting]:
+        """All that wait, for any VM, also what is decided on, in no order."""
+        for lane in self._lanes.values():
+            yield from lane.tasks.values()
+        yield from self._decided.values()
+
+    def notable(self) -> list[Waiting]:
+        """Those waiting tasks that may mean something for others, oldest first."""
+        return [self._lanes[self._vm_of[task]].tasks[task] for task in sorted(self._notable)]
 
     def leased(self, vm: VmId) -> TaskId | None:
         """The task of a VM that is leased."""
         lane = self._lanes.get(vm)
         return lane.leased if lane else None
 
-    def earlier_check(self, task: TaskId) -> TaskId | None:
+    def running(self, vm: VmId) -> Waiting | None:
+        """The same with all that is kept of it."""
+        lane = self._lanes.get(vm)
+        return lane.running if lane else None
+
+    def earlier_check(self, task: Waiting) -> TaskId | None:
         """The check equal to a waiting one that has waited longer than it."""
-        lane = self._lanes[self._vm_of[task]]
-        operation = lane.waiting[task].operation
-        earlier = lane.checks.get(operation) if coalesces(operation) else None
-        return earlier if earlier != task else None
+        return self._lanes[task.vm].earlier_check(task)
+
+    def clean_stops_before(self, task: Waiting) -> list[Waiting]:
+        """The clean stops of its VM that have waited longer than a waiting task."""
+        return list(self._lanes[task.vm].clean_stops_before(task.id))
+
+    # --- what comes and goes ------------------------------------------------------------------------
 
     def push(self, task: Waiting) -> None:
         """A task waits from now on."""
-        lane = self._lanes.setdefault(task.vm, Lane())
-        lane.waiting[task.id] = task
-        if coalesces(task.operation):
-            lane.checks.setdefault(task.operation, task.id)
-        heapq.heappush(lane.heap, (-task.priority, task.id))
-        self._vm_of[task.id] = task.vm
-        self._turn(task.vm)
+        lane = self._lane(task.vm)
+        task.vm = lane.vm
+        lane.push(task)
+        self._vm_of[task.id] = lane.vm
+        self._note(task)
+        self._turn(lane)
+
+    def fill(self, tasks: list[Waiting], leased: Container[TaskId]) -> None:
+        """All these wait from now on, oldest first, or are leased; nothing has waited or run before."""
+        for task in tasks:
+            lane = self._lane(task.vm)
+            task.vm = lane.vm
+            if task.id in leased:
+                lane.running = task
+                self.claims.add(task.id, lane.vm, task.brief)
+            else:
+                lane.push(task)
+                self._vm_of[task.id] = lane.vm
+                self._note(task)
+        for lane in list(self._lanes.values()):
+            self._turn(lane)
 
     def remove(self, task: TaskId) -> Waiting | None:
-        """A task waits no more; answers it if it did."""
-        vm = self._vm_of.pop(task, None)
-        if vm is None:
-            return None
-        lane = self._lanes[vm]
-        removed = lane.waiting.pop(task)
-        if coalesces(removed.operation) and lane.checks.get(removed.operation) == task:
-            del lane.checks[removed.operation]
-        self._turn(vm)
-        return removed
+        """A task neither waits nor is decided on any more; answers it if it did, or was."""
+        return self._decided.pop(task, None) or self._take(task)
 
-    def reprioritise(self, task: TaskId, priority: int) -> None:
-        """A waiting task has another priority: higher goes first."""
-        found = self.remove(task)
-        if found is not None:
-            found.priority = priority
-            self.push(found)
+    def decide(self, task: TaskId) -> Waiting:
+        """A waiting task's end is under way to the log: it does not wait, but may again."""
+        waiting = self._take(task)
+        if waiting is None:
+            raise AssertionError(f"task {task} does not wait")
+        self._decided[task] = waiting
+        return waiting
+
+    def reconsider(self, task: TaskId) -> Waiting | None:
+        """The decision on a task came to nothing: it waits again; answers it if there was one."""
+        waiting = self._decided.pop(task, None)
+        if waiting is not None:
+            self.push(waiting)
+        return waiting
+
+    def reconsider_all(self) -> list[Waiting]:
+        """The decisions on all tasks came to nothing; answers those."""
+        reconsidered = list(self._decided.values())
+        for waiting in reconsidered:
+            self.reconsider(waiting.id)
+        return reconsidered
+
+    def reprioritise(self, task: Waiting, priority: int) -> None:
+        """A task that waits, or may again, has another priority: higher goes first."""
+        waits = self._take(task.id) is not None
+        task.priority = priority
+        if waits:
+            self.push(task)
 
     def lease(self, task: TaskId) -> None:
-        """A waiting task is leased: its lane waits for its end."""
-        found = self.remove(task)
+        """A task is leased: its lane waits for its end."""
+        found = self._decided.pop(task, None) or self._lift(task)
         if found is not None:
-            self._lanes.setdefault(found.vm, Lane()).leased = task
-            self._turn(found.vm)
-
-    def occupy(self, vm: VmId, task: TaskId) -> None:
-        """A lane is taken by a task that may not have waited here."""
-        self.lease(task)
-        self._lanes.setdefault(vm, Lane()).leased = task
-        self._turn(vm)
+            lane = self._lane(found.vm)
+            lane.running = found
+            self.claims.add(task, lane.vm, found.brief)
+            self._turn(lane)
+            self._turn_of(found.brief.other_name)
 
     def release(self, vm: VmId, task: TaskId) -> None:
         """The leased task has ended."""
         lane = self._lanes.get(vm)
-        if lane is not None and lane.leased == task:
-            lane.leased = None
-            self._turn(vm)
+        ended = lane.running if lane is not None else None
+        if lane is None or ended is None or ended.id != task:
+            return
+        lane.running = None
+        self.claims.drop(task, ended.brief)
+        self._turn(lane)
+        self._turn_of(ended.brief.other_name)
+        self._let_share()  # the VM may share no longer
+
+    def give_back(self, vm: VmId, task: TaskId) -> Waiting | None:
+        """The lease of a task came to nothing: it waits again; answers it if it was leased."""
+        running = self.running(vm)
+        if running is None or running.id != task:
+            return None
+        self.release(vm, task)
+        self.push(running)
+        return running
+
+    # --- who may go ---------------------------------------------------------------------------------
 
     def hold(self, vm: VmId, *, held: bool) -> None:
-        """Let nothing more go from a lane, or let it go again."""
-        self._lanes.setdefault(vm, Lane()).held = held
-        self._turn(vm)
+        """Let nothing more go from a lane, or let it go again. Beyond the limit nothing is held."""
+        if held and self.may_hold(vm):
+            self._held[vm] = None
+        else:
+            self._held.pop(vm, None)
+        lane = self._lane(vm)
+        lane.held = vm in self._held
+        self._turn(lane)
+
+    def may_hold(self, vm: VmId) -> bool:
+        """Whether there is room for one more lane that is held."""
+        return vm in self._held or len(self._held) < LANES_HELD_MAX
+
+    def share(self, vm: VmId, *, shares: bool) -> None:
+        """A VM's turn comes only while no other runs that shares, too."""
+        self.claims.share(vm, shares=shares)
+        for turns in (self._turns, self._arrivals):
+            turns.leave(vm)
+        self._turn_of(vm)
+        self._let_share()
 
     def next(self) -> Waiting | None:
         """The task whose turn it is; lanes take turns. It waits until it is leased."""
-        if not self._circle:
+        return self._first(self._turns)
+
+    def next_arrival(self) -> Waiting | None:
+        """The same of those that need no place of a worker."""
+        return self._first(self._arrivals)
+
+    def _first(self, turns: Turns) -> Waiting | None:
+        vm = turns.first()
+        return None if vm is None else self._lanes[vm].head()
+
+    def _lane(self, vm: VmId) -> Lane:
+        lane = self._lanes.get(vm)
+        if lane is None:
+            lane = self._lanes[vm] = Lane(vm)
+        return lane
+
+    def _note(self, task: Waiting) -> None:
+        if task.brief.check is not None or task.brief.stop is Stop.FORCED:
+            self._notable[task.id] = None
+
+    def _take(self, task: TaskId) -> Waiting | None:
+        taken = self._lift(task)
+        if taken is not None:
+            self._turn(self._lanes[taken.vm])
+        return taken
+
+    def _lift(self, task: TaskId) -> Waiting | None:
+        """Take a task out of its lane, whose turn is to be looked at next."""
+        vm = self._vm_of.pop(task, None)
+        if vm is None:
             return None
-        vm = next(iter(self._circle))
-        lane = self._lanes[vm]
-        while not _is_current(lane, lane.heap[0]):
-            heapq.heappop(lane.heap)
-        return lane.waiting[lane.heap[0][1]]
+        self._notable.pop(task, None)
+        return self._lanes[vm].pop(task)
 
-    def _turn(self, vm: VmId) -> None:
-        """Put a lane at the end of the circle or take it out, by whether its next task may go."""
-        lane = self._lanes[vm]
-        if lane.leasable():
-            self._circle.setdefault(vm)
-            return
-        self._circle.pop(vm, None)
-        if lane.idle():
-            del self._lanes[vm]
+    def _turn_of(self, vm: VmId | None) -> None:
+        """The same for a VM that may have no lane."""
+        lane = self._lanes.get(vm) if vm is not None else None
+        if lane is not None:
+            self._turn(lane)
 
+    def _turn(self, lane: Lane) -> None:
+        """Put a lane at the end of its circle or take it out, by whether its next task may go."""
+        vm = lane.vm
+        shares = self.claims.shares(vm)
+        if not lane.leasable() or self.claims.named_by(vm) is not None:
+            self._turns.leave(vm)
+            self._arrivals.leave(vm)
+            if lane.idle():
+                del self._lanes[vm]
+        elif lane.head().brief.takes_place:
+            self._turns.stand(vm, shares=shares)
+            self._arrivals.leave(vm)
+        else:
+            self._turns.leave(vm)
+            self._arrivals.stand(vm, shares=shares)
+        if shares:
+            self._let_share()
 
-def _is_current(lane: Lane, place: tuple[int, TaskId]) -> bool:
-    """Whether a place in the heap is no gap: its task waits, with that priority."""
-    priority, task = place
-    return task in lane.waiting and lane.waiting[task].priority == -priority
+    def _let_share(self) -> None:
+        free = self.claims.shared_by() is None
+        self._turns.let_share(free=free)
+        self._arrivals.let_share(free=free)

@@ -1,6 +1,11 @@
-"""Workers: who is up, how many VMs each may run at a time, and who has fallen silent."""
+"""Workers: who is up, how many VMs each may run at a time, who has fallen silent, who is drained.
 
+Every step is O(1) or O(log n), but those that a new leader takes once, and the look for silence.
+"""
+
+import heapq
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from schema.ids import LeaseToken, TaskId, VmId, WorkerName
@@ -8,30 +13,74 @@ from schema.ids import LeaseToken, TaskId, VmId, WorkerName
 VM_PLACES_MAX = 100_000
 """Of so many VMs it is known which worker had them last; older ones go anywhere."""
 
+WORKERS_MAX = 10_000
+"""More workers than any host has names for: of further ones none is known."""
+
+STALE_MIN = 64
+"""So many outdated places of a ranking are not worth the work of forgetting them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A task on a worker; no token yet: its record is still under way."""
+    """A task on a worker, since `since`; no token yet: its record is still under way."""
 
     task: TaskId
     vm: VmId
     token: LeaseToken | None
+    takes_place: bool = True
+    since: float = 0.0
 
 
 @dataclass(slots=True)
 class Worker:
-    """One worker process."""
+    """One worker process; `suspected`: somebody is about to write that it is down.
+
+    `parked`: those of its leases that wait for a time and take no place. `busy`: how many take one.
+    """
 
     name: WorkerName
     epoch: str
     capacity: int
     seen: float
     up: bool = True
+    suspected: bool = False
+    draining: bool = False
     leases: dict[TaskId, Lease] = field(default_factory=dict)
+    parked: set[TaskId] = field(default_factory=set)
+    busy: int = 0
+
+    def present(self) -> bool:
+        """Whether it may take anything."""
+        return self.up and not self.suspected and not self.draining
 
     def free(self) -> bool:
         """Whether it may take one more."""
-        return self.up and len(self.leases) < self.capacity
+        return self.present() and self.busy < self.capacity
+
+
+class _Ranking:
+    """Those workers that may take something, least busy first; a place that is outdated is passed over."""
+
+    def __init__(self, may_take: Callable[[Worker], bool]) -> None:
+        self._may_take = may_take
+        self._places: list[tuple[int, WorkerName]] = []
+
+    def put(self, worker: Worker, workers: dict[WorkerName, Worker]) -> None:
+        """A worker that may take something has changed."""
+        if len(self._places) > 4 * len(workers) + STALE_MIN:
+            self._places = [(one.busy, one.name) for one in workers.values() if self._may_take(one)]
+            heapq.heapify(self._places)
+        heapq.heappush(self._places, (worker.busy, worker.name))
+
+    def first(self, workers: dict[WorkerName, Worker]) -> Worker | None:
+        """The one that has least to do."""
+        while self._places:
+            busy, name = self._places[0]
+            worker = workers.get(name)
+            if worker is not None and worker.busy == busy and self._may_take(worker):
+                return worker
+            heapq.heappop(self._places)
+        return None
 
 
 class Workers:
@@ -39,7 +88,11 @@ class Workers:
 
     def __init__(self) -> None:
         self._workers: dict[WorkerName, Worker] = {}
+        self._holder_of: dict[TaskId, Worker] = {}
+        self._unwritten: dict[TaskId, Lease] = {}
         self._places: OrderedDict[VmId, WorkerName] = OrderedDict()
+        self._free = _Ranking(Worker.free)
+        self._present = _Ranking(Worker.present)
 
     def get(self, name: WorkerName) -> Worker | None:
         """A worker that is known."""
@@ -49,17 +102,52 @@ class Workers:
         """Every worker, up or down."""
         return list(self._workers.values())
 
+    def places(self) -> list[tuple[VmId, WorkerName]]:
+        """Where VMs are best looked for, those first that were worked on longest ago."""
+        return list(self._places.items())
+
+    def lease_of(self, task: TaskId) -> tuple[Worker, Lease] | None:
+        """Who has a task."""
+        worker = self._holder_of.get(task)
+        return None if worker is None else (worker, worker.leases[task])
+
+    # --- who is there -------------------------------------------------------------------------------
+
     def come(self, name: WorkerName, epoch: str, capacity: int, now: float) -> None:
         """A worker is up; its leases of an earlier life are still its own to settle."""
-        known = self._workers.get(name)
-        leases = known.leases if known else {}
-        self._workers[name] = Worker(name, epoch, capacity, now, leases=leases)
+        worker = self._known(name)
+        if worker is None:
+            return
+        if worker.epoch != epoch:
+            self._unpark_all(worker)
+        worker.epoch, worker.capacity, worker.seen = epoch, capacity, now
+        worker.up, worker.suspected = True, False
+        self._rank(worker)
 
-    def go(self, name: WorkerName, epoch: str) -> None:
-        """A worker takes no more; a later life of it is not meant."""
+    def go(self, name: WorkerName, epoch: str, now: float) -> None:
+        """A worker takes no more; a later life of it is not meant. From now on it may object."""
         worker = self._workers.get(name)
         if worker is not None and worker.epoch == epoch:
-            worker.up = False
+            worker.up = worker.suspected = False
+            worker.seen = now
+
+    def suspect(self, worker: Worker) -> None:
+        """Give a worker nothing more: its silence is being written down."""
+        worker.suspected = True
+
+    def drain(self, name: WorkerName, *, draining: bool) -> None:
+        """Give a worker nothing more, or let it work again, in whatever life it is."""
+        worker = self._known(name)
+        if worker is not None:
+            worker.draining = draining
+            self._rank(worker)
+
+    def trust(self, now: float) -> None:
+        """Forget all suspicion: who has not read the log for a while knows nothing of silence."""
+        for worker in self._workers.values():
+            worker.suspected = False
+            worker.seen = now
+            self._rank(worker)
 
     def hear(self, name: WorkerName, now: float) -> None:
         """A worker has given a sign of life."""
@@ -67,34 +155,123 @@ class Workers:
         if worker is not None:
             worker.seen = now
 
-    def choose(self, vm: VmId) -> Worker | None:
+    def choose(self, vm: VmId, *, takes_place: bool = True) -> Worker | None:
         """Who shall run a VM's task: who had it last, else who has least to do; None if all are full."""
         last = self._workers.get(self._places.get(vm, WorkerName("")))
-        if last is not None and last.free():
+        if last is not None and (last.free() if takes_place else last.present()):
             return last
-        free = [worker for worker in self._workers.values() if worker.free()]
-        return min(free, key=lambda worker: (len(worker.leases), worker.name), default=None)
+        ranking = self._free if takes_place else self._present
+        return ranking.first(self._workers)
+
+    # --- what they have -----------------------------------------------------------------------------
 
     def lease(self, name: WorkerName, lease: Lease) -> None:
-        """A worker has a task."""
-        worker = self._workers.setdefault(name, Worker(name, "", 0, 0.0, up=False))
+        """A worker has a task, and nobody else has."""
+        holder = self._holder_of.get(lease.task)
+        if holder is not None and holder.name == name and lease.token is not None:
+            self._write(holder, lease)
+            return
+        self.settle(lease.task)
+        worker = self._known(name)
+        if worker is None:
+            return
         worker.leases[lease.task] = lease
-        self._places[lease.vm] = name
-        self._places.move_to_end(lease.vm)
+        worker.busy += lease.takes_place
+        self._holder_of[lease.task] = worker
+        if lease.token is None:
+            self._unwritten[lease.task] = lease
+        else:
+            self.place(lease.vm, name)
+        self._rank(worker)
+
+    def _write(self, holder: Worker, lease: Lease) -> None:
+        """What a worker had been given already stands in the log now."""
+        del holder.leases[lease.task]
+        holder.leases[lease.task] = lease
+        self._unwritten.pop(lease.task, None)
+        self.place(lease.vm, holder.name)
+
+    def place(self, vm: VmId, name: WorkerName) -> None:
+        """A VM is best looked for at a worker."""
+        self._places[vm] = name
+        self._places.move_to_end(vm)
         if len(self._places) > VM_PLACES_MAX:
             self._places.popitem(last=False)
 
+    def restore_places(self, places: Iterable[tuple[VmId, WorkerName]]) -> None:
+        """Where VMs are best looked for is as it was elsewhere."""
+        self._places = OrderedDict(places)
+
+    def displace(self, vm: VmId) -> None:
+        """A VM is no more."""
+        self._places.pop(vm, None)
+
     def settle(self, task: TaskId) -> None:
         """A leased task has ended."""
-        for worker in self._workers.values():
-            worker.leases.pop(task, None)
+        worker = self._holder_of.pop(task, None)
+        if worker is not None:
+            lease = worker.leases.pop(task)
+            worker.busy -= lease.takes_place and task not in worker.parked
+            worker.parked.discard(task)
+            self._unwritten.pop(task, None)
+            self._rank(worker)
+
+    def park(self, task: TaskId, token: LeaseToken) -> None:
+        """A leased task waits for a time and takes no place meanwhile."""
+        found = self.lease_of(task)
+        if found is not None and found[1].token == token and task not in found[0].parked:
+            worker, lease = found
+            worker.parked.add(task)
+            worker.busy -= lease.takes_place
+            self._rank(worker)
+
+    def unpark(self, task: TaskId) -> None:
+        """A leased task goes on, or begins."""
+        worker = self._holder_of.get(task)
+        if worker is not None and task in worker.parked:
+            self._unpark(worker, task)
+            self._rank(worker)
+
+    def unwritten_for(self, task: TaskId) -> VmId | None:
+        """The VM of a task if it is leased by a record that is still under way."""
+        lease = self._unwritten.get(task)
+        return None if lease is None else lease.vm
 
     def void_unwritten(self) -> list[Lease]:
         """Take back the leases whose record has not been read; answers them."""
-        taken = []
-        for worker in self._workers.values():
-            unwritten = [lease for lease in worker.leases.values() if lease.token is None]
-            for lease in unwritten:
-                del worker.leases[lease.task]
-            taken += unwritten
+        taken = list(self._unwritten.values())
+        for lease in taken:
+            self.settle(lease.task)
         return taken
+
+    def _known(self, name: WorkerName) -> Worker | None:
+        """A worker by its name, whatever is known of it so far; None if there are too many."""
+        worker = self._workers.get(name)
+        if worker is None and self._has_room():
+            worker = self._workers[name] = Worker(name, "", 0, 0.0, up=False)
+        return worker
+
+    def _has_room(self) -> bool:
+        """Of names that cannot matter any more one is forgotten where there is no room."""
+        if len(self._workers) < WORKERS_MAX:
+            return True
+        for worker in self._workers.values():
+            if not worker.up and not worker.leases and not worker.draining:
+                del self._workers[worker.name]
+                return True
+        return False
+
+    def _unpark_all(self, worker: Worker) -> None:
+        for task in list(worker.parked):
+            self._unpark(worker, task)
+
+    @staticmethod
+    def _unpark(worker: Worker, task: TaskId) -> None:
+        worker.parked.discard(task)
+        worker.busy += worker.leases[task].takes_place
+
+    def _rank(self, worker: Worker) -> None:
+        if worker.present():
+            self._present.put(worker, self._workers)
+            if worker.busy < worker.capacity:
+                self._free.put(worker, self._workers)

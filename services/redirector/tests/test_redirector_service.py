@@ -1,12 +1,18 @@
 import threading
+import time
+from typing import Any
 
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import BEGINNING, Entry, Request
 from bus.process import Settings
+from bus.topology import lanes_queue
+from redirector.limits import Limits
 from redirector.service import build
+from schema.fault import XenopsError
 from schema.ids import InstanceName, VmId, WorkerName
 from schema.operations import VmStart
-from schema.records import Leased, Submitted, WorkerUp
+from schema.records import Elected, Leased, Submitted, WorkerUp
+from schema.rpc import decode_response, encode_request
 
 INSTANCE = InstanceName("i")
 PATIENCE_S = 10.0
@@ -45,3 +51,40 @@ def test_a_submitted_task_is_accepted_and_leased_over_a_bus() -> None:
     service.stop()
     bus.close()
     client.close()
+
+
+def test_operators_are_answered_by_who_leads_whichever_redirector_they_reach() -> None:
+    broker = MemoryBroker()
+    buses = [MemoryBus(broker, f"redirector{number}") for number in range(2)]
+    client = MemoryBus(broker, "client")
+    led = threading.Event()
+
+    def on_entry(entry: Entry) -> None:
+        if isinstance(entry.record, Elected):
+            led.set()
+
+    client.tail(INSTANCE, BEGINNING, on_entry, lambda: None)
+    services = [build(bus, Settings((INSTANCE,)), Limits()) for bus in buses]
+    for service in services:
+        service.start()
+    assert led.wait(PATIENCE_S)
+    for held in (True, False) * 4:  # the two serve in turn
+        change = "LANE.hold" if held else "LANE.release"
+        assert until_led(client, change, id="vm") is None
+        assert until_led(client, "LANE.stat", id="vm").lane.held == held
+    for service in services:
+        service.stop()
+    for bus in (*buses, client):
+        bus.close()
+
+
+def until_led(client: MemoryBus, method: str, **params: Any) -> Any:
+    """The answer, as soon as both know who leads."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        body = client.call(lanes_queue(INSTANCE), encode_request(method, debug_info="", **params), PATIENCE_S)
+        try:
+            return decode_response(method, body)
+        except XenopsError as error:
+            if "no redirector leads" not in str(error) or time.monotonic() > deadline:
+                raise

@@ -1,0 +1,179 @@
+"""Snapshot: a fold as bytes and back; compact, quick to load, the same from every replica.
+
+What is not in it: a leader's decisions that were not in the log yet, when a worker was last heard, and the
+order of turns, which begins anew with the VM that has waited longest. Whoever changes what is in it gives it
+another version; a redirector that meets one that it does not know reads the log instead.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator
+from operator import attrgetter
+from typing import Any
+
+from schema.ids import LeaseToken, TaskId, Term, VmId, WorkerName
+
+from redirector.brief import Brief, Stop, shared
+from redirector.columns import FLOATS, INDICES, INTEGERS, TEXTS, ColumnsError, Reader, Writer
+from redirector.fold import Fold
+from redirector.lane import Waiting
+from redirector.workers import Lease, Worker
+
+MAGIC = b"xenops redirector snapshot 1\n"
+"""What every snapshot of this version begins with."""
+
+_NO_DEADLINE = float("inf")
+
+
+class SnapshotError(Exception):
+    """A snapshot that this version cannot read; the sentence says why."""
+
+
+class _Table:
+    """Values that occur often, each told by its number."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Any, int] = {}
+
+    def of(self, values: Iterable[Hashable]) -> list[int]:
+        """The number of each."""
+        numbers = self.numbers
+        return [numbers.setdefault(value, len(numbers)) for value in values]
+
+
+def taken(fold: Fold) -> bytes:
+    """A fold's snapshot."""
+    writer = Writer(MAGIC)
+    tasks = _write_tasks(fold, writer)
+    requests = list(fold.requests.items())
+    writer.put(TEXTS, [request_id for request_id, _, _ in requests])
+    writer.put(INTEGERS, [task for _, task, _ in requests])
+    writer.put(FLOATS, [until for _, _, until in requests])
+    head = {
+        **tasks,
+        "term": fold.term,
+        "leader": fold.leader,
+        "workers": [_of_worker(worker) for worker in fold.workers.all()],
+        "places": fold.workers.places(),
+        "held": list(fold.lanes.held()),
+        "sharing": list(fold.lanes.claims.sharing()),
+        "followers": list(fold.followers.items()),
+        "repeats": [[task, *first] for task, first in fold.repeats.items()],
+        "cancels": list(fold.cancels.items()),
+    }
+    return writer.written(head)
+
+
+def _write_tasks(fold: Fold, writer: Writer) -> dict[str, Any]:
+    """All tasks as columns; answers the tables that these point into, for the head."""
+    tasks = sorted([*fold.lanes.every(), *_running(fold)], key=attrgetter("id"))
+    vms, briefs, replies, baggages = _Table(), _Table(), _Table(), _Table()
+    writer.put(INTEGERS, [task.id for task in tasks])
+    writer.put(INDICES, vms.of(task.vm for task in tasks))
+    writer.put(INDICES, briefs.of(task.brief for task in tasks))
+    writer.put(TEXTS, [task.request_id for task in tasks])
+    writer.put(FLOATS, [task.since for task in tasks])
+    writer.put(FLOATS, [task.accept_by for task in tasks])
+    writer.put(INDICES, replies.of(task.reply_to for task in tasks))
+    writer.put(FLOATS, [_NO_DEADLINE if task.deadline is None else task.deadline for task in tasks])
+    writer.put(INDICES, [task.awaited for task in tasks])
+    writer.put(INTEGERS, [task.priority for task in tasks])
+    writer.put(TEXTS, [task.traceparent for task in tasks])
+    writer.put(INDICES, baggages.of(task.baggage for task in tasks))
+    return {
+        "vms": list(vms.numbers),
+        "briefs": [_of_brief(brief) for brief in briefs.numbers],
+        "replies": list(replies.numbers),
+        "baggages": list(baggages.numbers),
+    }
+
+
+def _running(fold: Fold) -> Iterator[Waiting]:
+    for worker in fold.workers.all():
+        for lease in worker.leases.values():
+            running = fold.lanes.running(lease.vm)
+            if running is None:
+                raise AssertionError(f"lane {lease.vm} is leased to nobody")
+            yield running
+
+
+def _of_brief(brief: Brief) -> list[Any]:
+    return [brief.name, brief.stop.value, brief.check, brief.other_name, brief.takes_place]
+
+
+def _of_worker(worker: Worker) -> list[Any]:
+    leases = [
+        [lease.task, lease.vm, lease.token, lease.takes_place, lease.since, lease.task in worker.parked]
+        for lease in worker.leases.values()
+        if lease.token is not None
+    ]
+    return [worker.name, worker.epoch, worker.capacity, worker.up, worker.draining, leases]
+
+
+def restored(snapshot: bytes) -> Fold:
+    """The fold that a snapshot was taken of.
+
+    Raises:
+        SnapshotError: it is none, or none that this version reads.
+    """
+    try:
+        return _read(Reader(snapshot, MAGIC))
+    except ColumnsError as error:
+        raise SnapshotError(
+            f"the redirector's snapshot cannot be read: {error}; read the log instead"
+        ) from error
+
+
+def _read(reader: Reader) -> Fold:
+    head = reader.head
+    fold = Fold(term=Term(head["term"]), leader=head["leader"])
+    tasks = _read_tasks(reader)
+    for request_id, task, until in zip(reader.take(), reader.take(), reader.take(), strict=True):
+        fold.requests.remember(request_id, TaskId(task), until)
+    for vm in head["sharing"]:
+        fold.lanes.share(vm, shares=True)
+    for vm in head["held"]:
+        fold.lanes.hold(vm, held=True)
+    leases = {lease[0] for worker in head["workers"] for lease in worker[-1]}
+    fold.lanes.fill(tasks, leases)
+    fold.deadlines.fill()
+    for worker in head["workers"]:
+        _restore_worker(fold, worker)
+    fold.workers.restore_places((VmId(vm), WorkerName(name)) for vm, name in head["places"])
+    for task, leader in head["followers"]:
+        fold.followers.add(task, leader)
+    fold.repeats.update({task: (first, vm) for task, first, vm in head["repeats"]})
+    fold.cancels.update(dict(head["cancels"]))
+    return fold
+
+
+def _read_tasks(reader: Reader) -> list[Waiting]:
+    """All tasks, oldest first; what many have is there once."""
+    head = reader.head
+    briefs = [shared(Brief(name, Stop(stop), *rest)) for name, stop, *rest in head["briefs"]]
+    baggages = [tuple((key, value) for key, value in baggage) for baggage in head["baggages"]]
+    columns = (
+        reader.take(),
+        map(head["vms"].__getitem__, reader.take()),
+        map(briefs.__getitem__, reader.take()),
+        reader.take(),
+        reader.take(),
+        reader.take(),
+        map(head["replies"].__getitem__, reader.take()),
+        (None if deadline == _NO_DEADLINE else deadline for deadline in reader.take()),
+        map((False, True).__getitem__, reader.take()),
+        reader.take(),
+        reader.take(),
+        map(baggages.__getitem__, reader.take()),
+    )
+    return list(map(Waiting, *columns))
+
+
+def _restore_worker(fold: Fold, worker: list[Any]) -> None:
+    name, epoch, capacity, up, draining, leases = worker
+    fold.workers.come(name, epoch, capacity, now=0.0)
+    if not up:
+        fold.workers.go(name, epoch, now=0.0)
+    fold.workers.drain(name, draining=draining)
+    for task, vm, token, takes_place, since, parked in leases:
+        fold.workers.lease(name, Lease(task, vm, LeaseToken(token), takes_place, since))
+        if parked:
+            fold.workers.park(task, token)
