@@ -35,7 +35,7 @@ class AskAgain:
 
 @dataclass(frozen=True, slots=True)
 class WaitForNews:
-    """Nothing is new since `place`; wait for it, but not longer than `timeout_s` from the request on."""
+    """Nothing that may be told now is newer than `place`; wait, until `timeout_s` from the request on."""
 
     place: int
     timeout_s: float
@@ -48,11 +48,18 @@ class Write:
     record: Record
 
 
-Decision = Answer | AskAgain | WaitForNews | Write
+@dataclass(frozen=True, slots=True)
+class AskWorker:
+    """A part of the answer is known to workers only."""
 
 
-def decide(fold: Fold, call: Call, *, patient: bool) -> Decision:
+Decision = Answer | AskAgain | WaitForNews | Write | AskWorker
+
+
+def decide(fold: Fold, call: Call, *, patient: bool, pauses: bool = False) -> Decision:
     """What a call comes to; not `patient`: it has waited for long enough, decide by what there is.
+
+    `pauses`: many were told a moment ago, and whoever goes on from a token waits for the next time.
 
     Raises:
         XenopsError: what the client is told instead.
@@ -63,7 +70,7 @@ def decide(fold: Fold, call: Call, *, patient: bool) -> Decision:
         case "Task.list":
             return Answer(encode_result("Task.list", tuple(story.shown() for story in fold.tasks.all())))
         case "UPDATES.get":
-            return _updates_get(fold, call, patient=patient)
+            return _updates_get(fold, call, patient=patient, pauses=pauses)
         case "UPDATES.last_id":
             return Answer(encode_result("UPDATES.last_id", fold.token_of(fold.updates.last)))
         case "UPDATES.inject_barrier":
@@ -73,11 +80,18 @@ def decide(fold: Fold, call: Call, *, patient: bool) -> Decision:
         case "UPDATES.refresh_vm":
             return _refresh_vm(fold, VmId(call.params["id"]))
         case "get_diagnostics":
-            return Answer(encode_result("get_diagnostics", report(fold)))
+            return AskWorker()
+        case "QUARANTINE.list":
+            return Answer(encode_result(call.method, fold.quarantine.told()))
         case method:
             raise internal_error(
                 f"{method} was sent to the event hub, which does not serve it: a routing bug"
             )
+
+
+def diagnostics(fold: Fold, part: bytes | None) -> bytes:
+    """The answer of get_diagnostics, with the part of the worker that answered, if any did."""
+    return encode_result("get_diagnostics", report(fold, part))
 
 
 def _about_task(fold: Fold, call: Call, *, patient: bool) -> Decision:
@@ -111,20 +125,23 @@ def _done_to(story: TaskStory, method: str) -> Decision:
     return Write(records.TaskDestroyed(vm=story.vm, task=story.id, on_finish=on_finish))
 
 
-def _updates_get(fold: Fold, call: Call, *, patient: bool) -> Decision:
-    token, timeout_s = call.params["last_id"], call.params["timeout"]
+def _updates_get(fold: Fold, call: Call, *, patient: bool, pauses: bool) -> Decision:
+    token, timeout = call.params["last_id"], call.params["timeout"]
+    timeout_s = GET_WAIT_S_MAX if timeout is None else min(timeout, GET_WAIT_S_MAX)
     place = None if token is None else fold.place_of(token)
     if place is not None and place > fold.seen:
         if patient:
             return AskAgain(place)
         place = None
+    if place is not None and pauses:
+        return WaitForNews(place, timeout_s)
     if token is None:
         news = fold.updates.everything()
     else:
         news = fold.updates.since(tokens.START if place is None else place)
     if news:
         return Answer(encode_news(fold, news))
-    return WaitForNews(news.place, GET_WAIT_S_MAX if timeout_s is None else min(timeout_s, GET_WAIT_S_MAX))
+    return WaitForNews(news.place, timeout_s)
 
 
 def encode_news(fold: Fold, news: News) -> bytes:

@@ -5,16 +5,19 @@ log that this replica has not read yet; a wish that becomes a record, for that r
 who was answered sees what was done.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 
 from bus.ports import Entry, Request
+from bus.quarantine import Quarantined
 from schema.fault import XenopsError, internal_error
 from schema.records import Record
-from schema.rpc import BadRequestError, Call, decode_request, encode_failure, encode_result
+from schema.rpc import BadRequestError, Call, decode_request, encode_failure, encode_request, encode_result
 
 from eventhub import tokens
-from eventhub.calls import Answer, AskAgain, WaitForNews, Write, decide, encode_news
-from eventhub.effects import Address, Append, Effect, Reply
+from eventhub.calls import Answer, AskAgain, AskWorker, WaitForNews, Write, decide, diagnostics, encode_news
+from eventhub.effects import Address, Append, Ask, Effect, Reply
 from eventhub.fold import Fold
 from eventhub.waiting import Waiting
 
@@ -29,6 +32,16 @@ WRITE_WAIT_S = 15.0
 
 WAITING_MAX = 50_000
 """Requests that may wait at a time; what can be answered at once still is."""
+
+PAUSE_PER_CLIENT_S = 0.0005
+"""After news was told, the next waits for so long per client that was told, beyond the first.
+
+To tell a client costs all services and the broker about as much, for it asks again at once: so told and
+asked, many clients take at most half of two processors, and tasks go on. One client alone never waits.
+"""
+
+PAUSE_MAX_S = 0.025
+"""The longest such pause, however many are told: as late as news may be for it."""
 
 _FULL = f"{WAITING_MAX} requests wait at the event hub already: ask again later"
 
@@ -59,21 +72,45 @@ class EventHub:
         self._fold = Fold()
         self._live = False
         self._told = tokens.START
+        self._owed = False  # somebody who waits has not seen all that was told before
+        self._pause_until = 0.0
         self._waiting = Waiting()
         self._behind: list[tuple[int, _Asked]] = []
         self._writes: dict[Record, list[_Asked]] = {}
         self._read_back: list[_Asked] = []
+        self._with_worker: dict[int, _Asked] = {}
+        self._numbers = count()
+
+    def snapshot(self) -> Iterator[bytes]:
+        """What is known of the log now, as lines."""
+        return self._fold.snapshot()
+
+    def restore(self, lines: Iterable[bytes]) -> None:
+        """Know what lines say, before anything is read; raises SnapshotError for another version's."""
+        self._fold.restore(lines)
 
     @property
-    def has_news(self) -> bool:
-        """Whether somebody may have to be told of what was read: call `on_batch`, soon."""
-        return self._live and bool(self._read_back or self._behind or self._fold.updates.last > self._told)
+    def is_live(self) -> bool:
+        """Whether all that was in the log at the start is read."""
+        return self._live
+
+    def due_s(self, now: float) -> float | None:
+        """In how many seconds to call `on_batch`, for somebody may have to be told of what was read."""
+        if not self._live:
+            return None
+        if self._read_back or self._behind:
+            return 0.0
+        return max(0.0, self._pause_until - now) if self._has_news() else None
 
     def on_entry(self, entry: Entry) -> None:
         """Take the next entry of the log; nobody is told before `on_batch`."""
         self._fold.on_entry(entry)
         if self._writes:
             self._read_back += self._writes.pop(entry.record, ())
+
+    def on_quarantined(self, one: Quarantined) -> None:
+        """A message of the log is passed over by all."""
+        self._fold.quarantine.on_quarantined(one)
 
     def on_live(self, now: float) -> list[Effect]:
         """All that was in the log is read: from now on requests are answered."""
@@ -87,10 +124,20 @@ class EventHub:
             effect for asked in read_back for effect in asked.answered(encode_result(asked.call.method, None))
         ]
         effects += self._catch_up(now)
-        if self._fold.updates.last > self._told:
-            self._told = self._fold.updates.last
-            effects += [self._news(place, addresses) for place, addresses in self._waiting.wake()]
+        if self._has_news() and now >= self._pause_until:
+            effects += self._tell(now)
         return effects
+
+    def _has_news(self) -> bool:
+        return self._owed or self._fold.updates.last > self._told
+
+    def _tell(self, now: float) -> list[Effect]:
+        """Tell everybody who waits what is new; then they are left alone for a while."""
+        self._told, self._owed = self._fold.updates.last, False
+        woken = list(self._waiting.wake(self._told))
+        others = sum(len(addresses) for _, addresses in woken) - 1
+        self._pause_until = now + min(PAUSE_MAX_S, PAUSE_PER_CLIENT_S * others)
+        return [self._news(place, addresses) for place, addresses in woken]
 
     def on_time(self, now: float) -> list[Effect]:
         """Answer those whose time is up."""
@@ -108,8 +155,13 @@ class EventHub:
             for effect in asked.refused(f"it may not have been done ({reason}): look, and ask again")
         ]
 
+    def on_worker_answer(self, number: int, answer: bytes | None) -> list[Effect]:
+        """What a worker says to what it was asked; None when it does not."""
+        asked = self._with_worker.pop(number)
+        return asked.answered(diagnostics(self._fold, answer))
+
     def on_request(self, request: Request, now: float) -> list[Effect]:
-        """Answer a request of `Task.*`, `UPDATES.*` or `get_diagnostics`, now or later."""
+        """Answer a request of `Task.*`, `UPDATES.*`, `get_diagnostics` or `QUARANTINE.*`, now or later."""
         address = Address(request.reply_to, request.correlation_id) if request.reply_to else None
         try:
             call = decode_request(request.body)
@@ -120,7 +172,8 @@ class EventHub:
 
     def _perform(self, asked: _Asked, now: float) -> list[Effect]:
         try:
-            decision = decide(self._fold, asked.call, patient=asked.patient)
+            pauses = now < self._pause_until
+            decision = decide(self._fold, asked.call, patient=asked.patient, pauses=pauses)
         except XenopsError as error:
             return asked.answered(encode_failure(error.error))
         match decision:
@@ -130,6 +183,8 @@ class EventHub:
                 return self._defer(asked, place)
             case Write(record):
                 return self._write(record, asked)
+            case AskWorker():
+                return self._ask_worker(asked)
             case WaitForNews(place, timeout_s):  # pragma: no branch  there is no other decision
                 return self._wait_for_news(asked, place, asked.at + timeout_s, now)
 
@@ -141,6 +196,7 @@ class EventHub:
         if deadline <= now:
             return [self._news(place, (asked.address,))]
         self._waiting.add(asked.address, place, deadline)
+        self._owed = self._owed or place < self._told
         return []
 
     def _defer(self, asked: _Asked, place: int) -> list[Effect]:
@@ -149,8 +205,15 @@ class EventHub:
         self._behind.append((place, asked))
         return []
 
+    def _ask_worker(self, asked: _Asked) -> list[Effect]:
+        if self._is_full():
+            return asked.refused(_FULL)
+        number = next(self._numbers)
+        self._with_worker[number] = asked
+        return [Ask(number, encode_request(asked.call.method, **asked.call.params))]
+
     def _is_full(self) -> bool:
-        return len(self._waiting) + len(self._behind) >= WAITING_MAX
+        return len(self._waiting) + len(self._behind) + len(self._with_worker) >= WAITING_MAX
 
     def _write(self, record: Record, asked: _Asked) -> list[Effect]:
         """Append a record and answer when it is read; one that is under way already serves for both."""

@@ -28,4 +28,12 @@ class Append:
     record: Record
 
 
-Effect = Reply | Append
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask a worker the same; tell `on_worker_answer` what comes of it."""
+
+    number: int
+    body: bytes
+
+
+Effect = Reply | Append | Ask

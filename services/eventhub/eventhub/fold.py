@@ -1,29 +1,54 @@
 """The fold: all that the event hub knows of one instance, as far as it has read the log."""
 
+from collections.abc import Iterable, Iterator
+
 from bus.ports import Entry
 from schema import records
 from schema.ids import WorkerName
+from schema.kept import LifeBegan
 from schema.objects.dynamic import ObjectId, TaskObject
 from schema.records import Record, WorkerUp
 
 from eventhub import tokens
+from eventhub.keeping import FoldState, decoded, encoded
+from eventhub.quarantine import QuarantineFold
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
 
 
 class Fold:
-    """Tasks, updates and workers after `seen` entries."""
+    """Tasks, updates, workers, and what was passed over, after `seen` entries."""
 
     def __init__(self) -> None:
         self.tasks = Tasks()
         self.updates = Updates()
         self.workers: dict[WorkerName, WorkerUp] = {}
+        self.quarantine = QuarantineFold()
         self.seen = tokens.START
         self._life: int | None = None
 
+    def snapshot(self) -> Iterator[bytes]:
+        """What is known now, as lines."""
+        workers = tuple(self.workers.values())
+        tasks, updates, quarantine = self.tasks.state(), self.updates.state(), self.quarantine.told()
+        return encoded(FoldState(self.seen, self._life, workers, tasks, updates, quarantine))
+
+    def restore(self, lines: Iterable[bytes]) -> None:
+        """Know what lines say; nothing changes if they are another version's.
+
+        Raises:
+            SnapshotError: they are.
+        """
+        state = decoded(lines)
+        self.seen, self._life = state.seen, state.life
+        self.workers = {worker.worker: worker for worker in state.workers}
+        self.tasks.take(state.tasks)
+        self.updates.take(state.updates)
+        self.quarantine.take(state.quarantine)
+
     def on_entry(self, entry: Entry) -> None:
         """Take the next entry: what it says has changed comes first, then its tasks, as in the original."""
-        if self._life is None:
+        if self._life is None or isinstance(entry.record, LifeBegan):
             self._life = tokens.life_of(entry)
         self.seen = tokens.place_after(entry.offset)
         self.updates.change(_changed(entry.record), self.seen)

@@ -6,7 +6,7 @@ another ends with it. It is kept until a client destroys it, or until it is old 
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bus.ports import Entry
@@ -31,6 +31,9 @@ FINISHED_MAX = 10_000
 FINISHED_AGE_MAX_S = 24 * 3600.0
 """How long a finished task is kept for a client that does not come back."""
 
+NO_TERM = Term(-1)
+"""Before the first election."""
+
 _CHECKS = (VmCheckState, PciCheckState, VbdCheckState, VifCheckState, VusbCheckState)
 
 
@@ -54,6 +57,7 @@ class TaskStory:
     worker: WorkerName | None = None
     merged: bool = False
     followers: list[TaskId] = field(default_factory=list)
+    generation: int = field(default=0, compare=False)
 
     @property
     def finished(self) -> bool:
@@ -91,14 +95,48 @@ class TaskChanges:
     gone: list[TaskId] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class TasksState:
+    """All that `Tasks` knows; the finished ones with their times, in the order in which they go."""
+
+    stories: tuple[TaskStory, ...]
+    finished: tuple[tuple[TaskId, float], ...]
+    term: Term
+
+
 class Tasks:
-    """The fold: give it every entry; ask for tasks."""
+    """The fold: give it every entry; ask for tasks.
+
+    A story that somebody holds as a part of a state is never changed: it is copied first, once.
+    """
 
     def __init__(self, finished_max: int = FINISHED_MAX) -> None:
         self._finished_max = finished_max
         self._stories: dict[TaskId, TaskStory] = {}
         self._finished: OrderedDict[TaskId, float] = OrderedDict()
-        self._term: Term | None = None
+        self._term = NO_TERM
+        self._generation = 0
+
+    def state(self) -> TasksState:
+        """What is known now; to take it costs little, to keep it nothing."""
+        self._generation += 1
+        return TasksState(tuple(self._stories.values()), tuple(self._finished.items()), self._term)
+
+    def take(self, state: TasksState) -> None:
+        """Know what a state says, and nothing else."""
+        self._generation += 1
+        self._stories = {story.id: story for story in state.stories}
+        self._finished = OrderedDict(state.finished)
+        self._term = state.term
+
+    def _own(self, task: TaskId) -> TaskStory | None:
+        """A story that may be changed."""
+        story = self._stories.get(task)
+        if story is None or story.generation == self._generation:
+            return story
+        own = replace(story, followers=list(story.followers), generation=self._generation)
+        self._stories[task] = own
+        return own
 
     def find(self, task: TaskId) -> TaskStory | None:
         """The task, unless it never was, was refused, destroyed or has been kept for too long."""
@@ -128,10 +166,12 @@ class Tasks:
         match entry.record:
             case records.Submitted() as submitted:
                 self._submit(submitted, entry)
-            case records.Refused(task=task):
-                self._drop(task, changes)
+            case records.Refused() as refused:
+                if not records.is_void(refused, self._term):
+                    self._drop(refused.task, changes)
             case records.Merged() as merged:
-                self._merge(merged, entry.at, changes)
+                if not records.is_void(merged, self._term):
+                    self._merge(merged)
             case records.Elected():
                 self._term = Term(entry.offset)
             case records.Leased() as leased:
@@ -150,30 +190,28 @@ class Tasks:
     def _submit(self, submitted: records.Submitted, entry: Entry) -> None:
         task = TaskId(entry.offset)
         nobody_asked = submitted.reply_to is None and isinstance(submitted.operation, _CHECKS)
+        nobody_keeps = nobody_asked or submitted.awaited
         self._stories[task] = TaskStory(
-            task, submitted.vm, submitted.operation, submitted.dbg, entry.at, destroy_on_finish=nobody_asked
+            task, submitted.vm, submitted.operation, submitted.dbg, entry.at, destroy_on_finish=nobody_keeps
         )
+        self._stories[task].generation = self._generation
 
-    def _merge(self, merged: records.Merged, at: float, changes: TaskChanges) -> None:
-        follower, leader = self._stories.get(merged.task), self._stories.get(merged.into)
-        if follower is None or follower.finished:
+    def _merge(self, merged: records.Merged) -> None:
+        """Into a task that has ended, a task runs for itself: that one may have looked too early."""
+        follower, leader = self._own(merged.task), self._own(merged.into)
+        if follower is None or follower.finished or leader is None or leader.finished:
             return
         follower.merged = True
-        if leader is None:
-            return
-        if leader.finished:
-            self._end(follower, _End(leader.state, leader.backtrace, at), changes)
-        else:
-            leader.followers.append(follower.id)
+        leader.followers.append(follower.id)
 
     def _lease(self, leased: records.Leased, entry: Entry) -> None:
-        story = self._stories.get(leased.task)
+        story = self._own(leased.task)
         if story is not None and leased.term == self._term:
             story.token = LeaseToken(entry.offset)
             story.worker = leased.worker
 
     def _progress(self, progress: records.Progress, changes: TaskChanges) -> None:
-        story = self._stories.get(progress.task)
+        story = self._own(progress.task)
         if story is None or story.finished or story.token != progress.token:
             return
         before = (story.state, story.subtasks, story.debug_info, story.cancellable)
@@ -185,7 +223,7 @@ class Tasks:
             changes.changed.append(story.id)
 
     def _finish(self, finished: records.Finished, at: float, changes: TaskChanges) -> None:
-        story = self._stories.get(finished.task)
+        story = self._own(finished.task)
         if story is None or story.finished:
             return
         story.debug_info = finished.debug_info or story.debug_info
@@ -196,7 +234,7 @@ class Tasks:
     def _followers(self, leader: TaskStory) -> Iterator[TaskStory]:
         """All that were merged into a task, and into those."""
         for task in leader.followers:
-            follower = self._stories.get(task)
+            follower = self._own(task)
             if follower is not None and not follower.finished:
                 yield follower
                 yield from self._followers(follower)
@@ -210,7 +248,7 @@ class Tasks:
             changes.changed.append(story.id)
 
     def _destroy(self, destroyed: records.TaskDestroyed, changes: TaskChanges) -> None:
-        story = self._stories.get(destroyed.task)
+        story = self._own(destroyed.task)
         if story is None:
             return
         if story.finished:

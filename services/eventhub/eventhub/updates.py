@@ -6,7 +6,7 @@ longer kept leads to telling everything, never to silence.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from schema.ids import VmId
@@ -50,18 +50,45 @@ class PlacedBarrier:
     changes: tuple[tuple[ObjectId, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class UpdatesState:
+    """All that `Updates` knows."""
+
+    places: Mapping[ObjectId, int]
+    gone: tuple[ObjectId, ...]
+    kept_since: int
+    barriers: tuple[PlacedBarrier, ...]
+    last: int
+
+
 class Updates:
     """The fold: give it every change with its place; ask what is new since one."""
 
     def __init__(self, gone_kept: int = GONE_KEPT) -> None:
         self._gone_kept = gone_kept
-        self._places: OrderedDict[ObjectId, int] = OrderedDict()
+        self._places: dict[ObjectId, int] = {}  # copied without asking each object for its hash
         self._of_vm: dict[VmId, OrderedDict[ObjectId, None]] = {}
         self._gone: OrderedDict[ObjectId, None] = OrderedDict()
         self._kept_since = START
         self._barriers: list[PlacedBarrier] = []
         self.last = START
         """The place of the last news."""
+
+    def state(self) -> UpdatesState:
+        """What is known now."""
+        gone = tuple(self._gone)
+        return UpdatesState(self._places.copy(), gone, self._kept_since, tuple(self._barriers), self.last)
+
+    def take(self, state: UpdatesState) -> None:
+        """Know what a state says, and nothing else."""
+        self._places = dict(state.places)
+        self._gone = OrderedDict.fromkeys(state.gone)
+        self._kept_since, self._barriers, self.last = state.kept_since, list(state.barriers), state.last
+        self._of_vm = {}
+        for changed in self._places:  # within a VM they stand in the same order
+            vm = None if changed in self._gone else vm_of(changed)
+            if vm is not None:
+                self._of_vm.setdefault(vm, OrderedDict())[changed] = None
 
     @property
     def barriers(self) -> Sequence[PlacedBarrier]:
@@ -80,8 +107,8 @@ class Updates:
     def change(self, objects: Iterable[ObjectId], place: int) -> None:
         """Objects have changed, in this order."""
         for changed in objects:
+            self._places.pop(changed, None)
             self._places[changed] = place
-            self._places.move_to_end(changed)
             self._gone.pop(changed, None)
             vm = vm_of(changed)
             if vm is not None:
@@ -99,6 +126,7 @@ class Updates:
         for device in self._of_vm.pop(vm, ()):
             self._places.pop(device, None)
         removed = VmObject(id=vm)
+        self._places.pop(removed, None)
         self._places[removed] = place
         self._gone[removed] = None
         self.last = place

@@ -1,7 +1,6 @@
 """Waiting: who waits for news, from which place, until when; thousands at the cost of a few.
 
-All who wait have seen everything there is, so whatever comes wakes all of them: they are kept by place, to
-make one answer for all of a place, and by the tick in which their time is up.
+They are kept by place, to make one answer for all of a place, and by the tick in which their time is up.
 """
 
 from collections.abc import Iterator
@@ -32,20 +31,24 @@ class Waiting:
         self._by_tick.setdefault(_tick_of(deadline), []).append((place, number))
         self._count += 1
 
-    def wake(self) -> Iterator[tuple[int, tuple[Address, ...]]]:
-        """Everybody, by place; afterwards nobody waits."""
-        by_place = self._by_place
-        self._by_place, self._by_tick, self._count = {}, {}, 0
-        for place, addresses in by_place.items():
+    def wake(self, last: int) -> Iterator[tuple[int, tuple[Address, ...]]]:
+        """Those who have not seen everything up to `last`, by place; afterwards they do not wait."""
+        for place in [place for place in self._by_place if place < last]:
+            addresses = self._by_place.pop(place)
+            self._count -= len(addresses)
             yield place, tuple(addresses.values())
+        if not self._by_place:
+            self._by_tick.clear()
 
     def expire(self, now: float) -> Iterator[tuple[int, tuple[Address, ...]]]:
         """Those whose time is up, by place; afterwards they do not wait."""
         expired: dict[int, list[Address]] = {}
         for tick in [tick for tick in self._by_tick if tick * TICK_S <= now]:
             for place, number in self._by_tick.pop(tick):
-                expired.setdefault(place, []).append(self._by_place[place].pop(number))
-                self._count -= 1
+                address = self._by_place.get(place, {}).pop(number, None)
+                if address is not None:  # else it was woken before
+                    expired.setdefault(place, []).append(address)
+                    self._count -= 1
         for place, addresses in expired.items():
             if not self._by_place[place]:
                 del self._by_place[place]

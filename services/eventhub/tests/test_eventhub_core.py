@@ -1,97 +1,17 @@
 """The event hub's core: what is answered, when, to whom, byte for byte."""
 
 import json
-from typing import Any
 
 import pytest
-from bus.ports import Entry, Request
+from bus.ports import Request
 from eventhub import core, tokens
 from eventhub.calls import GET_WAIT_S_MAX
-from eventhub.core import EventHub
-from eventhub.effects import Append, Effect, Reply
 from eventhub.updates import BARRIERS_MAX
+from hub_in_hand import DONE, VM, WORKER, XVDA, Hub, changed, finished
 from schema import records
-from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
-from schema.objects.dynamic import ObjectId, TaskObject, VbdObject, VmObject
-from schema.operations import VmStart
-from schema.records import Record
-from schema.rpc import decode_response, encode_request
-from schema.wire.types import DeviceId
-
-VM = VmId("vm1")
-XVDA = VbdObject(id=DeviceId("vm1", "xvda"))
-WORKER = WorkerName("w")
-DONE = b'{"result":null,"error":null,"id":0}'
-
-
-class Hub:
-    """A core with a log and a clock of its own; answers are kept by who asked."""
-
-    def __init__(self, *, live: bool = True) -> None:
-        self.core = EventHub()
-        self.now = 100.0
-        self.offset = 0
-        self.at = 0.0
-        self.answers: dict[str, bytes] = {}
-        self.sent = 0
-        self.appended: list[Record] = []
-        if live:
-            self.perform(self.core.on_live(self.now))
-
-    def perform(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Reply(body, addresses):
-                    self.sent += 1
-                    self.answers |= {address.reply_to: body for address in addresses}
-                case Append(record):
-                    self.appended.append(record)
-
-    def read(self, *log: Record) -> None:
-        for record in log:
-            self.core.on_entry(Entry(Offset(self.offset), self.at, record))
-            self.offset += 1
-        if self.core.has_news:
-            self.perform(self.core.on_batch(self.now))
-
-    def read_own(self) -> None:
-        appended, self.appended = self.appended, []
-        self.read(*appended)
-
-    def ask(self, who: str, method: str, **params: Any) -> bytes | None:
-        body = encode_request(method, request_id=1, debug_info="lab", **params)
-        self.perform(self.core.on_request(Request(body, who, who), self.now))
-        return self.answers.get(who)
-
-    def get(self, who: str, token: int | None, timeout: int | None = 30) -> Any:
-        """The answer of UPDATES.get, or None if it waits."""
-        body = self.ask(who, "UPDATES.get", last_id=token, timeout=timeout)
-        return None if body is None else decode_response("UPDATES.get", body)
-
-    def told(self, who: str) -> Any:
-        return decode_response("UPDATES.get", self.answers[who]) if who in self.answers else None
-
-    def pass_time(self, seconds: float) -> None:
-        self.now += seconds
-        self.perform(self.core.on_time(self.now))
-
-    def submit(self) -> TaskId:
-        task = TaskId(self.offset)
-        operation = VmStart(vm=VM)
-        self.read(
-            records.Submitted(
-                vm=VM, operation=operation, request_id="r", dbg="lab", accept_by=2e9, reply_to="inbox"
-            )
-        )
-        return task
-
-
-def changed(*objects: ObjectId) -> Record:
-    return records.Changed(vm=VM, changed=objects or (VmObject(id=VM),))
-
-
-def finished(task: int) -> Record:
-    return records.Finished(vm=VM, task=TaskId(task), outcome=records.Succeeded(), changed=(XVDA,))
+from schema.ids import LeaseToken, Term
+from schema.objects.dynamic import TaskObject, VmObject
+from schema.rpc import encode_request
 
 
 @pytest.fixture
@@ -362,31 +282,3 @@ def test_nobody_is_answered_who_did_not_say_where(hub: Hub) -> None:
         params = {} if method == "Task.list" else {"last_id": None, "timeout": 5}
         body = encode_request(method, debug_info="lab", **params)
         assert hub.core.on_request(Request(body), hub.now) == []
-
-
-def test_diagnostics_have_the_originals_shape(hub: Hub) -> None:
-    running, waiting = hub.submit(), hub.submit()
-    hub.read(
-        records.WorkerUp(worker=WORKER, epoch="e", capacity=3),
-        records.Elected(redirector="r"),
-        records.Leased(vm=VM, task=running, worker=WORKER, term=Term(3)),
-        records.Progress(
-            vm=VM, task=running, token=LeaseToken(4), fraction=0.5, subtasks=(("x", 0.5),), changed=(XVDA,)
-        ),
-        records.Barrier(vm=VM, barrier=7),
-    )
-    report = json.loads(json.loads(hub.ask("a", "get_diagnostics", unit=None) or b"")["result"])
-    task = {"subtasks": {"x": '["Pending",0.5]'}, "dbg": "lab", "ctime": "19700101T00:00:00Z", "id": "0"}
-    xvda = {"id": 6, "v": '["Vbd",["vm1","xvda"]]'}
-    start = '["VM_start",{"vm":"vm1","force":false}]'
-    assert report == {
-        "vm_actions": {"vm1": []},
-        "tasks": [task, {**task, "subtasks": {}, "id": str(waiting)}],
-        "updates": {"updates": [xvda, {"id": 6, "v": '["Task","0"]'}], "barriers": [[7, 7, [xvda]]]},
-        "scheduler": [],
-        "workers": [{"task": task, "state": f"Processing {start}"}, {"state": "Idle"}, {"state": "Idle"}],
-        "queues": [{"works": [start], "tag": "vm1"}],
-    }
-    hub.read(records.WorkerDown(worker=WORKER, epoch="e"))
-    report = json.loads(json.loads(hub.ask("b", "get_diagnostics", unit=None) or b"")["result"])
-    assert len(report["workers"]) == 1

@@ -1,23 +1,25 @@
 """The event hub on a bus: requests in, answers out, records appended and read back."""
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from queue import Queue
 from typing import Any
 
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import BusBlockedError
+from bus.ports import BusBlockedError, BusError, Request
 from bus.process import Settings
-from bus.topology import events_queue
+from bus.topology import control_queue, events_queue
 from eventhub.service import build
 from schema import records
 from schema.fault import XenopsError
 from schema.ids import InstanceName, VmId
 from schema.objects.dynamic import VmObject
 from schema.records import Record
-from schema.rpc import decode_response, encode_request
+from schema.rpc import decode_response, encode_request, encode_result
 from typing_extensions import override
 
 INSTANCE = InstanceName("org.xen.xapi.xenops.simulator")
@@ -88,6 +90,53 @@ def test_who_waits_is_told_of_what_comes(broker: MemoryBroker, client: MemoryBus
     waiting.close()
     _, objects, _ = answer.result()
     assert objects == (VmObject(id=VM),)
+
+
+@pytest.mark.usefixtures("hub")
+def test_many_who_wait_are_told_of_everything_that_comes(client: MemoryBus) -> None:
+    """Each goes on from what it was told, through the pauses between."""
+    clients, changes = 100, 5
+    news: Queue[tuple[int, int]] = Queue()
+
+    def wait(who: int, token: int) -> None:
+        def told(outcome: bytes | BusError) -> None:
+            if isinstance(outcome, BusError):
+                return  # the client has gone
+            _, objects, newest = decode_response("UPDATES.get", outcome)
+            news.put((who, len(objects)))
+            wait(who, newest)
+
+        body = encode_request("UPDATES.get", debug_info="test", last_id=token, timeout=30)
+        client.ask(events_queue(INSTANCE), Request(body), 2 * PATIENCE_S, told)
+
+    token = ask(client, "UPDATES.last_id")
+    for who in range(clients):
+        wait(who, token)
+    seen = dict.fromkeys(range(clients), 0)
+    for change in range(1, changes + 1):
+        vm = VmId(f"vm{change}")
+        client.append(INSTANCE, records.Changed(vm=vm, changed=(VmObject(id=vm),)))
+        while min(seen.values()) < change:
+            who, count = news.get(timeout=PATIENCE_S)
+            seen[who] += count
+    assert set(seen.values()) == {changes}
+
+
+@pytest.mark.usefixtures("hub")
+def test_diagnostics_ask_a_worker_and_do_without_one_if_none_is_there(
+    broker: MemoryBroker, client: MemoryBus
+) -> None:
+    assert json.loads(ask(client, "get_diagnostics", unit=None))["vm_actions"] == {}
+    worker = MemoryBus(broker)
+    part = encode_result("get_diagnostics", '{"vm_actions":{"vm1":["Needs_reboot"]}}')
+    worker.serve(
+        control_queue(INSTANCE),
+        lambda request: worker.send(
+            request.reply_to or "", Request(part, correlation_id=request.correlation_id)
+        ),
+    )
+    assert json.loads(ask(client, "get_diagnostics", unit=None))["vm_actions"] == {"vm1": ["Needs_reboot"]}
+    worker.close()
 
 
 @pytest.mark.usefixtures("hub")

@@ -170,10 +170,19 @@ def test_a_merged_task_that_ends_by_itself_stays_ended(log: Log) -> None:
     assert log(records.Merged(vm=VM, task=follower, into=leader)).changed == []
 
 
-def test_merging_into_a_task_that_has_just_ended_ends_at_once(log: Log) -> None:
+def test_what_is_merged_into_a_task_that_has_just_ended_runs_for_itself(log: Log) -> None:
     leader, follower = log.submit(), log.submit()
     log.succeed(leader)
-    assert log(records.Merged(vm=VM, task=follower, into=leader)).changed == [follower]
+    assert log(records.Merged(vm=VM, task=follower, into=leader)).changed == []
+    assert log.succeed(follower).changed == [follower]
+
+
+def test_a_merger_or_refusal_of_a_term_that_was_over_changes_nothing(tasks: Tasks, log: Log) -> None:
+    leader, follower = log.submit(), log.submit()
+    log(records.Merged(vm=VM, task=follower, into=leader, term=Term(7)))
+    log(records.Refused(vm=VM, task=follower, error=InternalError(message="full"), term=Term(7)))
+    assert log.succeed(leader).changed == [leader]
+    assert [story.id for story in tasks.queued()] == [follower]
 
 
 def test_merging_into_an_unknown_task_leaves_a_task_waiting(log: Log) -> None:
