@@ -1,24 +1,35 @@
 """Core: what becomes of a request: refused at once, handed on, or submitted and answered once accepted."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bus.ports import Request
-from bus.topology import control_queue, events_queue
-from pydantic import ValidationError
+from bus.topology import control_queue, events_queue, lanes_queue
 from schema import rpc
-from schema.ids import InstanceName, is_safe_name
+from schema.debug_info import read_debug_info, read_traceparent
+from schema.fault import XenopsError
+from schema.ids import InstanceName, TaskId, is_safe_name
 from schema.notices import Accepted, Notice
 from schema.objects.errors import DoesNotExist, Error, InternalError
 from schema.records import Submitted
-from schema.wire.errors import JsonError, MarshalError
 
-from frontend.routes import Control, Events, Queued, route
+from frontend.routes import Control, Events, Lanes, Queued, route
 
 ACCEPT_TIMEOUT_S = 10.0
 """How long the redirector may take to accept a task; twice the time in which leadership passes."""
 
+NOTICE_S = 2.0
+"""The end of it, in which nothing is accepted any more: an answer may be under way, and clocks differ.
+
+A client that is told to submit its request again must not find it done."""
+
+NEVER = float("inf")
+
+END_TIMEOUT_S = 1_200.0
+"""How long a request that is answered at its task's end may take: as long as any step; as in the original."""
+
 PENDING_MAX = 10_000
-"""Requests that may wait for the redirector at a time."""
+"""Requests that may wait for the redirector, or for their task's end, at a time."""
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """A larger request is an accident or an attack."""
@@ -26,17 +37,19 @@ BODY_BYTES_MAX = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Write a record to the instance's log."""
+    """Write a record to the instance's log; `method` is what a client called."""
 
     record: Submitted
+    method: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Hand a message to another queue."""
+    """Hand a message to another queue; `method` is what a client called, if it is a call that goes on."""
 
     queue: str
     request: Request
+    method: str = field(default="", compare=False)
 
 
 Effect = Append | Forward
@@ -44,13 +57,19 @@ Effect = Append | Forward
 
 @dataclass(slots=True)
 class _Pending:
-    """A submission that the redirector has not answered yet."""
+    """A submission that the redirector has not answered yet, or whose end the client waits for.
+
+    It is repeated at `repeat_at`, at half time and when nothing is accepted any more: whoever leads then says
+    what became of it. `answer` is what the client is told at the end of a task that is awaited; `task` is
+    known once accepted.
+    """
 
     method: str
     client: Request
     record: Submitted
     repeat_at: float
-    repeated: bool = False
+    answer: Any = None
+    task: TaskId | None = None
 
 
 @dataclass(slots=True)
@@ -72,41 +91,66 @@ class Frontend:
             return _reply(request, error.answer)
         match route(call.method):
             case Control():
-                return [Forward(control_queue(self.instance), request)]
+                return [Forward(control_queue(self.instance), _traced(request, call), call.method)]
             case Events():
-                return [Forward(events_queue(self.instance), request)]
-            case Queued(make):
-                try:
-                    vm, operation = make(call.params)
-                except (JsonError, MarshalError, ValidationError) as error:
-                    return _fail(request, InternalError(message=f"{call.method}: {error}"))
-                record = Submitted(
-                    vm=vm,
-                    operation=operation,
-                    request_id=request_id,
-                    dbg=call.debug_info,
-                    accept_by=now + ACCEPT_TIMEOUT_S,
-                    reply_to=self.inbox,
-                )
-                return self._submit(request, call.method, record)
+                return [Forward(events_queue(self.instance), _traced(request, call), call.method)]
+            case Lanes():
+                return [Forward(lanes_queue(self.instance), _traced(request, call), call.method)]
+            case Queued() as queued:
+                return self._queue(request, call, queued, (request_id, now))
 
-    def _submit(self, request: Request, method: str, record: Submitted) -> list[Effect]:
+    def _queue(
+        self, request: Request, call: rpc.Call, queued: Queued, met: tuple[str, float]
+    ) -> list[Effect]:
+        """Submit an operation; `met` is its request's fresh id, and when."""
+        request_id, now = met
+        try:
+            request.body.decode()
+            vm, operation = queued.make(call.params)
+            if b"\\u" in request.body:  # an escape may stand for half a letter, as a byte may
+                (call.debug_info + operation.model_dump_json()).encode()
+        except XenopsError as error:
+            return _fail(request, error.error)
+        except ValueError:
+            sentence = f"{call.method}: the request holds bytes that are not UTF-8; the log keeps text only"
+            return _fail(request, InternalError(message=sentence))
+        info = read_debug_info(call.debug_info)
+        record = Submitted(
+            vm=vm,
+            operation=operation,
+            request_id=request_id,
+            dbg=info.log,
+            accept_by=now + ACCEPT_TIMEOUT_S - NOTICE_S,
+            reply_to=self.inbox,
+            awaited=queued.awaited is not None,
+            traceparent=info.traceparent or read_traceparent(request.traceparent),
+            baggage=info.baggage,
+        )
+        return self._submit(request, call.method, record, queued.awaited(vm) if queued.awaited else None)
+
+    def _submit(self, request: Request, method: str, record: Submitted, answer: Any) -> list[Effect]:
         if not is_safe_name(record.vm):
             return _fail(request, DoesNotExist(klass="VM", id=f"{record.vm}/config"))
         if len(self._pending) >= PENDING_MAX:
             sentence = f"{PENDING_MAX} requests wait for the redirector already: is it running? Try later"
             return _fail(request, InternalError(message=sentence))
-        repeat_at = record.accept_by - ACCEPT_TIMEOUT_S / 2
-        self._pending[record.request_id] = _Pending(method, request, record, repeat_at)
-        return [Append(record)]
+        repeat_at = record.accept_by + NOTICE_S - ACCEPT_TIMEOUT_S / 2
+        self._pending[record.request_id] = _Pending(method, request, record, repeat_at, answer)
+        return [Append(record, method)]
 
     def on_notice(self, notice: Notice) -> list[Effect]:
         """The redirector has decided; a notice that comes too late, or again, says nothing."""
-        pending = self._pending.pop(notice.request_id, None)
+        pending = self._pending.get(notice.request_id)
         if pending is None:
             return []
+        if isinstance(notice, Accepted) and pending.record.awaited:
+            pending.task = notice.task
+            return []
+        del self._pending[notice.request_id]
         if isinstance(notice, Accepted):
             return _reply(pending.client, rpc.encode_result(pending.method, str(notice.task)))
+        if notice.error is None:
+            return _reply(pending.client, rpc.encode_result(pending.method, pending.answer))
         return _fail(pending.client, notice.error)
 
     def on_append_failed(self, record: Submitted, reason: str) -> list[Effect]:
@@ -116,27 +160,47 @@ class Frontend:
 
     def on_undeliverable(self, queue: str, request: Request) -> list[Effect]:
         """A request that was handed on came back: nobody serves that queue."""
-        who = {control_queue(self.instance): "worker", events_queue(self.instance): "event hub"}.get(queue)
+        who = {
+            control_queue(self.instance): "worker",
+            events_queue(self.instance): "event hub",
+            lanes_queue(self.instance): "redirector",
+        }.get(queue)
         if who is None:
             return []
         sentence = f"no {who} of instance {self.instance} is running: start one, then ask again"
         return _fail(request, InternalError(message=sentence))
 
     def on_time(self, now: float) -> list[Effect]:
-        """Repeat what is not answered by half time; give up what cannot be accepted any more."""
+        """Repeat what is not answered; give up what cannot be accepted any more."""
         effects: list[Effect] = []
         for request_id, pending in list(self._pending.items()):
-            if now > pending.record.accept_by:
+            if pending.task is not None:
+                if now > pending.record.accept_by + END_TIMEOUT_S:
+                    del self._pending[request_id]
+                    sentence = (
+                        f"{pending.method} has not ended within {END_TIMEOUT_S:g} s and goes on: "
+                        f"it is task {pending.task}"
+                    )
+                    effects += _fail(pending.client, InternalError(message=sentence))
+            elif now > pending.record.accept_by + NOTICE_S:
                 del self._pending[request_id]
                 sentence = (
-                    f"no redirector of instance {self.instance} has accepted the request within "
-                    f"{ACCEPT_TIMEOUT_S:g} s: is one running? The request is void"
+                    f"no redirector of instance {self.instance} has answered within {ACCEPT_TIMEOUT_S:g} s: "
+                    "is one running? The request is void, unless one took it before it fell silent: look at "
+                    "the tasks before you submit it again"
                 )
                 effects += _fail(pending.client, InternalError(message=sentence))
-            elif now > pending.repeat_at and not pending.repeated:
-                pending.repeated = True
+            elif now > pending.repeat_at:
+                last = pending.record.accept_by
+                pending.repeat_at = last if now <= last else NEVER
                 effects.append(Append(pending.record))
         return effects
+
+
+def _traced(request: Request, call: rpc.Call) -> Request:
+    """A request that goes on, with the span that caused it: what the call itself says counts most."""
+    traceparent = read_debug_info(call.debug_info).traceparent or read_traceparent(request.traceparent)
+    return request if traceparent == request.traceparent else replace(request, traceparent=traceparent)
 
 
 def _reply(request: Request, body: bytes) -> list[Effect]:

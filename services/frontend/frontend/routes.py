@@ -24,6 +24,7 @@ from schema.atomics.vm import (
     VmFastResume,
     VmImportMetadata,
     VmPause,
+    VmRemove,
     VmRequestRdp,
     VmRunScript,
     VmS3resume,
@@ -34,8 +35,9 @@ from schema.atomics.vm import (
     VmSetXsdata,
     VmUnpause,
 )
-from schema.ids import VmId
-from schema.objects.metadata import Metadata
+from schema.fault import internal_error
+from schema.ids import VmId, is_safe_name
+from schema.objects.metadata import parse_metadata
 from schema.operations import (
     AtomicOperation,
     Operation,
@@ -50,16 +52,20 @@ from schema.operations import (
     VmStart,
     VmSuspend,
 )
-from schema.wire.codec import decode_text
+from schema.rpc import BadRequestError, decode_request
 
 Params = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Becomes a task of one VM."""
+    """Becomes a task of one VM. `awaited`: the client is answered at its end, with this instead of the task.
+
+    So are requests that must not be done between or beside a VM's tasks, though they answer no task.
+    """
 
     make: Callable[[Params], tuple[VmId, Operation]]
+    awaited: Callable[[VmId], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +78,47 @@ class Events:
     """About tasks and updates: the event hub answers."""
 
 
-Route = Queued | Control | Events
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """About lanes and workers: the leading redirector answers."""
 
-_EVENTS = ("Task.", "UPDATES.", "get_diagnostics")
+
+Route = Queued | Control | Events | Lanes
+
+_LANES = ("LANE.", "WORKER.")
+_EVENTS = ("Task.", "UPDATES.", "get_diagnostics", "QUARANTINE.")
 
 
 def route(method: str) -> Route:
     """Where a method goes."""
+    if method in _AWAITED:
+        return _AWAITED[method]
     make = _OPERATIONS.get(method)
     if make is not None:
         return Queued(make)
+    if method.startswith(_LANES):
+        return Lanes()
     return Events() if method.startswith(_EVENTS) else Control()
+
+
+_READS = (
+    ".stat",
+    ".list",
+    ".exists",
+    ".last_id",
+    "query",
+    "get_diagnostics",
+    "UPDATES.get",
+    "VM.export_metadata",
+)
+
+
+def is_harmless(body: bytes) -> bool:
+    """Whether a request changes nothing, so that it may be asked once more."""
+    try:
+        return decode_request(body).method.endswith(_READS)
+    except BadRequestError:
+        return True  # it is refused again
 
 
 def _of_vm(make: Callable[[VmId, Params], Operation]) -> Callable[[Params], tuple[VmId, Operation]]:
@@ -98,9 +134,17 @@ def _atomic(step: Any) -> Operation:
 
 
 def _import_metadata(params: Params) -> tuple[VmId, Operation]:
-    metadata = decode_text(Metadata, params["metadata"])
+    metadata = parse_metadata(params["metadata"])
     vm = VmId(metadata.vm.id)
     return vm, _atomic(VmImportMetadata(vm=vm, metadata=metadata))
+
+
+def _import_metadata_at_once(params: Params) -> tuple[VmId, Operation]:
+    """As a VM is added: the rule is told to whom breaks it."""
+    vm, operation = _import_metadata(params)
+    if not is_safe_name(vm):
+        raise internal_error(f"{vm!r} cannot name a VM: use up to 64 letters, digits, '.', '_' and '-'")
+    return vm, operation
 
 
 def _migrate(vm: VmId, params: Params) -> Operation:
@@ -170,4 +214,9 @@ _OPERATIONS: Mapping[str, Callable[[Params], tuple[VmId, Operation]]] = {
     "VIF.set_trunks": _of_device(lambda id_, p: _atomic(VifSetTrunks(id=id_, trunks=p["trunks"]))),
     "VUSB.plug": _of_device(lambda id_, _: _atomic(VusbPlug(id=id_))),
     "VUSB.unplug": _of_device(lambda id_, _: _atomic(VusbUnplug(id=id_))),
+}
+
+_AWAITED: Mapping[str, Queued] = {
+    "VM.remove": Queued(_of_vm(lambda vm, _: _atomic(VmRemove(vm=vm))), awaited=lambda _: None),
+    "VM.import_metadata": Queued(_import_metadata_at_once, awaited=str),
 }

@@ -2,13 +2,24 @@ from typing import Any
 
 import pytest
 from bus.ports import Request
-from frontend.core import ACCEPT_TIMEOUT_S, BODY_BYTES_MAX, PENDING_MAX, Append, Effect, Forward, Frontend
+from bus.topology import lanes_queue
+from frontend import core
+from frontend.core import (
+    ACCEPT_TIMEOUT_S,
+    BODY_BYTES_MAX,
+    END_TIMEOUT_S,
+    NOTICE_S,
+    Append,
+    Effect,
+    Forward,
+    Frontend,
+)
 from frontend.routes import Control, Events, Queued, route
 from schema import rpc
 from schema.fault import XenopsError
 from schema.ids import InstanceName, TaskId
 from schema.methods import METHODS
-from schema.notices import Accepted, Rejected
+from schema.notices import Accepted, Ended, Rejected
 from schema.objects.disk import LocalDisk
 from schema.objects.errors import Cancelled, DoesNotExist, InternalError
 from schema.objects.metadata import Metadata
@@ -59,7 +70,7 @@ VM = Vm(
     pci_power_mgmt=False,
 )
 DEFAULTS: dict[Any, Any] = {str: "text", bool: False, int: 1, float: 1.5}
-QUEUED = [name for name in METHODS if isinstance(route(name), Queued) and name != "VM.import_metadata_async"]
+QUEUED = [name for name in METHODS if isinstance(route(name), Queued) and "import_metadata" not in name]
 
 
 def request(method: str, **params: Any) -> Request:
@@ -92,10 +103,21 @@ def start(frontend: Frontend, request_id: str = "r", vm: str = "vm") -> list[Eff
 def test_every_method_has_one_way() -> None:
     ways = [type(route(method)) for method in METHODS]
     assert {way: ways.count(way) for way in (Queued, Control, Events)} == {
-        Queued: 38,
-        Control: 56,
+        Queued: 40,
+        Control: 54,
         Events: 11,
     }
+
+
+@pytest.mark.parametrize("method", ["LANE.stat", "LANE.hold"])
+def test_what_is_about_lanes_goes_to_the_redirector_and_says_so_if_there_is_none(
+    frontend: Frontend, method: str
+) -> None:
+    [forward] = frontend.on_request(request(method, id="vm"), "r", NOW)
+    assert isinstance(forward, Forward)
+    assert forward.queue == lanes_queue(INSTANCE)
+    error = failure(frontend.on_undeliverable(forward.queue, forward.request), method)
+    assert "no redirector of instance" in error.message
 
 
 @pytest.mark.parametrize("method", QUEUED)
@@ -114,10 +136,29 @@ def test_a_task_is_answered_once_it_is_accepted(frontend: Frontend) -> None:
     (effect,) = start(frontend)
     assert isinstance(effect, Append)
     assert effect.record.operation == VmStart(vm=effect.record.vm)
-    assert effect.record.accept_by == NOW + ACCEPT_TIMEOUT_S
+    assert effect.record.accept_by == NOW + ACCEPT_TIMEOUT_S - NOTICE_S
     effects = frontend.on_notice(Accepted(request_id="r", task=TaskId(7)))
     assert rpc.decode_response("VM.start", answer(effects).body) == "7"
     assert frontend.on_notice(Accepted(request_id="r", task=TaskId(7))) == []
+
+
+@pytest.mark.parametrize("no_text", [b"\xff", rb"\udc00", rb"\uDFFF"])
+@pytest.mark.parametrize("place", [b"dbg", b"a script"])
+def test_bytes_that_no_record_can_hold_are_refused_with_words(
+    frontend: Frontend, no_text: bytes, place: bytes
+) -> None:
+    body = request("VM.run_script", id="vm", script="a script").body.replace(place, no_text)
+    (effect,) = frontend.on_request(Request(body, "client", "1"), "r", NOW)
+    assert isinstance(effect, Forward)
+    with pytest.raises(XenopsError, match="bytes that are not UTF-8"):
+        rpc.decode_response("VM.run_script", effect.request.body)
+
+
+def test_an_escape_that_stands_for_a_letter_is_as_good_as_the_letter(frontend: Frontend) -> None:
+    body = request("VM.run_script", id="vm", script="x").body.replace(b'"x"', rb'"\u65e5\ud83d\ude00"')
+    (effect,) = frontend.on_request(Request(body, "client", "1"), "r", NOW)
+    assert isinstance(effect, Append)
+    assert "日😀" in effect.record.model_dump_json()
 
 
 def test_a_shutdown_without_delay_is_forced(frontend: Frontend) -> None:
@@ -132,11 +173,15 @@ def test_a_rejected_task_is_answered_with_the_reason(frontend: Frontend) -> None
     assert failure(frontend.on_notice(Rejected(request_id="r", error=error))) == error
 
 
-def test_what_is_not_accepted_is_repeated_once_and_then_given_up(frontend: Frontend) -> None:
+def test_what_is_not_accepted_is_repeated_when_it_may_be_and_when_it_may_not_and_then_given_up(
+    frontend: Frontend,
+) -> None:
     (first,) = start(frontend)
     assert frontend.on_time(NOW + 1.0) == []
     assert frontend.on_time(NOW + ACCEPT_TIMEOUT_S / 2 + 0.1) == [first]
     assert frontend.on_time(NOW + ACCEPT_TIMEOUT_S / 2 + 0.2) == []
+    assert frontend.on_time(NOW + ACCEPT_TIMEOUT_S - NOTICE_S + 0.1) == [first]
+    assert frontend.on_time(NOW + ACCEPT_TIMEOUT_S - 0.1) == []
     error = failure(frontend.on_time(NOW + ACCEPT_TIMEOUT_S + 0.1))
     assert "no redirector of instance i" in error.message
 
@@ -182,10 +227,20 @@ def test_a_body_too_large_is_refused(frontend: Frontend) -> None:
     assert "at most" in failure(effects).message
 
 
-@pytest.mark.parametrize("metadata", ["{", "{}", "[1]"])
-def test_metadata_that_cannot_be_read_is_refused(frontend: Frontend, metadata: str) -> None:
-    effects = frontend.on_request(request("VM.import_metadata_async", metadata=metadata), "r", NOW)
-    assert failure(effects).message.startswith("VM.import_metadata_async: ")
+@pytest.mark.parametrize("method", ["VM.import_metadata", "VM.import_metadata_async"])
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ("junk", "Yojson.Json_error(\"Line 1, bytes 0-4:\\nInvalid token 'junk'\")"),
+        ("{}", "Unable to unmarshal metadata: "),
+        ("[1]", "Unable to unmarshal metadata: "),
+    ],
+)
+def test_metadata_that_cannot_be_read_is_refused_in_the_originals_words(
+    frontend: Frontend, method: str, metadata: str, words: str
+) -> None:
+    effects = frontend.on_request(request(method, metadata=metadata), "r", NOW)
+    assert failure(effects).message.startswith(words)
 
 
 def test_good_metadata_is_imported_into_its_own_vm(frontend: Frontend) -> None:
@@ -195,7 +250,52 @@ def test_good_metadata_is_imported_into_its_own_vm(frontend: Frontend) -> None:
     assert effect.record.operation.kind == "Atomic"
 
 
-def test_too_many_waiting_requests_are_refused(frontend: Frontend) -> None:
-    for number in range(PENDING_MAX):
+def test_too_many_waiting_requests_are_refused(frontend: Frontend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "PENDING_MAX", 5)
+    for number in range(5):
         start(frontend, f"r{number}")
     assert "wait for the redirector already" in failure(start(frontend, "one more")).message
+
+
+def remove(frontend: Frontend) -> Append:
+    (effect,) = frontend.on_request(request("VM.remove", id="vm"), "r", NOW)
+    assert isinstance(effect, Append)
+    assert effect.record.reply_to == "inbox"
+    return effect
+
+
+def test_a_request_that_answers_no_task_is_answered_at_its_tasks_end_once(frontend: Frontend) -> None:
+    remove(frontend)
+    assert frontend.on_notice(Accepted(request_id="r", task=TaskId(7))) == []
+    effects = frontend.on_notice(Ended(request_id="r", error=None))
+    assert rpc.decode_response("VM.remove", answer(effects).body) is None
+    assert frontend.on_notice(Ended(request_id="r", error=None)) == []
+
+
+def test_an_end_may_be_told_before_the_acceptance_and_may_be_a_failure(frontend: Frontend) -> None:
+    remove(frontend)
+    error = DoesNotExist(klass="VM", id="vm/config")
+    assert failure(frontend.on_notice(Ended(request_id="r", error=error)), "VM.remove") == error
+    assert frontend.on_notice(Accepted(request_id="r", task=TaskId(7))) == []
+
+
+def test_imported_metadata_is_answered_with_its_vm(frontend: Frontend) -> None:
+    metadata = encode_text(Metadata, Metadata(vm=VM))
+    frontend.on_request(request("VM.import_metadata", metadata=metadata), "r", NOW)
+    effects = frontend.on_notice(Ended(request_id="r", error=None))
+    assert rpc.decode_response("VM.import_metadata", answer(effects).body) == VM.id
+
+
+def test_an_end_is_not_waited_for_without_limit(frontend: Frontend) -> None:
+    remove(frontend)
+    frontend.on_notice(Accepted(request_id="r", task=TaskId(7)))
+    assert frontend.on_time(NOW + ACCEPT_TIMEOUT_S + 1) == []
+    late = frontend.on_time(NOW + ACCEPT_TIMEOUT_S + END_TIMEOUT_S + 1)
+    assert "it is task 7" in failure(late, "VM.remove").message
+    assert frontend.on_notice(Ended(request_id="r", error=None)) == []
+
+
+def test_metadata_of_a_vm_that_cannot_be_a_file_is_refused_with_the_rule(frontend: Frontend) -> None:
+    metadata = encode_text(Metadata, Metadata(vm=VM.model_copy(update={"id": "../x"})))
+    effects = frontend.on_request(request("VM.import_metadata", metadata=metadata), "r", NOW)
+    assert "use up to 64 letters" in failure(effects).message

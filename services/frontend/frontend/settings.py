@@ -1,0 +1,111 @@
+"""Settings: which doors a frontend opens, besides the queues on the bus."""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from bus.process import Settings as BusSettings
+from bus.process import SettingsError
+from bus.process import from_environment as bus_settings
+from schema.ids import InstanceName
+
+from frontend.http.address import Address, AddressError, TcpAddress, parse_address
+from frontend.http.tls import tls_from_environment
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where doors are opened; none, unless it is said."""
+
+    switch: tuple[Address, ...] = ()
+    sockets: Mapping[InstanceName, Path] = field(default_factory=dict)
+    door: Path | None = None
+    state: Path | None = None
+    """Where the switch keeps its queues; without it they end with the process."""
+
+    migration: tuple[Address, ...] = ()
+    """Where migrations of other hosts are let in; the first is where workers come for them."""
+
+    tls: ssl.SSLContext | None = None
+    """How TLS is spoken at the addresses that want it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A service on the bus, and its doors."""
+
+    bus: BusSettings
+    doors: Doors = Doors()
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL."""
+        return self.bus.broker
+
+    @property
+    def instances(self) -> tuple[InstanceName, ...]:
+        """The instances that are served."""
+        return self.bus.instances
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """The settings of a process: those of every service, and the doors.
+
+    `XENOPS_SWITCH`: addresses of the message switch, divided by commas; `tls:HOST:PORT` asks for TLS, see
+    `frontend.http.tls`. `XENOPS_SOCKETS`: a directory in which each instance has one with its sockets, or
+    `INSTANCE=DIRECTORY` for one, divided by commas. `XENOPS_DOOR`: a Unix socket for calls to any instance.
+    `XENOPS_MIGRATION`: addresses at which other hosts' migrations come in, divided by commas; workers must
+    reach the first. `XENOPS_STATE_DIR`: where the switch's queues are kept.
+
+    Raises:
+        SettingsError: a variable is missing or makes no sense.
+    """
+    bus = bus_settings(environment)
+    try:
+        switch = tuple(map(parse_address, _words(environment.get("XENOPS_SWITCH", ""))))
+    except AddressError as error:
+        raise SettingsError(f"XENOPS_SWITCH: {error}") from error
+    try:
+        open_address = partial(parse_address, loopback=False)
+        migration = tuple(map(open_address, _words(environment.get("XENOPS_MIGRATION", ""))))
+    except AddressError as error:
+        raise SettingsError(f"XENOPS_MIGRATION: {error}") from error
+    if any(map(_wants_tls, migration)):
+        raise SettingsError("XENOPS_MIGRATION: workers and other hosts speak no TLS there: write HOST:PORT")
+    state = environment.get("XENOPS_STATE_DIR")
+    door = environment.get("XENOPS_DOOR")
+    return Settings(
+        bus,
+        Doors(
+            switch,
+            _sockets(environment.get("XENOPS_SOCKETS", ""), bus.instances),
+            Path(door) if door else None,
+            Path(state) if state else None,
+            migration,
+            tls_from_environment(environment) if any(map(_wants_tls, switch)) else None,
+        ),
+    )
+
+
+def _wants_tls(address: Address) -> bool:
+    return isinstance(address, TcpAddress) and address.tls
+
+
+def _sockets(text: str, instances: tuple[InstanceName, ...]) -> dict[InstanceName, Path]:
+    """The directory of each instance's sockets."""
+    found: dict[InstanceName, Path] = {}
+    for word in _words(text):
+        name, is_pair, directory = word.partition("=")
+        if not is_pair:
+            found |= {instance: Path(word) / instance for instance in instances}
+        elif name in instances:
+            found[InstanceName(name)] = Path(directory)
+        else:
+            raise SettingsError(f"XENOPS_SOCKETS names {name!r}: served are {', '.join(instances)}")
+    return found
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
