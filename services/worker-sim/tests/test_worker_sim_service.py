@@ -48,7 +48,7 @@ def test_faults_and_speed_are_settings(tmp_path: Path) -> None:
     assert (settings.broker, settings.instances) == ("amqp://x/", (InstanceName("i"),))
 
 
-@pytest.mark.parametrize("wrong", [{"XENOPS_SIM_FAULTS": "{"}, {"XENOPS_SIM_TRANSFER_S": "soon"}])
-def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path, wrong: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match="XENOPS_SIM"):
-        from_environment(environment(tmp_path) | wrong)
+@pytest.mark.parametrize(("name", "value"), [("FAULTS", "{"), ("TRANSFER_S", "soon"), ("MEMORY_KIB", "1.5")])
+def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"XENOPS_SIM_{name}: "):
+        from_environment(environment(tmp_path) | {f"XENOPS_SIM_{name}": value})

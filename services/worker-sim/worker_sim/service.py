@@ -2,8 +2,8 @@
 
 from bus.ports import Bus
 from engine.simulator import Simulator
-from engine.store import FileStore
-from engine.worker import WorkerService
+from engine.store import open_store
+from engine.worker import WorkerService, host_of
 
 from worker_sim.settings import Settings
 
@@ -11,5 +11,5 @@ from worker_sim.settings import Settings
 def build(bus: Bus, settings: Settings) -> WorkerService:
     """The worker on a bus, not yet started."""
     settings.worker.state.mkdir(parents=True, exist_ok=True)
-    store = FileStore(settings.worker.metadata)
-    return WorkerService(bus, settings.worker, Simulator(settings.simulator), store)
+    store = open_store(settings.worker.metadata)
+    return WorkerService(bus, settings.worker, host_of(settings.worker, Simulator(settings.simulator), store))

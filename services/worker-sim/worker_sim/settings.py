@@ -1,13 +1,19 @@
 """Settings: what of the simulator may be chosen, besides what every worker is told."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bus.process import SettingsError
 from engine.simulator import SimulatorSettings, parse_faults
 from engine.worker import WorkerSettings
 from engine.worker.settings import worker_settings
 from schema.ids import InstanceName
+
+MEMORY_KIB_MAX = 64 * 1024 * 1024
+"""64 GiB: nobody waits for more."""
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +35,29 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """The settings of a process: those of every worker (see `engine.worker.settings`), and two of its own.
+    """The settings of a process: those of every worker (see `engine.worker.settings`), and three of its own.
 
     `XENOPS_SIM_FAULTS` is JSON (see `engine.simulator.faults`), `XENOPS_SIM_TRANSFER_S` how long a save or a
-    restore takes. The simulated host lives in a file beside the worker's state: it outlives the worker.
+    restore takes, `XENOPS_SIM_MEMORY_KIB` how much it moves. The simulated host lives in a file beside the
+    worker's state: it outlives the worker.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
     """
     worker = worker_settings(environment)
-    try:
-        faults = parse_faults(environment.get("XENOPS_SIM_FAULTS", ""))
-        transfer_s = float(environment.get("XENOPS_SIM_TRANSFER_S", "0"))
-    except ValueError as error:
-        raise SettingsError(f"XENOPS_SIM_FAULTS or XENOPS_SIM_TRANSFER_S: {error}") from error
-    simulator = SimulatorSettings(state=worker.state / "host", transfer_s=transfer_s, faults=faults)
+    faults = _read(environment, "XENOPS_SIM_FAULTS", "", parse_faults)
+    transfer_s = _read(environment, "XENOPS_SIM_TRANSFER_S", "0", float)
+    memory_kib = _read(environment, "XENOPS_SIM_MEMORY_KIB", "64", int)
+    if not 1 <= memory_kib <= MEMORY_KIB_MAX:
+        raise SettingsError(f"XENOPS_SIM_MEMORY_KIB is {memory_kib}: give 1 to {MEMORY_KIB_MAX}")
+    simulator = SimulatorSettings(
+        state=worker.state / "host", transfer_s=transfer_s, memory_bytes=memory_kib * 1024, faults=faults
+    )
     return Settings(worker, simulator)
+
+
+def _read(environment: Mapping[str, str], name: str, default: str, parse: Callable[[str], Value]) -> Value:
+    try:
+        return parse(environment.get(name, default))
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from error

@@ -1,0 +1,100 @@
+"""Command lines as reviewed: `commands/<name>.txt` is what QEMU is told for a VM of that kind, a word a line.
+
+After a change that is meant, write them anew and review the difference:
+
+    XENOPS_WRITE_COMMANDS=1 .venv/bin/pytest services/worker-kvm/tests/test_worker_kvm_command.py
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from engine.conformance.samples import sample_vm
+from schema.ids import DeviceId
+from schema.objects.disk import BusType
+from schema.objects.vbd import Vbd, VbdMode, VbdType
+from schema.objects.vif import Vif
+from schema.objects.vm import (
+    DirectBoot,
+    Hvm,
+    HvmInfo,
+    IndirectBoot,
+    Pv,
+    PvDirectBoot,
+    Pvh,
+    PvIndirectBoot,
+    PvInfo,
+    StandardVga,
+    Vm,
+)
+from worker_kvm.accelerator import Accelerator
+from worker_kvm.qemu.command import Inherited, Sockets, command_line
+from worker_kvm.qemu.machine import Disk, Machine, Source, attached, created, find_disk, plugged, with_disk
+
+COMMANDS = Path(__file__).parent / "commands"
+UUID = "7b719ce6-0b17-9733-e8ee-dbc1e6e7b701"
+KERNEL = DirectBoot(
+    boot=PvDirectBoot(kernel="/boot/vmlinuz", cmdline="console=ttyS0", ramdisk="/boot/initrd")
+)
+BARE_KERNEL = DirectBoot(boot=PvDirectBoot(kernel="/boot/vmlinuz"))
+LOADER = IndirectBoot(boot=PvIndirectBoot(bootloader="pygrub"))
+
+
+def vbd(vm: Vm, device: str, position: tuple[BusType, int, int], **fields: object) -> Vbd:
+    return Vbd.model_validate({"id": DeviceId(vm.id, device), "position": position} | fields)
+
+
+def activated(machine: Machine, vbd: Vbd, source: Source | None) -> Machine:
+    machine = attached(machine, vbd, source)
+    disk = find_disk(machine, vbd.id)
+    assert isinstance(disk, Disk)
+    return with_disk(machine, disk.model_copy(update={"activated": True}))
+
+
+def with_devices(machine: Machine, vm: Vm) -> Machine:
+    raw, qcow2 = Source(path="/d/a.raw", format="raw"), Source(path="/d/b.qcow2", format="qcow2")
+    device = Source(path="/dev/sdz", format="raw", is_device=True)
+    machine = activated(machine, vbd(vm, "hda", (BusType.IDE, 0, 0)), raw)
+    machine = activated(machine, vbd(vm, "xvdb", (BusType.XEN, 1, 0)), qcow2)
+    machine = activated(machine, vbd(vm, "xvdc", (BusType.XEN, 2, 0), mode=VbdMode.READ_ONLY), device)
+    machine = activated(machine, vbd(vm, "xvdd", (BusType.XEN, 3, 0), ty=VbdType.CDROM), None)
+    machine = attached(machine, vbd(vm, "xvde", (BusType.XEN, 4, 0)), raw)
+    machine = plugged(machine, Vif(id=DeviceId(vm.id, "1"), position=1, mtu=9000), bridged=True)
+    return plugged(machine, Vif(id=DeviceId(vm.id, "0"), position=0), bridged=False)
+
+
+CASES = {
+    "firmware-with-devices": sample_vm("win, dows", ty=Hvm(info=HvmInfo(boot_order="dc"))),
+    "firmware-standard-vga-uuid": sample_vm(UUID, ty=Hvm(info=HvmInfo(video=StandardVga()))),
+    "kernel-without-screen": sample_vm(ty=Pvh(info=PvInfo(boot=KERNEL, framebuffer=False))),
+    "kernel-with-screen": sample_vm(ty=Pv(info=PvInfo(boot=BARE_KERNEL))),
+    "boot-loader-of-its-own": sample_vm(
+        ty=Pv(info=PvInfo(boot=LOADER)), memory_static_max=100_000_000, vcpus=5
+    ),
+}
+
+
+def words(name: str, accelerator: Accelerator) -> list[str]:
+    vm = CASES[name]
+    machine = created(Machine(id=vm.id), vm, 7, 0.0)
+    if name.endswith("with-devices"):
+        machine = with_devices(machine, vm)
+    inherited = Inherited(monitor=9, taps={"nic1-0": 11})
+    return command_line(machine.living(), accelerator, Sockets(Path("/run/x,y/7")), inherited)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_qemu_is_told_is_what_was_reviewed(name: str) -> None:
+    accelerator: Accelerator = "kvm" if name == "kernel-with-screen" else "tcg"
+    text = "".join(f"{word}\n" for word in words(name, accelerator))
+    path = COMMANDS / f"{name}.txt"
+    if os.environ.get("XENOPS_WRITE_COMMANDS"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_sockets_are_below_the_domains_directory() -> None:
+    sockets = Sockets(Path("/run/x/7"))
+    below = {sockets.monitor, sockets.console, sockets.screen, sockets.log}
+    assert len(below) == 4
+    assert {path.parent for path in below} == {sockets.directory}

@@ -1,0 +1,155 @@
+"""What a domain has and where: positions, slots, refusals."""
+
+import pytest
+from engine.conformance.samples import sample_vm
+from engine.conformance.subject import refusal
+from schema.ids import DeviceId
+from schema.objects.disk import BusType, DeviceNumber
+from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError
+from schema.objects.vbd import Vbd
+from schema.objects.vif import Vif
+from schema.objects.vm import DirectBoot, Hvm, HvmInfo, Pv, PvDirectBoot, PvInfo, Vm
+from worker_kvm.qemu.machine import (
+    Disk,
+    Machine,
+    Nic,
+    Process,
+    Slot,
+    attached,
+    created,
+    find_disk,
+    find_nic,
+    plugged,
+    with_disk,
+    with_nic,
+    without_disk,
+    without_nic,
+)
+
+HVM = sample_vm(ty=Hvm(info=HvmInfo()))
+PV = sample_vm(ty=Pv(info=PvInfo(boot=DirectBoot(boot=PvDirectBoot(kernel="/k")))))
+
+
+def machine(vm: Vm = HVM) -> Machine:
+    return created(Machine(id=vm.id), vm, 3, 5.0)
+
+
+def vbd(device: str = "xvda", position: DeviceNumber | None = None) -> Vbd:
+    return Vbd(id=DeviceId("v1", device), position=position)
+
+
+def vif(position: int, device: str | None = None) -> Vif:
+    return Vif(id=DeviceId("v1", device or str(position)), position=position)
+
+
+def slot(found: Machine, device: str) -> Slot:
+    disk = find_disk(found, DeviceId("v1", device))
+    assert isinstance(disk, Disk)
+    return disk.slot
+
+
+def nic(found: Machine, device: str) -> Nic:
+    interface = find_nic(found, DeviceId("v1", device))
+    assert isinstance(interface, Nic)
+    return interface
+
+
+def test_nothing_is_known_of_a_vm_never_heard_of() -> None:
+    blank = Machine(id="v1")
+    assert blank.is_blank()
+    assert refusal(blank.living) == DoesNotExist(klass="domain", id="v1")
+    assert without_disk(blank, vbd().id) is blank
+    assert without_nic(blank, vif(0).id) is blank
+    assert find_disk(blank, vbd().id) is None
+    assert find_nic(blank, vif(0).id) is None
+
+
+def test_a_domain_can_run_once_it_is_built_and_qemu_runs() -> None:
+    process = Process(pid=1, started=2)
+    assert refusal(machine().launched) == DomainNotBuilt()
+    assert refusal(machine().with_domain(built=True).launched) == DomainNotBuilt()
+    assert machine().with_domain(built=True, process=process).launched().process == process
+
+
+def test_a_domain_is_created_again_until_it_is_built() -> None:
+    found = machine()
+    assert created(found, HVM, 4, 6.0) is found
+    built = found.with_domain(built=True)
+    assert refusal(lambda: created(built, HVM, 4, 6.0)) == AlreadyExists(klass="domain", id="v1")
+
+
+@pytest.mark.parametrize(
+    ("vm", "position", "expected"),
+    [
+        (HVM, (BusType.IDE, 0, 0), Slot(bus="sata", unit=0)),
+        (HVM, (BusType.IDE, 5, 0), Slot(bus="sata", unit=5)),
+        (HVM, (BusType.IDE, 6, 0), Slot(bus="scsi", unit=6)),
+        (HVM, (BusType.XEN, 0, 0), Slot(bus="scsi", unit=0)),
+        (HVM, (BusType.SCSI, 255, 0), Slot(bus="scsi", unit=255)),
+        (PV, (BusType.IDE, 0, 0), Slot(bus="scsi", unit=0)),
+    ],
+)
+def test_a_disk_has_a_slot_by_its_position(vm: Vm, position: DeviceNumber, expected: Slot) -> None:
+    assert slot(attached(machine(vm), vbd(position=position), None), "xvda") == expected
+
+
+def test_a_disk_that_comes_while_qemu_runs_is_on_scsi() -> None:
+    running = machine().with_domain(process=Process(pid=1, started=2))
+    assert slot(attached(running, vbd(position=(BusType.IDE, 0, 0)), None), "xvda").bus == "scsi"
+
+
+def test_a_disk_without_a_position_takes_the_next_one() -> None:
+    found = attached(attached(machine(), vbd(), None), vbd("xvdb", (BusType.XEN, 7, 0)), None)
+    found = attached(found, vbd("xvdc"), None)
+    assert [slot(found, device).unit for device in ("xvda", "xvdb", "xvdc")] == [0, 7, 8]
+    assert attached(found, vbd("xvdc"), None) is found
+
+
+def test_two_disks_do_not_take_one_slot() -> None:
+    found = attached(machine(), vbd("xvda", (BusType.XEN, 1, 0)), None)
+    error = refusal(lambda: attached(found, vbd("sdb", (BusType.SCSI, 1, 0)), None))
+    assert error == AlreadyExists(klass="vbd", id="Scsi(1, 0)")
+
+
+@pytest.mark.parametrize("number", [-1, 256])
+def test_a_disk_beyond_the_last_position_is_refused(number: int) -> None:
+    error = refusal(lambda: attached(machine(), vbd(position=(BusType.XEN, number, 0)), None))
+    assert isinstance(error, InternalError)
+    assert "positions 0 to 255" in error.message
+
+
+@pytest.mark.parametrize("position", [-1, 8])
+def test_an_interface_beyond_the_last_position_is_refused(position: int) -> None:
+    error = refusal(lambda: plugged(machine(), vif(position), bridged=True))
+    assert isinstance(error, InternalError)
+    assert "positions 0 to 7" in error.message
+
+
+def test_each_plug_of_an_interface_has_names_of_its_own() -> None:
+    first = plugged(machine(), vif(2), bridged=True)
+    assert (nic(first, "2").tap, nic(first, "2").device) == ("vif3.2", "nic2-0")
+    assert plugged(first, vif(2), bridged=True) is first
+    again = plugged(without_nic(first, vif(2).id), vif(2), bridged=False)
+    assert (nic(again, "2").tap, nic(again, "2").device, nic(again, "2").netdev) == (None, "nic2-1", "net2-1")
+
+
+def test_two_interfaces_do_not_take_one_position() -> None:
+    found = plugged(machine(), vif(0), bridged=True)
+    error = refusal(lambda: plugged(found, vif(0, "other"), bridged=True))
+    assert error == AlreadyExists(klass="vif", id="0")
+
+
+def test_one_interface_is_replaced_and_the_others_stay() -> None:
+    found = plugged(plugged(machine(), vif(0), bridged=True), vif(1), bridged=True)
+    changed = nic(found, "1").model_copy(update={"tap": "other"})
+    found = with_nic(found, changed)
+    assert [interface.tap for interface in found.living().nics] == ["vif3.0", "other"]
+    assert [interface.tap for interface in without_nic(found, vif(0).id).living().nics] == ["other"]
+
+
+def test_one_disk_is_replaced_and_the_others_stay() -> None:
+    found = attached(attached(machine(), vbd(), None), vbd("xvdb"), None)
+    disk = find_disk(found, vbd("xvdb").id)
+    assert isinstance(disk, Disk)
+    found = with_disk(found, disk.model_copy(update={"activated": True}))
+    assert [other.activated for other in found.living().disks] == [False, True]

@@ -1,0 +1,42 @@
+"""What the environment may say to the worker on KVM."""
+
+from pathlib import Path
+
+import pytest
+from bus.process import SettingsError
+from worker_kvm.settings import from_environment
+
+USUAL = {"XENOPS_BROKER": "amqp://b/", "XENOPS_INSTANCE": "i", "XENOPS_STATE_DIR": "/state"}
+
+
+def test_what_is_not_said_is_as_usual() -> None:
+    settings = from_environment(USUAL)
+    assert settings.run == Path("/state/run")
+    assert (settings.accelerator, settings.network, settings.namespace) == ("auto", "bridge", None)
+    assert (settings.broker, settings.instances) == ("amqp://b/", ("i",))
+
+
+def test_all_may_be_said() -> None:
+    said = {
+        "XENOPS_RUN_DIR": "/run/x",
+        "XENOPS_KVM_ACCELERATOR": "tcg",
+        "XENOPS_KVM_NETWORK": "user",
+        "XENOPS_KVM_NETNS": "n",
+    }
+    settings = from_environment(USUAL | said)
+    assert settings.run == Path("/run/x")
+    assert (settings.accelerator, settings.network, settings.namespace) == ("tcg", "user", "n")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"XENOPS_RUN_DIR": "/" + "x" * 90}, "set XENOPS_RUN_DIR to a shorter one"),
+        ({"XENOPS_KVM_ACCELERATOR": "xen"}, "XENOPS_KVM_ACCELERATOR is 'xen': choose one of auto, kvm, tcg"),
+        ({"XENOPS_KVM_NETWORK": "ovs"}, "XENOPS_KVM_NETWORK is 'ovs': choose one of bridge, user"),
+        ({"XENOPS_KVM_NETNS": "../x"}, "XENOPS_KVM_NETNS is '../x'"),
+    ],
+)
+def test_what_makes_no_sense_is_named(change: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        from_environment(USUAL | change)

@@ -1,0 +1,74 @@
+"""What clients are told of VMs on QEMU."""
+
+from pathlib import Path
+
+import pytest
+from engine.conformance.samples import sample_vm
+from engine.halted import HALTED_VM
+from schema.objects.vm import (
+    BuilderInfo,
+    ConsoleProtocol,
+    DirectBoot,
+    DomainType,
+    Hvm,
+    HvmInfo,
+    PowerState,
+    Pv,
+    PvDirectBoot,
+    Pvh,
+    PvInfo,
+    PvInPvh,
+)
+from worker_kvm.qemu.command import Sockets
+from worker_kvm.qemu.live import Seen, Status
+from worker_kvm.qemu.machine import Machine, Process, created
+from worker_kvm.qemu.states import vm_state
+
+SOCKETS = Sockets(Path("/run/7"))
+INFO = PvInfo(boot=DirectBoot(boot=PvDirectBoot(kernel="/k")), framebuffer=False)
+
+
+def machine(ty: BuilderInfo) -> Machine:
+    vm = sample_vm(ty=ty)
+    return created(Machine(id=vm.id), vm, 7, 5.0).with_domain(process=Process(pid=1, started=1))
+
+
+@pytest.mark.parametrize(
+    ("ty", "told"),
+    [
+        (Hvm(info=HvmInfo()), DomainType.DOMAIN_HVM),
+        (Pv(info=INFO), DomainType.DOMAIN_PV),
+        (PvInPvh(info=INFO), DomainType.DOMAIN_PVIN_PVH),
+        (Pvh(info=INFO), DomainType.DOMAIN_PVH),
+    ],
+)
+def test_each_kind_of_guest_is_told(ty: BuilderInfo, told: DomainType) -> None:
+    assert vm_state(machine(ty), Seen(Status.RUNNING, 1), SOCKETS).domain_type is told
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (None, PowerState.PAUSED),
+        (Status.PAUSED, PowerState.PAUSED),
+        (Status.RUNNING, PowerState.RUNNING),
+        (Status.ENDED, PowerState.RUNNING),
+    ],
+)
+def test_a_domain_is_paused_or_running(status: Status | None, told: PowerState) -> None:
+    seen = None if status is None else Seen(status, 5)
+    state = vm_state(machine(Pvh(info=INFO)), seen, SOCKETS)
+    assert state.power_state is told
+    assert state.memory_actual == (0 if seen is None else 5)
+
+
+def test_without_a_domain_a_vm_is_halted() -> None:
+    assert vm_state(Machine(id="v1"), None, SOCKETS) == HALTED_VM
+
+
+def test_consoles_are_there_while_qemu_is() -> None:
+    with_screen, without = machine(Hvm(info=HvmInfo())), machine(Pvh(info=INFO))
+    protocols = [found.protocol for found in vm_state(with_screen, None, SOCKETS).consoles]
+    assert protocols == [ConsoleProtocol.RFB, ConsoleProtocol.VT100]
+    assert [found.path for found in vm_state(without, None, SOCKETS).consoles] == ["/run/7/console"]
+    assert vm_state(without.with_domain(process=None), None, SOCKETS).consoles == ()

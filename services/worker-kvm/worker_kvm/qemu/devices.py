@@ -1,0 +1,105 @@
+"""Devices: disks and interfaces in QEMU's own words, the same on its command line and over QMP."""
+
+from collections.abc import Mapping, Sequence
+
+from schema.objects.vbd import VbdMode, VbdType
+from schema.objects.vm import Hvm, Vm
+
+from worker_kvm.qemu.machine import Disk, Nic, Slot, Source
+
+Words = dict[str, object]
+"""The arguments of a QMP command."""
+
+_DRIVERS = {
+    ("scsi", False): "scsi-hd",
+    ("scsi", True): "scsi-cd",
+    ("sata", False): "ide-hd",
+    ("sata", True): "ide-cd",
+}
+"""By bus, and whether it takes media."""
+
+DEFAULT_BOOT_ORDER = "cdn"
+"""Disk, CD, network: what is tried where nothing was chosen."""
+
+
+def takes_media(disk: Disk) -> bool:
+    """Whether it is a drive."""
+    return disk.vbd.ty is VbdType.CDROM
+
+
+def block_node(slot: Slot, source: Source, *, read_only: bool) -> Words:
+    """The content of a disk, for `blockdev-add`.
+
+    The format is never guessed from the content: a guest that writes a header into its raw disk would
+    choose which file of the host it reads next.
+    """
+    driver = "host_device" if source.is_device else "file"
+    return {
+        "driver": source.format,
+        "node-name": slot.node,
+        "read-only": read_only,
+        "discard": "unmap",
+        "file": {"driver": driver, "filename": source.path},
+    }
+
+
+def is_read_only(disk: Disk) -> bool:
+    """Whether the guest may not write."""
+    return takes_media(disk) or disk.vbd.mode is VbdMode.READ_ONLY
+
+
+def disk_device(disk: Disk, boot_index: int | None = None) -> Words:
+    """The guest's side of a disk, for `device_add`."""
+    slot = disk.slot
+    words: Words = {"driver": _DRIVERS[slot.bus, takes_media(disk)], "id": slot.device}
+    if slot.bus == "scsi":
+        words |= {"bus": "scsi.0", "scsi-id": slot.unit, "lun": 0}
+    else:
+        words |= {"bus": f"ide.{slot.unit}"}
+    if disk.source is not None:
+        words["drive"] = slot.node
+    if not takes_media(disk):
+        words["serial"] = disk.vbd.id.device[:20]
+    if boot_index is not None:
+        words["bootindex"] = boot_index
+    return words
+
+
+def netdev(nic: Nic, descriptor: str) -> Words:
+    """The host's side of an interface, for `netdev_add`; `descriptor` names or numbers its open tap."""
+    if nic.tap is None:
+        return {"type": "user", "id": nic.netdev}
+    return {"type": "tap", "id": nic.netdev, "fd": descriptor}
+
+
+def nic_device(nic: Nic, boot_index: int | None = None) -> Words:
+    """The guest's side of an interface, for `device_add`."""
+    words: Words = {
+        "driver": "virtio-net-pci",
+        "id": nic.device,
+        "netdev": nic.netdev,
+        "mac": nic.vif.mac,
+        "host_mtu": nic.vif.mtu,
+        "bus": f"port{nic.vif.position}",
+    }
+    if boot_index is not None:
+        words["bootindex"] = boot_index
+    return words
+
+
+def boot_indexes(vm: Vm, disks: Sequence[Disk], nics: Sequence[Nic]) -> Mapping[str, int]:
+    """What the firmware tries in which order, from 0, by the device's id; a kernel given needs none."""
+    if not isinstance(vm.ty, Hvm):
+        return {}
+    classes = {
+        "c": [disk.slot.device for disk in _by_unit(disks) if not takes_media(disk)],
+        "d": [disk.slot.device for disk in _by_unit(disks) if takes_media(disk)],
+        "n": [nic.device for nic in sorted(nics, key=lambda nic: nic.vif.position)],
+    }
+    order = vm.ty.info.boot_order or DEFAULT_BOOT_ORDER
+    tried = [device for letter in dict.fromkeys(order) for device in classes.get(letter, [])]
+    return {device: index for index, device in enumerate(tried)}
+
+
+def _by_unit(disks: Sequence[Disk]) -> list[Disk]:
+    return sorted(disks, key=lambda disk: (disk.slot.bus != "sata", disk.slot.unit))

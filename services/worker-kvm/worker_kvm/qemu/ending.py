@@ -1,0 +1,62 @@
+"""Ending: what a guest wants that has ended, by QEMU's events, or by its log when nobody listened."""
+
+import re
+from pathlib import Path
+
+from schema.atomics.vm import DomainAction
+
+_TRACED = re.compile(r"qemu_system_shutdown_request reason=(\d+)")
+
+_CAUSES = (
+    "none",
+    "host-error",
+    "host-qmp-quit",
+    "host-qmp-system-reset",
+    "host-signal",
+    "host-ui",
+    "guest-shutdown",
+    "guest-reset",
+    "guest-panic",
+    "subsystem-reset",
+    "snapshot-load",
+)
+"""QEMU's ShutdownCause, in the order of its numbers (qapi/run-state.json)."""
+
+_LOG_TAIL_BYTES = 65_536
+
+
+def action_of(cause: str) -> DomainAction:
+    """What a domain asks for whose guest ended so; `cause` as in the event SHUTDOWN."""
+    match cause:
+        case "guest-reset" | "subsystem-reset":
+            return DomainAction.REBOOT
+        case "guest-shutdown" | "host-signal" | "host-ui":
+            return DomainAction.POWEROFF
+        case _:
+            return DomainAction.CRASHDUMP
+
+
+def logged_action(log: Path, untraced: DomainAction) -> DomainAction:
+    """The same from the last trace of it in QEMU's log; `untraced` when there is none."""
+    numbers = _TRACED.findall(tail(log))
+    if not numbers:
+        return untraced
+    number = int(numbers[-1])
+    return action_of(_CAUSES[number] if number < len(_CAUSES) else "none")
+
+
+def tail(log: Path) -> str:
+    """The end of a log; empty when there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def complaint(log: Path) -> str:
+    """What QEMU said, in one line, without what we had it trace."""
+    lines = (line.partition(": ")[2] or line for line in tail(log).splitlines())
+    return "; ".join(line for line in lines if line and not _TRACED.search(line))

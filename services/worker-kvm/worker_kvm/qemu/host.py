@@ -1,0 +1,95 @@
+"""The host's own verbs, from what Linux tells of itself."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.backend import HostVerbs
+from schema.fault import XenopsError
+from schema.objects.errors import Unimplemented
+from schema.objects.host import ChipsetInfo, CpuInfo, GuestAgentFeature, Host, Hypervisor
+from typing_extensions import override
+
+from worker_kvm.accelerator import Accelerator, qemu_version
+
+_MIB = 1 << 20
+
+
+class QemuHost(HostVerbs):
+    """`HostVerbs` on QEMU."""
+
+    def __init__(self, qemu: str, accelerator: Accelerator) -> None:
+        version = f"QEMU {qemu_version(qemu)}"
+        self._hypervisor = Hypervisor(version=version, capabilities=f"hvm-3.0-x86_64 {accelerator}")
+        self._has_hvm = accelerator == "kvm"
+
+    @override
+    def stat(self) -> Host:
+        return Host(
+            cpu_info=cpu_info(Path("/proc/cpuinfo").read_text(), _nodes()),
+            hypervisor=self._hypervisor,
+            chipset_info=ChipsetInfo(iommu=_has_entries(Path("/sys/class/iommu")), hvm=self._has_hvm),
+        )
+
+    @override
+    def console_data(self) -> str:
+        raise XenopsError(Unimplemented(what="HOST.get_console_data"))
+
+    @override
+    def total_memory_mib(self) -> int:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MIB
+
+    @override
+    def send_debug_keys(self, keys: str) -> None:
+        raise XenopsError(Unimplemented(what="HOST.send_debug_keys"))
+
+    @override
+    def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:
+        raise XenopsError(Unimplemented(what="HOST.update_guest_agent_features"))
+
+    @override
+    def combine_cpu_policies(self, first: str, second: str) -> str:
+        raise XenopsError(Unimplemented(what="HOST.combine_cpu_policies"))
+
+    @override
+    def is_compatible(self, vm_policy: str, host_policy: str) -> bool:
+        raise XenopsError(Unimplemented(what="HOST.is_compatible"))
+
+
+def cpu_info(cpuinfo: str, nodes: int) -> CpuInfo:
+    """The CPUs as /proc/cpuinfo has them; what a line does not say is empty, and counts as one."""
+    cpus = [_fields(block) for block in cpuinfo.split("\n\n") if block.strip()]
+    first = cpus[0] if cpus else {}
+    sockets = {cpu.get("physical id", "0") for cpu in cpus}
+    siblings, cores = int(first.get("siblings", "1")), int(first.get("cpu cores", "1"))
+    return CpuInfo(
+        cpu_count=len(cpus),
+        socket_count=max(1, len(sockets)),
+        threads_per_core=max(1, siblings // max(1, cores)),
+        nr_nodes=nodes,
+        vendor=first.get("vendor_id", ""),
+        speed=first.get("cpu MHz", ""),
+        modelname=first.get("model name", ""),
+        family=first.get("cpu family", ""),
+        model=first.get("model", ""),
+        stepping=first.get("stepping", ""),
+        flags=first.get("flags", ""),
+        features="",
+        features_pv="",
+        features_hvm="",
+        features_pv_host="",
+        features_hvm_host="",
+    )
+
+
+def _fields(block: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in block.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _nodes() -> int:
+    return max(1, len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))))
+
+
+def _has_entries(directory: Path) -> bool:
+    return directory.is_dir() and any(directory.iterdir())

@@ -1,0 +1,244 @@
+"""Hypervisor: all QEMUs of this host that are ours: starts them, finds them again, hears when they end."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from schema.atomics.vm import DomainAction
+from schema.fault import XenopsError, internal_error
+from schema.objects.dynamic import ObjectId, VmObject
+from schema.objects.errors import DomainNotBuilt, FailedToStartEmulator
+
+from worker_kvm.accelerator import Accelerator
+from worker_kvm.monitor import MonitorError, MonitorLoop
+from worker_kvm.network import Network, NetworkError, TapSettings
+from worker_kvm.qemu.command import Inherited, Sockets, command_line
+from worker_kvm.qemu.ending import complaint
+from worker_kvm.qemu.live import Live
+from worker_kvm.qemu.machine import Domain, Machine, Nic, Process
+from worker_kvm.qemu.process import is_alive, kill, spawn
+from worker_kvm.qemu.records import Change, Records
+from worker_kvm.qemu.sweep import find_strays
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class QemuSettings:
+    """How QEMU is run: where its sockets are, the program, the accelerator, bridged or in its own network."""
+
+    run: Path
+    qemu: str
+    accelerator: Accelerator
+    bridged: bool = True
+    namespace: str | None = None
+
+
+def _nobody(_: ObjectId) -> None:
+    """Before `start` there is nobody to tell."""
+
+
+class Hypervisor:
+    """The host; safe for any thread."""
+
+    def __init__(self, settings: QemuSettings, now: Callable[[], float] = time.time) -> None:
+        """Take the host's VMs. Errors: those of `Records`."""
+        self.settings = settings
+        self.now = now
+        self.network = Network(settings.namespace)
+        self._records = Records(settings.run)
+        self._loop = MonitorLoop()
+        self._lives: dict[int, Live] = {}
+        self._on_change: Callable[[ObjectId], None] = _nobody
+        self._telling = ThreadPoolExecutor(1, thread_name_prefix="qemu-events")
+
+    def start(self, on_change: Callable[[ObjectId], None]) -> None:
+        """Find what runs. A QEMU that nobody noted was started by a worker that died then: it is ended."""
+        self._on_change = on_change
+        domains = [machine.domain for machine in self._records.all() if machine.domain is not None]
+        known = {domain.process for domain in domains}
+        for stray in find_strays(self.settings.run):
+            if stray.process not in known:
+                _LOG.warning(
+                    "QEMU of domain %d, process %d, is nobody's: ended", stray.domid, stray.process.pid
+                )
+                kill(stray.process)
+        for domain in domains:
+            if domain.process is not None:
+                self._find_again(domain, domain.process)
+
+    def stop(self) -> None:
+        """Hang up; VMs run on."""
+        lives, self._lives = list(self._lives.values()), {}
+        for live in lives:
+            live.close()
+        self._telling.shutdown()
+        self._loop.close()
+        self._records.close()
+
+    def look(self, vm: str) -> Machine:
+        """What is known of a VM."""
+        return self._records.read(vm)
+
+    def change(self, vm: str, change: Change) -> Machine:
+        """Change what is known; see `Records.change`."""
+        return self._records.change(vm, change)
+
+    def rename(self, vm: str, name: str) -> None:
+        """Give a VM another id; its domain goes on."""
+        self._records.rename(vm, name)
+
+    def remove(self, vm: str) -> None:
+        """Forget a VM."""
+        self._records.remove(vm)
+
+    def next_domid(self) -> int:
+        """A number for a new domain."""
+        return self._records.next_domid()
+
+    def sockets(self, domid: int) -> Sockets:
+        """How a domain's QEMU is reached."""
+        return Sockets(self._records.sockets(domid))
+
+    def live(self, vm: str) -> Live | None:
+        """A VM's QEMU; None when there is none, or it was never reached."""
+        domain = self.look(vm).domain
+        return None if domain is None else self._lives.get(domain.domid)
+
+    def running(self, vm: str) -> Live:
+        """A VM's QEMU. Errors: `Does_not_exist`, `Domain_not_built`."""
+        domain = self.look(vm).launched()
+        live = self._lives.get(domain.domid)
+        if live is None:
+            raise XenopsError(DomainNotBuilt())
+        return live
+
+    def launch(self, vm: str) -> None:
+        """Start a VM's QEMU, with all that is plugged; it runs already, nothing to do.
+
+        Errors: `Does_not_exist`, `Domain_not_built`, `Failed_to_start_emulator` with QEMU's words.
+        """
+        domain = self.look(vm).living()
+        if not domain.built:
+            raise XenopsError(DomainNotBuilt())
+        if domain.domid in self._lives:
+            return
+        sockets = self.sockets(domain.domid)
+        with ExitStack() as opened:
+            process = self._spawn(vm, domain, sockets, opened)
+        self._connect(vm, domain.domid, process, sockets)
+
+    def end(self, vm: str) -> None:
+        """End a VM's QEMU; there is none, nothing to do."""
+        domain = self.look(vm).domain
+        if domain is None:
+            return
+        live = self._lives.get(domain.domid)
+        if live is not None:
+            live.quit()
+            self._lives.pop(domain.domid, None)
+        elif domain.process is not None:
+            kill(domain.process)
+        self.change(vm, lambda machine: machine.with_domain(process=None) if machine.domain else machine)
+
+    def clear(self, domid: int) -> None:
+        """Remove the files of a domain that is gone."""
+        directory = self.sockets(domid).directory
+        if directory.exists():
+            for path in directory.iterdir():
+                path.unlink(missing_ok=True)
+            directory.rmdir()
+
+    def open_tap(self, nic: Nic) -> int:
+        """Make an interface's tap; answers its open file.
+
+        Errors: `Does_not_exist("bridge", name)`, `Internal_error`.
+        """
+        backend = nic.vif.backend
+        if nic.tap is None or backend.kind != "Local":
+            raise internal_error(f"VIF {nic.vif.id.device} of VM {nic.vif.id.vm} has no tap")
+        try:
+            return self.network.open_tap(TapSettings(nic.tap, backend.bridge, nic.vif.mtu))
+        except NetworkError as error:
+            raise internal_error(
+                f"Cannot plug VIF {nic.vif.id.device} of VM {nic.vif.id.vm}: {error}"
+            ) from error
+
+    def on_ended(self, domid: int, action: DomainAction) -> None:
+        """A guest has ended: note what it wants, and let that be done."""
+        self._tell(domid, lambda machine: machine.with_domain(action=action))
+
+    def on_status(self, domid: int) -> None:
+        """A guest was paused, or runs again, by something other than us."""
+        self._tell(domid, lambda machine: machine)
+
+    def _tell(self, domid: int, change: Change) -> None:
+        """In another thread: the monitors' must not wait for disks or the bus."""
+
+        def tell() -> None:
+            for machine in self._records.all():
+                if machine.domain is not None and machine.domain.domid == domid:
+                    self.change(machine.id, change)
+                    self._on_change(VmObject(id=machine.id))
+
+        with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
+            self._telling.submit(tell)
+
+    def _spawn(self, vm: str, domain: Domain, sockets: Sockets, opened: ExitStack) -> Process:
+        try:
+            sockets.directory.mkdir(mode=0o700, exist_ok=True)
+            listener = opened.enter_context(_listen(sockets.monitor))
+            taps: dict[str, int] = {}
+            for nic in domain.nics:
+                if nic.tap is not None:
+                    taps[nic.device] = self.open_tap(nic)
+                    opened.callback(os.close, taps[nic.device])
+            inherited = Inherited(listener.fileno(), taps)
+            line = command_line(domain, self.settings.accelerator, sockets, inherited)
+            process = spawn([self.settings.qemu, *line], sockets.log, [listener.fileno(), *taps.values()])
+        except OSError as error:
+            raise XenopsError(FailedToStartEmulator(vm=vm, name="qemu", message=str(error))) from error
+        self.change(vm, lambda machine: machine.with_domain(process=process))
+        return process
+
+    def _connect(self, vm: str, domid: int, process: Process, sockets: Sockets) -> None:
+        live = Live(self._loop, domid, process, sockets, listener=self)
+        try:
+            live.connect()
+        except MonitorError as error:
+            kill(process)
+            self.change(vm, lambda machine: machine.with_domain(process=None))
+            words = complaint(sockets.log) or str(error)
+            raise XenopsError(FailedToStartEmulator(vm=vm, name="qemu", message=words)) from error
+        self._lives[domid] = live
+
+    def _find_again(self, domain: Domain, process: Process) -> None:
+        """A worker before us started it; while nobody listened it may have ended."""
+        live = Live(self._loop, domain.domid, process, self.sockets(domain.domid), listener=self)
+        self._lives[domain.domid] = live
+        if not is_alive(process):
+            live.give_up()
+            return
+        try:
+            live.connect()
+        except MonitorError as error:
+            _LOG.warning("VM %s: its QEMU, process %d: %s", domain.vm.id, process.pid, error)
+
+
+def _listen(path: Path) -> socket.socket:
+    """A listening socket that QEMU inherits: who connects waits until it is set up, and need not poll."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        listener.listen(1)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

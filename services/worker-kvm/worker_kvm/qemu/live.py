@@ -1,0 +1,276 @@
+"""Live: a QEMU that runs: whether its guest runs, and what it is told to do."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from engine.backend import Execution
+from schema.atomics.vm import DomainAction
+from schema.fault import XenopsError, internal_error
+
+from worker_kvm.monitor import (
+    Arguments,
+    Monitor,
+    MonitorError,
+    MonitorLoop,
+    MonitorRefusedError,
+    QemuEvent,
+)
+from worker_kvm.qemu.command import Sockets
+from worker_kvm.qemu.ending import action_of, logged_action
+from worker_kvm.qemu.machine import Process
+from worker_kvm.qemu.process import ends, kill
+
+QUIT_TIMEOUT_S = 15.0
+"""How long QEMU may take to put its disks away; then it is killed."""
+
+KILL_TIMEOUT_S = 15.0
+"""A killed process that is still there waits for the kernel: for storage, mostly."""
+
+_POLL_S = 0.01
+
+_SETTLE_TIMEOUT_S = 5.0
+"""An event that QEMU sent before its reply has been heard by then."""
+
+
+class Status(Enum):
+    """What the guest does."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    ENDED = "ended"
+    """It shut down, reset or crashed; QEMU holds what is left of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is seen of a guest from outside."""
+
+    status: Status
+    memory_bytes: int
+    """What it has, its balloon taken off."""
+
+
+class Listener(Protocol):
+    """Whom a live QEMU tells what happens by itself; called from the monitors' thread."""
+
+    def on_ended(self, domid: int, action: DomainAction) -> None:
+        """The guest has ended, or its QEMU with it."""
+
+    def on_status(self, domid: int) -> None:
+        """The guest was paused or let run by something other than us: storage that is full, say."""
+
+
+class Live:
+    """One domain's QEMU; safe for any thread but the monitors'."""
+
+    def __init__(
+        self, loop: MonitorLoop, domid: int, process: Process, sockets: Sockets, *, listener: Listener
+    ) -> None:
+        self.process = process
+        self._domid = domid
+        self._sockets = sockets
+        self._listener = listener
+        self._monitor = Monitor(loop, sockets.monitor, self._on_event, self._on_gone)
+        self._told = threading.Condition()
+        self._status = Status.PAUSED
+        self._memory_bytes = 0
+        self._asked: DomainAction | None = None
+        self._deleted: set[str] = set()
+        self._changing = False
+        self._quitting = False
+        self._heard = False
+
+    @property
+    def status(self) -> Status:
+        """What the guest does now."""
+        return self._status
+
+    @property
+    def seen(self) -> Seen:
+        """What is seen of the guest now."""
+        return Seen(self._status, self._memory_bytes)
+
+    @property
+    def asked(self) -> DomainAction | None:
+        """What the guest wants that has ended; None while it has not."""
+        return self._asked
+
+    def connect(self) -> None:
+        """Reach it. Errors: `MonitorError`."""
+        self._monitor.connect()
+        self._memory_bytes = int(self._monitor.execute("query-balloon")["actual"])
+        status = str(self._monitor.execute("query-status")["status"])
+        if status == "shutdown":  # a reset, which we made a shutdown, is not traced as one
+            self._end(logged_action(self._sockets.log, untraced=DomainAction.REBOOT))
+        elif status in {"guest-panicked", "internal-error"}:
+            self._end(DomainAction.CRASHDUMP)
+        elif status == "running":
+            self._become(Status.RUNNING, unless_heard=True)
+
+    def give_up(self) -> None:
+        """It ended while nobody listened: so has the guest."""
+        self._on_gone()
+
+    def pause(self) -> None:
+        """Stop the vCPUs; a guest that has ended stays where it is, and counts as paused from now on."""
+        if self._status is Status.ENDED:
+            self._become(Status.PAUSED)
+        else:
+            self._change("stop", Status.PAUSED)
+
+    def unpause(self) -> None:
+        """Let the vCPUs run."""
+        self._change("cont", Status.RUNNING)
+
+    def do(self, command: str, arguments: Arguments | None = None) -> Any:
+        """Have QEMU do something; answers its reply. Errors: `Internal_error` with QEMU's words."""
+        try:
+            return self._monitor.execute(command, arguments)
+        except (MonitorError, MonitorRefusedError) as error:
+            raise self._refusal(command, error) from error
+
+    def try_to(self, command: str, arguments: Arguments | None = None) -> bool:
+        """The same where QEMU may say no; answers whether it said yes."""
+        try:
+            self._monitor.execute(command, arguments)
+        except MonitorRefusedError:
+            return False
+        except MonitorError as error:
+            raise self._refusal(command, error) from error
+        return True
+
+    def give(self, descriptor: int, name: str) -> None:
+        """Give QEMU an open file. Errors as of `do`."""
+        try:
+            self._monitor.give(descriptor, name)
+        except (MonitorError, MonitorRefusedError) as error:
+            raise self._refusal("getfd", error) from error
+
+    def has_device(self, device: str) -> bool:
+        """Whether the machine has a device: a worker before us may have died before it noted that."""
+        return any(found["name"] == device for found in self.do("qom-list", {"path": _DEVICES}))
+
+    def remove_device(self, device: str, timeout_s: float) -> bool:
+        """Take a device from the guest, which may have to agree; answers whether it is gone in time."""
+        with self._told:
+            self._deleted.discard(device)  # another one of that name went before
+        if not self.has_device(device):
+            return True
+        self.try_to("device_del", {"id": device})  # no: it was asked before
+        return self.wait(lambda: device in self._deleted, timeout_s)
+
+    def remove_node(self, node: str, timeout_s: float) -> bool:
+        """Close the content of a disk, which the device may let go of late; answers whether it is closed."""
+        deadline = time.monotonic() + timeout_s
+        while not self.try_to("blockdev-del", {"node-name": node}):
+            if all(found["node-name"] != node for found in self.do("query-named-block-nodes")):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for what events bring; answers whether it came in time."""
+        with self._told:
+            return self._told.wait_for(until, timeout_s)
+
+    def wait_ended(self, execution: Execution, timeout_s: float) -> bool:
+        """Wait until the guest has ended; a cancel raises. Answers whether it has in time."""
+        cancelled = threading.Event()
+
+        def wake() -> None:
+            cancelled.set()
+            with self._told:
+                self._told.notify_all()
+
+        with execution.cancellable(wake):
+            self.wait(lambda: cancelled.is_set() or self._status is Status.ENDED, timeout_s)
+        execution.check_cancelled()
+        return self._status is Status.ENDED
+
+    def quit(self) -> None:
+        """End QEMU, by force when it takes too long. Errors: `Internal_error` when not even that helps."""
+        self._quitting = True
+        try:
+            self._monitor.execute("quit", timeout_s=QUIT_TIMEOUT_S)
+        except (MonitorError, MonitorRefusedError):
+            kill(self.process)
+        self._monitor.close()
+        if not ends(self.process, QUIT_TIMEOUT_S):
+            kill(self.process)
+            if not ends(self.process, KILL_TIMEOUT_S):
+                raise internal_error(
+                    f"QEMU of domain {self._domid}, process {self.process.pid}, does not end even though it "
+                    "was killed: its storage does not answer; see to the storage, then try again"
+                )
+
+    def close(self) -> None:
+        """Hang up; the guest runs on."""
+        self._monitor.close()
+
+    def _change(self, command: str, status: Status) -> None:
+        """Its event comes before its reply, but is heard in another thread."""
+        self._changing = True
+        try:
+            self.do(command)
+            self.wait(lambda: self._status is not _OPPOSITE[status], _SETTLE_TIMEOUT_S)
+        finally:
+            self._changing = False
+
+    def _on_event(self, event: QemuEvent) -> None:
+        self._heard = self._heard or event.name in _STATUS_EVENTS
+        match event.name:
+            case "SHUTDOWN":
+                self._end(action_of(str(event.data.get("reason"))))
+            case "GUEST_PANICKED":
+                self._end(DomainAction.CRASHDUMP)
+            case "STOP" if self._status is Status.RUNNING:
+                self._tell(Status.PAUSED)
+            case "RESUME":
+                self._tell(Status.RUNNING)
+            case "BALLOON_CHANGE":
+                self._memory_bytes = int(event.data["actual"])
+            case "DEVICE_DELETED":
+                with self._told:
+                    self._deleted.add(str(event.data.get("device")))
+                    self._told.notify_all()
+            case _:
+                pass  # what else QEMU tells changes nothing here
+
+    def _on_gone(self) -> None:
+        self._end(logged_action(self._sockets.log, untraced=DomainAction.CRASHDUMP))
+
+    def _end(self, action: DomainAction) -> None:
+        if self._quitting or self._asked is not None:
+            return
+        self._asked = action
+        self._become(Status.ENDED)
+        self._listener.on_ended(self._domid, action)
+
+    def _tell(self, status: Status) -> None:
+        self._become(status)
+        if not self._changing:
+            self._listener.on_status(self._domid)
+
+    def _become(self, status: Status, *, unless_heard: bool = False) -> None:
+        """What was asked for does not replace what an event has told meanwhile."""
+        with self._told:
+            if not (unless_heard and self._heard):
+                self._status = status
+            self._told.notify_all()
+
+    def _refusal(self, command: str, error: Exception) -> XenopsError:
+        return internal_error(f"QEMU of domain {self._domid} did not do {command}: {error}")
+
+
+_DEVICES = "/machine/peripheral"
+"""Where QEMU has the devices that were given a name."""
+
+_STATUS_EVENTS = {"SHUTDOWN", "GUEST_PANICKED", "STOP", "RESUME"}
+
+_OPPOSITE = {Status.RUNNING: Status.PAUSED, Status.PAUSED: Status.RUNNING}

@@ -1,0 +1,79 @@
+"""States: what a client is told of a VM on QEMU and its devices."""
+
+from engine.domain_type import domain_type
+from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
+from schema.ids import DeviceId
+from schema.objects.vbd import VbdState
+from schema.objects.vif import VifState
+from schema.objects.vm import (
+    Console,
+    ConsoleProtocol,
+    Hvm,
+    PowerState,
+    VmState,
+)
+
+from worker_kvm.qemu.command import Sockets, has_screen
+from worker_kvm.qemu.live import Seen, Status
+from worker_kvm.qemu.machine import Domain, Machine, find_disk, find_nic
+
+
+def vm_state(machine: Machine, seen: Seen | None, sockets: Sockets) -> VmState:
+    """The VM; of one without a domain: Halted, all else empty. `seen` is None before QEMU runs.
+
+    One whose guest has ended counts as running until that has been dealt with, as in the original.
+    """
+    domain = machine.domain
+    if domain is None:
+        return HALTED_VM
+    vm = domain.vm
+    is_paused = seen is None or seen.status is Status.PAUSED
+    return HALTED_VM.model_copy(
+        update={
+            "power_state": PowerState.PAUSED if is_paused else PowerState.RUNNING,
+            "domids": (domain.domid,),
+            "consoles": () if domain.process is None else _consoles(domain, sockets),
+            "memory_target": domain.memory_target_bytes,
+            "memory_actual": 0 if seen is None else seen.memory_bytes,
+            "memory_limit": vm.memory_static_max,
+            "vcpu_target": vm.vcpus,
+            "rtc_timeoffset": vm.ty.info.timeoffset if isinstance(vm.ty, Hvm) else "",
+            "last_start_time": domain.created_at,
+            "hvm": isinstance(vm.ty, Hvm),
+            "nomigrate": True,
+            "domain_type": domain_type(vm),
+        }
+    )
+
+
+def _consoles(domain: Domain, sockets: Sockets) -> tuple[Console, ...]:
+    """Sockets of this host: the path is one to connect to, and the port none."""
+    text = Console(protocol=ConsoleProtocol.VT100, port=0, path=str(sockets.console))
+    if not has_screen(domain.vm):
+        return (text,)
+    return (Console(protocol=ConsoleProtocol.RFB, port=0, path=str(sockets.screen)), text)
+
+
+def vbd_state(machine: Machine, id_: DeviceId) -> VbdState:
+    """A disk; its backend is shown while it is plugged."""
+    active = f"vbd.{id_.device}" in machine.active
+    disk = find_disk(machine, id_)
+    if disk is None or not disk.activated:
+        return UNPLUGGED_VBD.model_copy(update={"active": active})
+    return VbdState(active=active, plugged=True, backend_present=disk.vbd.backend)
+
+
+def vif_state(machine: Machine, id_: DeviceId) -> VifState:
+    """An interface; `device` is its tap."""
+    active = f"vif.{id_.device}" in machine.active
+    nic = find_nic(machine, id_)
+    if nic is None:
+        return UNPLUGGED_VIF.model_copy(update={"active": active})
+    return VifState(
+        active=active,
+        plugged=True,
+        kthread_pid=0,
+        media_present=nic.vif.carrier,
+        device=nic.tap,
+        pvs_rules_active=False,
+    )

@@ -1,0 +1,190 @@
+"""The verbs on network interfaces: a tap on a bridge, or QEMU's own network, and a card in the guest."""
+
+import os
+from collections.abc import Sequence
+
+from engine.backend import Execution, VifVerbs
+from engine.noted import noted
+from schema.fault import XenopsError, internal_error
+from schema.ids import VmId
+from schema.objects.errors import Unimplemented
+from schema.objects.network import LocalNetwork, Network
+from schema.objects.vif import (
+    Ipv4Configuration,
+    Ipv6Configuration,
+    LockingMode,
+    PvsProxy,
+    Unlocked,
+    Unspecified4,
+    Unspecified6,
+    Vif,
+    VifState,
+)
+from typing_extensions import override
+
+from worker_kvm.network import NetworkError
+from worker_kvm.qemu.devices import netdev, nic_device
+from worker_kvm.qemu.hypervisor import Hypervisor
+from worker_kvm.qemu.live import Live
+from worker_kvm.qemu.machine import Machine, Nic, find_nic, plugged, with_nic, without_nic
+from worker_kvm.qemu.states import vif_state
+
+UNPLUG_TIMEOUT_S = 10.0
+"""How long a guest may take to let go of an interface; a paused one does not answer."""
+
+FORCED_UNPLUG_TIMEOUT_S = 1.0
+"""The same before it is taken by force."""
+
+
+class QemuVifs(VifVerbs):
+    """`VifVerbs` on QEMU."""
+
+    def __init__(self, hypervisor: Hypervisor) -> None:
+        self._hypervisor = hypervisor
+
+    @override
+    def set_active(self, execution: Execution, vm: VmId, vif: Vif, *, active: bool) -> None:
+        name = f"vif.{vif.id.device}"
+        self._hypervisor.change(
+            vm, lambda machine: machine.but(active=noted(machine.active, name, there=active))
+        )
+
+    @override
+    def plug(self, execution: Execution, vm: VmId, vif: Vif) -> None:
+        """Give the interface to the guest at once, or to QEMU when it starts."""
+        execution.check_cancelled()
+        if find_nic(self._hypervisor.look(vm), vif.id) is not None:
+            return
+        _refuse_what_is_missing(vif)
+        bridged = self._hypervisor.settings.bridged
+
+        def with_vif(machine: Machine) -> Machine:
+            return plugged(machine, vif, bridged=bridged)
+
+        nic, live = find_nic(with_vif(self._hypervisor.look(vm)), vif.id), self._hypervisor.live(vm)
+        if live is not None and nic is not None:
+            self._add(live, nic)
+        self._hypervisor.change(vm, with_vif)
+
+    @override
+    def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
+        """Take it away. By force, what is left in the guest is a card without a cable."""
+        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        if nic is None:
+            return
+        if live is not None:
+            patience_s = FORCED_UNPLUG_TIMEOUT_S if force else UNPLUG_TIMEOUT_S
+            if not live.remove_device(nic.device, patience_s) and not force:
+                raise internal_error(
+                    f"The guest of VM {vm} did not let go of VIF {vif.id.device} within {patience_s:g} s: "
+                    "let it run and try again, or force it"
+                )
+            live.try_to("netdev_del", {"id": nic.netdev})
+        self._hypervisor.change(vm, lambda machine: without_nic(machine, vif.id))
+
+    @override
+    def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:
+        nic = find_nic(self._hypervisor.look(vm), vif.id)
+        if nic is None:
+            return
+        bridge = _bridge(network)
+        if nic.tap is not None and self._hypervisor.live(vm) is not None:
+            try:
+                self._hypervisor.network.move_tap(nic.tap, bridge)
+            except NetworkError as error:
+                raise internal_error(f"Cannot move VIF {vif.id.device} of VM {vm}: {error}") from error
+        self._set(vm, vif, backend=network)
+
+    @override
+    def set_carrier(self, execution: Execution, vm: VmId, vif: Vif, *, carrier: bool) -> None:
+        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        if nic is None:
+            return
+        if live is not None:
+            live.do("set_link", {"name": nic.device, "up": carrier})
+        self._set(vm, vif, carrier=carrier)
+
+    @override
+    def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
+        if not isinstance(mode, Unlocked):
+            raise XenopsError(Unimplemented(what=f"VIF.set_locking_mode to {mode.kind}"))
+
+    @override
+    def set_ipv4_configuration(
+        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv4Configuration
+    ) -> None:
+        if not isinstance(configuration, Unspecified4):
+            raise XenopsError(Unimplemented(what="VIF.set_ipv4_configuration"))
+
+    @override
+    def set_ipv6_configuration(
+        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv6Configuration
+    ) -> None:
+        """Nothing to configure is all that can be done: there is no agent in the guest to tell."""
+        if not isinstance(configuration, Unspecified6):
+            raise XenopsError(Unimplemented(what="VIF.set_ipv6_configuration"))
+
+    @override
+    def set_pvs_proxy(self, execution: Execution, vm: VmId, vif: Vif, proxy: PvsProxy | None) -> None:
+        if proxy is not None:
+            raise XenopsError(Unimplemented(what="VIF.set_pvs_proxy"))
+
+    @override
+    def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
+        if trunks:
+            raise XenopsError(Unimplemented(what="VIF.set_trunks"))
+
+    @override
+    def get_state(self, vm: VmId, vif: Vif) -> VifState:
+        return vif_state(self._hypervisor.look(vm), vif.id)
+
+    @override
+    def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
+        """No guest asks."""
+        return False
+
+    def _set(self, vm: VmId, vif: Vif, **fields: object) -> None:
+        nic = find_nic(self._hypervisor.look(vm), vif.id)
+        if nic is not None:
+            changed = nic.model_copy(update={"vif": nic.vif.model_copy(update=fields)})
+            self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
+
+    def _add(self, live: Live, nic: Nic) -> None:
+        """The tap goes to QEMU as an open file; what QEMU refuses leaves nothing behind."""
+        if live.has_device(nic.device):
+            return
+        live.try_to("netdev_del", {"id": nic.netdev})  # a worker that died may have left it
+        if nic.tap is not None:
+            descriptor = self._hypervisor.open_tap(nic)
+            try:
+                live.give(descriptor, nic.netdev)
+            finally:
+                os.close(descriptor)
+        live.do("netdev_add", netdev(nic, nic.netdev))
+        try:
+            live.do("device_add", nic_device(nic))
+        except XenopsError:
+            live.try_to("netdev_del", {"id": nic.netdev})
+            raise
+        if not nic.vif.carrier:
+            live.do("set_link", {"name": nic.device, "up": False})
+
+
+def _refuse_what_is_missing(vif: Vif) -> None:
+    """An interface that was to be restricted is not plugged without its restrictions."""
+    wanted = {
+        "a locking mode": not isinstance(vif.locking_mode, Unlocked),
+        "a rate": vif.rate is not None,
+        "a PVS proxy": vif.pvs_proxy is not None,
+        "a VLAN": vif.vlan is not None or bool(vif.trunks),
+    }
+    for what, is_wanted in wanted.items():
+        if is_wanted:
+            raise XenopsError(Unimplemented(what=f"VIF.plug with {what}"))
+    _bridge(vif.backend)
+
+
+def _bridge(network: Network) -> str:
+    if isinstance(network, LocalNetwork):
+        return network.bridge
+    raise XenopsError(Unimplemented(what=f"VIF.plug to a {network.kind} network"))

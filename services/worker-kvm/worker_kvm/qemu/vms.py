@@ -1,0 +1,296 @@
+"""The verbs on VMs: a domain is noted, its kernel checked, devices gathered; QEMU then starts with all."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.backend import CreateOptions, Devices, Execution, VmVerbs
+from engine.image import Image, ImageStream
+from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
+from schema.fault import XenopsError, internal_error
+from schema.ids import VmId
+from schema.objects.errors import BallooningTimeoutBeforeMigration, Unimplemented
+from schema.objects.network import Network
+from schema.objects.vm import Bios, DirectBoot, Hvm, Vm, VmState
+from schema.wire.codec import encode_text
+from typing_extensions import override
+
+from worker_kvm.qemu.command import MIB
+from worker_kvm.qemu.hypervisor import Hypervisor
+from worker_kvm.qemu.live import Status
+from worker_kvm.qemu.machine import Machine, created
+from worker_kvm.qemu.states import vm_state
+
+BALLOONING_TIMEOUT_S = 120.0
+"""As in the original."""
+
+POWER_BUTTON_INTERVAL_S = 5.0
+"""A guest whose kernel is not up yet does not see the first press."""
+
+_BALLOON_POLL_S = 0.2
+
+_BALLOON_SLACK_BYTES = 4 * MIB
+"""A balloon this near to its target has reached it."""
+
+
+class QemuVms(VmVerbs):
+    """`VmVerbs` on QEMU."""
+
+    minimum_reboot_delay_s = 0.0
+
+    def __init__(self, hypervisor: Hypervisor) -> None:
+        self._hypervisor = hypervisor
+
+    @override
+    def add(self, vm: Vm) -> None:
+        """Nothing: what is known of a VM outlives its configuration."""
+
+    @override
+    def remove(self, vm: Vm) -> None:
+        """Forget all of it, with its QEMU if there is one."""
+        self._destroy(vm.id)
+        self._hypervisor.remove(vm.id)
+
+    @override
+    def rename(self, vm: VmId, name: VmId, when: RenameWhen) -> None:
+        """Give the VM another id; its QEMU goes by the domain's number."""
+        self._hypervisor.rename(vm, name)
+
+    @override
+    def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:
+        """Note a domain."""
+        execution.check_cancelled()
+        if self._hypervisor.look(vm.id).domain is None:
+            domid, now = self._hypervisor.next_domid(), self._hypervisor.now()
+            self._hypervisor.change(vm.id, lambda machine: created(machine, vm, domid, now))
+        else:
+            self._hypervisor.change(vm.id, lambda machine: created(machine, vm, 0, 0.0))
+
+    @override
+    def build(self, execution: Execution, vm: Vm, devices: Devices, *, force: bool) -> None:
+        """See that the kernel is there; QEMU reads it when it starts."""
+        execution.check_cancelled()
+        self._hypervisor.look(vm.id).living()
+        _refuse_unless_bootable(vm)
+        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(built=True))
+
+    @override
+    def create_device_model(
+        self, execution: Execution, vm: Vm, devices: Devices, *, save_state: bool
+    ) -> None:
+        """Start QEMU; the guest waits."""
+        execution.check_cancelled()
+        self._hypervisor.launch(vm.id)
+        domain, live = self._hypervisor.look(vm.id).launched(), self._hypervisor.running(vm.id)
+        for nic in domain.nics:
+            if not nic.vif.carrier:
+                live.do("set_link", {"name": nic.device, "up": False})
+        if domain.memory_target_bytes < vm.memory_static_max:
+            live.do("balloon", {"value": domain.memory_target_bytes})
+
+    @override
+    def destroy_device_model(self, execution: Execution, vm: Vm) -> None:
+        """End QEMU."""
+        self._hypervisor.end(vm.id)
+
+    @override
+    def destroy(self, execution: Execution, vm: Vm) -> None:
+        """Unmake the domain."""
+        self._destroy(vm.id)
+
+    @override
+    def pause(self, execution: Execution, vm: Vm) -> None:
+        self._hypervisor.running(vm.id).pause()
+
+    @override
+    def unpause(self, execution: Execution, vm: Vm) -> None:
+        live = self._hypervisor.running(vm.id)
+        if live.status is not Status.RUNNING:
+            live.unpause()
+
+    @override
+    def set_xsdata(self, execution: Execution, vm: Vm, xsdata: Sequence[tuple[str, str]]) -> None:
+        _unimplemented("VM.set_xsdata")
+
+    @override
+    def set_vcpus(self, execution: Execution, vm: Vm, vcpus: int) -> None:
+        _unimplemented("VM.set_vcpus")
+
+    @override
+    def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
+        _unimplemented("VM.set_shadow_multiplier")
+
+    @override
+    def set_memory_dynamic_range(
+        self, execution: Execution, vm: Vm, minimum_bytes: int, maximum_bytes: int
+    ) -> None:
+        """The balloon's target is the upper end: nothing else on this host asks for the memory."""
+        live = self._hypervisor.running(vm.id)
+        live.do("balloon", {"value": maximum_bytes})
+        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(memory_target_bytes=maximum_bytes))
+
+    @override
+    def request_shutdown(
+        self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float
+    ) -> bool:
+        """Press the power button, which a guest that runs cannot fail to see; one that is paused does not."""
+        execution.check_cancelled()
+        self._hypervisor.look(vm.id).living()
+        live = self._hypervisor.live(vm.id)
+        if live is None or live.status is Status.PAUSED:
+            return False
+        if live.status is Status.RUNNING:
+            live.do("system_powerdown")
+        return True
+
+    @override
+    def wait_shutdown(self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float) -> bool:
+        """Wait until the guest has ended, pressing the button again: a guest that boots misses it."""
+        live = self._hypervisor.live(vm.id)
+        if live is None:
+            return True
+        waited_s = 0.0
+        while waited_s < timeout_s:
+            patience_s = min(POWER_BUTTON_INTERVAL_S, timeout_s - waited_s)
+            if live.wait_ended(execution, patience_s):
+                return True
+            waited_s += patience_s
+            live.try_to("system_powerdown")
+        return live.status is Status.ENDED
+
+    @override
+    def assert_can_save(self, vm: Vm) -> None:
+        self._hypervisor.look(vm.id).launched()
+        _unimplemented("VM.suspend")
+
+    @override
+    def save(
+        self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
+    ) -> None:
+        _unimplemented("VM.suspend")
+
+    @override
+    def restore(
+        self, execution: Execution, vm: Vm, devices: Devices, image: Image, *, vgpu: ImageStream | None = None
+    ) -> None:
+        _unimplemented("VM.resume")
+
+    @override
+    def resume(self, execution: Execution, vm: Vm) -> None:
+        _unimplemented("VM.resume")
+
+    @override
+    def s3suspend(self, execution: Execution, vm: Vm) -> None:
+        _unimplemented("VM.s3suspend")
+
+    @override
+    def s3resume(self, execution: Execution, vm: Vm) -> None:
+        _unimplemented("VM.s3resume")
+
+    @override
+    def soft_reset(self, execution: Execution, vm: Vm) -> None:
+        _unimplemented("VM.soft_reset")
+
+    @override
+    def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
+        """Errors: `Ballooning_timeout_before_migration`."""
+        live, waited_s = self._hypervisor.running(vm.id), 0.0
+        target = self._hypervisor.look(vm.id).launched().memory_target_bytes
+        while abs(live.seen.memory_bytes - target) > _BALLOON_SLACK_BYTES:
+            if waited_s >= BALLOONING_TIMEOUT_S:
+                raise XenopsError(BallooningTimeoutBeforeMigration())
+            execution.wait(_BALLOON_POLL_S)
+            waited_s += _BALLOON_POLL_S
+
+    @override
+    def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
+        _unimplemented("VM.run_script")
+
+    @override
+    def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
+        _unimplemented("VM.request_rdp")
+
+    @override
+    def get_state(self, vm: Vm) -> VmState:
+        machine = self._hypervisor.look(vm.id)
+        domid = 0 if machine.domain is None else machine.domain.domid
+        live = self._hypervisor.live(vm.id)
+        return vm_state(machine, None if live is None else live.seen, self._hypervisor.sockets(domid))
+
+    @override
+    def set_domain_action_request(self, vm: Vm, action: DomainAction | None) -> None:
+        """What shall be done if the domain stops now; what a guest that has ended wants stands."""
+
+        def asking(machine: Machine) -> Machine:
+            return machine.with_domain(action=action) if machine.domain else machine
+
+        live = self._hypervisor.live(vm.id)
+        if live is None or live.asked is None:
+            self._hypervisor.change(vm.id, asking)
+
+    @override
+    def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
+        live, domain = self._hypervisor.live(vm.id), self._hypervisor.look(vm.id).domain
+        if live is not None and live.asked is not None:
+            return live.asked
+        return DomainAction.POWEROFF if domain is None else domain.action
+
+    @override
+    def get_hook_args(self, vm: VmId) -> Sequence[str]:
+        """None."""
+        return ()
+
+    @override
+    def generate_state_string(self, vm: Vm) -> str:
+        """The kind of machine, with all that QEMU is told of it."""
+        return encode_text(Vm, vm.model_copy(update={"name": "", "xsdata": (), "platformdata": ()}))
+
+    @override
+    def get_internal_state(
+        self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
+    ) -> str:
+        _unimplemented("VM.get_internal_state")
+
+    @override
+    def set_internal_state(self, vm: Vm, state: str) -> None:
+        _unimplemented("VM.set_internal_state")
+
+    def _destroy(self, vm: str) -> None:
+        domain = self._hypervisor.look(vm).domain
+        if domain is None:
+            return
+        self._hypervisor.end(vm)
+        self._hypervisor.clear(domain.domid)
+        self._hypervisor.change(vm, lambda machine: machine.but(domain=None))
+
+
+def _unimplemented(what: str) -> NoReturn:
+    raise XenopsError(Unimplemented(what=what))
+
+
+def _refuse_unless_bootable(vm: Vm) -> None:
+    """Errors: `Internal_error` that names the file, `Unimplemented`."""
+    match vm.ty:
+        case Hvm(info=info):
+            if not isinstance(info.firmware, Bios):
+                _unimplemented("VM.start with UEFI firmware")
+            if info.tpm is not None:
+                _unimplemented("VM.start with a TPM")
+        case other:
+            if isinstance(other.info.boot, DirectBoot):
+                boot = other.info.boot.boot
+                _refuse_unless_readable(vm, "kernel", boot.kernel)
+                if boot.ramdisk is not None:
+                    _refuse_unless_readable(vm, "ramdisk", boot.ramdisk)
+
+
+def _refuse_unless_readable(vm: Vm, what: str, path: str) -> None:
+    reason = "it is no file"
+    with suppress(OSError, ValueError):
+        if Path(path).is_file():
+            if os.access(path, os.R_OK):
+                return
+            reason = "it cannot be read"
+    raise internal_error(f"Cannot build VM {vm.id}: its {what} is {path!r}, and {reason}: see to that file")

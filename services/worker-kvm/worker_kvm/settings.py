@@ -1,0 +1,91 @@
+"""Settings: what of the worker on KVM may be chosen, besides what every worker is told."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from bus.process import SettingsError
+from engine.worker import WorkerSettings
+from engine.worker.settings import worker_settings
+from schema.ids import InstanceName
+
+AcceleratorChoice = Literal["auto", "kvm", "tcg"]
+NetworkChoice = Literal["bridge", "user"]
+
+RUN_PATH_BYTES_MAX = 80
+"""Sockets live below it, and the path of a Unix socket ends at 107 bytes."""
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A worker, and how it runs QEMU; `namespace` is a network namespace's name, None: the host's own."""
+
+    worker: WorkerSettings
+    run: Path
+    accelerator: AcceleratorChoice = "auto"
+    network: NetworkChoice = "bridge"
+    namespace: str | None = None
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL."""
+        return self.worker.broker
+
+    @property
+    def instances(self) -> tuple[InstanceName, ...]:
+        """The worker's one instance."""
+        return self.worker.instances
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """The settings of a process: those of every worker (see `engine.worker.settings`), and four of its own.
+
+    `XENOPS_RUN_DIR` is where running VMs have their sockets (default: `run` in the state directory),
+    `XENOPS_KVM_ACCELERATOR` is auto, kvm or tcg, `XENOPS_KVM_NETWORK` bridge (taps on bridges that are
+    there) or user (QEMU's own network, without any rights), `XENOPS_KVM_NETNS` the network namespace that
+    has the bridges.
+
+    Raises:
+        SettingsError: a variable is missing or makes no sense.
+    """
+    worker = worker_settings(environment)
+    run = Path(environment.get("XENOPS_RUN_DIR") or worker.state / "run").absolute()
+    if len(str(run).encode()) > RUN_PATH_BYTES_MAX:
+        raise SettingsError(
+            f"the directory for sockets, {run}, is longer than {RUN_PATH_BYTES_MAX} bytes, and sockets in it "
+            "could not be opened: set XENOPS_RUN_DIR to a shorter one, as /run/xenops"
+        )
+    namespace = environment.get("XENOPS_KVM_NETNS") or None
+    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        raise SettingsError(f"XENOPS_KVM_NETNS is {namespace!r}: give the name of a network namespace")
+    return Settings(
+        worker=worker,
+        run=run,
+        accelerator=_accelerator(environment.get("XENOPS_KVM_ACCELERATOR") or "auto"),
+        network=_network(environment.get("XENOPS_KVM_NETWORK") or "bridge"),
+        namespace=namespace,
+    )
+
+
+def _accelerator(word: str) -> AcceleratorChoice:
+    match word:
+        case "auto" | "kvm" | "tcg":
+            return word
+        case _:
+            raise SettingsError(_choose("XENOPS_KVM_ACCELERATOR", word, get_args(AcceleratorChoice)))
+
+
+def _network(word: str) -> NetworkChoice:
+    match word:
+        case "bridge" | "user":
+            return word
+        case _:
+            raise SettingsError(_choose("XENOPS_KVM_NETWORK", word, get_args(NetworkChoice)))
+
+
+def _choose(variable: str, word: str, words: tuple[str, ...]) -> str:
+    return f"{variable} is {word!r}: choose one of {', '.join(words)}"
