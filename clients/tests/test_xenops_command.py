@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from fake_states import STATE
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.dynamic import TaskObject, VbdObject, VmObject
 from schema.objects.errors import BadPowerState, Cancelled, Error, InternalError
 from schema.objects.pci import Pci, PciAddress, PciState
+from schema.objects.quarantine import Quarantine, QuarantinedRecord
 from schema.objects.task import Completed, Completion, Failed, Pending, Task, TaskState
 from schema.objects.vbd import Vbd, VbdState
 from schema.objects.vif import Vif, VifState
-from schema.objects.vm import Console, ConsoleProtocol, DomainType, PowerState, VmState
+from schema.objects.vm import PowerState
 from schema.wire.types import DeviceId
 from typing_extensions import override
 from xenops import Client, XenopsError
@@ -27,30 +29,6 @@ TaskIn = Callable[[TaskState], Task]
 Capture = pytest.CaptureFixture[str]
 DONE = Completed(completion=Completion(duration=0.5))
 VM = parse_vm_file('{"vm": {"id": "web1"}}', Path("/x")).vm
-STATE = VmState(
-    power_state=PowerState.PAUSED,
-    domids=(3,),
-    consoles=(Console(protocol=ConsoleProtocol.RFB, port=5900, path=""),),
-    memory_target=VM.memory_static_max,
-    memory_actual=0,
-    memory_limit=0,
-    vcpu_target=1,
-    shadow_multiplier_target=1.0,
-    rtc_timeoffset="",
-    uncooperative_balloon_driver=False,
-    guest_agent=(),
-    xsdata_state=(),
-    pv_drivers_detected=False,
-    last_start_time=1_795_385_700.0,
-    hvm=True,
-    nomigrate=False,
-    nested_virt=False,
-    domain_type=DomainType.DOMAIN_HVM,
-    featureset="",
-    numa_optimised=False,
-    numa_nodes=0,
-    numa_node_memory=(),
-)
 
 
 class Kept(Client):
@@ -383,3 +361,40 @@ def test_an_empty_table_is_its_headings() -> None:
     out = io.StringIO()
     PlainScreen(out, io.StringIO()).show(Shown([], (Table(("VM", "NAME"), ()),)))
     assert out.getvalue() == "VM  NAME\n"
+
+
+def quarantined(offset: int) -> QuarantinedRecord:
+    return QuarantinedRecord(
+        log="i",
+        offset=offset,
+        reason="forged: a Leased",
+        routing_key="i.vm.Started",
+        user="mallory",
+        producer="p" if offset else "",
+        seq=offset,
+        at=1_795_385_700.0 * bool(offset),
+        size=4,
+        shown=r"\x1b[2J",
+    )
+
+
+def test_what_is_in_quarantine_is_listed_and_one_of_it_is_shown_whole(
+    xenops: Callable[..., int], door: Any, capsys: Capture
+) -> None:
+    door.answer("QUARANTINE.list", Quarantine(total=7, records=(quarantined(5), quarantined(0))))
+    assert xenops("quarantine") == command.DONE
+    listed = capsys.readouterr()
+    assert "mallory" in listed.out
+    assert "7 messages are in quarantine, 2 are shown" in listed.err
+    assert xenops("quarantine", "0") == command.DONE
+    assert r"\x1b[2J" in capsys.readouterr().out
+    assert xenops("quarantine", "5", "--json") == command.DONE
+    assert json.loads(capsys.readouterr().out)["producer"] == "p"
+
+
+def test_what_is_not_kept_in_quarantine_is_missed_in_words(
+    xenops: Callable[..., int], door: Any, capsys: Capture
+) -> None:
+    door.answer("QUARANTINE.list", Quarantine(total=0, records=()))
+    assert xenops("quarantine", "9") == command.FAILED
+    assert "offset 9" in capsys.readouterr().err

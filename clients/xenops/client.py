@@ -1,7 +1,7 @@
 """The client: one connection to one instance, with the whole interface in typed Python."""
 
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from bus.ports import Bus
 from bus.topology import door_queue
@@ -12,8 +12,10 @@ from schema.rpc import decode_response, encode_request
 from xenops.calls import (
     DebugCalls,
     HostCalls,
+    LaneCalls,
     ObserverCalls,
     PciCalls,
+    QuarantineCalls,
     TaskCalls,
     UpdatesCalls,
     VbdCalls,
@@ -21,7 +23,9 @@ from xenops.calls import (
     VifCalls,
     VmCalls,
     VusbCalls,
+    WorkerCalls,
 )
+from xenops.unix import SCHEME, UnixDoor
 
 CALL_TIMEOUT_S = 60.0
 """How long a call may take; operations answer at once, with a task."""
@@ -33,6 +37,16 @@ GET_WAIT_S_MAX = 300.0
 """How long UPDATES.get may wait when asked to wait for ever: the service's own limit."""
 
 
+class Door(Protocol):
+    """How a client reaches services: a bus, or a socket."""
+
+    def call(self, queue: str, body: bytes, timeout_s: float) -> bytes:
+        """Send a request and wait for its answer; see `bus.ports.Bus`."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 class Client:
     """Calls one instance's services; its methods may be called from any thread but the bus's own.
 
@@ -41,9 +55,10 @@ class Client:
     """
 
     def __init__(
-        self, bus: Bus, instance: str, *, dbg: str = "xenops", timeout_s: float = CALL_TIMEOUT_S
+        self, bus: Door, instance: str, *, dbg: str = "xenops", timeout_s: float = CALL_TIMEOUT_S
     ) -> None:
         self._bus = bus
+        self._instance = instance
         self._queue = door_queue(InstanceName(instance))
         self._dbg = dbg
         self._timeout_s = timeout_s
@@ -56,8 +71,15 @@ class Client:
         self.host = HostCalls(self.call)
         self.task = TaskCalls(self.call)
         self.updates = UpdatesCalls(self.call)
+        self.lane = LaneCalls(self.call)
+        self.worker = WorkerCalls(self.call)
+        self.quarantine = QuarantineCalls(self.call)
         self.debug = DebugCalls(self.call)
         self.observer = ObserverCalls(self.call)
+
+    def patient(self, timeout_s: float) -> "Client":
+        """A client by the same way whose calls may take so long; closing either closes both."""
+        return Client(self._bus, self._instance, dbg=self._dbg, timeout_s=timeout_s)
 
     def query(self) -> Query:
         """Who serves this instance."""
@@ -95,17 +117,29 @@ class Client:
 
 
 def connect(url: str, instance: str, *, dbg: str = "xenops", timeout_s: float = CALL_TIMEOUT_S) -> Client:
-    """A client of an instance, over the broker at `url` (`amqp://user:secret@host:port/`).
+    """A client of an instance, at `url`: `amqp://user:secret@host:port/`, or `unix:///path/of/socket`.
+
+    Raises:
+        BusUnavailableError: the broker is not reached in time.
+    """
+    if url.startswith(SCHEME):
+        return Client(UnixDoor(url), instance, dbg=dbg, timeout_s=timeout_s)
+    bus = connect_bus(url, dbg, min(timeout_s, CONNECT_TIMEOUT_S))
+    return Client(bus, instance, dbg=dbg, timeout_s=timeout_s)
+
+
+def connect_bus(url: str, name: str, timeout_s: float = CONNECT_TIMEOUT_S) -> Bus:
+    """A bus on the broker at `url`, which makes no logs.
 
     Raises:
         BusUnavailableError: the broker is not reached in time.
     """
     from bus.rabbit import RabbitBus  # noqa: PLC0415  a client on a bus in memory needs no AMQP library
 
-    bus = RabbitBus(url, dbg)
+    bus = RabbitBus(url, name, makes_logs=False)
     try:
-        bus.ready(min(timeout_s, CONNECT_TIMEOUT_S))
+        bus.ready(timeout_s)
     except BaseException:
         bus.close()
         raise
-    return Client(bus, instance, dbg=dbg, timeout_s=timeout_s)
+    return bus

@@ -2,15 +2,18 @@
 
 from xenops.calls.control import DebugCalls, HostCalls, ObserverCalls
 from xenops.calls.devices import PciCalls, VbdCalls, VgpuCalls, VusbCalls
-from xenops.calls.events import TaskCalls, UpdatesCalls
+from xenops.calls.events import QuarantineCalls, TaskCalls, UpdatesCalls
+from xenops.calls.lanes import LaneCalls, WorkerCalls
 from xenops.calls.vif import VifCalls
 from xenops.calls.vm import VmCalls
 
 __all__ = [
     "DebugCalls",
     "HostCalls",
+    "LaneCalls",
     "ObserverCalls",
     "PciCalls",
+    "QuarantineCalls",
     "TaskCalls",
     "UpdatesCalls",
     "VbdCalls",
@@ -18,4 +21,5 @@ __all__ = [
     "VifCalls",
     "VmCalls",
     "VusbCalls",
+    "WorkerCalls",
 ]

@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 
 from schema.objects.dynamic import ObjectId
+from schema.objects.quarantine import Quarantine
 from schema.objects.task import Task
 
 from xenops.calls.caller import Caller
@@ -66,3 +67,14 @@ class UpdatesCalls:
     def refresh_vm(self, vm: str) -> None:
         """Have a VM and all its devices told as changed."""
         self.call("UPDATES.refresh_vm", id=vm)
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineCalls:
+    """The methods `QUARANTINE.*`, which the original does not have."""
+
+    call: Caller
+
+    def list(self) -> Quarantine:
+        """The messages of the log that no service takes, the newest first, and how many there were."""
+        return self.call("QUARANTINE.list")

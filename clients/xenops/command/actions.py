@@ -1,15 +1,24 @@
 """Actions: what each command asks of the service."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 
+from schema.fault import XenopsError, internal_error
+from schema.objects.errors import DoesNotExist
+from schema.own_methods import ALL_METHODS
 from schema.wire import json
 from schema.wire.value import Dict
 
 from xenops.client import Client
 from xenops.command import views
+from xenops.command.console import attach, text_console
+from xenops.command.lanes import ACTIONS
+from xenops.command.operations import OPERATIONS, device_of
+from xenops.command.raw import CallError, call, usage_of
 from xenops.command.screen import Screen, Shown, Table
-from xenops.command.vmfile import read_vm_file
+from xenops.command.vmfile import parse_pci, read_text, read_vm_file, write_text
 from xenops.events import GET_TIMEOUT_S, wait_for_task
 
 
@@ -23,44 +32,58 @@ class InterruptedWaitError(Exception):
 
 
 def run(client: Client, arguments: Namespace, screen: Screen) -> None:
-    """Do one command."""
-    _ACTIONS[arguments.command](client, arguments, screen)
+    """Do one command; a VM may be called by its name, too."""
+    act = _ACTIONS.get(arguments.command, _operate)
+    try:
+        act(client, arguments, screen)
+    except XenopsError as error:
+        vm = _named(client, arguments) if isinstance(error.error, DoesNotExist) else None
+        if vm is None:
+            raise
+        arguments.vm = vm
+        act(client, arguments, screen)
+
+
+def _named(client: Client, arguments: Namespace) -> str | None:
+    """The id of the only VM of the name that was given for an id."""
+    given = getattr(arguments, "vm", None)
+    if given is None or client.vm.exists(given):
+        return None
+    ids = [vm.id for vm, _ in client.vm.list() if vm.name == given]
+    return ids[0] if len(ids) == 1 else None
 
 
 def _operate(client: Client, arguments: Namespace, screen: Screen) -> None:
     vm, command = arguments.vm, arguments.command
-    task = _submit(client, arguments)
+    operation = OPERATIONS[command]
+    tasks = operation.submit(client, arguments)
     if arguments.no_wait:
-        screen.show(Shown(Dict([("task", task)]), (Table(("",), ((task,),)),)))
+        for task in tasks:
+            screen.show(Shown(Dict([("task", task)]), (Table(("",), ((task,),)),)))
         return
+    duration_s = sum(_wait(client, task, arguments, screen) for task in tasks)
+    hint = operation.hint.format(vm=vm) if len(tasks) == 1 else ""
+    screen.say(f"{command} of {vm} is done, in {duration_s:.3f} s{hint}")
+
+
+def _wait(client: Client, task: str, arguments: Namespace, screen: Screen) -> float:
+    """Wait for one task and show its end; answers how long it took, in seconds."""
     try:
-        with screen.progress(f"{command} {vm} (task {task})") as on_progress:
+        with screen.progress(f"{arguments.command} {arguments.vm} (task {task})") as on_progress:
             done = wait_for_task(client, task, arguments.wait, on_progress)
     except KeyboardInterrupt as interrupt:
         raise InterruptedWaitError(task) from interrupt
-    screen.say(f"{command} of {vm} is done, in {done.duration:.3f} s{_HINTS.get(command, '').format(vm=vm)}")
     screen.show(Shown(Dict([("task", task), ("duration", done.duration)])))
-
-
-_HINTS = {"start": "; it is paused: `xenops unpause {vm}` lets it run"}
-
-
-def _submit(client: Client, arguments: Namespace) -> str:
-    match arguments.command:
-        case "start":
-            return client.vm.start(arguments.vm)
-        case "shutdown":
-            return client.vm.shutdown(arguments.vm, arguments.timeout)
-        case "reboot":
-            return client.vm.reboot(arguments.vm, arguments.timeout)
-        case "pause":
-            return client.vm.pause(arguments.vm)
-        case _:
-            return client.vm.unpause(arguments.vm)
+    return done.duration
 
 
 def _add(client: Client, arguments: Namespace, screen: Screen) -> None:
-    metadata = read_vm_file(arguments.file)
+    _add_file(client, arguments.file, screen)
+
+
+def _add_file(client: Client, file: Path, screen: Screen) -> str:
+    """Make the VM of a file known; answers its id."""
+    metadata = read_vm_file(file)
     vm = client.vm.add(metadata.vm)
     added = [("VM", vm)]
     added += [("VBD", client.vbd.add(vbd).device) for vbd in metadata.vbds]
@@ -70,6 +93,66 @@ def _add(client: Client, arguments: Namespace, screen: Screen) -> None:
     added += [("VUSB", client.vusb.add(vusb).device) for vusb in metadata.vusbs]
     devices = [Dict([("class", kind), ("device", name)]) for kind, name in added[1:]]
     screen.show(Shown(Dict([("vm", vm), ("devices", devices)]), (Table(("ADDED", "ID"), tuple(added)),)))
+    return vm
+
+
+def _create(client: Client, arguments: Namespace, screen: Screen) -> None:
+    vm = _add_file(client, arguments.file, screen)
+    _operate(client, Namespace(command="start", vm=vm, run=True, no_wait=False, wait=None), screen)
+
+
+def _export(client: Client, arguments: Namespace, screen: Screen) -> None:
+    text = client.vm.export_metadata(arguments.vm)
+    if arguments.file is None:
+        screen.show(Shown(json.loads(text), (Table(("",), ((text,),)),)))
+        return
+    write_text(arguments.file, text)
+    screen.say(f"{arguments.vm} is written to {arguments.file}")
+
+
+def _import(client: Client, arguments: Namespace, screen: Screen) -> None:
+    vm = client.vm.import_metadata(read_text(arguments.file))
+    screen.show(Shown(Dict([("vm", vm)]), (Table(("",), ((vm,),)),)))
+
+
+def _console(client: Client, arguments: Namespace, screen: Screen) -> None:
+    _, state = client.vm.stat(arguments.vm)
+    path = text_console(arguments.vm, state.consoles)
+    screen.say(f"attached to {path}; Ctrl and ] leaves it")
+    attach(path, sys.stdin.fileno(), sys.stdout.fileno())
+
+
+def _pci_add(client: Client, arguments: Namespace, screen: Screen) -> None:
+    pci = parse_pci(arguments.vm, arguments.device, arguments.address)
+    device = client.pci.add(pci).device
+    screen.show(Shown(Dict([("device", device)]), (Table(("",), ((device,),)),)))
+
+
+def _pci_remove(client: Client, arguments: Namespace, screen: Screen) -> None:
+    client.pci.remove(device_of(arguments))
+    screen.say(f"{arguments.vm} has the device {arguments.device} no more")
+    screen.show(Shown(Dict([("device", arguments.device)])))
+
+
+def _query(client: Client, _arguments: Namespace, screen: Screen) -> None:
+    screen.show(views.of_service(client.query(), client.host.stat(), client.host.get_total_memory_mib()))
+
+
+def _set_worker_pool_size(client: Client, arguments: Namespace, screen: Screen) -> None:
+    client.host.set_worker_pool_size(arguments.size)
+    screen.say(f"a worker operates on up to {arguments.size} VMs at a time")
+    screen.show(Shown(Dict([("size", arguments.size)])))
+
+
+def _call(client: Client, arguments: Namespace, screen: Screen) -> None:
+    if arguments.list:
+        rows = tuple((usage_of(name),) for name in ALL_METHODS)
+        screen.show(Shown([name for (name,) in rows], (Table(("METHOD",), rows),)))
+        return
+    if arguments.method is None:
+        raise CallError("which method? `xenops call --list` shows them all")
+    result = call(client, arguments.method, arguments.parameters)
+    screen.show(Shown(result, (Table(("",), ((json.dumps(result),),)),)))
 
 
 def _remove(client: Client, arguments: Namespace, screen: Screen) -> None:
@@ -111,6 +194,21 @@ def _events(client: Client, arguments: Namespace, screen: Screen) -> None:
         timeout_s = GET_TIMEOUT_S
 
 
+def _quarantine(client: Client, arguments: Namespace, screen: Screen) -> None:
+    kept = client.quarantine.list()
+    if arguments.offset is None:
+        screen.show(views.of_quarantine(kept))
+        screen.say(f"{kept.total} messages are in quarantine, {len(kept.records)} are shown")
+        return
+    found = [record for record in kept.records if record.offset == arguments.offset]
+    if not found:
+        raise internal_error(
+            f"offset {arguments.offset} is not among the {len(kept.records)} newest messages in quarantine"
+        )
+    for record in found:
+        screen.show(views.of_quarantined(record))
+
+
 def _diagnostics(client: Client, _arguments: Namespace, screen: Screen) -> None:
     screen.show(views.of_diagnostics(json.loads(client.get_diagnostics())))
 
@@ -118,17 +216,24 @@ def _diagnostics(client: Client, _arguments: Namespace, screen: Screen) -> None:
 Action = Callable[[Client, Namespace, Screen], None]
 
 _ACTIONS: dict[str, Action] = {
-    "start": _operate,
-    "shutdown": _operate,
-    "reboot": _operate,
-    "pause": _operate,
-    "unpause": _operate,
     "add": _add,
+    "create": _create,
+    "export": _export,
+    "import": _import,
     "remove": _remove,
     "list": _list,
     "stat": _stat,
+    "console": _console,
+    "pci-add": _pci_add,
+    "pci-remove": _pci_remove,
     "tasks": _tasks,
     "cancel": _cancel,
     "events": _events,
+    "quarantine": _quarantine,
     "diagnostics": _diagnostics,
+    "query": _query,
+    "set-worker-pool-size": _set_worker_pool_size,
+    "call": _call,
+    **ACTIONS,
 }
+"""All commands but the operations."""

@@ -1,24 +1,23 @@
 """Arguments: what the `xenops` command understands, and what it says about itself."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from xenops.command.lanes import add_commands
+from xenops.command.log import add_log_command
+from xenops.command.operations import OPERATIONS, Operation, add_device
+
 EPILOG = """\
-Which instance, on which broker, say --instance and --broker, or XENOPS_INSTANCE and XENOPS_BROKER.
+Which instance, on which broker, say --instance and --broker, or XENOPS_INSTANCE and XENOPS_BROKER. The broker
+is an AMQP URL, or, for services of this machine that run without a broker, unix:///path/of/their/socket.
 
 Exit codes: 0 done; 1 the task failed, or the service refused; 2 the command makes no sense; 3 broker or
 service not reached; 4 not done in time, it goes on; 130 interrupted, it goes on.
 """
 
-OPERATIONS = {
-    "start": "start a halted VM; it is left paused",
-    "shutdown": "stop a VM: by force, or, with --timeout, by asking the guest first",
-    "reboot": "stop a VM as shutdown does, and start it again",
-    "pause": "stop a VM's CPUs",
-    "unpause": "let a VM's CPUs run",
-}
-"""Commands on a VM that make a task and wait for it."""
+ALIASES = {"stat": ["vm-stat"], "tasks": ["task-list"], "cancel": ["task-cancel"], "vbd-eject": ["cd-eject"]}
+"""Names that the original's command has for some of ours."""
 
 
 def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -35,30 +34,85 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, sentence: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=sentence, description=f"{sentence}.", parents=[everywhere])
+        made = commands.add_parser(
+            name,
+            help=sentence,
+            description=f"{sentence}.",
+            parents=[everywhere],
+            aliases=ALIASES.get(name, []),
+        )
+        made.set_defaults(command=name)
+        return made
 
-    for name, sentence in OPERATIONS.items():
-        _operation(command(name, sentence))
-    add = command("add", "make the VM of a file known, with its devices")
-    add.formatter_class = argparse.RawDescriptionHelpFormatter
-    add.epilog = _vm_file_format()
-    add.add_argument("file", type=Path, metavar="FILE.json", help="the VM file")
+    for name, operation in OPERATIONS.items():
+        _operation(command(name, operation.sentence), operation)
+    _vms(command)
+    _host(command)
+    add_commands(command)
+    add_log_command(command)
+    return top
+
+
+Command = Callable[[str, str], argparse.ArgumentParser]
+"""Makes the parser of a command from its name and what it does."""
+
+
+def _vms(command: Command) -> None:
+    for name, sentence in (
+        ("add", "make the VM of a file known, with its devices"),
+        ("create", "make the VM of a file known, start it, and let it run"),
+    ):
+        add = command(name, sentence)
+        add.formatter_class = argparse.RawDescriptionHelpFormatter
+        add.epilog = _vm_file_format()
+        add.add_argument("file", type=Path, metavar="FILE.json", help="the VM file")
+    export = command("export", "write all that is known of a VM to a file, for `xenops import`")
+    export.add_argument("vm", metavar="VM")
+    export.add_argument("--file", "--filename", type=Path, metavar="FILE", help="instead of standard output")
+    command("import", "make a VM known by what export has written").add_argument(
+        "file", type=Path, metavar="FILE", help="- is standard input"
+    )
     command("remove", "forget a halted VM and its devices").add_argument("vm", metavar="VM")
     command("list", "show all VMs")
     command("stat", "show one VM and its devices").add_argument("vm", metavar="VM")
+    command("console", "attach this terminal to a VM's text console; Ctrl and ] leaves it").add_argument(
+        "vm", metavar="VM"
+    )
+    pci = command("pci-add", "let a VM have a PCI device of its host, from its next start on")
+    pci.add_argument("vm", metavar="VM")
+    pci.add_argument(
+        "device", metavar="DEVICE", help="its name in the VM, a number: devices come in its order"
+    )
+    pci.add_argument("address", metavar="ADDRESS", help="on the host, as 0000:03:00.0")
+    remove = command("pci-remove", "let a VM have a PCI device no more")
+    remove.add_argument("vm", metavar="VM")
+    add_device(remove)
+
+
+def _host(command: Command) -> None:
     command("tasks", "show all tasks")
     command("cancel", "ask a task to stop").add_argument("task", metavar="TASK")
     events = command("events", "show what has changed, or, with --follow, what changes")
     events.add_argument("--follow", action="store_true", help="go on until interrupted")
     events.add_argument("--token", type=int, help="only what changed since this token")
+    quarantine = command("quarantine", "show what stands in the log and no service takes, and why")
+    quarantine.add_argument("offset", type=int, metavar="OFFSET", nargs="?", help="only that, as far as kept")
     command("diagnostics", "show queues, workers, tasks and updates")
-    return top
+    command("query", "show who serves this instance, and what the host is")
+    size = command("set-worker-pool-size", "change how many VMs a worker operates on at a time")
+    size.add_argument("size", type=int, metavar="SIZE")
+    call = command("call", "perform any method of the interface by its wire name")
+    call.add_argument("method", metavar="METHOD", nargs="?", help="as VM.s3suspend")
+    call.add_argument("parameters", metavar="NAME=VALUE", nargs="*", help="a value is JSON, or a plain text")
+    call.add_argument("--list", action="store_true", help="show all methods with their parameters")
 
 
 def _connection(to: argparse.ArgumentParser, environment: Mapping[str, str] | None) -> None:
     """The options that stand before or after the command; after it, they have no defaults of their own."""
     options = to.add_argument_group("connection and output")
-    broker = options.add_argument("--broker", metavar="URL", help="as amqp://user:secret@host:5672/")
+    broker = options.add_argument(
+        "--broker", metavar="URL", help="as amqp://user:secret@host:5672/, or unix:///path/of/socket"
+    )
     instance = options.add_argument("--instance", metavar="NAME", help="as org.xen.xapi.xenops.qemu")
     as_json = options.add_argument("--json", action="store_true", help="JSON on stdout, one value a line")
     patience = options.add_argument(
@@ -71,15 +125,12 @@ def _connection(to: argparse.ArgumentParser, environment: Mapping[str, str] | No
         patience.default = 60.0
 
 
-def _operation(command: argparse.ArgumentParser) -> None:
-    command.add_argument("vm", metavar="VM", help="its id, as `xenops list` shows it")
+def _operation(command: argparse.ArgumentParser, operation: Operation) -> None:
+    command.add_argument("vm", metavar="VM", help="its id or its name, as `xenops list` shows them")
+    operation.arguments(command)
     waiting = command.add_mutually_exclusive_group()
     waiting.add_argument("--no-wait", action="store_true", help="print the task's id and end")
     waiting.add_argument("--wait", type=float, metavar="SECONDS", help="wait no longer than that")
-    if command.prog.split()[-1] in {"shutdown", "reboot"}:
-        command.add_argument(
-            "--timeout", type=float, metavar="SECONDS", help="ask the guest, and wait so long for it to end"
-        )
 
 
 def _vm_file_format() -> str:

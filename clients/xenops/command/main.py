@@ -16,24 +16,35 @@ from schema.wire.value import Dict
 from xenops.client import Client, connect
 from xenops.command.actions import InterruptedWaitError, run
 from xenops.command.arguments import parser
+from xenops.command.console import ConsoleError
+from xenops.command.log import LogFileError, show_log
+from xenops.command.raw import CallError
 from xenops.command.screen import Screen, Shown, screen_for
 from xenops.command.sentences import sentence
 from xenops.command.vmfile import VmFileError
 from xenops.events import WaitTimeoutError
+from xenops.log import Log, open_log
 
 DONE, FAILED, USAGE, UNREACHABLE, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit codes; `xenops --help` explains them."""
 
 Connect = Callable[[Namespace], Client]
+OpenLog = Callable[[Namespace], Log]
 
 
-def main(argv: Sequence[str] | None = None, connect_to: Connect | None = None) -> int:
-    """Do one command line; answers the exit code. `connect_to` makes the client, for tests."""
+def main(
+    argv: Sequence[str] | None = None, connect_to: Connect | None = None, log_of: OpenLog | None = None
+) -> int:
+    """Do one command line; answers the exit code. `connect_to` and `log_of` open what is there."""
     arguments = parser(os.environ).parse_args(argv)
     screen = screen_for(as_json=arguments.json)
     try:
-        with (connect_to or _connect)(arguments) as client:
-            run(client, arguments, screen)
+        if arguments.command == "log":
+            with (log_of or _open_log)(arguments) as log:
+                show_log(log, arguments, screen)
+        else:
+            with (connect_to or _connect)(arguments) as client:
+                run(client, arguments, screen)
     except Exception as error:  # noqa: BLE001  the top of the program: `_code_of` raises again what is a bug
         return _fail(screen, error)
     except KeyboardInterrupt:
@@ -46,13 +57,23 @@ class UsageError(Exception):
 
 
 def _connect(arguments: Namespace) -> Client:
+    _check(arguments)
+    return connect(arguments.broker, arguments.instance, dbg="xenops", timeout_s=arguments.call_timeout)
+
+
+def _open_log(arguments: Namespace) -> Log:
+    _check(arguments)
+    return open_log(arguments.broker, arguments.instance)
+
+
+def _check(arguments: Namespace) -> None:
     if not arguments.broker:
         raise UsageError(
-            "which broker? Give --broker, or set XENOPS_BROKER, as amqp://user:secret@host:5672/"
+            "which broker? Give --broker, or set XENOPS_BROKER, as amqp://user:secret@host:5672/ "
+            "or unix:///path/of/socket"
         )
     if not arguments.instance or "," in arguments.instance:
         raise UsageError("which instance? Give --instance, or set XENOPS_INSTANCE, to one name")
-    return connect(arguments.broker, arguments.instance, dbg="xenops", timeout_s=arguments.call_timeout)
 
 
 def _fail(screen: Screen, error: Exception) -> int:
@@ -67,9 +88,9 @@ def _fail(screen: Screen, error: Exception) -> int:
 
 def _code_of(error: Exception) -> int:
     match error:
-        case XenopsError() | ResponseError():
+        case XenopsError() | ResponseError() | ConsoleError():
             return FAILED
-        case UsageError() | VmFileError():
+        case UsageError() | VmFileError() | LogFileError() | CallError():
             return USAGE
         case WaitTimeoutError() | RequestTimeoutError():
             return TIMEOUT
@@ -84,4 +105,10 @@ def _code_of(error: Exception) -> int:
 def entry() -> None:
     """The console script: what libraries log on the way is summed up by the one sentence at the end."""
     logging.basicConfig(level=logging.CRITICAL)
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read what we print, as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    sys.exit(code)

@@ -6,7 +6,9 @@ from typing import Any
 
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.dynamic import ObjectId
+from schema.objects.host import Host, Query
 from schema.objects.pci import Pci, PciState
+from schema.objects.quarantine import Quarantine, QuarantinedRecord
 from schema.objects.task import Completed, Failed, Pending, Task
 from schema.objects.vbd import Vbd, VbdState
 from schema.objects.vif import Vif, VifState
@@ -144,6 +146,21 @@ def _name(changed: ObjectId) -> str:
     return changed.id if isinstance(changed.id, str) else "/".join(changed.id)
 
 
+def of_service(who: Query, host: Host, memory_mib: int) -> Shown:
+    """Who serves the instance, and on what."""
+    cpu = host.cpu_info
+    rows = (
+        ("instance", who.instance_id),
+        ("service", f"{who.name} {who.version} of {who.vendor}"),
+        ("features", ", ".join(who.features) or "-"),
+        ("hypervisor", f"{host.hypervisor.version} ({host.hypervisor.capabilities})"),
+        ("CPUs", f"{cpu.cpu_count} in {cpu.socket_count} sockets, {cpu.modelname or cpu.vendor}"),
+        ("memory", f"{memory_mib} MiB"),
+    )
+    value = Dict([("query", to_rpc(Query, who)), ("host", to_rpc(Host, host)), ("memory_mib", memory_mib)])
+    return Shown(value, (Table(("", ""), rows),))
+
+
 def of_diagnostics(report: Dict) -> Shown:
     """What waits in lanes, what workers do, which tasks there are."""
     lanes = tuple((queue.get("tag"), ", ".join(queue.get("works"))) for queue in report.get("queues"))
@@ -156,6 +173,33 @@ def of_diagnostics(report: Dict) -> Shown:
         Table(("TASK", "SINCE", "CLIENT"), tasks),
     )
     return Shown(report, tables)
+
+
+def of_quarantine(kept: Quarantine) -> Shown:
+    """One line for each message, the newest first."""
+    rows = tuple(
+        (str(one.offset), _time(one.at) if one.at else "-", one.user or "-", one.producer or "-", one.reason)
+        for one in kept.records
+    )
+    return Shown(
+        to_rpc(Quarantine, kept), (Table(("OFFSET", "WRITTEN", "USER", "PRODUCER", "REASON"), rows),)
+    )
+
+
+def of_quarantined(one: QuarantinedRecord) -> Shown:
+    """All that is known of one message."""
+    rows = (
+        ("log", one.log),
+        ("offset", str(one.offset)),
+        ("reason", one.reason),
+        ("routing key", one.routing_key),
+        ("broker's user", one.user or "-"),
+        ("producer", f"{one.producer}, its number {one.seq}" if one.producer else "-"),
+        ("written", _time(one.at) if one.at else "-"),
+        ("bytes", str(one.size)),
+        ("begins", one.shown),
+    )
+    return Shown(to_rpc(QuarantinedRecord, one), (Table(("", ""), rows),))
 
 
 def _time(seconds: float) -> str:

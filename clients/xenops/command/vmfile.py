@@ -13,6 +13,7 @@ Only `vm.id` must be given. Without a kernel the firmware boots: `"boot": {"firm
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from string import ascii_lowercase
@@ -164,11 +165,46 @@ def read_vm_file(path: Path) -> Metadata:
     Raises:
         VmFileError: it is missing, no JSON, or says something that makes no sense.
     """
+    return parse_vm_file(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """What is in a file; `-` is standard input.
+
+    Raises:
+        VmFileError: it cannot be read.
+    """
     try:
-        text = path.read_text()
+        return sys.stdin.read() if str(path) == "-" else path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise VmFileError(f"cannot read the VM file {path}: {error}") from error
-    return parse_vm_file(text, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file.
+
+    Raises:
+        VmFileError: it cannot be written.
+    """
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise VmFileError(f"cannot write the VM file {path}: {error}") from error
+
+
+def parse_pci(vm: str, device: str, address: str) -> Pci:
+    """A VM's PCI device by its name, which is its place in the order, and its address.
+
+    Raises:
+        VmFileError: one of them makes no sense.
+    """
+    if not device.isdecimal():
+        raise VmFileError(f"{device!r} is no name of a PCI device in a VM: give a number, as 0")
+    try:
+        part = PciPart(device=device, address=address)
+    except ValidationError as error:
+        raise VmFileError("; ".join(_complaint(one) for one in error.errors())) from error
+    return _pci(vm, int(device), part)
 
 
 def parse_vm_file(text: str, path: Path) -> Metadata:

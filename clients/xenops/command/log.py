@@ -1,0 +1,236 @@
+"""Log: the command that shows what stands in an instance's log, line by line, or writes it to a file."""
+
+import argparse
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO, get_args
+
+from bus.exported import Standing, exported
+from bus.ports import Entry
+from bus.quarantine import Quarantined
+from schema.ids import Offset
+from schema.records import Record, Submitted
+from schema.wire import json
+
+from xenops.command.screen import Screen
+from xenops.log import Log
+
+REST_CHARACTERS_MAX = 160
+"""How much of a record is shown to people; all of it with --json."""
+
+EPILOG = """\
+Each line: offset, time (UTC, by the clock of whoever wrote it), kind, VM, task, and of the rest what there is
+room for. A message that no service takes has the kind QUARANTINED, and says why. A task's id is the offset of
+its Submitted. The log of an instance's observers is that of --instance NAME:observers.
+
+What clients have sent stands in the log with all its parameters, secrets too; so it does in an exported file,
+which nobody else may read when this command makes it. The broker's user must be one that may read logs, as
+xenops-operator. From an exported file `python -m stack replay` shows what a service made of it.
+"""
+
+_MACHINERY = frozenset(
+    {"kind", "vm", "task", "request_id", "accept_by", "reply_to", "traceparent", "baggage", "dbg"}
+)
+"""What is shown elsewhere in a line, or of no use to people."""
+
+_KINDS = sorted(get_args(one.model_fields["kind"].annotation)[0] for one in get_args(get_args(Record)[0]))
+_QUARANTINED = "QUARANTINED"
+
+Command = Callable[[str, str], argparse.ArgumentParser]
+
+
+class LogFileError(Exception):
+    """The file that the log is to be written to; the sentence says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which lines are wanted: None and nothing mean all."""
+
+    vms: frozenset[str]
+    tasks: frozenset[int]
+    kinds: frozenset[str]
+    since: float | None
+    until: float | None
+
+    def wants(self, one: Standing) -> bool:
+        """Whether a line is shown."""
+        if self.kinds and kind_of(one) not in self.kinds:
+            return False
+        if (self.vms and vm_of(one) not in self.vms) or not self._is_in_time(one.at):
+            return False
+        return not self.tasks or not self.tasks.isdisjoint(tasks_of(one))
+
+    def _is_in_time(self, at: float | None) -> bool:
+        if at is None:
+            return self.since is None and self.until is None
+        return (self.since is None or at >= self.since) and (self.until is None or at <= self.until)
+
+
+def add_log_command(command: Command) -> None:
+    """Declare the command."""
+    log = command("log", "show what stands in the instance's log, or write it to a file")
+    log.formatter_class = argparse.RawDescriptionHelpFormatter
+    log.epilog = EPILOG
+    log.add_argument("--follow", action="store_true", help="go on with what comes, until interrupted")
+    log.add_argument("--vm", action="append", default=[], metavar="VM", help="only of this VM, by its id")
+    log.add_argument("--task", action="append", default=[], type=int, metavar="TASK", help="only of this one")
+    log.add_argument(
+        "--kind",
+        action="append",
+        default=[],
+        choices=(*_KINDS, _QUARANTINED),
+        metavar="KIND",
+        help=f"only such: {', '.join(_KINDS)}, or {_QUARANTINED}",
+    )
+    times = "ISO 8601, in UTC unless it says otherwise; or seconds since the epoch, or, below 0, before now"
+    log.add_argument("--since", type=_time_of, metavar="TIME", help=f"only from then on: {times}")
+    log.add_argument("--until", type=_time_of, metavar="TIME", help="only up to then")
+    log.add_argument("--from", type=int, default=0, dest="first", metavar="OFFSET", help="begin there")
+    log.add_argument("--to", type=int, dest="last", metavar="OFFSET", help="end there")
+    log.add_argument(
+        "--export", type=Path, metavar="FILE", help="write it there, as --json prints it, and show nothing"
+    )
+
+
+def _time_of(text: str) -> float:
+    with suppress(ValueError):
+        seconds = float(text)
+        return seconds if seconds >= 0 else time.time() + seconds
+    try:
+        said = datetime.fromisoformat(text)
+    except ValueError as error:
+        words = f"{text!r} is no time: give one as 2026-11-24T23:04:37, or seconds since the epoch, or -600"
+        raise argparse.ArgumentTypeError(words) from error
+    return (said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp()
+
+
+def show_log(log: Log, arguments: Namespace, screen: Screen) -> None:
+    """Do the command.
+
+    Raises:
+        LogFileError: the file cannot be written.
+    """
+    found = _found(log, arguments)
+    if arguments.export is not None:
+        with _file(arguments.export) as file:
+            lines = 0
+            for one in found:
+                _write(file, exported(log.instance, one), flush=arguments.follow)
+                lines += 1
+        screen.say(f"{lines} lines are in {arguments.export}; what clients sent is in them, secrets too")
+        return
+    for one in found:
+        line = exported(log.instance, one) if arguments.json else line_of(one)
+        _write(sys.stdout, line, flush=arguments.follow)
+
+
+def _found(log: Log, arguments: Namespace) -> Iterator[Standing]:
+    wanted = Wanted(
+        vms=frozenset(arguments.vm),
+        tasks=frozenset(arguments.task),
+        kinds=frozenset(arguments.kind),
+        since=arguments.since,
+        until=arguments.until,
+    )
+    for one in log.read(Offset(arguments.first), follow=arguments.follow):
+        if arguments.last is not None and one.offset > arguments.last:
+            return
+        if wanted.wants(one):
+            yield one
+        if one.offset == arguments.last:
+            return
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[TextIO]:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            yield file
+    except OSError as error:
+        raise LogFileError(f"cannot write the log to {path}: {error}") from error
+
+
+def _write(out: TextIO, line: str, *, flush: bool) -> None:
+    out.write(f"{line}\n")
+    if flush:
+        out.flush()
+
+
+# --- what a line says ------------------------------------------------------------------------------------
+
+
+def kind_of(one: Standing) -> str:
+    """The kind of a record."""
+    return one.record.kind if isinstance(one, Entry) else _QUARANTINED
+
+
+def vm_of(one: Standing) -> str | None:
+    """The VM that a record is about, if it is about one."""
+    return getattr(one.record, "vm", None) if isinstance(one, Entry) else None
+
+
+def tasks_of(one: Standing) -> tuple[int, ...]:
+    """The tasks that a record is about: a task's id is the offset of its `Submitted`."""
+    if isinstance(one, Quarantined):
+        return ()
+    if isinstance(one.record, Submitted):
+        return (one.offset,)
+    tasks = (getattr(one.record, name, None) for name in ("task", "into"))
+    return tuple(task for task in tasks if task is not None)
+
+
+def line_of(one: Standing) -> str:
+    """One line for people."""
+    at = "-" if one.at is None else datetime.fromtimestamp(one.at, UTC).isoformat(timespec="milliseconds")
+    task = next(iter(tasks_of(one)), "-")
+    head = f"{one.offset:>8} {at.removesuffix('+00:00'):23} {kind_of(one):15}"
+    line = f"{head} {vm_of(one) or '-':20} {task:>8}  {_rest(one)}"
+    return harmless(line).rstrip()
+
+
+def harmless(line: str) -> str:
+    """A line of which no terminal obeys anything."""
+    if line.isprintable():
+        return line
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)
+
+
+def _rest(one: Standing) -> str:
+    if isinstance(one, Quarantined):
+        return _cut(f"by {one.user or 'nobody says whom'}: {one.reason}")
+    return _cut(fields_of(one.record))
+
+
+def fields_of(record: Record) -> str:
+    """What a record says besides its kind, VM and task, for people."""
+    return _fields(record.model_dump(mode="json", exclude=set(_MACHINERY)))
+
+
+def _fields(fields: dict[str, Any]) -> str:
+    """All that says something."""
+    return " ".join(
+        f"{name}={_short(value)}" for name, value in fields.items() if value not in (None, "", [], {})
+    )
+
+
+def _short(value: Any) -> str:
+    match value:
+        case dict():
+            fields = _fields({name: content for name, content in value.items() if name != "kind"})
+            return f"{value.get('kind', '')}({fields})"
+        case list():
+            return f"[{', '.join(map(_short, value))}]"
+        case _:
+            return str(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= REST_CHARACTERS_MAX else f"{text[:REST_CHARACTERS_MAX]}…"

@@ -1,0 +1,116 @@
+"""The log of an instance, as whoever may read it sees it: what stands in it, in order, and what comes."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from enum import Enum, auto
+from types import TracebackType
+from typing import Self
+
+from bus.exported import Standing
+from bus.ports import BEGINNING, Bus, BusUnavailableError
+from bus.quarantine import Quarantined
+from schema.ids import InstanceName, Offset
+
+from xenops.client import CONNECT_TIMEOUT_S, connect_bus
+from xenops.unix import SCHEME
+
+AHEAD_MAX = 10_000
+"""So much is read ahead of who looks at it; then the broker waits for him, too."""
+
+SILENCE_S = 1.0
+"""After so long without anything, before the end was reached, one asks whether the log can be read at all."""
+
+ROOM_S = 0.2
+"""How often a reader for whom there is no room looks whether it is still wanted."""
+
+
+class _End(Enum):
+    LIVE = auto()
+    """All that was there is read."""
+
+
+class Log:
+    """Reads one instance's log. What comes out is what every service reads, each record once, in order."""
+
+    def __init__(self, bus: Bus, instance: str, *, patience_s: float = CONNECT_TIMEOUT_S) -> None:
+        self.instance = InstanceName(instance)
+        self._bus = bus
+        self._patience_s = patience_s
+        self._read: queue.Queue[Standing | _End] = queue.Queue(AHEAD_MAX)
+        self._closed = threading.Event()
+
+    def read(self, start: Offset = BEGINNING, *, follow: bool = False) -> Iterator[Standing]:
+        """All that stands there from `start` on, what no service takes as well; to be called once.
+
+        It ends with what was there when it began, unless it is to `follow`: then it waits for more, for ever.
+        Whether a record counts depends on those before it, so all of the log is read, wherever `start` is.
+
+        Raises:
+            BusUnavailableError: the log is not there, or this user may not read it.
+        """
+        self._bus.quarantined(lambda one: self._on_quarantined(one, start))
+        self._bus.tail(self.instance, start, self._put, lambda: self._put(_End.LIVE))
+        is_live = False
+        while True:
+            try:
+                one = self._read.get(timeout=None if is_live else SILENCE_S)
+            except queue.Empty:
+                self._expect_more()
+                continue
+            if not isinstance(one, _End):
+                yield one
+            elif follow:
+                is_live = True
+            else:
+                return
+
+    def _on_quarantined(self, one: Quarantined, start: Offset) -> None:
+        if one.log == self.instance and one.offset >= start:
+            self._put(one)
+
+    def _put(self, one: Standing | _End) -> None:
+        """On the bus's thread, which waits where too much is read ahead."""
+        while not self._closed.is_set():
+            try:
+                self._read.put(one, timeout=ROOM_S)
+            except queue.Full:
+                continue
+            return
+
+    def _expect_more(self) -> None:
+        try:
+            self._bus.ready(self._patience_s)
+        except BusUnavailableError as error:
+            if self._read.empty():  # else its thread was busy with what it has read
+                raise BusUnavailableError(
+                    f"the log of {self.instance} is not read: {error} Logs are read by the broker's user "
+                    "xenops-operator; a client's may not (see docs/security.md)"
+                ) from error
+
+    def close(self) -> None:
+        """Close the bus."""
+        self._closed.set()
+        self._bus.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_log(url: str, instance: str) -> Log:
+    """The log of an instance at the broker at `url`, whose user must be allowed to read it.
+
+    Raises:
+        BusUnavailableError: the broker is not reached in time, or `url` is no broker's.
+    """
+    if url.startswith(SCHEME):
+        raise BusUnavailableError(
+            "services without a broker keep their log in memory, where nobody else reads it: give the URL "
+            "of a broker, as amqp://user:secret@host:5672/"
+        )
+    return Log(connect_bus(url, "xenops-log"), instance)
