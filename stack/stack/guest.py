@@ -1,0 +1,34 @@
+"""Guest: the tiny Linux that `make setup` builds, as what a VM boots."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from schema.objects.vm import DirectBoot, PvDirectBoot, Pvh, PvInfo
+
+CMDLINE = "console=ttyS0 no_timer_check tsc=reliable reboot=t panic=-1 quiet"
+"""What its kernel is told; the timer's check takes seconds under emulation, and may fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Its two files."""
+
+    kernel: Path
+    initrd: Path
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it was built."""
+        return self.kernel.exists() and self.initrd.exists()
+
+    def builder(self, *words: str) -> Pvh:
+        """How a VM boots it, without a screen; `words` are for its command line (see tools/guest-init)."""
+        boot = PvDirectBoot(
+            kernel=str(self.kernel), ramdisk=str(self.initrd), cmdline=" ".join((CMDLINE, *words))
+        )
+        return Pvh(info=PvInfo(boot=DirectBoot(boot=boot), framebuffer=False))
+
+
+def guest_in(directory: Path) -> Guest:
+    """The guest in a directory, such as the project's `var/guest`."""
+    return Guest((directory / "vmlinuz").absolute(), (directory / "initrd.gz").absolute())

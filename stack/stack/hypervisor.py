@@ -1,0 +1,63 @@
+"""Hypervisor: whether QEMU runs VMs on this machine, and how these reach a network."""
+
+from dataclasses import dataclass
+
+from worker_kvm.accelerator import QemuMissingError, choose_accelerator, find_qemu, qemu_version
+from worker_kvm.network import NetworkError, make_namespace, remove_namespace
+from worker_kvm.qemu.sweep import end_domains
+
+from stack.layout import Layout
+from stack.shape import BRIDGE, QEMU_INSTANCE, SIMULATOR_INSTANCE, WORKER_KVM, WORKER_SIM, Network, Shape
+from stack.traces import has_namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What this machine can do: the shape of a stack for it, and why, in sentences."""
+
+    shape: Shape
+    remarks: tuple[str, ...]
+
+
+def look(layout: Layout) -> Found:
+    """Look for QEMU and for the right to make a bridge; makes the bridge's network namespace if it can."""
+    try:
+        qemu = find_qemu()
+        version = qemu_version(qemu)
+    except QemuMissingError as error:
+        return Found(simulator_only(), (f"QEMU cannot run here, the simulator serves alone: {error}",))
+    accelerator = choose_accelerator(qemu)
+    network, where = _network(layout)
+    workers = {WORKER_KVM: QEMU_INSTANCE, WORKER_SIM: SIMULATOR_INSTANCE}
+    remark = f"QEMU {version} runs the VMs, {_HOW[accelerator]}"
+    return Found(Shape(workers, network, accelerator), (remark, where))
+
+
+_HOW = {"kvm": "on KVM", "tcg": "emulating their processors, as KVM boots no guest here"}
+
+
+def _network(layout: Layout) -> tuple[Network, str]:
+    """What VMs have for a network, and why."""
+    try:
+        open_network(layout)
+    except NetworkError as error:
+        return Network.USER, f"no bridge can be made ({error}), so VMs have QEMU's user networking"
+    return Network.BRIDGE, f"their bridge {BRIDGE} is in the network namespace {layout.namespace}"
+
+
+def simulator_only() -> Shape:
+    """A stack that needs nothing of the machine."""
+    return Shape({WORKER_SIM: SIMULATOR_INSTANCE})
+
+
+def open_network(layout: Layout) -> None:
+    """Make the VMs' bridge, unless it is there. Errors: `NetworkError`."""
+    make_namespace(layout.namespace, BRIDGE)
+
+
+def end_vms(layout: Layout) -> list[str]:
+    """End every VM, which outlive their worker, and their bridge; answers the VMs' ids."""
+    ended = end_domains(layout.vms) if layout.vms.exists() else []
+    if has_namespace(layout):
+        remove_namespace(layout.namespace)
+    return ended

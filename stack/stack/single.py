@@ -1,0 +1,95 @@
+"""Single: every service in this process, on a bus in memory; the same code, without a broker."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+from bus.memory import MemoryBroker, MemoryBus
+from bus.ports import Bus
+from bus.process import Service, Settings, SettingsError
+from eventhub.service import build as build_eventhub
+from frontend.http.address import DoorError
+from frontend.service import build as build_frontend
+from frontend.settings import from_environment as frontend_settings
+from redirector.service import build as build_redirector
+from schema.fault import XenopsError
+from schema.ids import InstanceName
+from worker_kvm.service import build as build_kvm
+from worker_kvm.settings import from_environment as kvm_settings
+from worker_sim.service import build as build_simulator
+from worker_sim.settings import from_environment as simulator_settings
+
+from stack.layout import Layout
+from stack.shape import SINGLE, WORKER_KVM, Shape
+
+_NO_BROKER = "memory"
+"""What stands for the broker's URL in the settings of services that have none."""
+
+
+class Single:
+    """All services; what they knew is gone with the process, but for metadata, VMs and the simulated host."""
+
+    def __init__(self, layout: Layout, shape: Shape) -> None:
+        self._layout = layout
+        self._shape = shape
+        self._broker = MemoryBroker()
+        self._buses: list[MemoryBus] = []
+        instances = tuple(map(InstanceName, shape.instances))
+        common = Settings(instances)
+        self._services: tuple[Service, ...] = (
+            build_redirector(self._bus("redirector"), common),
+            build_eventhub(self._bus("eventhub"), common),
+            *(self._worker(name) for name in shape.workers),
+            build_frontend(self._bus("frontend"), frontend_settings(self._told("frontend"))),
+        )
+
+    def start(self) -> None:
+        """Start all, the doors last."""
+        for service in self._services:
+            service.start()
+
+    def stop(self) -> None:
+        """Stop all, the doors first."""
+        for service in reversed(self._services):
+            service.stop()
+        for bus in self._buses:
+            bus.close()
+
+    def _bus(self, name: str) -> Bus:
+        bus = MemoryBus(self._broker, name)
+        self._buses.append(bus)
+        return bus
+
+    def _worker(self, name: str) -> Service:
+        """A worker as its own process would make it, but for the bus."""
+        told = self._told(name)
+        if name == WORKER_KVM:
+            return build_kvm(self._bus(name), kvm_settings(told))
+        return build_simulator(self._bus(name), simulator_settings(told))
+
+    def _told(self, name: str) -> dict[str, str]:
+        return {**os.environ, **self._shape.environment(name, self._layout, lambda _: _NO_BROKER)}
+
+
+def serve_single(layout: Layout, shape: Shape) -> int:
+    """Serve until SIGTERM or SIGINT; answers the exit code."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in shape.services:
+        logging.getLogger(name.partition("-")[0]).setLevel(logging.INFO)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        stack = Single(layout, shape)
+    except (SettingsError, DoorError) as error:
+        sys.stderr.write(f"{SINGLE}: {error}\n")
+        return 2
+    except XenopsError as error:
+        sys.stderr.write(f"{SINGLE}: cannot start: {error}; see to it, then start again\n")
+        return 1
+    stack.start()
+    ended.wait()
+    stack.stop()
+    return 0
