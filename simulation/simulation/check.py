@@ -1,0 +1,226 @@
+"""Check: what must be so once all is quiet, whatever happened before."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bus.dedup import Dedup
+from eventhub import tokens
+from schema.objects.dynamic import ObjectId
+from schema.records import Envelope, Finished, Leased, Merged, Record, Refused, Submitted
+
+from simulation.client import INSTANCE
+
+if TYPE_CHECKING:
+    from simulation.run import Simulation
+
+TOKENS_TRIED = 6
+"""How many of the tokens that a follower ever got are tried again at the end."""
+
+
+def unsettled(simulation: "Simulation") -> list[str]:
+    """What is still under way."""
+    return list(_unsettled(simulation))
+
+
+def _unsettled(simulation: "Simulation") -> Iterator[str]:
+    yield from _behind(simulation)
+    cores = [core for core in _redirectors(simulation) if core.leads]
+    if len(cores) != 1:
+        yield f"{len(cores)} redirectors lead"
+    for core in cores:
+        if lanes := [lane.vm for lane in core.lanes.all()]:
+            yield f"lanes are kept: {lanes}"
+        if len(core.lanes):
+            yield f"waiting: {[task.id for task in core.lanes.every()]}"
+        yield from (
+            f"{worker.name} has {list(worker.leases)}" for worker in core.workers.all() if worker.leases
+        )
+    for worker in _services(simulation, "worker"):
+        if worker._running:
+            yield f"running: {list(worker._running)}"
+    for core in _cores(simulation, "eventhub"):
+        if core._fold.updates.barriers:
+            yield f"barriers stand: {core._fold.updates.barriers}"
+    if not any(seat.lost for seat in simulation.seats.values()):
+        yield from _unknown(simulation)
+    machine = simulation.world.machine
+    yield from (f"{vm} is locked" for vm in simulation.scenario.vms if machine.locked(vm))
+    if simulation.client.caller.asking:
+        yield "the client waits for answers"
+    yield from (f"task {asked.task} has not ended for its client" for asked in simulation.client.open_tasks())
+
+
+def _behind(simulation: "Simulation") -> Iterator[str]:
+    """Who does not run, or has not read or written all, but for those that are lost."""
+    log = simulation.world.broker.logs[INSTANCE]
+    for seat in simulation.seats.values():
+        process = seat.process
+        if seat.lost:
+            continue
+        if process is None or not process.life.alive:
+            yield f"{seat.name} does not run"
+            continue
+        if process.bus.publisher.unconfirmed():
+            yield f"{seat.name} has unconfirmed records"
+        if process.bus.readers and process.bus.readers[-1].next < len(log) and seat.name[0] != "f":
+            yield f"{seat.name} has not read the log"
+
+
+def _unknown(simulation: "Simulation") -> Iterator[str]:
+    """What is so, and who follows the updates does not know."""
+    follower = simulation.follower
+    if follower.busy:
+        yield "the follower looks at VMs"
+    for vm, believed in follower.view.items():
+        truth = simulation.world.machine.power_state(vm)
+        if believed is not truth:
+            yield f"{vm} is {truth}, and who follows the updates believes that it is {believed}"
+
+
+def final_complaints(simulation: "Simulation") -> list[str]:
+    """What is wrong at the end."""
+    story = _story(simulation)
+    return [
+        *_leaks(simulation),
+        *_vms(simulation),
+        *_log(simulation, story),
+        *_news(simulation, story),
+        *simulation.snapshots.complaints(),
+    ]
+
+
+def _services(simulation: "Simulation", kind: str) -> list[Any]:
+    return [
+        seat.process.service
+        for name, seat in simulation.seats.items()
+        if name.startswith(kind) and seat.process is not None and not seat.lost
+    ]
+
+
+def _cores(simulation: "Simulation", kind: str) -> list[Any]:
+    cores = []
+    for service in _services(simulation, kind):
+        instances = service._instances
+        one = instances[INSTANCE] if isinstance(instances, dict) else instances[0]
+        cores.append(one._core)
+    return cores
+
+
+def _redirectors(simulation: "Simulation") -> list[Any]:
+    return _cores(simulation, "redirector")
+
+
+def _leaks(simulation: "Simulation") -> Iterator[str]:
+    """Whatever is kept of what has ended."""
+    yield from _leaks_of_redirectors(simulation)
+    yield from _leaks_of_hubs(simulation)
+    for core in _cores(simulation, "frontend"):
+        if core._pending:
+            yield f"a frontend keeps {list(core._pending)}"
+    for worker in _services(simulation, "worker"):
+        for name in ("_submitted", "_leases", "_cancelled", "_parked"):
+            if getattr(worker._core, name):
+                yield f"a worker keeps {name}: {getattr(worker._core, name)}"
+    disk_was_full = any(step.kind == "disk_full" for step in simulation.scenario.steps)
+    for entry in () if disk_was_full else simulation.world.machine.unfinished():
+        yield f"the journal says that task {entry.task} of {entry.vm} is executed"
+
+
+def _leaks_of_redirectors(simulation: "Simulation") -> Iterator[str]:
+    for core in _redirectors(simulation):
+        for name in ("followers", "repeats", "cancels"):
+            kept = getattr(core.fold, name)
+            if list(kept.items()):
+                yield f"a redirector keeps {name}: {list(kept.items())}"
+        if core._lost:
+            yield f"a redirector keeps lost tasks: {core._lost}"
+        if lanes := [lane.vm for lane in core.lanes.all()]:
+            yield f"a redirector keeps lanes: {lanes}"
+
+
+def _leaks_of_hubs(simulation: "Simulation") -> Iterator[str]:
+    for core in _cores(simulation, "eventhub"):
+        for name in ("_behind", "_writes", "_read_back", "_with_worker"):
+            if getattr(core, name):
+                yield f"an event hub keeps {name}: {getattr(core, name)}"
+        for task in core._fold.tasks.all():
+            if not task.finished:
+                yield f"an event hub waits for the end of task {task.id}"
+
+
+def _vms(simulation: "Simulation") -> Iterator[str]:
+    """A hypervisor that fails again while a VM is put right leaves it half made: nothing more can be done."""
+    machine = simulation.world.machine
+    failed = [step.vm for step in simulation.scenario.steps if step.kind == "verb_fails"]
+    for vm in simulation.scenario.vms:
+        if machine.half_made(vm) and failed.count(vm) < 2:
+            yield f"{vm} is half made: {machine.records.read(vm)}"
+
+
+@dataclass(slots=True)
+class _Story:
+    """What the log says, read as every reader reads it."""
+
+    submitted: dict[int, Submitted] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)
+    merged: dict[int, int] = field(default_factory=dict)
+    leased: set[int] = field(default_factory=set)
+    places: dict[ObjectId, int] = field(default_factory=dict)
+
+    def read(self, offset: int, record: Record) -> None:
+        """The next record."""
+        match record:
+            case Submitted():
+                self.submitted[offset] = record
+            case Refused(task=task) | Finished(task=task):
+                self.ended.add(task)
+            case Merged(task=task, into=into):
+                self.merged[task] = into
+            case Leased(task=task):
+                self.leased.add(task)
+            case _:
+                pass
+        for changed in getattr(record, "changed", ()):
+            self.places[changed] = tokens.place_after(offset)
+
+    def ends(self, task: int) -> bool:
+        """Whether a task, or the one that it was merged into, has ended."""
+        while task not in self.ended and task in self.merged:
+            task = self.merged[task]
+        return task in self.ended
+
+
+def _story(simulation: "Simulation") -> _Story:
+    dedup, story = Dedup(), _Story()
+    for offset, item in enumerate(simulation.world.broker.logs[INSTANCE]):
+        if isinstance(item, Envelope) and dedup.accepts(item.producer, item.seq):
+            story.read(offset, item.record)
+    return story
+
+
+def _log(simulation: "Simulation", story: _Story) -> Iterator[str]:
+    """Each accepted task ends; what clients were told of their requests stays true."""
+    yield from (f"task {task} never ends" for task in story.submitted if not story.ends(task))
+    requests = [story.submitted[task].request_id for task in story.leased if task in story.submitted]
+    yield from (f"request {each} was run twice" for each in set(requests) if requests.count(each) > 1)
+    by_dbg = {record.dbg: task for task, record in reversed(story.submitted.items())}
+    for asked in simulation.client.asked:
+        if asked.task is not None and int(asked.task) not in story.submitted:
+            yield f"{asked.dbg} was told task {asked.task}, which is none"
+        is_late = asked.refused is not None and "too late; submit it again" in asked.refused
+        if is_late and by_dbg.get(asked.dbg) in story.leased:
+            yield f"{asked.dbg} was told to submit its request again, and it was run"
+
+
+def _news(simulation: "Simulation", story: _Story) -> Iterator[str]:
+    """Who goes on from any token it ever got is told of all that changed since."""
+    got = simulation.follower.tokens
+    for core in _cores(simulation, "eventhub"):
+        for token in got[:: max(1, len(got) // TOKENS_TRIED)]:
+            place = core._fold.place_of(token) or tokens.START
+            told = set(core._fold.updates.since(place).objects)
+            missed = [changed for changed, at in story.places.items() if at > place and changed not in told]
+            if missed:
+                yield f"who goes on from token {token} is not told of {missed}"
+                return

@@ -1,0 +1,216 @@
+"""Client: who asks for operations, follows its tasks, and never forgets what it was told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bus.insist import Insistent
+from bus.ports import BusError, Request
+from bus.topology import door_queue
+from schema.fault import XenopsError
+from schema.ids import InstanceName, TaskId, VmId, WorkerName
+from schema.objects.disk import LocalDisk
+from schema.objects.errors import DoesNotExist
+from schema.objects.task import Pending, Task
+from schema.records import DeadlineSet, LaneHeld, LaneReleased, Reprioritised, WorkerDraining
+from schema.rpc import decode_response, encode_request
+from schema.wire.types import DeviceId
+
+from simulation.bus import SimBus
+from simulation.scenario import Barrier, Cancel, Deed, Drain, Hold, Limit, Operate, Prioritise, Trigger
+
+INSTANCE = InstanceName("sim")
+PATIENCE_S = 30.0
+"""How long a client waits for an answer."""
+
+POLL_S = 5.0
+"""How often a client looks how far its task has come."""
+
+OnResult = Callable[[Any], None]
+
+
+class Caller:
+    """Asks as any client does: JSON-RPC to the instance's door."""
+
+    def __init__(self, bus: SimBus, complain: Callable[[str], None]) -> None:
+        self.bus = bus
+        self.complain = complain
+        self.asking = 0
+
+    def call(self, method: str, on_result: OnResult, dbg: str = "sim", **params: Any) -> None:
+        """Ask; `on_result` gets the result, an `XenopsError`, or a `BusError` when there was no answer."""
+        self.asking += 1
+
+        def on_answer(answer: bytes | BusError) -> None:
+            self.asking -= 1
+            if isinstance(answer, BusError):
+                on_result(answer)
+                return
+            try:
+                result = decode_response(method, answer)
+            except XenopsError as error:
+                on_result(error)
+                return
+            on_result(result)
+
+        body = encode_request(method, debug_info=dbg, **params)
+        self.bus.ask(door_queue(INSTANCE), Request(body), PATIENCE_S + params.get("timeout", 0), on_answer)
+
+
+@dataclass(slots=True)
+class Asked:
+    """What became of one operation, as its client knows."""
+
+    dbg: str
+    vm: str
+    what: str
+    task: str | None = None
+    refused: str | None = None
+    state: Any = None
+    polls: int = 0
+    gone: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether its task has."""
+        return self.gone or (self.state is not None and not isinstance(self.state, Pending))
+
+
+@dataclass(slots=True)
+class Client:
+    """One client: all that it asked for; `log` is where an operator writes."""
+
+    caller: Caller
+    log: Insistent
+    asked: list[Asked] = field(default_factory=list)
+    barriers: set[int] = field(default_factory=set)
+
+    def do(self, step: Deed) -> None:
+        """What a step says."""
+        match step:
+            case Operate():
+                self.operate(step)
+            case Cancel():
+                self.cancel(step)
+            case Trigger():
+                self.trigger(step)
+            case Barrier():
+                self.barrier(step)
+            case Hold():
+                self.hold(step)
+            case Prioritise():
+                self.prioritise(step)
+            case Limit():
+                self.limit(step)
+            case Drain():
+                self.drain(step)
+
+    def operate(self, step: Operate) -> None:
+        """Ask for an operation, and follow it to its end."""
+        method, params = _request(step)
+        asked = Asked(f"op{len(self.asked)}", step.vm, step.command)
+        self.asked.append(asked)
+        self.caller.call(method, lambda result: self._on_task(asked, result), asked.dbg, **params)
+
+    def cancel(self, step: Cancel) -> None:
+        """Cancel a task."""
+        if (asked := self._task(step.back)) is not None:
+            self.caller.call("Task.cancel", lambda _: None, id=asked.task)
+
+    def prioritise(self, step: Prioritise) -> None:
+        """Move a task, as an operator does."""
+        if (asked := self._task(step.back)) is not None and asked.task is not None:
+            moved = Reprioritised(vm=VmId(asked.vm), task=TaskId(int(asked.task)), priority=step.priority)
+            self.log.append(moved)
+
+    def limit(self, step: Limit) -> None:
+        """Say by when a task must have begun, as an operator does."""
+        if (asked := self._task(step.back)) is not None and asked.task is not None:
+            deadline = self.caller.bus.clock.now() + step.within_s
+            self.log.append(DeadlineSet(vm=VmId(asked.vm), task=TaskId(int(asked.task)), deadline=deadline))
+
+    def drain(self, step: Drain) -> None:
+        """Drain a worker for a while, as an operator does."""
+        worker = WorkerName(step.who)
+        self.log.append(WorkerDraining(worker=worker, draining=True))
+        again = WorkerDraining(worker=worker, draining=False)
+        self.caller.bus.later(step.lasts_s, lambda: self.log.append(again))
+
+    def trigger(self, step: Trigger) -> None:
+        """Let a guest do something by itself."""
+        self.caller.call("DEBUG.trigger", lambda _: None, cmd=step.command, args=(step.vm,))
+
+    def barrier(self, step: Barrier) -> None:
+        """Put up a barrier; whoever follows the updates takes it down."""
+        number = len(self.barriers) + 1
+        self.barriers.add(number)
+        self.caller.call("UPDATES.inject_barrier", lambda _: None, vm_id=step.vm, id=number)
+
+    def hold(self, step: Hold) -> None:
+        """Hold a lane for a while, as an operator does."""
+        vm = VmId(step.vm)
+        self.log.append(LaneHeld(vm=vm))
+        self.caller.bus.later(step.lasts_s, lambda: self.log.append(LaneReleased(vm=vm)))
+
+    def open_tasks(self) -> list[Asked]:
+        """Whose end it has not seen."""
+        return [asked for asked in self.asked if asked.task is not None and not asked.ended]
+
+    def look_again(self) -> None:
+        """Look at every task once more: what has ended stays as it ended."""
+        for asked in self.asked:
+            if asked.task is not None and not asked.gone:
+                self._look(asked)
+
+    def _task(self, back: int) -> Asked | None:
+        known = [asked for asked in self.asked if asked.task is not None and not asked.gone]
+        return known[-1 - back] if back < len(known) else None
+
+    def _on_task(self, asked: Asked, result: Any) -> None:
+        if isinstance(result, str):
+            asked.task = result
+            self._look(asked)
+        elif isinstance(result, XenopsError):
+            asked.refused = str(result.error)
+
+    def _look(self, asked: Asked) -> None:
+        self.caller.call("Task.stat", lambda result: self._on_stat(asked, result), id=asked.task)
+
+    def _on_stat(self, asked: Asked, result: Any) -> None:
+        before = asked.state
+        if isinstance(result, XenopsError) and isinstance(result.error, DoesNotExist):
+            self.caller.complain(f"task {asked.task} of {asked.vm} is not known to who asks for it")
+            asked.gone = True
+            return
+        if isinstance(result, Task):
+            asked.state = result.state
+            if before is not None and not isinstance(before, Pending) and before != result.state:
+                self.caller.complain(f"task {asked.task} had ended as {before} and now is {result.state}")
+        if not asked.ended:
+            asked.polls += 1
+            self.caller.bus.later(POLL_S, lambda: self._look(asked))
+
+
+def _request(step: Operate) -> tuple[str, dict[str, Any]]:
+    vm, command = step.vm, step.command
+    match command:
+        case "shutdown_clean" | "reboot_clean":
+            return f"VM.{command.partition('_')[0]}", {"id": vm, "delay": 5.0 + step.seconds}
+        case "shutdown" | "reboot":
+            return f"VM.{command}", {"id": vm, "delay": None}
+        case "suspend" | "resume":
+            return f"VM.{command}", {"id": vm, "suspend_vdi": LocalDisk(path=f"/suspended/{vm}")}
+        case "plug_vbd":
+            return "VBD.plug", {"id": DeviceId(vm, "xvda")}
+        case "unplug_vbd":
+            return "VBD.unplug", {"id": DeviceId(vm, "xvda"), "force": False}
+        case "plug_vif":
+            return "VIF.plug", {"id": DeviceId(vm, "0")}
+        case "unplug_vif":
+            return "VIF.unplug", {"id": DeviceId(vm, "0"), "force": False}
+        case "start":
+            return "VM.start", {"id": vm, "paused": False}
+        case "delay":
+            return "VM.delay", {"id": vm, "delay": step.seconds}
+        case "pause" | "unpause":
+            return f"VM.{command}", {"id": vm}

@@ -1,0 +1,93 @@
+"""Follower: a client that knows every VM by the updates alone, as xapi does."""
+
+from typing import Any
+
+from bus.ports import BusError
+from schema.fault import XenopsError
+from schema.objects.dynamic import TaskObject, VmObject
+from schema.objects.vm import PowerState
+
+from simulation.client import Caller
+
+WAIT_S = 5
+"""How long it lets UPDATES.get wait."""
+
+AGAIN_S = 0.5
+"""How soon it asks again what was not answered."""
+
+
+class Follower:
+    """Asks for updates for ever; looks at each VM that it is told of."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.view: dict[str, PowerState | None] = {}
+        self.tokens: list[int] = []
+        self.tasks: set[str] = set()
+        self._caller = caller
+        self._token: int | None = None
+        self._looking: set[str] = set()
+        self._again: set[str] = set()
+        self._standing: set[int] = set()
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._get()
+
+    @property
+    def busy(self) -> bool:
+        """Whether it does not know yet what it was told to look at."""
+        return bool(self._looking or self._again or self._standing)
+
+    def _get(self) -> None:
+        self._caller.call("UPDATES.get", self._on_news, last_id=self._token, timeout=WAIT_S)
+
+    def _on_news(self, result: Any) -> None:
+        if isinstance(result, BusError | XenopsError):
+            self._caller.bus.later(AGAIN_S, self._get)
+            return
+        barriers, objects, token = result
+        if self._token is not None and token < self._token:
+            self._caller.complain(f"the token went back from {self._token} to {token}")
+        self._token = token
+        self.tokens.append(token)
+        for barrier, _ in barriers:
+            self._take_down(barrier)
+        for changed in objects:
+            if isinstance(changed, VmObject):
+                self._look(str(changed.id))
+            elif isinstance(changed, TaskObject):
+                self.tasks.add(changed.id)
+        self._get()
+
+    def _take_down(self, barrier: int) -> None:
+        def on_result(result: Any) -> None:
+            if isinstance(result, BusError | XenopsError):
+                self._caller.bus.later(AGAIN_S, lambda: self._take_down(barrier))
+            else:
+                self._standing.discard(barrier)
+
+        self._standing.add(barrier)
+        self._caller.call("UPDATES.remove_barrier", on_result, id=barrier)
+
+    def _look(self, vm: str) -> None:
+        """One look at a time: of two answers the later need not be the newer."""
+        if vm in self._looking:
+            self._again.add(vm)
+            return
+        self._looking.add(vm)
+        self._caller.call("VM.stat", lambda result: self._on_stat(vm, result), id=vm)
+
+    def _on_stat(self, vm: str, result: Any) -> None:
+        self._looking.discard(vm)
+        if isinstance(result, BusError | XenopsError):
+            self._again.add(vm)
+            self._caller.bus.later(AGAIN_S, lambda: self._look_again(vm))
+            return
+        _, state = result
+        self.view[vm] = state.power_state
+        self._look_again(vm)
+
+    def _look_again(self, vm: str) -> None:
+        if vm in self._again:
+            self._again.discard(vm)
+            self._look(vm)

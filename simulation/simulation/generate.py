@@ -1,0 +1,100 @@
+"""Generate: a scenario from a seed, and nothing else."""
+
+from collections.abc import Callable
+from random import Random
+from typing import get_args
+
+from simulation.scenario import (
+    LASTS_S,
+    Alarm,
+    Barrier,
+    BrokerKill,
+    Cancel,
+    Command,
+    Cut,
+    DiskFull,
+    Drain,
+    Hold,
+    Kill,
+    Limit,
+    Lose,
+    Operate,
+    Partition,
+    Pause,
+    Prioritise,
+    Scenario,
+    Skew,
+    Slow,
+    Step,
+    Stop,
+    Trigger,
+    VerbFails,
+    VerbSlow,
+    WriterFails,
+)
+
+_COMMANDS = get_args(Command)
+_SERVICES = ("redirector-1", "redirector-2", "eventhub-1", "eventhub-2", "frontend-1", "frontend-2")
+_SKEW_S = 2.0
+_LOSES = 0.3
+"""How often one worker of two is lost."""
+
+
+def scenario_of(seed: int) -> Scenario:
+    """The scenario of a seed: a handful of VMs, up to 8 faults, 20 to 60 deeds, or fewer in less time."""
+    random = Random(f"scenario {seed}")
+    vms = tuple(f"vm{number}" for number in range(random.randint(1, 5)))
+    workers = random.choice((1, 1, 2))
+    lasts_s = random.choice((LASTS_S / 3, LASTS_S * 2 / 3, LASTS_S))
+    number = round(random.randint(20, random.choice((30, 30, 60))) * lasts_s / LASTS_S)
+    deeds = [_deed(random, vms, lasts_s) for _ in range(number)]
+    who = (*_SERVICES, *(3 * [f"worker-{number + 1}" for number in range(workers)]))
+    faults = [_fault(random, (vms, who), lasts_s) for _ in range(random.randint(0, 8))]
+    if workers > 1 and random.random() < _LOSES:
+        faults.append(
+            Lose(at=round(random.uniform(0.5, lasts_s), 3), who="worker-2", effects=random.randrange(30))
+        )
+    steps = sorted((*deeds, *faults), key=lambda step: step.at)
+    return Scenario(seed=seed, vms=vms, workers=workers, lasts_s=lasts_s, steps=tuple(steps))
+
+
+def _deed(random: Random, vms: tuple[str, ...], lasts_s: float) -> Step:
+    at, vm = round(random.uniform(0.5, lasts_s), 3), random.choice(vms)
+    makers: tuple[Callable[[], Step], ...] = (
+        lambda: Cancel(at=at, back=random.randrange(4)),
+        lambda: Trigger(at=at, vm=vm, command=random.choice(("reboot", "halt", "crash"))),
+        lambda: Barrier(at=at, vm=vm),
+        lambda: Hold(at=at, vm=vm, lasts_s=round(random.uniform(0.1, 10.0), 3)),
+        lambda: Limit(at=at, back=random.randrange(4), within_s=round(random.uniform(0.0, 5.0), 3)),
+        lambda: Drain(at=at, who="worker-1", lasts_s=round(random.uniform(0.1, 10.0), 3)),
+        lambda: Prioritise(at=at, back=random.randrange(4), priority=random.randint(-3, 3)),
+    )
+    if random.random() < 0.75:
+        seconds = round(random.uniform(0.0, 15.0), 3)
+        return Operate(at=at, vm=vm, command=random.choice(_COMMANDS), seconds=seconds)
+    return random.choice(makers)()
+
+
+def _fault(random: Random, where: tuple[tuple[str, ...], tuple[str, ...]], until_s: float) -> Step:
+    """`where`: the VMs and the processes that it may strike."""
+    vms, names = where
+    at, vm, who = round(random.uniform(0.5, until_s), 3), random.choice(vms), random.choice(names)
+    effects, lasts_s = random.randrange(30), round(random.uniform(0.1, 8.0), 3)
+    long_s = round(random.choice((random.uniform(0.1, 10.0), random.uniform(10.0, 60.0))), 3)
+    makers: tuple[Callable[[], Step], ...] = (
+        lambda: Kill(at=at, who=who, effects=effects, down_s=lasts_s),
+        lambda: Kill(at=at, who=who, effects=effects, down_s=long_s),
+        lambda: Stop(at=at, who=who, down_s=lasts_s),
+        lambda: Pause(at=at, who=who, effects=effects, lasts_s=long_s, replaced=random.random() < 0.4),
+        lambda: Partition(at=at, who=who, lasts_s=long_s),
+        lambda: Cut(at=at, who=who),
+        lambda: Slow(at=at, who=who, latency_s=round(random.uniform(0.05, 3.0), 3), lasts_s=long_s),
+        lambda: BrokerKill(at=at, down_s=lasts_s),
+        lambda: Alarm(at=at, lasts_s=long_s),
+        lambda: WriterFails(at=at, lasts_s=lasts_s),
+        lambda: DiskFull(at=at, lasts_s=lasts_s),
+        lambda: Skew(at=at, who=who, skew_s=round(random.uniform(-_SKEW_S, _SKEW_S), 3)),
+        lambda: VerbFails(at=at, vm=vm, verbs=random.randrange(8)),
+        lambda: VerbSlow(at=at, vm=vm, verbs=random.randrange(8), seconds=long_s),
+    )
+    return random.choice(makers)()

@@ -1,0 +1,215 @@
+"""Host: the machine that workers work on: its hypervisor, disk, journal and locks; it outlives them."""
+
+import errno
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from engine.backend import Execution
+from engine.conformance.samples import sample_vbd, sample_vm
+from engine.journal import Journal, JournalEntry
+from engine.lock import VmLocks
+from engine.simulator import Simulator, SimulatorSettings
+from engine.simulator.faults import Faults
+from engine.simulator.hypervisor import Hypervisor
+from engine.simulator.records import MemoryRecords
+from engine.simulator.settings import Guest
+from engine.simulator.states import vm_state
+from engine.store import FileStore
+from engine.store.cells import Cells, Encoding
+from engine.worker.host import Host
+from schema.fault import internal_error
+from schema.ids import DeviceId, VmId
+from schema.objects.vbd import Vbd
+from schema.objects.vif import Vif
+from schema.objects.vm import PowerState, Vm
+from typing_extensions import override
+
+from simulation.life import Life
+from simulation.threads import SimThreads
+
+T = TypeVar("T")
+
+DISK_S = 0.002
+VERB_S = 0.02
+"""How long a write, or a verb of the hypervisor, takes at most."""
+
+Complain = Callable[[str], None]
+
+
+class SimCells(Cells[T]):
+    """Cells on a disk that may be full, of a process that may die before a write or after."""
+
+    def __init__(self, encoding: Encoding[T], life: Life, disk: "Disk") -> None:
+        super().__init__(encoding)
+        self._life = life
+        self._disk = disk
+
+    @override
+    def write(self, path: str, value: T) -> None:
+        self._life.step(DISK_S)
+        if self._disk.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        super().write(path, value)
+        self._life.step(DISK_S)
+
+
+class Disk:
+    """The disk under journal and metadata."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+
+    def cells_of(self, life: Life) -> "_Maker":
+        """What makes a process's cells on it."""
+        return _Maker(life, self)
+
+
+class _Maker:
+    def __init__(self, life: Life, disk: Disk) -> None:
+        self._life = life
+        self._disk = disk
+
+    def __call__(self, encoding: Encoding[T], /) -> Cells[T]:
+        return SimCells(encoding, self._life, self._disk)
+
+
+class Watch:
+    """Sees every execution of every VM: whoever touches one while another does is caught."""
+
+    def __init__(self, complain: Complain) -> None:
+        self._complain = complain
+        self._busy: defaultdict[str, list[tuple[Life, int]]] = defaultdict(list)
+        self._begun: defaultdict[tuple[float, int], int] = defaultdict(int)
+
+    def touch(self, life: Life, vm: str) -> None:
+        """A thread is at a verb of a VM."""
+        thread = life.thread()
+        if thread is None:
+            return
+        others = [(other, number) for other, number in self._busy[vm] if other.has(number)]
+        if (life, thread) not in others:
+            for other, number in others:
+                both = f"{life.name} thread {thread}, {other.name} thread {number}"
+                self._complain(f"two executions of {vm} at once: {both}")
+            others.append((life, thread))
+        self._busy[vm] = others
+
+    def begin(self, entry: JournalEntry) -> None:
+        """An execution is noted in the journal."""
+        self._begun[entry.life, entry.task] += 1
+        if self._begun[entry.life, entry.task] > 1:
+            self._complain(f"task {entry.task} of {entry.vm} was begun twice")
+
+
+class SimJournal(Journal):
+    """The journal, watched."""
+
+    def __init__(self, directory: Path, life: Life, host: "Machine") -> None:
+        super().__init__(directory, host.disk.cells_of(life))
+        self._watch = host.watch
+
+    @override
+    def begin(self, entry: JournalEntry) -> None:
+        super().begin(entry)
+        self._watch.begin(entry)
+
+
+class SimFaults(Faults):
+    """What strikes at each verb of the hypervisor."""
+
+    def __init__(self, life: Life, host: "Machine") -> None:
+        super().__init__(())
+        self._life = life
+        self._host = host
+
+    @override
+    def meet(self, execution: Execution, verb: str, vm: str) -> None:
+        self._host.watch.touch(self._life, vm)
+        self._life.step(VERB_S)
+        self._host.watch.touch(self._life, vm)
+        trouble = self._host.next_trouble(vm)
+        if trouble is None:
+            return
+        if trouble > 0:
+            execution.wait(trouble)
+        else:
+            raise internal_error(f"the simulation lets {verb} of {vm} fail")
+
+
+@cache
+def _sample(vm: str) -> tuple[Vm, Vbd, Vif]:
+    """A VM with a disk and an interface."""
+    interface = Vif(id=DeviceId(vm, "0"), position=0, mac="00:16:3e:00:00:01")
+    return sample_vm(vm), sample_vbd("xvda", vm), interface
+
+
+class Machine:
+    """One host; `directory` is its disk."""
+
+    def __init__(self, directory: Path, vms: tuple[str, ...], complain: Complain) -> None:
+        self.disk = Disk()
+        self.watch = Watch(complain)
+        self.records = MemoryRecords()
+        self.directory = directory
+        self._troubles: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
+        self._store = FileStore(directory / "metadata")
+        for vm in vms:
+            configured, disk, interface = _sample(vm)
+            self._store.write(configured)
+            self._store.vbds.write(disk)
+            self._store.vifs.write(interface)
+
+    def trouble(self, vm: str, verbs: int, seconds: float) -> None:
+        """After so many verbs of a VM the next takes so long; 0: it fails."""
+        self._troubles[vm].append((verbs, seconds))
+
+    def next_trouble(self, vm: str) -> float | None:
+        """What strikes now."""
+        waiting = self._troubles[vm]
+        if not waiting:
+            return None
+        (verbs, seconds), rest = waiting[0], waiting[1:]
+        self._troubles[vm] = rest if verbs == 0 else [(verbs - 1, seconds), *rest]
+        return seconds if verbs == 0 else None
+
+    def host_of(self, life: Life) -> Host:
+        """What a worker finds on it."""
+        hypervisor = Hypervisor(SimulatorSettings(guest=Guest(shutdown_s=1.0)), self.records, life.clock.now)
+        hypervisor.faults = SimFaults(life, self)
+        return Host(
+            backend=Simulator(hypervisor=hypervisor),
+            store=FileStore(self.directory / "metadata", self.disk.cells_of(life)),
+            journal=SimJournal(self.directory / "journal", life, self),
+            locks=VmLocks(self.directory / "locks", life.clock),
+            threads=SimThreads(life),
+        )
+
+    def power_state(self, vm: str) -> PowerState:
+        """The truth about a VM."""
+        return vm_state(self.records.read(vm), self._store.read(vm)).power_state
+
+    def half_made(self, vm: str) -> bool:
+        """Whether a VM has a domain with nothing in it: no operator knows what that is."""
+        domain = self.records.read(vm).domain
+        return domain is not None and not domain.built
+
+    def unfinished(self) -> list[JournalEntry]:
+        """The executions that were begun and not ended, by the journal."""
+        return list(Journal(self.directory / "journal").unfinished())
+
+    def locked(self, vm: str) -> bool:
+        """Whether anybody holds a VM's lock."""
+        refused = internal_error("locked")
+
+        def refuse(_: float) -> None:
+            raise refused
+
+        try:
+            with VmLocks(self.directory / "locks").held(VmId(vm), refuse):
+                return False
+        except type(refused):
+            return True

@@ -1,0 +1,77 @@
+"""Reader: one process's place in one log, through all that may happen to the broker."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bus.dedup import Dedup
+from bus.ports import Entry
+from schema.ids import InstanceName, Offset
+
+from simulation.broker import Broker, Consumer, Item
+from simulation.life import Life
+from simulation.link import Link
+from simulation.scheduler import Action
+
+MARKER_RETRY_S = 1.0
+"""How long a marker may take before another is sent, as on RabbitMQ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The arguments of `Bus.tail`."""
+
+    instance: InstanceName
+    start: Offset
+    on_entry: Callable[[Entry], None]
+    on_live: Action
+
+
+class Reader:
+    """Hands over every entry once and in order; knows that it is caught up when its marker comes by."""
+
+    def __init__(self, life: Life, link: Link, broker: Broker, wanted: Wanted) -> None:
+        self._life = life
+        self._link = link
+        self._broker = broker
+        self._wanted = wanted
+        self._dedup = Dedup()
+        self._next = 0
+        self._marker = ""
+        self._is_live = False
+
+    @property
+    def next(self) -> int:
+        """Up to where it has read."""
+        return self._next
+
+    def connected(self) -> None:
+        """There is a connection: go on where we were."""
+        consumer = Consumer(self._link, self._link.number, self._next, self._on_item)
+        self._marker = f"{self._life.name}/{self._life.random.random()}"
+        self._link.to_broker(lambda: self._broker.consume(self._wanted.instance, consumer))
+        self._mark_end(self._link.number)
+
+    def _mark_end(self, number: int) -> None:
+        if not self._marker or number != self._link.number:
+            return
+        broker, instance, marker = self._broker, self._wanted.instance, self._marker
+        self._link.to_broker(lambda: broker.admit(lambda: broker.mark(instance, marker)))
+        self._life.post(MARKER_RETRY_S, lambda: self._mark_end(number))
+
+    def _on_item(self, offset: int, item: Item) -> None:
+        if isinstance(item, str):
+            if item == self._marker:
+                self._pass_marker()
+            self._next = max(self._next, offset + 1)
+            return
+        if offset < self._next:
+            return  # the broker begins a little before what was asked for
+        self._next = offset + 1
+        if self._dedup.accepts(item.producer, item.seq) and offset >= self._wanted.start:
+            self._wanted.on_entry(Entry(Offset(offset), item.at, item.record))
+
+    def _pass_marker(self) -> None:
+        self._marker = ""
+        if not self._is_live:
+            self._is_live = True
+            self._wanted.on_live()

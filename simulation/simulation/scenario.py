@@ -1,0 +1,250 @@
+"""Scenario: what happens in one simulation, as a value: what clients and operators do, what goes wrong, when.
+
+All times are in virtual seconds. With the seed, which decides how long everything takes, it says all: the
+same scenario always comes out the same.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Command = Literal[
+    "start",
+    "shutdown",
+    "shutdown_clean",
+    "reboot",
+    "reboot_clean",
+    "pause",
+    "unpause",
+    "suspend",
+    "resume",
+    "plug_vbd",
+    "unplug_vbd",
+    "plug_vif",
+    "unplug_vif",
+    "delay",
+]
+"""What a client may ask of a VM."""
+
+
+class _Step(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: float
+
+
+class Operate(_Step):
+    """A client asks for an operation."""
+
+    kind: Literal["operate"] = "operate"
+    vm: str
+    command: Command
+    seconds: float = 0.0
+
+
+class Cancel(_Step):
+    """A client cancels its so many-th last task, from 0."""
+
+    kind: Literal["cancel"] = "cancel"
+    back: int
+
+
+class Trigger(_Step):
+    """A guest does something by itself."""
+
+    kind: Literal["trigger"] = "trigger"
+    vm: str
+    command: Literal["reboot", "halt", "crash"]
+
+
+class Barrier(_Step):
+    """A client puts up a barrier and takes it down when it is told of it."""
+
+    kind: Literal["barrier"] = "barrier"
+    vm: str
+
+
+class Hold(_Step):
+    """An operator holds a VM's lane for a while."""
+
+    kind: Literal["hold"] = "hold"
+    vm: str
+    lasts_s: float
+
+
+class Prioritise(_Step):
+    """An operator moves the client's so many-th last task, from 0."""
+
+    kind: Literal["prioritise"] = "prioritise"
+    back: int
+    priority: int
+
+
+class Limit(_Step):
+    """An operator says by when the client's so many-th last task, from 0, must have begun."""
+
+    kind: Literal["limit"] = "limit"
+    back: int
+    within_s: float
+
+
+class Drain(_Step):
+    """An operator lets a worker be given nothing new for a while."""
+
+    kind: Literal["drain"] = "drain"
+    who: str
+    lasts_s: float
+
+
+class Kill(_Step):
+    """A process is killed before its so many-th effect from now on, and started again after a while."""
+
+    kind: Literal["kill"] = "kill"
+    who: str
+    effects: int
+    down_s: float
+
+
+class Lose(_Step):
+    """A process is killed in the same way, and stays away until all that the others can do is done."""
+
+    kind: Literal["lose"] = "lose"
+    who: str
+    effects: int
+
+
+class Stop(_Step):
+    """A process is asked to end (SIGTERM), and started again after a while."""
+
+    kind: Literal["stop"] = "stop"
+    who: str
+    down_s: float
+
+
+class Pause(_Step):
+    """A process stands still (SIGSTOP) before an effect; another may take its place meanwhile."""
+
+    kind: Literal["pause"] = "pause"
+    who: str
+    effects: int
+    lasts_s: float
+    replaced: bool = False
+
+
+class Partition(_Step):
+    """Nothing gets through between a process and the broker for a while."""
+
+    kind: Literal["partition"] = "partition"
+    who: str
+    lasts_s: float
+
+
+class Cut(_Step):
+    """A process's connection is cut."""
+
+    kind: Literal["cut"] = "cut"
+    who: str
+
+
+class Slow(_Step):
+    """What a process sends and gets is slow for a while."""
+
+    kind: Literal["slow"] = "slow"
+    who: str
+    latency_s: float
+    lasts_s: float
+
+
+class BrokerKill(_Step):
+    """The broker is killed, and started again after a while."""
+
+    kind: Literal["broker_kill"] = "broker_kill"
+    down_s: float
+
+
+class Alarm(_Step):
+    """The broker is out of memory or disk for a while."""
+
+    kind: Literal["alarm"] = "alarm"
+    lasts_s: float
+
+
+class WriterFails(_Step):
+    """The log's writer is restarted: what is sent meanwhile is written or not, and never confirmed."""
+
+    kind: Literal["writer_fails"] = "writer_fails"
+    lasts_s: float
+
+
+class DiskFull(_Step):
+    """The disk under journal and metadata is full for a while."""
+
+    kind: Literal["disk_full"] = "disk_full"
+    lasts_s: float
+
+
+class Skew(_Step):
+    """A process's clock is set to be off the true time."""
+
+    kind: Literal["skew"] = "skew"
+    who: str
+    skew_s: float
+
+
+class VerbFails(_Step):
+    """The hypervisor fails at a VM's so many-th next verb."""
+
+    kind: Literal["verb_fails"] = "verb_fails"
+    vm: str
+    verbs: int
+
+
+class VerbSlow(_Step):
+    """The hypervisor takes its time at a VM's so many-th next verb."""
+
+    kind: Literal["verb_slow"] = "verb_slow"
+    vm: str
+    verbs: int
+    seconds: float
+
+
+Deed = Operate | Cancel | Trigger | Barrier | Hold | Prioritise | Limit | Drain
+"""What clients, guests and operators do."""
+
+Fault = (
+    Kill
+    | Lose
+    | Stop
+    | Pause
+    | Partition
+    | Cut
+    | Slow
+    | BrokerKill
+    | Alarm
+    | WriterFails
+    | DiskFull
+    | Skew
+    | VerbFails
+    | VerbSlow
+)
+"""What goes wrong."""
+
+LASTS_S = 30.0
+"""How long clients are busy and things go wrong, at most."""
+
+Step = Annotated[Deed | Fault, Field(discriminator="kind")]
+
+
+class Scenario(BaseModel):
+    """All of it. `workers` share one host: its hypervisor, its metadata, its journal.
+
+    After `lasts_s` nothing goes wrong any more.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int
+    vms: tuple[str, ...]
+    workers: int = 1
+    lasts_s: float = LASTS_S
+    steps: tuple[Step, ...]

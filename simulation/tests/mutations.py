@@ -1,0 +1,172 @@
+"""Mutations: rules of the protocol, each broken on purpose: the simulation must notice."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from bus.dedup import Dedup
+from bus.insist import Insistent
+from bus.window import Window
+from engine.journal import Journal, JournalEntry
+from engine.lock import Held, VmLocks
+from engine.worker import runner as runners
+from engine.worker.core import Effect as WorkerEffect
+from engine.worker.core import WorkerCore
+from engine.worker.service import WorkerService
+from eventhub.tasks import Tasks
+from eventhub.updates import Updates
+from redirector.core import Redirector
+from redirector.effects import Effect
+from redirector.lanes import Lanes
+from redirector.requests import Requests
+from redirector.workers import Workers
+from schema.ids import LeaseToken, VmId
+from schema.records import Leased
+
+Patch = pytest.MonkeyPatch
+
+
+def dedup_off(patch: Patch) -> None:
+    """Every envelope counts, repeated or not."""
+    patch.setattr(Dedup, "accepts", lambda *_: True)
+
+
+def nothing_is_sent_again(patch: Patch) -> None:
+    """A new channel forgets what was unconfirmed on the last one."""
+
+    def restart(window: Window) -> None:
+        window._outbox.clear()
+        window._parcels.clear()
+        window._first_tag_seq = window._last_seq + 1
+
+    patch.setattr(Window, "restart", restart)
+
+
+def any_confirm_is_news(patch: Patch) -> None:
+    """A record that was lost is not missed while later ones are confirmed."""
+    patch.setattr(Window, "front", property(lambda window: len(window._confirmed) + window.unconfirmed()))
+
+
+def refused_is_forgotten(patch: Patch) -> None:
+    """What the broker does not take for now is not offered again."""
+    patch.setattr(Insistent, "_keep", lambda *_: None)
+
+
+def journal_does_not_fence(patch: Patch) -> None:
+    """A lease that was run before, or is older, is run all the same."""
+    patch.setattr(Journal, "read", lambda *_: None)
+
+
+def journal_forgets_what_was_put_right(patch: Patch) -> None:
+    """Whoever still has the lease takes it for one never begun."""
+
+    def forget(service: WorkerService, entry: JournalEntry, _: Any) -> None:
+        service._tools.journal.forget(entry.vm)
+
+    patch.setattr(WorkerService, "_note_recovered", forget)
+
+
+def no_locks(patch: Patch) -> None:
+    """A VM is executed by whoever wants to."""
+
+    @contextmanager
+    def held(_: VmLocks, vm: VmId, _wait: Any) -> Iterator[Any]:
+        locks = Held.__new__(Held)
+        locks._handles = {vm: -1}
+        yield locks
+
+    patch.setattr(VmLocks, "held", held)
+
+
+def crashed_is_not_put_right(patch: Patch) -> None:
+    """What a worker has died in is left as it is."""
+    patch.setattr(runners, "put_right", lambda *_: None)
+    patch.setattr("engine.worker.service.put_right", lambda *_: None)
+
+
+def owed_checks_are_not_done(patch: Patch) -> None:
+    """What has failed half way is left as it is."""
+    patch.setattr(runners.Runner, "_perform_owed", lambda *_: None)
+
+
+def two_leases_of_a_vm(patch: Patch) -> None:
+    """A lane does not wait for what runs."""
+    patch.setattr("redirector.lane.Lane.leasable", lambda lane: bool(lane.waiting) and not lane.held)
+
+
+def repeat_is_a_task(patch: Patch) -> None:
+    """A request that is repeated is run again."""
+    patch.setattr(Requests, "first", lambda *_: None)
+
+
+def lost_worker_is_waited_for(patch: Patch) -> None:
+    """The leases of a worker that is gone never expire."""
+    patch.setattr(Redirector, "_lose_workers", lambda *_: [])
+
+
+def term_ignored(patch: Patch) -> None:
+    """A leader that was replaced is still obeyed."""
+    obeyed = WorkerCore._on_leased
+
+    def on_leased(core: WorkerCore, token: LeaseToken, record: Leased) -> list[WorkerEffect]:
+        core.term = record.term
+        return obeyed(core, token, record)
+
+    patch.setattr(WorkerCore, "_on_leased", on_leased)
+
+
+def unwritten_leases_stay(patch: Patch) -> None:
+    """What a leader had decided and never written counts for its next term."""
+    patch.setattr(Workers, "void_unwritten", lambda _: [])
+
+
+def merged_does_not_end(patch: Patch) -> None:
+    """A task that was merged into another does not end with it."""
+    patch.setattr(Tasks, "_followers", lambda *_: iter(()))
+
+
+def removed_task_keeps_its_lane(patch: Patch) -> None:
+    """The end of a task does not let the next one of its VM go."""
+    patch.setattr(Lanes, "release", lambda *_: None)
+
+
+def change_told_one_place_too_early(patch: Patch) -> None:
+    """A change is noted at the place before its own: who stands there misses it."""
+    change = Updates.change
+    patch.setattr(Updates, "change", lambda self, objects, place: change(self, objects, place - 1))
+
+
+def late_election_deposes(patch: Patch) -> None:
+    """Whoever reads another's election leads no more, though nobody else holds the queue."""
+
+    def on_election(redirector: Redirector, *, own: bool) -> list[Effect]:
+        redirector.leads = own
+        return []
+
+    patch.setattr(Redirector, "_on_election", on_election)
+
+
+Mutation = Callable[[Patch], None]
+
+CAUGHT_BY: dict[Mutation, int | str] = {
+    dedup_off: 1,
+    nothing_is_sent_again: 1,
+    any_confirm_is_news: "a-record-lost-while-later-ones-are-confirmed",
+    refused_is_forgotten: 25,
+    journal_does_not_fence: 8,
+    journal_forgets_what_was_put_right: "put-right-by-another-worker-and-run-again",
+    no_locks: 24,
+    crashed_is_not_put_right: "a-worker-that-dies-in-a-start",
+    owed_checks_are_not_done: 4,
+    two_leases_of_a_vm: 0,
+    repeat_is_a_task: 2,
+    lost_worker_is_waited_for: "a-worker-that-is-lost",
+    term_ignored: "obeyed-after-another-was-elected",
+    unwritten_leases_stay: "leased-and-not-written-when-another-is-elected",
+    merged_does_not_end: "a-check-merged-into-another",
+    removed_task_keeps_its_lane: 0,
+    change_told_one_place_too_early: 0,
+    late_election_deposes: "an-election-late-of-one-that-leads-no-more",
+}
+"""Each mutation with a seed or a file under `failures` that shows it."""
