@@ -1,0 +1,222 @@
+"""VMs migrate between two instances of the simulator, each with services of its own, on one broker."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bus.node import PrivateNode
+from bus.ports import BusError
+from bus.rabbit import RabbitBus
+from engine.conformance.samples import sample_vbd, sample_vm
+from miniature_xapi import MiniatureXapi
+from schema.fault import XenopsError
+from schema.ids import InstanceName, VmId
+from schema.migration import arriving_id, departing_id
+from schema.objects.task import Pending
+from schema.objects.vm import PowerState
+from xenops.calls.vm import Destination
+from xenops.client import Client
+from xenops.events import wait_for_task
+
+PATIENCE_S = 90.0
+QUIET_S = 0.1
+CALL_TIMEOUT_S = 5.0
+"""A frontend that dies takes requests along: they are made again."""
+LIVE = (PowerState.RUNNING, PowerState.PAUSED)
+
+
+class Host:
+    """One instance: worker and frontend are its own."""
+
+    def __init__(self, name: str, directory: Path, broker: str) -> None:
+        self.instance = InstanceName(f"org.xen.xapi.xenops.{name}")
+        self.directory = directory / name
+        self.directory.mkdir()
+        self._environment = {
+            **os.environ,
+            "XENOPS_BROKER": broker,
+            "XENOPS_INSTANCE": self.instance,
+            "XENOPS_STATE_DIR": str(self.directory / "state"),
+            "XENOPS_HOOKS_DIR": str(self.directory / "hooks"),
+            "XENOPS_DOOR": str(self.directory / "door"),
+            "XENOPS_SOCKETS": f"{self.instance}={self.directory}",
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        for service in ("redirector", "eventhub", "worker_sim", "frontend"):
+            self.start(service)
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.directory}/door"
+
+    def start(self, service: str, **more: str) -> None:
+        environment = self._environment | more
+        if service != "frontend":
+            del environment["XENOPS_DOOR"], environment["XENOPS_SOCKETS"]
+        with (self.directory / f"{service}.log").open("ab") as log:
+            self.processes[service] = subprocess.Popen(
+                [sys.executable, "-m", service], env=environment, stderr=log
+            )
+
+    def restart(self, service: str, **more: str) -> None:
+        process = self.processes.pop(service)
+        process.kill()
+        process.wait()
+        self.start(service, **more)
+
+    def words(self) -> str:
+        return "".join(path.read_text() for path in self.directory.glob("*.log"))
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            assert process.wait(PATIENCE_S) in {0, -signal.SIGTERM}
+
+
+class Pair:
+    """Two hosts, and a client of each."""
+
+    def __init__(self, directory: Path) -> None:
+        self.node = PrivateNode(directory / "broker")
+        self.node.start()
+        self.here = Host("here", directory, self.node.url)
+        self.there = Host("there", directory, self.node.url)
+        self.bus = RabbitBus(self.node.url, "client")
+        self.source = Client(self.bus, self.here.instance, dbg="migration", timeout_s=CALL_TIMEOUT_S)
+        self.destination = Client(self.bus, self.there.instance, dbg="migration", timeout_s=CALL_TIMEOUT_S)
+        for client in (self.source, self.destination):
+            eventually(client.vm.list)
+            eventually(client.updates.last_id)
+
+    def running_vm(self) -> str:
+        vm = str(uuid.uuid4())
+        self.source.vm.add(sample_vm(vm))
+        self.source.vbd.add(sample_vbd(vm=vm))
+        self.done(self.source.vm.start(vm))
+        self.done(self.source.vm.unpause(vm))
+        self.done(self.source.vm.set_vcpus(vm, 3))
+        return vm
+
+    def done(self, task: str) -> None:
+        wait_for_task(self.source, task, PATIENCE_S)
+
+    def migrate(self, vm: str, url: str | None = None, **more: Any) -> str:
+        return self.source.vm.migrate(vm, Destination(url or self.there.url, **more))
+
+    def where(self, vm: str) -> list[Client]:
+        """Where it lives; raises while its way is not at an end."""
+        temporary = {arriving_id(VmId(vm)), departing_id(VmId(vm))}
+        clients = (self.source, self.destination)
+        for client in clients:
+            known = {found.id for found, _ in client.vm.list()}
+            assert not known & temporary
+            assert not any(isinstance(task.state, Pending) for task in client.task.list())
+        return [
+            client for client in clients if client.vm.exists(vm) and client.vm.stat(vm)[1].power_state in LIVE
+        ]
+
+    def stop(self) -> None:
+        self.bus.close()
+        self.here.stop()
+        self.there.stop()
+        self.node.stop()
+
+
+def eventually(holds: Callable[[], Any]) -> Any:
+    """What it answers once it holds."""
+    pause = threading.Event()
+    for _ in range(round(PATIENCE_S / QUIET_S)):
+        try:
+            return holds()
+        except (AssertionError, BusError, XenopsError):
+            pause.wait(QUIET_S)
+    return holds()
+
+
+@pytest.fixture(name="pair", scope="module")
+def run_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    pair = Pair(tmp_path_factory.mktemp("m"))
+    yield pair
+    pair.stop()
+
+
+@pytest.mark.parametrize("fields", [{}, {"compress": True}], ids=str)
+def test_a_vm_that_runs_goes_to_another_instance(pair: Pair, fields: dict[str, Any]) -> None:
+    vm = pair.running_vm()
+    pair.done(pair.migrate(vm, **fields))
+    assert eventually(lambda: pair.where(vm)) == [pair.destination]
+    state = pair.destination.vm.stat(vm)[1]
+    assert (state.power_state, state.vcpu_target) == (PowerState.RUNNING, 3)
+    assert pair.destination.vbd.stat(sample_vbd(vm=vm).id)[1].plugged
+    assert not pair.source.vm.exists(vm)
+
+
+def test_xapi_hands_over_what_comes_in_at_its_own_port(pair: Pair) -> None:
+    xapi = MiniatureXapi(pair.there.directory)
+    vm = pair.running_vm()
+    pair.done(pair.migrate(vm, xapi.url))
+    assert eventually(lambda: pair.where(vm)) == [pair.destination]
+    xapi.close()
+    arriving = arriving_id(VmId(vm))
+    assert xapi.handed_over == [f"/services/xenops/migrate/{name}/{arriving}" for name in ("vm", "mem")]
+    assert b"<methodName>VM.import_metadata</methodName>" in xapi.called[0]
+
+
+def test_a_vm_migrates_within_its_instance(pair: Pair) -> None:
+    vm = pair.running_vm()
+    pair.done(pair.migrate(vm, pair.here.url, localhost=True))
+    assert eventually(lambda: pair.where(vm)) == [pair.source]
+    assert pair.source.vm.stat(vm)[1].vcpu_target == 3
+
+
+def test_many_vms_migrate_within_their_instance_at_once(pair: Pair) -> None:
+    """More than a worker has places: who receives takes none, or all would wait for each other."""
+    vms = [pair.running_vm() for _ in range(30)]
+    for task in [pair.migrate(vm, pair.here.url, localhost=True) for vm in vms]:
+        pair.done(task)
+    assert eventually(lambda: [pair.where(vm) for vm in vms]) == [[pair.source]] * len(vms)
+
+
+def test_a_vm_that_cannot_go_there_runs_on_here(pair: Pair) -> None:
+    vm = pair.running_vm()
+    with pytest.raises(XenopsError, match="Cannot connect to"):
+        pair.done(pair.migrate(vm, "unix:///nowhere/door"))
+    assert eventually(lambda: pair.where(vm)) == [pair.source]
+
+
+KILLED = [("here", "worker_sim"), ("there", "worker_sim"), ("here", "frontend"), ("there", "frontend")]
+
+
+@pytest.mark.parametrize(("side", "service"), KILLED)
+@pytest.mark.parametrize("progress", [0.0, 0.3, 0.9])
+def test_whoever_dies_in_a_migration_one_vm_lives(
+    pair: Pair, side: str, service: str, progress: float
+) -> None:
+    vm = pair.running_vm()
+    for host in (pair.here, pair.there):
+        host.restart("worker_sim", XENOPS_SIM_TRANSFER_S="0.5")
+    for client in (pair.source, pair.destination):
+        eventually(client.vm.list)
+    task = pair.migrate(vm)
+    until_progress(pair.source, task, progress)
+    getattr(pair, side).restart(service)
+    assert len(eventually(lambda: pair.where(vm))) == 1
+    assert "Traceback" not in pair.here.words() + pair.there.words()
+
+
+def until_progress(client: Client, task: str, progress: float) -> None:
+    """Wait until a task has come so far, or has ended."""
+
+    def has_come() -> None:
+        state = client.task.stat(task).state
+        assert not isinstance(state, Pending) or state.progress >= progress
+
+    eventually(has_come)
