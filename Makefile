@@ -1,11 +1,18 @@
 # Every task of the project. `make` alone lists them.
 PYTHON := .venv/bin/python
-PACKAGES := schema bus engine frontend redirector eventhub worker_sim xenops
-TEST_DIRECTORIES := $(wildcard shared/*/tests services/*/tests clients/tests tools/tests)
+PACKAGES := schema bus traces engine frontend redirector eventhub worker_sim worker_kvm xenops stack simulation
+TEST_DIRECTORIES := $(wildcard shared/*/tests services/*/tests clients/tests stack/tests simulation/tests tools/tests)
 DIR ?= ../shared/golden
+BUS ?= rabbitmq
+INPUTS ?= 100000
+STORE ?= files
+SERVICE ?=
+SEEDS ?= 1000
+REPLAY ?=
+SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit integration check format lint types imports sizes isolate coverage golden bench clean
+.PHONY: help sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,13 +20,41 @@ help: ## List the tasks
 setup: ## Install what is missing, build the Python environment
 	@python3 tools/setup.py
 
-test: unit integration ## All tests, against the real parts
+demo: setup ## One VM's life, from nothing and back, through every service
+	@$(PYTHON) -m stack demo
+
+up: setup ## Start the stack and keep it running; BUS=memory: without a broker; STORE=xenstored or oxenstored: metadata there
+	@$(PYTHON) -m stack up --bus "$(BUS)" --store "$(STORE)"
+
+down: ## End the stack and its VMs; what the services keep stays for the next `make up`
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m stack down; fi
+
+status: ## Show what of the stack runs
+	@$(PYTHON) -m stack status
+
+restart: ## Restart one service of the stack: make restart SERVICE=frontend
+	@$(PYTHON) -m stack restart "$(SERVICE)"
+
+test: setup unit integration ## Set up, then all tests, against the real parts
 
 unit:
 	@$(PYTHON) -m pytest -q -n 2 $(TEST_DIRECTORIES)
 
 integration:
-	@$(PYTHON) -m pytest -q tests/integration
+	@$(PYTHON) -m pytest -q -n 2 --dist loadfile tests/integration tests/fuzz tests/faults
+
+sim: ## All services in one process by a virtual clock: make sim SEEDS=10000, or REPLAY=file
+	@$(PYTHON) -m simulation $(if $(REPLAY),--replay $(REPLAY),--seeds $(SEEDS))
+
+sim-fresh:
+	@$(PYTHON) -m simulation --seconds $(SIM_SECONDS)
+
+fuzz: setup ## Arbitrary and damaged input to cores and doors: make fuzz INPUTS=1000000
+	@$(PYTHON) tests/fuzz/fuzz_core.py $(INPUTS)
+	@$(PYTHON) tests/fuzz/fuzz_doors.py $$(( $(INPUTS) / 20 ))
+
+faults: setup ## Kill every service at every crash point, and all else of docs/faults.md, made anew
+	@$(PYTHON) tests/faults/faults_table.py > var/faults.md && mv var/faults.md docs/faults.md
 
 check: format lint types imports sizes golden coverage isolate ## All gates
 
@@ -31,8 +66,8 @@ lint:
 
 types:
 	@.venv/bin/mypy $(addprefix -p ,$(PACKAGES))
-	@.venv/bin/mypy tools bench
-	@for directory in $(TEST_DIRECTORIES) tests/integration; do .venv/bin/mypy $$directory || exit 1; done
+	@.venv/bin/mypy tools bench examples
+	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults; do .venv/bin/mypy $$directory || exit 1; done
 
 imports:
 	@.venv/bin/lint-imports
@@ -49,8 +84,11 @@ isolate: ## Each distribution installs alone and imports
 golden: ## Check the wire encoding against a corpus: make golden DIR=…
 	@$(PYTHON) -m schema.golden $(DIR)
 
+conformance: ## Which methods work, by every door, on every backend: docs/conformance.md, made anew
+	@$(PYTHON) tests/integration/conformance_table.py > var/conformance.md && mv var/conformance.md docs/conformance.md
+
 bench: ## Run every benchmark and print its figures
 	@for script in bench/bench_*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done
 
-clean: ## Remove what was built
+clean: down ## Remove what was built
 	@rm -rf var .venv .mypy_cache .ruff_cache .pytest_cache .coverage

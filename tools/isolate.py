@@ -4,6 +4,7 @@ What a package forgot to declare is there by luck in the shared environment, and
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,14 +14,21 @@ from pathlib import Path
 PACKAGES = (
     "shared/schema",
     "shared/bus",
+    "shared/traces",
     "shared/engine",
     "services/frontend",
     "services/redirector",
     "services/eventhub",
     "services/worker-sim",
+    "services/worker-kvm",
     "clients",
+    "stack",
+    "simulation",
 )
 """Every distribution of the project, those first that others need."""
+
+UV = shutil.which("uv") or "var/uv/bin/uv"
+"""The user's own, or the one that `make setup` installs."""
 
 
 def main() -> int:
@@ -41,7 +49,7 @@ def isolated_import(package: Path, directory: Path) -> str | None:
     environment = directory / "environment"
     own = sorted(own_packages_needed(package))
     install = [
-        "uv",
+        UV,
         "pip",
         "install",
         "--quiet",
@@ -51,7 +59,7 @@ def isolated_import(package: Path, directory: Path) -> str | None:
         "requirements.lock",
     ]
     steps = (
-        ["uv", "venv", "--quiet", "--python", sys.executable, str(environment)],
+        [UV, "venv", "--quiet", "--python", sys.executable, str(environment)],
         install + [str(Path(name).resolve()) for name in own],
         [str(environment / "bin" / "python"), "-c", f"import {import_name}"],
     )

@@ -1,6 +1,7 @@
 """Set-up: everything that a fresh machine lacks, done once, said aloud. Needs only Python 3.11 and git.
 
-Idempotent: what is there is left alone. Root installs Debian packages; anybody else is told the command.
+Idempotent: what is there is left alone. Root installs Debian packages; anybody else is told the command, and
+everything that needs no root is done all the same.
 """
 
 import hashlib
@@ -8,7 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import guest
+import xenstored
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
@@ -21,18 +26,29 @@ DEBIAN_PACKAGES = {
     "gcc": "packages that compile",
     "python3-dev": "packages that compile",
     "rabbitmq-server": "the private broker",
+    "qemu-system-x86": "the virtual machines",
+    "qemu-utils": "their disk images: qemu-img",
+    "busybox-static": "the tiny guest's userland",
+    "cpio": "the tiny guest's initramfs",
+    "iproute2": "network namespaces for the VMs' bridges: ip",
+    "libvirt-dev": "libvirt's headers, for the Python binding that compiles against them",
+    "pkg-config": "how that binding finds the headers",
 }
 """What is installed from Debian, and what for."""
 
 OWN_PACKAGES = (
     "shared/schema",
     "shared/bus",
+    "shared/traces",
     "shared/engine",
     "services/frontend",
     "services/redirector",
     "services/eventhub",
     "services/worker-sim",
+    "services/worker-kvm",
     "clients",
+    "stack",
+    "simulation",
 )
 """Every distribution of the project, installed editable."""
 
@@ -42,15 +58,25 @@ class SetupError(Exception):
 
 
 def main() -> int:
-    """Bring the machine to where `make test` works; answers the exit code."""
+    """Bring the machine to where `make test` works; answers the exit code.
+
+    A step that cannot be done does not keep the others from being done.
+    """
+    steps = (install_debian_packages, build_python_environment, build_guest, build_xenstored)
+    complaints = [complaint for step in steps if (complaint := attempt(step)) is not None]
+    for complaint in complaints:
+        print(f"setup: {complaint}", file=sys.stderr)
+    print("setup: done" if not complaints else "setup: not all was done")
+    return 1 if complaints else 0
+
+
+def attempt(step: Callable[[], None]) -> str | None:
+    """Do a step; answers what kept it from being done."""
     try:
-        install_debian_packages()
-        build_python_environment(find_uv())
-    except SetupError as error:
-        print(f"setup: {error}", file=sys.stderr)
-        return 1
-    print("setup: done")
-    return 0
+        step()
+    except (SetupError, guest.GuestError) as error:
+        return str(error)
+    return None
 
 
 def install_debian_packages() -> None:
@@ -69,7 +95,7 @@ def install_debian_packages() -> None:
             f"only root can install packages; run: sudo apt-get update && sudo {' '.join(install)}"
         )
     run(["apt-get", "update", "-qq"])
-    run([*install, "-qq"])
+    run([*install, "-qq", "-o", "Dpkg::Use-Pty=0"])
     print(f"setup: Debian packages: {len(missing)} installed")
 
 
@@ -92,12 +118,13 @@ def find_uv() -> str:
     return str(own)
 
 
-def build_python_environment(uv: str) -> None:
+def build_python_environment() -> None:
     """Make `.venv` hold exactly what the lock says and our own packages, editable."""
     wanted = fingerprint()
     if STAMP.exists() and STAMP.read_text() == wanted:
         print("setup: Python environment: as locked")
         return
+    uv = find_uv()
     if not (ENVIRONMENT / "bin" / "python").exists():
         run([uv, "venv", "--quiet", "--python", sys.executable, str(ENVIRONMENT)])
     python = str(ENVIRONMENT / "bin" / "python")
@@ -106,6 +133,16 @@ def build_python_environment(uv: str) -> None:
     run([uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--no-build-isolation", *editable])
     STAMP.write_text(wanted)
     print(f"setup: Python environment: {len(OWN_PACKAGES)} packages on the locked libraries in .venv")
+
+
+def build_guest() -> None:
+    """Have the tiny guest under var/guest, for the tests and the demo."""
+    print(f"setup: tiny guest: {guest.build(ROOT / 'var' / 'guest')}")
+
+
+def build_xenstored() -> None:
+    """Have Xen's two xenstoreds under var/xenstored, for the tests, and for a stack with metadata in one."""
+    print(f"setup: xenstored: {xenstored.build(ROOT / 'var' / 'xenstored')}")
 
 
 def fingerprint() -> str:

@@ -1,12 +1,18 @@
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from xenops.command.arguments import parser
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PATH_IN_WORDS = re.compile(r"`((?:shared|services|clients|stack|tools|docs|bench|tests|guest)/[\w./-]*\w/?)`")
 MAKE_IN_WORDS = re.compile(r"(?:`|^\s*)make ([a-z][\w-]*)", re.MULTILINE)
+MODULE_IN_WORDS = re.compile(r"python3? -m ([a-z_.]+)")
+SCRIPT_IN_WORDS = re.compile(r"(?:python3?|\$\(PYTHON\)) ((?:tools|bench)/\w+\.py)")
+COMMAND_IN_WORDS = re.compile(r"(?:`|^ {4}|bin/)xenops ([a-z]+)", re.MULTILINE)
+VARIABLE_IN_WORDS = re.compile(r"\bXENOPS_[A-Z_]+\b")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
@@ -26,6 +32,35 @@ def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
 def test_every_make_task_that_a_document_names_is_in_the_makefile(document: Path) -> None:
     tasks = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert [task for task in MAKE_IN_WORDS.findall(document.read_text()) if task not in tasks] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_program_that_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text()
+    assert [module for module in MODULE_IN_WORDS.findall(text) if find_spec(module) is None] == []
+    assert [script for script in SCRIPT_IN_WORDS.findall(text) if not (ROOT / script).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_of_xenops_that_a_document_names_is_one(document: Path) -> None:
+    known = parser({}).format_help()
+    named = set(COMMAND_IN_WORDS.findall(document.read_text()))
+    assert {name for name in named if not re.search(rf"^    {name}\b", known, re.MULTILINE)} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_variable_that_a_document_names_is_read_somewhere(document: Path) -> None:
+    named = set(VARIABLE_IN_WORDS.findall(document.read_text()))
+    assert named - VARIABLES == set()
+
+
+def variables_of_the_code() -> set[str]:
+    folders = ("shared", "services", "clients", "stack", "tools")
+    modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return {name for path in modules for name in VARIABLE_IN_WORDS.findall(path.read_text())}
+
+
+VARIABLES = variables_of_the_code()
 
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
