@@ -21,6 +21,7 @@ PACKAGES = (
     "services/eventhub",
     "services/worker-sim",
     "services/worker-kvm",
+    "services/worker-xen",
     "clients",
     "stack",
     "simulation",

@@ -46,6 +46,7 @@ OWN_PACKAGES = (
     "services/eventhub",
     "services/worker-sim",
     "services/worker-kvm",
+    "services/worker-xen",
     "clients",
     "stack",
     "simulation",

@@ -1,0 +1,40 @@
+"""A backend on Xen as a worker."""
+
+from bus.ports import Bus
+from bus.process import SettingsError
+from engine.backend import Backend
+from engine.store import open_store
+from engine.worker import WorkerService, host_of
+
+from worker_xen.binding import BindingError
+from worker_xen.dom0 import NoDom0Error, refuse_elsewhere
+from worker_xen.settings import BackendName, Settings
+
+
+def build(bus: Bus, settings: Settings) -> WorkerService:
+    """The worker on a bus, not yet started.
+
+    Raises:
+        SettingsError: this is no dom0, or Xen's libraries cannot be used.
+    """
+    try:
+        refuse_elsewhere()
+        settings.worker.state.mkdir(parents=True, exist_ok=True)
+        backend = open_backend(settings)
+    except (NoDom0Error, BindingError) as error:
+        raise SettingsError(str(error)) from error
+    return WorkerService(
+        bus, settings.worker, host_of(settings.worker, backend, open_store(settings.worker.metadata))
+    )
+
+
+def open_backend(settings: Settings) -> Backend:
+    """The backend that was chosen.
+
+    Raises:
+        SettingsError: this version of worker-xen does not have it.
+        BindingError: Xen's libraries cannot be used.
+    """
+    match settings.backend:
+        case BackendName.CLASSIC | BackendName.XENLIGHT | BackendName.LIBVIRT as name:
+            raise SettingsError(f"XENOPS_BACKEND is {name}, and this version of worker-xen does not have it")

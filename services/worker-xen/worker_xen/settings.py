@@ -1,0 +1,64 @@
+"""Settings: what of the worker on Xen may be chosen, besides what every worker is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from bus.process import SettingsError
+from engine.worker import WorkerSettings
+from engine.worker.settings import worker_settings
+from schema.ids import InstanceName
+
+BINDINGS = Path("/var/cache/xenops/bindings")
+"""Where compiled bindings are kept, unless told otherwise."""
+
+
+class BackendName(StrEnum):
+    """What drives the hypervisor: libxc and xenstore, libxl, or libvirt."""
+
+    CLASSIC = "classic"
+    XENLIGHT = "xenlight"
+    LIBVIRT = "libvirt"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A worker, and how it drives Xen."""
+
+    worker: WorkerSettings
+    backend: BackendName
+    run: Path
+    bindings: Path = BINDINGS
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL."""
+        return self.worker.broker
+
+    @property
+    def instances(self) -> tuple[InstanceName, ...]:
+        """The worker's one instance."""
+        return self.worker.instances
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """The settings of a process: those of every worker (see `engine.worker.settings`), and three of its own.
+
+    `XENOPS_BACKEND` is classic (the default), xenlight or libvirt. `XENOPS_RUN_DIR` is where it is noted
+    which domains are whose (default: `run` in the state directory), `XENOPS_XEN_BINDINGS` where the bindings
+    to Xen's libraries are kept once they are compiled (default: /var/cache/xenops/bindings).
+
+    Raises:
+        SettingsError: a variable is missing or makes no sense.
+    """
+    worker = worker_settings(environment)
+    word = environment.get("XENOPS_BACKEND") or BackendName.CLASSIC
+    if word not in set(BackendName):
+        raise SettingsError(f"XENOPS_BACKEND is {word!r}: choose one of {', '.join(BackendName)}")
+    return Settings(
+        worker=worker,
+        backend=BackendName(word),
+        run=Path(environment.get("XENOPS_RUN_DIR") or worker.state / "run").absolute(),
+        bindings=Path(environment.get("XENOPS_XEN_BINDINGS") or BINDINGS).absolute(),
+    )
