@@ -64,19 +64,19 @@ class Tale:
     refused: set[TaskId] = field(default_factory=set)
     ended: dict[TaskId, Finished] = field(default_factory=dict)
     leased: dict[TaskId, int] = field(default_factory=dict)
-    overlaps: int = 0
-    """Leases given while the VM had another, or of a task that had ended."""
+    overlaps: list[str] = field(default_factory=list)
+    """Leases given while the VM had another, or of a task that had ended or was leased before."""
 
     def open(self) -> set[TaskId]:
         """Tasks that are accepted and have not ended."""
         return set(self.submitted) - self.refused - set(self.ended)
 
-    def repeated(self) -> int:
+    def repeated(self) -> list[str]:
         """Requests that were accepted more than once."""
         ids = Counter(
             record.request_id for task, record in self.submitted.items() if task not in self.refused
         )
-        return sum(count - 1 for count in ids.values())
+        return [f"request {name} was accepted {count} times" for name, count in ids.items() if count > 1]
 
 
 def read_tale(entries: Iterable[Entry]) -> Tale:
@@ -97,7 +97,12 @@ def read_tale(entries: Iterable[Entry]) -> Tale:
             case Merged(task=task, into=into):
                 followers.setdefault(into, []).append(task)
             case Leased(vm=vm, task=task) as lease if lease.term == term:
-                tale.overlaps += vm in holder or task in tale.ended or task in tale.leased
+                if vm in holder or task in tale.ended or task in tale.leased:
+                    held = f"{vm} was held by {holder.get(vm)}"
+                    tale.overlaps.append(
+                        f"task {task} was leased at {entry.offset} in term {term}: {held}, "
+                        f"ended {task in tale.ended}, leased before at {tale.leased.get(task)}"
+                    )
                 holder[vm] = task
                 tale.leased[task] = entry.offset
             case Finished(vm=vm, task=task) as record:
@@ -135,25 +140,27 @@ class Counts:
         return not any(self.all[1:])
 
 
-def judge(tale: Tale, promises: Iterable[Promise], hooks: Iterable[tuple[str, str]]) -> Counts:
-    """What of the promises a log and its hypervisor kept."""
+def judge(
+    tale: Tale, promises: Iterable[Promise], hooks: Iterable[tuple[str, str]]
+) -> tuple[Counts, list[str]]:
+    """What of the promises a log and its hypervisor kept; and in words, what they did not."""
     promised = list(promises)
     lost = [promise for promise in promised if not _kept(promise, tale)]
     runs = Counter(hooks)
-    leases: Counter[tuple[Any, Any]] = Counter(
+    given: Counter[tuple[Any, Any]] = Counter(
         (tale.submitted[task].operation.kind, tale.submitted[task].vm) for task in tale.leased
     )
-    twice = sum(
-        max(0, count - sum(leases[kind, vm] for kind in ONCE[hook]))
-        for (hook, vm), count in runs.items()
-        if hook in ONCE
+    allowed = {(hook, vm): sum(given[kind, vm] for kind in ONCE[hook]) for hook, vm in runs if hook in ONCE}
+    ran_again = [
+        f"{hook} of {vm} ran {runs[hook, vm]} times for {leases} leases"
+        for (hook, vm), leases in allowed.items()
+        if runs[hook, vm] > leases
+    ]
+    duplicated = [*tale.overlaps, *tale.repeated(), *ran_again]
+    counts = Counts(
+        promised=len(promised), lost=len(lost), duplicated=len(duplicated), stuck=len(tale.open())
     )
-    return Counts(
-        promised=len(promised),
-        lost=len(lost),
-        duplicated=tale.overlaps + tale.repeated() + twice,
-        stuck=len(tale.open()),
-    )
+    return counts, [f"lost: {promise}" for promise in lost] + duplicated
 
 
 def _kept(promise: Promise, tale: Tale) -> bool:

@@ -75,9 +75,12 @@ class Fire:
         invalid = [vm for vm in vms if not eventually(lambda vm=vm: is_valid(client, vm))]  # type: ignore[misc]
         states = {vm: eventually(lambda vm=vm: client.vm.stat(vm)[1].power_state) for vm in vms}  # type: ignore[misc]
         missed = [vm for vm in vms if self._load.mirror.seen.get(vm) != states[vm]]
-        judged = judge(read_tale(self._history.entries), self._load.promises, self.room.hooks_run(HERE))
+        judged, broken = judge(
+            read_tale(self._history.entries), self._load.promises, self.room.hooks_run(HERE)
+        )
         forgotten = sum(len(life.forgotten) for life in self._load.lives)
         counts = judged + Counts(lost=forgotten, invalid=len(invalid), missed=len(missed))
+        complaints += broken
         complaints += [f"invalid: {vm}" for vm in invalid] + [f"missed: {vm}" for vm in missed]
         complaints += [f"has ended: {name}" for name in self.room.dead()]
         if "Traceback" in self.room.words():

@@ -178,11 +178,13 @@ class Sweep:
         """
         counts = Counts()
         for name, history in self._histories.items():
-            counts += judge(
+            judged, broken = judge(
                 read_tale(history.entries),
                 self._promises[name],
                 self.room.hooks_run(name) if counts_hooks else (),
             )
+            counts += judged
+            print(*broken, sep="\n")  # noqa: T201  what was counted
         return counts
 
     def prepare(self, operation: Operation, vm: str, disk: LocalDisk) -> None:

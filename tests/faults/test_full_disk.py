@@ -106,6 +106,6 @@ def test_a_disk_that_fills_up_while_a_vm_is_worked_on_loses_no_end(room: Room) -
     assert history.wait(lambda log: wanted <= set(read_tale(log).ended), PATIENCE_S)
     tale = read_tale(history.entries)
     history.close()
-    assert (tale.open(), tale.overlaps) == (set(), 0)
+    assert (tale.open(), tale.overlaps) == (set(), [])
     assert all(is_valid(client, f"vm-{number}") for number in range(5))
     assert "Traceback" not in room.words()
