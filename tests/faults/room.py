@@ -63,6 +63,7 @@ class Room:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.instances = tuple(dict.fromkeys(name for part in parts for name in part.instances))
         self.urls: dict[str, str] = {}
+        self._said: dict[str, int] = {}
         self.bus: RabbitBus | None = None
         for instance in self.instances:
             self._write_hooks(self.place(instance))
@@ -98,6 +99,7 @@ class Room:
         assert self.lives(name) is False
         environment = os.environ | self._told(part) | dict(part.environment) | dict(more or {})
         with (self.directory / f"{name}.log").open("ab") as log:
+            self._said[name] = log.tell()
             self.processes[name] = subprocess.Popen(
                 [*part.wrap, sys.executable, "-m", part.module],
                 env=environment,
@@ -130,10 +132,15 @@ class Room:
         self.start(name, more)
 
     def end(self, name: str) -> int:
-        """Tell one to end; answers its exit code."""
+        """Tell one to end, once it is more than a Python that imports; answers its exit code."""
         process = self.processes[name]
+        eventually(lambda: self._assert_connected(name))
         process.terminate()
         return process.wait(PATIENCE_S)
+
+    def _assert_connected(self, name: str) -> None:
+        said = (self.directory / f"{name}.log").read_bytes()[self._said[name] :]
+        assert b"connected to the broker" in said or not self.lives(name), f"{name} has not connected"
 
     def pause(self, name: str) -> None:
         """Let one stand still, as a host that is overloaded does."""
