@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from engine.conformance.subject import refusal
+from engine.records import RunDirectoryInUseError
 from qemu_host import PATIENCE_S, VM, Host, line, vif
 from schema.atomics.vm import DomainAction, ShutdownRequest
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import InternalError
 from schema.objects.vm import DirectBoot, PowerState, PvDirectBoot, Pvh, PvInfo
-from worker_kvm.qemu.records import Records, RunDirectoryInUseError
+from worker_kvm.qemu.records import Records
 from worker_kvm.qemu.sweep import end_domains, find_strays
 
 QUIET_S = 0.1

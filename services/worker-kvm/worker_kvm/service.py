@@ -2,13 +2,13 @@
 
 from bus.ports import Bus
 from bus.process import SettingsError
+from engine.records import RunDirectoryInUseError
 from engine.store import open_store
 from engine.worker import WorkerService, host_of
 
 from worker_kvm.accelerator import Accelerator, QemuMissingError, choose_accelerator, find_qemu
 from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
-from worker_kvm.qemu.records import RunDirectoryInUseError
 from worker_kvm.settings import Settings
 
 

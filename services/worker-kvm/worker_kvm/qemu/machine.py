@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from engine.records import Record
 from pydantic import BaseModel, ConfigDict
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
@@ -105,17 +106,12 @@ class Domain(_Value):
     nic_plugs: int = 0
 
 
-class Machine(_Value):
+class Machine(Record):
     """One VM on the host. What is there without a domain stands beside it."""
 
-    id: str
     domain: Domain | None = None
     active: tuple[str, ...] = ()
     """Devices that the VM shall have: `vbd.xvda`."""
-
-    def is_blank(self) -> bool:
-        """Whether nothing is known of it: as of a VM never heard of."""
-        return self == Machine(id=self.id)
 
     def living(self) -> Domain:
         """Its domain. Errors: `Does_not_exist("domain", id)`."""
@@ -129,10 +125,6 @@ class Machine(_Value):
         if not domain.built or domain.process is None:
             raise XenopsError(DomainNotBuilt())
         return domain
-
-    def but(self, **fields: Any) -> "Machine":
-        """The same but for these fields."""
-        return self.model_copy(update=fields)
 
     def with_domain(self, **fields: Any) -> "Machine":
         """The same but for these fields of its domain. Errors: `Does_not_exist`."""
