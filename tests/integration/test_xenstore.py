@@ -13,7 +13,7 @@ import pytest
 from engine.conformance.samples import sample_vbd, sample_vm
 from engine.conformance.stores import Place, StoreConformance, fill
 from engine.conformance.subject import refusal
-from engine.store import XenstorePlace, open_store, xenstored
+from engine.store import XenstorePlace, link, open_store, xenstored
 from engine.store.door import Transaction, XenstoreError
 from engine.store.nodes import bucket_of, values_of
 from engine.store.port import Store
@@ -164,7 +164,7 @@ def test_a_daemon_that_stands_still_holds_nobody_for_ever(
     os.kill(daemon.pid, signal.SIGSTOP)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(xenstored, "ANSWER_TIMEOUT_S", 1.0)
+            patch.setattr(link, "ANSWER_TIMEOUT_S", 1.0)
             with pytest.raises(XenstoreError, match="does not answer within 1 s"):
                 door.read("/")
     finally:

@@ -1,5 +1,10 @@
-"""Image: where a suspended VM is written to, and read from: a disk, or the connection to another host."""
+"""Image: where a suspended VM is written to, and read from, and the original's container for it.
 
+An image is a signature and records, each after its type and length, as `xenopsd` writes it.
+"""
+
+import struct
+from enum import IntEnum
 from typing import Protocol
 
 from schema.objects.disk import Disk
@@ -20,3 +25,23 @@ class ImageStream(Protocol):
 
 Image = Disk | ImageStream
 """A disk by its name, or the bytes themselves."""
+
+SIGNATURE = b"XenSavedDomv2-\n"
+HEADER = struct.Struct("<qq")
+"""Type and length of a record."""
+
+
+class RecordType(IntEnum):
+    """The original's record types."""
+
+    XENOPS = 0x0F
+    LIBXC = 0xF0
+    LIBXL = 0xF1
+    LIBXC_LEGACY = 0xF2
+    QEMU_TRAD = 0xF00
+    QEMU_XEN = 0xF01
+    DEMU = 0xF10
+    VARSTORED = 0xF11
+    SWTPM0 = 0xF12
+    SWTPM = 0xF13
+    END = 0xFFFF

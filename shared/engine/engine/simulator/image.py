@@ -5,9 +5,7 @@ tell whether each of them has arrived.
 """
 
 import hashlib
-import struct
 from collections.abc import Callable, Iterator
-from enum import IntEnum
 from functools import lru_cache
 from io import BytesIO
 from math import ceil
@@ -18,12 +16,8 @@ from schema.wire.codec import MarshalError, decode_text, encode_text
 from schema.wire.errors import JsonError
 from typing_extensions import override
 
-from engine.image import ImageStream
+from engine.image import HEADER, SIGNATURE, ImageStream, RecordType
 from engine.simulator.machine import Domain
-
-SIGNATURE = b"XenSavedDomv2-\n"
-_HEADER = struct.Struct("<qq")
-"""Type and length of a record."""
 
 _RECORD_BYTES_MAX = 16 * 1024 * 1024
 _STEPS_MIN = 20
@@ -32,22 +26,6 @@ _PATTERN_BYTES = 64 * 1024
 
 Step = Callable[[float], None]
 """Told after each piece how far the whole has come, 0..1; raises when it shall go no further."""
-
-
-class RecordType(IntEnum):
-    """The original's record types."""
-
-    XENOPS = 0x0F
-    LIBXC = 0xF0
-    LIBXL = 0xF1
-    LIBXC_LEGACY = 0xF2
-    QEMU_TRAD = 0xF00
-    QEMU_XEN = 0xF01
-    DEMU = 0xF10
-    VARSTORED = 0xF11
-    SWTPM0 = 0xF12
-    SWTPM = 0xF13
-    END = 0xFFFF
 
 
 class DiskImage(ImageStream):
@@ -80,12 +58,12 @@ def image_name(disk: Disk) -> str:
 def write_head(stream: ImageStream, domain: Domain) -> None:
     """The image's beginning: what the domain is."""
     text = encode_text(Domain, domain).encode("utf-8", "surrogateescape")
-    stream.write(SIGNATURE + _HEADER.pack(RecordType.XENOPS, len(text)) + text)
+    stream.write(SIGNATURE + HEADER.pack(RecordType.XENOPS, len(text)) + text)
 
 
 def write_memory(stream: ImageStream, domain: Domain, memory_bytes: int, step: Step) -> None:
     """The domain's memory."""
-    stream.write(_HEADER.pack(RecordType.LIBXC, memory_bytes))
+    stream.write(HEADER.pack(RecordType.LIBXC, memory_bytes))
     for offset, size in _pieces(memory_bytes):
         stream.write(_memory(domain.uuid, offset, size))
         step((offset + size) / memory_bytes)
@@ -93,13 +71,13 @@ def write_memory(stream: ImageStream, domain: Domain, memory_bytes: int, step: S
 
 def write_end(stream: ImageStream) -> None:
     """The footer: without it an image is none."""
-    stream.write(_HEADER.pack(RecordType.END, 0))
+    stream.write(HEADER.pack(RecordType.END, 0))
 
 
 def write_vgpu(stream: ImageStream, domain: Domain) -> None:
     """What goes on the virtual GPUs' own channel."""
     state = domain.uuid.encode()
-    stream.write(_HEADER.pack(RecordType.DEMU, len(state)) + state)
+    stream.write(HEADER.pack(RecordType.DEMU, len(state)) + state)
     write_end(stream)
 
 
@@ -149,7 +127,7 @@ def _read_image(stream: ImageStream, step: Step) -> Domain:
 def _headers(stream: ImageStream) -> Iterator[tuple[int, int]]:
     """The records' headers until the footer; whoever takes one reads its record."""
     while True:
-        kind, length = _HEADER.unpack(stream.read(_HEADER.size))
+        kind, length = HEADER.unpack(stream.read(HEADER.size))
         if kind not in set(RecordType):
             raise ValueError(f"Invalid_header_type: {kind:#x}")
         if kind == RecordType.END:
