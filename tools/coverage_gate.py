@@ -19,6 +19,7 @@ PURE = (
     "shared/bus/bus/window.py",
     "shared/bus/bus/place.py",
     "shared/bus/bus/snapshots.py",
+    "shared/bus/bus/versioned.py",
     "shared/engine/engine/worker/keeping.py",
     "services/eventhub/eventhub/keeping.py",
     "shared/bus/bus/quarantine.py",

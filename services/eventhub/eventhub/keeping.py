@@ -1,13 +1,12 @@
 """Keeping: the event hub's fold as lines of JSON, and back."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from bus.snapshots import SnapshotError
-from pydantic import TypeAdapter, ValidationError
+from bus import versioned
+from pydantic import TypeAdapter
 from schema.ids import LeaseToken, TaskId, Term, VmId, WorkerName
 from schema.objects.dynamic import ObjectId
 from schema.objects.quarantine import Quarantine
@@ -47,7 +46,7 @@ class FoldState:
 def encoded(state: FoldState) -> Iterator[bytes]:
     """The lines, made one by one."""
     tasks, updates = state.tasks, state.updates
-    yield _line(
+    yield versioned.line(
         version=VERSION,
         seen=state.seen,
         life=state.life,
@@ -61,10 +60,10 @@ def encoded(state: FoldState) -> Iterator[bytes]:
     )
     for barrier in updates.barriers:
         changes = _OBJECTS.dump_json(list(barrier.changes)).decode()
-        yield _line(barrier=barrier.id, place=barrier.place, changes=changes)
+        yield versioned.line(barrier=barrier.id, place=barrier.place, changes=changes)
     places = list(updates.places.items())
     for begin in range(0, len(places), OBJECTS_A_LINE):
-        yield _line(objects=_OBJECTS.dump_json(places[begin : begin + OBJECTS_A_LINE]).decode())
+        yield versioned.line(objects=_OBJECTS.dump_json(places[begin : begin + OBJECTS_A_LINE]).decode())
     for story in tasks.stories:
         yield _story_line(story)
 
@@ -73,15 +72,9 @@ def decoded(lines: Iterable[bytes]) -> FoldState:
     """What the lines say.
 
     Raises:
-        SnapshotError: another version wrote them.
+        SnapshotError: another version wrote them, or they do not parse.
     """
-    try:
-        first, *others = map(json.loads, lines)
-        if first["version"] != VERSION:
-            raise SnapshotError(f"it is of version {first['version']}; this one reads {VERSION}")
-        return _decoded(first, others)
-    except (ValueError, LookupError, TypeError, ValidationError, JsonError, MarshalError) as error:
-        raise SnapshotError(f"it does not parse: {error!r}") from error
+    return versioned.read(lines, VERSION, _decoded, JsonError, MarshalError)
 
 
 def _decoded(first: Any, others: list[Any]) -> FoldState:
@@ -107,12 +100,8 @@ def _decoded(first: Any, others: list[Any]) -> FoldState:
     )
 
 
-def _line(**values: Any) -> bytes:
-    return json.dumps(values, separators=(",", ":")).encode()
-
-
 def _story_line(story: TaskStory) -> bytes:
-    return _line(
+    return versioned.line(
         id=story.id,
         vm=story.vm,
         operation=_OPERATION.dump_json(story.operation).decode(),

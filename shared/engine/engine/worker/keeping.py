@@ -1,12 +1,10 @@
 """Keeping: what a worker's core knows of the log as lines of JSON, and back."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bus.snapshots import SnapshotError
-from pydantic import ValidationError
+from bus import versioned
 from schema.ids import LeaseToken, TaskId, Term
 from schema.records import Submitted
 
@@ -37,7 +35,7 @@ class CoreState:
 
 def encoded(state: CoreState) -> Iterator[bytes]:
     """The lines, made one by one."""
-    yield _line(
+    yield versioned.line(
         version=VERSION,
         life=state.life,
         term=state.term,
@@ -46,35 +44,27 @@ def encoded(state: CoreState) -> Iterator[bytes]:
         parked=list(state.parked.items()),
     )
     for task, submitted in state.submitted.items():
-        yield _line(task=task, submitted=submitted.model_dump_json())
+        yield versioned.line(task=task, submitted=submitted.model_dump_json())
 
 
 def decoded(lines: Iterable[bytes]) -> CoreState:
     """What the lines say.
 
     Raises:
-        SnapshotError: another version wrote them.
+        SnapshotError: another version wrote them, or they do not parse.
     """
-    try:
-        first, *others = map(json.loads, lines)
-        if first["version"] != VERSION:
-            raise SnapshotError(f"it is of version {first['version']}; this one reads {VERSION}")
-        return CoreState(
-            life=first["life"],
-            term=Term(first["term"]),
-            submitted={
-                TaskId(line["task"]): Submitted.model_validate_json(line["submitted"]) for line in others
-            },
-            leases={
-                TaskId(task): LeaseState(LeaseToken(token), life, cause)
-                for task, token, life, cause in first["leases"]
-            },
-            cancelled=frozenset(map(TaskId, first["cancelled"])),
-            parked={TaskId(task): until for task, until in first["parked"]},
-        )
-    except (ValueError, LookupError, TypeError, ValidationError) as error:
-        raise SnapshotError(f"it does not parse: {error!r}") from error
+    return versioned.read(lines, VERSION, _decoded)
 
 
-def _line(**values: Any) -> bytes:
-    return json.dumps(values, separators=(",", ":")).encode()
+def _decoded(first: Any, others: list[Any]) -> CoreState:
+    return CoreState(
+        life=first["life"],
+        term=Term(first["term"]),
+        submitted={TaskId(line["task"]): Submitted.model_validate_json(line["submitted"]) for line in others},
+        leases={
+            TaskId(task): LeaseState(LeaseToken(token), life, cause)
+            for task, token, life, cause in first["leases"]
+        },
+        cancelled=frozenset(map(TaskId, first["cancelled"])),
+        parked={TaskId(task): until for task, until in first["parked"]},
+    )
