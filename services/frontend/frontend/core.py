@@ -60,14 +60,15 @@ class _Pending:
     """A submission that the redirector has not answered yet, or whose end the client waits for.
 
     It is repeated at `repeat_at`, at half time and when nothing is accepted any more: whoever leads then says
-    what became of it. `answer` is what the client is told at the end of a task that is awaited; `task` is
-    known once accepted.
+    what became of it. Once it is `repeated`, that the broker takes no more of it says nothing of the first.
+    `answer` is what the client is told at the end of a task that is awaited; `task` is known once accepted.
     """
 
     method: str
     client: Request
     record: Submitted
     repeat_at: float
+    repeated: bool = False
     answer: Any = None
     task: TaskId | None = None
 
@@ -135,7 +136,7 @@ class Frontend:
             sentence = f"{PENDING_MAX} requests wait for the redirector already: is it running? Try later"
             return _fail(request, InternalError(message=sentence))
         repeat_at = record.accept_by + NOTICE_S - ACCEPT_TIMEOUT_S / 2
-        self._pending[record.request_id] = _Pending(method, request, record, repeat_at, answer)
+        self._pending[record.request_id] = _Pending(method, request, record, repeat_at, answer=answer)
         return [Append(record, method)]
 
     def on_notice(self, notice: Notice) -> list[Effect]:
@@ -154,9 +155,12 @@ class Frontend:
         return _fail(pending.client, notice.error)
 
     def on_append_failed(self, record: Submitted, reason: str) -> list[Effect]:
-        """The broker did not take a submission."""
-        pending = self._pending.pop(record.request_id, None)
-        return _fail(pending.client, InternalError(message=reason)) if pending else []
+        """The broker did not take a submission; of one that it may have taken before, it says nothing."""
+        pending = self._pending.get(record.request_id)
+        if pending is None or pending.repeated:
+            return []
+        del self._pending[record.request_id]
+        return _fail(pending.client, InternalError(message=reason))
 
     def on_undeliverable(self, queue: str, request: Request) -> list[Effect]:
         """A request that was handed on came back: nobody serves that queue."""
@@ -193,6 +197,7 @@ class Frontend:
             elif now > pending.repeat_at:
                 last = pending.record.accept_by
                 pending.repeat_at = last if now <= last else NEVER
+                pending.repeated = True
                 effects.append(Append(pending.record))
         return effects
 

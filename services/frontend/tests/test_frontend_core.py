@@ -193,6 +193,16 @@ def test_a_submission_that_the_broker_refuses_is_answered(frontend: Frontend) ->
     assert frontend.on_append_failed(effect.record, "full") == []
 
 
+def test_a_repeat_that_the_broker_refuses_says_nothing_of_what_it_took_before(frontend: Frontend) -> None:
+    start(frontend)
+    (repeat,) = frontend.on_time(NOW + ACCEPT_TIMEOUT_S / 2 + 0.1)
+    assert isinstance(repeat, Append)
+    assert frontend.on_append_failed(repeat.record, "full") == []
+    frontend.on_time(NOW + ACCEPT_TIMEOUT_S - 0.1)
+    (given_up,) = frontend.on_time(NOW + ACCEPT_TIMEOUT_S + 0.1)
+    assert "look at the tasks before" in str(failure([given_up]))
+
+
 def test_an_unsafe_vm_id_cannot_exist(frontend: Frontend) -> None:
     assert failure(start(frontend, vm="../x")) == DoesNotExist(klass="VM", id="../x/config")
 
