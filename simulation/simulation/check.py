@@ -14,6 +14,9 @@ from simulation.client import INSTANCE
 if TYPE_CHECKING:
     from simulation.run import Simulation
 
+UNDECIDED = "look at the tasks before you submit it again"
+"""What a client is told whose request may be run, or not: nobody knows."""
+
 TOKENS_TRIED = 6
 """How many of the tokens that a follower ever got are tried again at the end."""
 
@@ -204,13 +207,13 @@ def _log(simulation: "Simulation", story: _Story) -> Iterator[str]:
     yield from (f"task {task} never ends" for task in story.submitted if not story.ends(task))
     requests = [story.submitted[task].request_id for task in story.leased if task in story.submitted]
     yield from (f"request {each} was run twice" for each in set(requests) if requests.count(each) > 1)
-    by_dbg = {record.dbg: task for task, record in reversed(story.submitted.items())}
+    run = {story.submitted[task].dbg for task in story.leased if task in story.submitted}
     for asked in simulation.client.asked:
         if asked.task is not None and int(asked.task) not in story.submitted:
             yield f"{asked.dbg} was told task {asked.task}, which is none"
-        is_late = asked.refused is not None and "too late; submit it again" in asked.refused
-        if is_late and by_dbg.get(asked.dbg) in story.leased:
-            yield f"{asked.dbg} was told to submit its request again, and it was run"
+        is_refused = asked.refused is not None and UNDECIDED not in asked.refused
+        if is_refused and asked.dbg in run:
+            yield f"{asked.dbg} was told that its request is refused, and it was run"
 
 
 def _news(simulation: "Simulation", story: _Story) -> Iterator[str]:

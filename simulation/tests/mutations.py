@@ -17,12 +17,14 @@ from engine.worker.service import WorkerService
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
 from redirector.core import Redirector
-from redirector.effects import Effect
+from redirector.effects import Append, Notify
+from redirector.effects import Effect as RedirectorEffect
 from redirector.lanes import Lanes
 from redirector.requests import Requests
 from redirector.workers import Workers
-from schema.ids import LeaseToken, VmId
-from schema.records import Leased
+from schema.ids import LeaseToken, TaskId, VmId
+from schema.notices import Rejected
+from schema.records import Leased, Refused, Submitted
 
 Patch = pytest.MonkeyPatch
 
@@ -140,11 +142,28 @@ def change_told_one_place_too_early(patch: Patch) -> None:
 def late_election_deposes(patch: Patch) -> None:
     """Whoever reads another's election leads no more, though nobody else holds the queue."""
 
-    def on_election(redirector: Redirector, *, own: bool) -> list[Effect]:
+    def on_election(redirector: Redirector, *, own: bool) -> list[RedirectorEffect]:
         redirector.leads = own
         return []
 
     patch.setattr(Redirector, "_on_election", on_election)
+
+
+def refusal_is_told_before_it_is_written(patch: Patch) -> None:
+    """Whoever decides to refuse says so at once."""
+    submitted = Redirector._on_submitted
+
+    def on_submitted(
+        redirector: Redirector, task: TaskId, record: Submitted, now: float
+    ) -> list[RedirectorEffect]:
+        effects = submitted(redirector, task, record, now)
+        for effect in effects:
+            if isinstance(effect, Append) and isinstance(effect.record, Refused) and record.reply_to:
+                notice = Rejected(request_id=record.request_id, error=effect.record.error)
+                return [*effects, Notify(record.reply_to, notice)]
+        return effects
+
+    patch.setattr(Redirector, "_on_submitted", on_submitted)
 
 
 Mutation = Callable[[Patch], None]
@@ -168,5 +187,6 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     removed_task_keeps_its_lane: 0,
     change_told_one_place_too_early: 0,
     late_election_deposes: "an-election-late-of-one-that-leads-no-more",
+    refusal_is_told_before_it_is_written: "told-that-it-is-refused-before-that-is-written",
 }
 """Each mutation with a seed or a file under `failures` that shows it."""

@@ -27,6 +27,7 @@ from schema.records import (
     Refused,
     Submitted,
     WorkerDown,
+    is_void,
 )
 
 from redirector.brief import Stop
@@ -46,7 +47,8 @@ TOLD_S = 60.0
 class Redirector:
     """One instance's redirector. `name` is this process's own: by it, it knows its own election.
 
-    `_stands`: how many of its elections are still to be read.
+    `_stands`: how many of its elections are still to be read. `_refusing`: tasks whose refusal it has decided
+    and not read yet.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Redirector:
     fold: Fold = field(default_factory=Fold)
     leads: bool = False
     _lost: set[TaskId] = field(default_factory=set)
+    _refusing: set[TaskId] = field(default_factory=set)
     _holds: bool = False
     _stands: int = 0
 
@@ -74,7 +77,7 @@ class Redirector:
 
     def on_entry(self, entry: Entry, now: float) -> list[Effect]:
         """Fold one entry; what the leader decides on it. `now` is in seconds since the epoch."""
-        told = self._on_end(entry, entry.record, now) if isinstance(entry.record, Finished) else []
+        told = self._tell(entry, now)
         self.fold.on_entry(entry, now)
         if isinstance(entry.record, Elected):
             told += self._on_election(own=entry.record.redirector == self.name)
@@ -94,6 +97,7 @@ class Redirector:
         """An election that the broker took late, of one that leads no more, must not end that of who does."""
         self.leads = own
         self._lost.clear()
+        self._refusing.clear()
         self._stands = max(0, self._stands - own)
         return self._stand() if self._holds and not own and not self._stands else []
 
@@ -138,17 +142,25 @@ class Redirector:
 
     def _on_submitted(self, task: TaskId, record: Submitted, now: float) -> list[Effect]:
         if task in self.fold.repeats:
-            accepted = Accepted(request_id=record.request_id, task=self.fold.repeats[task][0])
-            return [self._refuse_repeat(task), *_notify(record, accepted)]
+            return [self._refuse_repeat(task), *self._on_repeat(task, record)]
         error = self._objection(record, now)
         if error is not None:
             self.lanes.decide(task)
-            rejected = Rejected(request_id=record.request_id, error=error)
-            refused = Refused(vm=record.vm, task=task, error=error, term=self.term)
-            return [Append(refused), *_notify(record, rejected)]
+            self._refusing.add(task)
+            return [Append(Refused(vm=record.vm, task=task, error=error, term=self.term))]
         accepted = Accepted(request_id=record.request_id, task=task)
         waiting = self.lanes.find(task)
         return [*_notify(record, accepted), *(self._reconsider(waiting) if waiting is not None else ())]
+
+    def _on_repeat(self, task: TaskId, record: Submitted) -> list[Effect]:
+        """What became of the first one; while its refusal is being written nobody can tell."""
+        first, _ = self.fold.repeats[task]
+        if first in self._refusing:
+            return []
+        if self.fold.requests.is_refused(record.request_id):
+            error = InternalError(message=f"the request was refused as task {first}; submit it again")
+            return _notify(record, Rejected(request_id=record.request_id, error=error))
+        return _notify(record, Accepted(request_id=record.request_id, task=first))
 
     def _refuse_repeat(self, task: TaskId) -> Effect:
         first, vm = self.fold.repeats[task]
@@ -204,11 +216,31 @@ class Redirector:
 
     # --- a task goes --------------------------------------------------------------------------------
 
-    def _on_end(self, entry: Entry, record: Finished, now: float) -> list[Effect]:
-        """Told by every replica; nobody minds to be told again. Of what is long ago nobody is told."""
-        self._lost.discard(record.task)
-        if now - entry.at > TOLD_S:
+    def _tell(self, entry: Entry, now: float) -> list[Effect]:
+        """What an entry, which has not been folded yet, means for who waits for news of a task.
+
+        Told by every replica; nobody minds to be told again. Of what is long ago nobody is told.
+        """
+        told: list[Effect] = []
+        match entry.record:
+            case Finished() as record:
+                self._lost.discard(record.task)
+                told = self._on_end(record)
+            case Refused() as record if not is_void(record, self.term):
+                self._refusing.discard(record.task)
+                told = self._on_refused(record)
+            case _:
+                pass
+        return told if now - entry.at <= TOLD_S else []
+
+    def _on_refused(self, record: Refused) -> list[Effect]:
+        """Only now: a leader that is replaced before its refusal is written has refused nothing."""
+        refused = self.lanes.unsettled(record.task)
+        if refused is None or refused.reply_to is None:
             return []
+        return [Notify(refused.reply_to, Rejected(request_id=refused.request_id, error=record.error))]
+
+    def _on_end(self, record: Finished) -> list[Effect]:
         ended = self.lanes.unsettled(record.task) or self.lanes.running(record.vm)
         if ended is None or ended.id != record.task or not ended.awaited or ended.reply_to is None:
             return []

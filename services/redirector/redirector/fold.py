@@ -124,7 +124,7 @@ class Fold:
         self.cancels.pop(record.task, None)
         refused = self.lanes.remove(record.task)
         if refused is not None and self.requests.first(refused.request_id) == record.task:
-            self.requests.forget(refused.request_id)
+            self.requests.refuse(refused.request_id)
 
     def _on_merged(self, record: Merged) -> None:
         """Into a task that has ended, nobody would end it: it runs for itself."""

@@ -25,6 +25,7 @@ class Requests:
     def __init__(self, most: int = REMEMBERED_MAX) -> None:
         self._most = most
         self._met: OrderedDict[str, tuple[TaskId, float]] = OrderedDict()
+        self._refused: dict[str, None] = {}
 
     def __len__(self) -> int:
         """How many are remembered."""
@@ -42,15 +43,25 @@ class Requests:
             oldest, (_, until) = next(iter(self._met.items()))
             if until > at and len(self._met) <= self._most:
                 return
-            self.forget(oldest)
+            del self._met[oldest]
+            self._refused.pop(oldest, None)
 
     def remember(self, request_id: str, task: TaskId, until: float) -> None:
         """A request is known until then; to be called in order."""
         self._met[request_id] = (task, until)
 
-    def forget(self, request_id: str) -> None:
-        """A request was none: it may come again."""
-        self._met.pop(request_id, None)
+    def refuse(self, request_id: str) -> None:
+        """A request is refused for good: whoever has heard so must not find a repeat of it run."""
+        if request_id in self._met:
+            self._refused[request_id] = None
+
+    def is_refused(self, request_id: str) -> bool:
+        """Whether a request was met and refused."""
+        return request_id in self._refused
+
+    def refused(self) -> Iterator[str]:
+        """Every request that was refused."""
+        yield from self._refused
 
     def items(self) -> Iterator[tuple[str, TaskId, float]]:
         """Every request with its task, and until when it is remembered, in order."""

@@ -1,8 +1,9 @@
 """Snapshot: a fold as bytes and back; compact, quick to load, the same from every replica.
 
 What is not in it: a leader's decisions that were not in the log yet, when a worker was last heard, and the
-order of turns, which begins anew with the VM that has waited longest. Whoever changes what is in it gives it
-another version; a redirector that meets one that it does not know reads the log instead.
+order of turns, which begins anew with the VM that has waited longest. What the head has more than an older
+version's is optional; who changes anything else gives it another version, and a redirector that meets one
+that it does not know reads the log instead.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -58,6 +59,7 @@ def taken(fold: Fold) -> bytes:
         "followers": list(fold.followers.items()),
         "repeats": [[task, *first] for task, first in fold.repeats.items()],
         "cancels": list(fold.cancels.items()),
+        "refused": list(fold.requests.refused()),
     }
     return writer.written(head)
 
@@ -128,6 +130,8 @@ def _read(reader: Reader) -> Fold:
     tasks = _read_tasks(reader)
     for request_id, task, until in zip(reader.take(), reader.take(), reader.take(), strict=True):
         fold.requests.remember(request_id, TaskId(task), until)
+    for request_id in head.get("refused", ()):
+        fold.requests.refuse(request_id)
     for vm in head["sharing"]:
         fold.lanes.share(vm, shares=True)
     for vm in head["held"]:

@@ -18,7 +18,6 @@ from schema.records import (
     Leased,
     Merged,
     Record,
-    Refused,
     Removed,
     Reprioritised,
     Submitted,
@@ -163,28 +162,6 @@ def test_what_a_leader_decided_and_could_not_write_is_void_and_decided_anew() ->
     assert [task.id for task in world.redirector.lanes.waiting(VM)] == [first, second]
     term = Term(world.append(Elected(redirector="me")))
     assert world.owed == [Merged(vm=VM, task=second, into=first, term=term)]
-
-
-def test_a_refusal_of_a_term_that_was_over_refuses_nothing() -> None:
-    world = World()
-    world.append(
-        Submitted(vm=VM, operation=VmStart(vm=VM), request_id="late", dbg="", accept_by=-1.0, reply_to="in")
-    )
-    stale = world.owed.pop()
-    assert isinstance(stale, Refused)
-    world.append(Elected(redirector="another"))
-    world.append(stale)
-    assert len(world.redirector.lanes) == 1
-
-
-def test_a_repeat_of_what_is_being_refused_is_refused_too() -> None:
-    world = World()
-    late = Submitted(vm=VM, operation=VmStart(vm=VM), request_id="r", dbg="", accept_by=-1.0, reply_to="in")
-    first, second = world.append(late), world.append(late)
-    assert [record.task for record in world.owed if isinstance(record, Refused)] == [first, second]
-    world.write()
-    assert len(world.redirector.lanes) == 0
-    assert world.redirector.fold.repeats == {}
 
 
 def test_a_deadline_can_be_set_moved_and_taken_away_while_a_task_waits() -> None:
