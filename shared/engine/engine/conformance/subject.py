@@ -59,6 +59,9 @@ class Subject(ABC):
     def reopen(self) -> None:
         """Replace `backend` by one started anew on the same hypervisor, as by the restart of a worker."""
 
+    def let_boot(self, vm: Vm) -> None:  # noqa: B027  what is not asked has nothing to do
+        """Bring a started VM so far that it can be suspended: where its guest takes part in that, run it."""
+
     def needs(self, *verbs: str) -> None:
         """Skip the test when the backend cannot do one of them."""
         missing = self.unsupported.intersection(verbs)

@@ -32,6 +32,7 @@ class SuspendConformance:
         subject.needs("VM.save", "VM.restore")
         life, image = make_life(subject), subject.make_image()
         life.start()
+        subject.let_boot(life.vm)
         verbs = subject.backend.vm
         verbs.assert_can_save(life.vm)
         task = SuiteExecution()
@@ -52,6 +53,7 @@ class SuspendConformance:
         subject.needs("VM.save")
         life, image = make_life(subject), subject.make_image()
         life.start()
+        subject.let_boot(life.vm)
         before = _state(life)
         point = 1
         while _is_cancelled(SuiteExecution(cancel_at=point), life, image):
@@ -65,6 +67,7 @@ class SuspendConformance:
         subject.needs("VM.save", "VM.resume")
         life = make_life(subject)
         life.start()
+        subject.let_boot(life.vm)
         domids = _state(life).domids
         subject.backend.vm.save(SuiteExecution(), life.vm, subject.make_image(), live=False)
         for _ in range(2):
