@@ -39,6 +39,10 @@ class Fire:
         """Do it, and wait until several tasks have ended that were asked for afterwards."""
         self._struck.append(time.time())
         fault()
+        self.goes_on()
+
+    def goes_on(self) -> None:
+        """Wait until several more tasks have ended, in the middle of a fault."""
         self._load.progress(2 * len(self._load.lives))
 
     def run(self, *faults: Callable[[], None]) -> Outcome:

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bus.fold import FoldOf
 from bus.node import PrivateNode
 from bus.ports import BEGINNING, BusBlockedError, BusUnavailableError, Entry, Request, RequestTimeoutError
 from bus.rabbit import RabbitBus
@@ -149,3 +150,17 @@ def test_an_absent_broker_is_named_with_the_remedy() -> None:
     with pytest.raises(BusUnavailableError, match=r"no broker at 127\.0\.0\.1:1"):
         bus.ready(0.3)
     bus.close()
+
+
+def test_a_node_that_is_not_there_is_passed_over(node: PrivateNode, instance: InstanceName) -> None:
+    """Also for what has connections of its own, as snapshots."""
+    nobody = node.url.replace(f":{node.port}", ":1")
+    bus = RabbitBus(f"{nobody}, {node.url}", "test", (instance,))
+    folded = threading.Event()
+    try:
+        fold = FoldOf(lambda _: None, folded.set, lambda: iter(()), lambda _: None)
+        bus.follow(instance, "test", fold)
+        bus.append(instance, held(1)).result(PATIENCE_S)
+        assert folded.wait(PATIENCE_S)
+    finally:
+        bus.close()

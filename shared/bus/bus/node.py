@@ -24,6 +24,7 @@ from typing import IO, Self
 from schema.ids import InstanceName
 
 from bus.roles import Role
+from bus.seat import ALONE, Seat
 from bus.users import ADMINISTRATOR, definitions, user_of
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -52,11 +53,11 @@ class NodeTls:
     key: Path
     asks_clients: bool = False
 
-    def configuration(self, port: int) -> str:
-        """As RabbitMQ reads it."""
+    def configuration(self, place: str) -> str:
+        """As RabbitMQ reads it; `place` is host:port."""
         return (
             "listeners.tcp = none\n"
-            f"listeners.ssl.1 = {_HOST}:{port}\n"
+            f"listeners.ssl.1 = {place}\n"
             f"ssl_options.cacertfile = {self.authority}\n"
             f"ssl_options.certfile = {self.certificate}\n"
             f"ssl_options.keyfile = {self.key}\n"
@@ -69,11 +70,20 @@ class PrivateNode:
     """One RabbitMQ node. Its directory keeps its data, and if it can its ports, from one start to the next.
 
     Broker and port mapper are told by the kernel when the thread that called `start` is gone, however it
-    ended, and end themselves: so start a node on a thread that lives as long as the node shall.
+    ended, and end themselves: so start a node on a thread that lives as long as the node shall. `seat` says
+    where it is, if not alone on this machine's loopback; see `bus.cluster`.
     """
 
-    def __init__(self, directory: Path, instances: Iterable[str] = (), tls: NodeTls | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        instances: Iterable[str] = (),
+        tls: NodeTls | None = None,
+        *,
+        seat: Seat = ALONE,
+    ) -> None:
         self._tls = tls
+        self._seat = seat
         self._directory = directory.resolve()
         self._instances = tuple(map(InstanceName, instances))
         self._passwords: dict[str, str] = {}
@@ -93,7 +103,7 @@ class PrivateNode:
 
     def _url(self, user: str) -> str:
         scheme = "amqps" if self._tls else "amqp"
-        return f"{scheme}://{user}:{self._passwords[user]}@{_HOST}:{self.port}/"
+        return f"{scheme}://{user}:{self._passwords[user]}@{self._seat.host}:{self.port}/"
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,15 +121,37 @@ class PrivateNode:
             NodeError: it is not installed, or its directory in use, or it does not come up; the sentence says
                 which, and names its log.
         """
+        self.launch()
+        self.await_answer()
+
+    def launch(self) -> None:
+        """Start the node, for `await_answer` to wait: nodes of a cluster wait for each other.
+
+        Raises:
+            NodeError: it is not installed, or its directory in use.
+        """
         epmd = _find("epmd", "erlang-base")
         if not SERVER.exists():
             raise NodeError(f"{SERVER} is missing: install the package rabbitmq-server (make setup does)")
         self._take_directory()
         ports = self._ports()
         self._prepare(ports)
-        self._spawn(signal.SIGKILL, epmd, "-port", str(ports[2]), "-address", _HOST)
+        self._spawn(signal.SIGKILL, epmd, "-port", str(ports[2]), "-address", self._seat.inner)
         self._spawn(signal.SIGTERM, str(SERVER))
-        self._await_answer()
+
+    def await_answer(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            NodeError: it does not come up; the sentence names its log.
+        """
+        end = time.monotonic() + START_TIMEOUT_S
+        while not _answers(self._seat.host, self.port, by_tls=self._tls is not None):
+            is_dead = any(process.poll() is not None for process in self._processes)
+            if is_dead or time.monotonic() > end:
+                self.stop()
+                raise NodeError(f"RabbitMQ does not come up; its words are in {self._directory / 'log'}")
+            time.sleep(_POLL_S)
         urls = {role: self.url_of(role) for role in Role}
         _write_secret(self._directory / "urls.json", json.dumps(urls))
         _write_secret(self._directory / "url", self.url)
@@ -140,7 +172,7 @@ class PrivateNode:
             NodeError: it failed; with its words.
         """
         done = subprocess.run(
-            [str(SERVER.parent / "rabbitmqctl"), *arguments],
+            [*self._seat.within, str(SERVER.parent / "rabbitmqctl"), *arguments],
             cwd=self._directory,
             env={**os.environ, **self._environment},
             capture_output=True,
@@ -165,6 +197,8 @@ class PrivateNode:
 
     def _ports(self) -> list[int]:
         """For AMQP, for Erlang's distribution, for the port mapper: the last ones, if they are free."""
+        if self._seat.ports:
+            return self._seat.ports
         file = self._directory / "ports"
         ports = [int(word) for word in file.read_text().split()] if file.exists() else []
         if len(ports) != 3 or not all(map(_is_free, ports)):
@@ -180,18 +214,16 @@ class PrivateNode:
             cookie.write_text(secrets.token_hex(20))
         here = str(self._directory)
         (self._directory / "enabled_plugins").write_text("[].\n")
-        (self._directory / "rabbitmq.conf").write_text(_configuration(self.port, here, self._tls))
+        (self._directory / "rabbitmq.conf").write_text(self._configuration())
         self._make_users()
         self._environment = {
             "HOME": here,
             "RUNNING_UNDER_SYSTEMD": "1",  # the start script then becomes the broker, with no shell between
-            "RABBITMQ_NODENAME": "xenops@localhost",
-            **({} if self._tls else {"RABBITMQ_NODE_IP_ADDRESS": _HOST}),
+            **self._seat.environment(),
+            **({} if self._tls else {"RABBITMQ_NODE_IP_ADDRESS": self._seat.host}),
             **({} if self._tls else {"RABBITMQ_NODE_PORT": str(self.port)}),
             "RABBITMQ_DIST_PORT": str(distribution),
             "ERL_EPMD_PORT": str(epmd),
-            "ERL_EPMD_ADDRESS": _HOST,
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_MNESIA_BASE": f"{here}/mnesia",
             "RABBITMQ_LOG_BASE": f"{here}/log",
             "RABBITMQ_PID_FILE": f"{here}/pid",
@@ -201,6 +233,17 @@ class PrivateNode:
             "RABBITMQ_GENERATED_CONFIG_DIR": f"{here}/generated",
             "LANG": "C.UTF-8",
         }
+
+    def _configuration(self) -> str:
+        place = f"{self._seat.host}:{self.port}"
+        listeners = self._tls.configuration(place) if self._tls else f"listeners.tcp.1 = {place}\n"
+        return (
+            f"{listeners}"
+            f"{self._seat.configuration()}"
+            f"load_definitions = {self._directory}/definitions.json\n"
+            "log.console = false\n"
+            "disk_free_limit.absolute = 50MB\n"
+        )
 
     def _make_users(self) -> None:
         """Passwords are made once; what they are good for, at each start."""
@@ -218,7 +261,7 @@ class PrivateNode:
         setpriv = _find("setpriv", "util-linux")
         with (self._directory / "log" / "output").open("ab") as log:
             process = subprocess.Popen(
-                [setpriv, "--pdeathsig", last_word.name.removeprefix("SIG"), *command],
+                [setpriv, "--pdeathsig", last_word.name.removeprefix("SIG"), *self._seat.within, *command],
                 cwd=self._directory,
                 env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
@@ -227,15 +270,6 @@ class PrivateNode:
                 start_new_session=True,
             )
         self._processes.append(process)
-
-    def _await_answer(self) -> None:
-        end = time.monotonic() + START_TIMEOUT_S
-        while not _answers(self.port, by_tls=self._tls is not None):
-            is_dead = any(process.poll() is not None for process in self._processes)
-            if is_dead or time.monotonic() > end:
-                self.stop()
-                raise NodeError(f"RabbitMQ does not come up; its words are in {self._directory / 'log'}")
-            time.sleep(_POLL_S)
 
     def _end(self, number: signal.Signals) -> None:
         """End the broker by a signal, then the port mapper, which nobody needs any more."""
@@ -267,16 +301,6 @@ def _write_secret(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _configuration(port: int, directory: str, tls: NodeTls | None) -> str:
-    listeners = tls.configuration(port) if tls else f"listeners.tcp.1 = {_HOST}:{port}\n"
-    return (
-        f"{listeners}"
-        f"load_definitions = {directory}/definitions.json\n"
-        "log.console = false\n"
-        "disk_free_limit.absolute = 50MB\n"
-    )
-
-
 def _find(program: str, package: str) -> str:
     found = shutil.which(program)
     if found is None:
@@ -304,10 +328,10 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _answers(port: int, *, by_tls: bool) -> bool:
+def _answers(host: str, port: int, *, by_tls: bool) -> bool:
     """Whether a broker greets there: it answers the protocol header with a frame; by TLS it listens."""
     try:
-        with socket.create_connection((_HOST, port), 1.0) as connection:
+        with socket.create_connection((host, port), 1.0) as connection:
             if by_tls:
                 return True
             connection.settimeout(5.0)

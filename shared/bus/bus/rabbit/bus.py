@@ -33,7 +33,8 @@ from bus.rabbit.shelf import RabbitShelf
 class RabbitBus(Bus):
     """The contract of `bus.ports.Bus` on RabbitMQ 3.10 and later.
 
-    `url` is `amqp://user:password@host:port/vhost`. `instances` are those whose logs this service writes:
+    `url` is `amqp://user:password@host:port/vhost`, or several for the nodes of a cluster (see
+    `bus.rabbit.address`). `instances` are those whose logs this service writes:
     their streams are made before anything is sent, or, unless this one `makes_logs`, waited for. The
     constructor returns at once; see `ready`. A handler that runs for more than some seconds lets the broker
     think us dead. `on_lost` is told, on the bus's thread, that a log is not the one any more that was read,
@@ -84,10 +85,10 @@ class RabbitBus(Bus):
         self._loop.soon(lambda: self._connection.add(reader))
 
     def _watch(self) -> Watch:
-        parameters = self._connection.parameters
+        connection = self._connection
 
         def holds(instance: InstanceName, place: Place) -> bool:
-            return RabbitShelf(parameters, instance, "").holds(place)
+            return RabbitShelf(lambda: connection.parameters, instance, "").holds(place)
 
         return Watch(self._tell_quarantined, self._on_lost, holds)
 
@@ -99,7 +100,7 @@ class RabbitBus(Bus):
             self._connection.add(reader)
             return reader.place
 
-        shelf = RabbitShelf(self._connection.parameters, instance, service)
+        shelf = RabbitShelf(lambda: self._connection.parameters, instance, service)
         append = partial(self.append, instance)
         followed = Followed(instance, service, fold, shelf, self.clock, self.call_soon, append, read)
         Follower(followed).start()

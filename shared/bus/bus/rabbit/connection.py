@@ -12,13 +12,17 @@ from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
 from bus.loop import Loop
-from bus.rabbit.address import parameters_of
+from bus.rabbit.address import address_of, nodes_of
 from bus.rabbit.backoff import Backoff
+from bus.rabbit.constants import ELSEWHERE_MAX, RECONNECT_MOST_S
 from bus.rabbit.services import LoopServices, StreamConnection
 
 _log = logging.getLogger("bus")
 
 _NOT_FOUND, _RESOURCE_LOCKED = 404, 405
+_ELSEWHERE = "does not have a replica on the local node"
+"""How RabbitMQ refuses a stream that is on other nodes, or that is not up on this one yet."""
+
 _EXPECTED = (_NOT_FOUND, _RESOURCE_LOCKED)
 """A stream that is not up yet after the broker's start, an exclusive queue that its last holder still has."""
 
@@ -56,27 +60,45 @@ class Tenant(ABC):
 
 
 class Connection:
-    """Connects, and connects again, for its tenants. On the loop's thread, except for the constructor."""
+    """Connects, and connects again, for its tenants. On the loop's thread, except for the constructor.
 
-    def __init__(self, url: str, name: str, loop: Loop) -> None:
+    Of a cluster it takes the next node whenever one is lost or cannot be had, and waits only when all were
+    tried in vain.
+    """
+
+    def __init__(self, urls: str, name: str, loop: Loop) -> None:
         self._loop = loop
-        self._parameters = parameters_of(url, name)
-        self.address = f"{self._parameters.host}:{self._parameters.port}"
-        self.broker = f"{self.address}/{self._parameters.virtual_host}"
-        self.user = _user(self._parameters)
-        self.parameters = self._parameters
+        self._nodes = nodes_of(urls, name)
+        self._turn = 0
+        self._in_vain = 0
+        self._elsewhere = 0
+        everywhere = ",".join(sorted(map(address_of, self._nodes)))
+        self.broker = f"{everywhere}/{self._nodes[0].virtual_host}"
+        """The same for all who name the same nodes, in whichever order."""
+        self.user = _user(self._nodes[0])
         self.trouble = "not tried yet"
         self._tenants: list[Tenant] = []
         self._connection: StreamConnection | None = None
-        self._backoff = Backoff()
+        self._backoff = Backoff(RECONNECT_MOST_S)
         self._closing = False
         self._services = LoopServices(loop.asyncio)
+
+    @property
+    def address(self) -> str:
+        """Of the node that is connected to, or tried."""
+        return address_of(self._nodes[self._turn])
+
+    @property
+    def parameters(self) -> tuple[pika.URLParameters, ...]:
+        """All nodes, the one that is connected to first; from any thread."""
+        turn = self._turn
+        return self._nodes[turn:] + self._nodes[:turn]
 
     def open(self) -> None:
         """Begin to connect."""
         if not self._closing:
             self._connection = StreamConnection(
-                self._parameters,
+                self._nodes[self._turn],
                 on_open_callback=self._on_open,
                 on_open_error_callback=self._on_lost,
                 on_close_callback=self._on_lost,
@@ -110,14 +132,16 @@ class Connection:
                 f"the broker at {self.address} did not let all be put in place within {timeout_s:g} s "
                 f"({self.trouble}): is that there, and may this user have it?"
             )
+        places = " or ".join(map(address_of, self._nodes))
         return (
-            f"no broker at {self.address} within {timeout_s:g} s ({self.trouble}): is RabbitMQ running "
+            f"no broker at {places} within {timeout_s:g} s ({self.trouble}): is RabbitMQ running "
             "there, and are user, password and virtual host right?"
         )
 
     def _on_open(self, connection: StreamConnection) -> None:
         _log.info("connected to the broker at %s", self.address)
         self._backoff.reset()
+        self._in_vain = self._elsewhere = 0
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(lambda *_: self._block(None))
         for tenant in self._tenants:
@@ -132,9 +156,12 @@ class Connection:
         if self._closing:
             self._loop.stop()
             return
-        delay_s = self._backoff.delay_s()
-        sentence = "no connection to the broker at %s (%s); again in %.1f s"
-        _log.warning(sentence, self.address, self.trouble, delay_s)
+        self._in_vain += 1
+        delay_s = self._backoff.delay_s() if self._in_vain % len(self._nodes) == 0 else 0.0
+        lost, self._turn = self.address, (self._turn + 1) % len(self._nodes)
+        again = "again" if len(self._nodes) == 1 else f"next is {self.address}"
+        sentence = "no connection to the broker at %s (%s); %s in %.1f s"
+        _log.warning(sentence, lost, self.trouble, again, delay_s)
         self._loop.later(delay_s, self.open)
 
     def _on_blocked(
@@ -168,6 +195,10 @@ class Connection:
             level = logging.DEBUG if reason.reply_code in _EXPECTED else logging.WARNING
             _log.log(level, "the broker at %s refuses: %s", self.address, self.trouble)
         tenant.move_out()
+        self._elsewhere += _ELSEWHERE in str(reason)
+        if self._elsewhere >= ELSEWHERE_MAX and len(self._nodes) > 1:
+            connection.close()  # the next node may have it
+            return
         self._loop.later(tenant.backoff.delay_s(), lambda: self._house(tenant, connection))
 
 

@@ -3,6 +3,10 @@
 HEARTBEAT_S = 5
 """A dead peer is noticed after about twice this."""
 
+CONNECT_TIMEOUT_S = 3.0
+HANDSHAKE_TIMEOUT_S = 10.0
+"""How long a node may take to be reached, and to let us in: a cluster's others wait for their turn."""
+
 BLOCKED_TIMEOUT_S = 300
 """A broker that blocks us for longer is as good as gone: connect anew."""
 
@@ -14,7 +18,13 @@ CONFIRM_CHECK_S = 1.0
 
 RETRY_FIRST_S = 0.1
 RETRY_MOST_S = 3.0
-"""Back-off between attempts to connect or to take up a stream or queue: doubled each time, with jitter."""
+"""Back-off between attempts to take up a stream or queue: doubled each time, with jitter."""
+
+RECONNECT_MOST_S = 1.0
+"""The same between attempts to connect: a broker that is back should not be waited for any longer."""
+
+ELSEWHERE_MAX = 6
+"""After so many refusals, some seconds, of a stream that is not on this node of a cluster: the next node."""
 
 LEAD_RETRY_S = 0.25
 """How often a standby asks for the leader's queue: leadership passes within a second."""

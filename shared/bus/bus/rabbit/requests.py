@@ -17,6 +17,9 @@ from bus.rabbit.constants import MESSAGE_TTL_MS, QUEUE_UNUSED_MS
 _REPLY_TO = "amq.rabbitmq.reply-to"
 """RabbitMQ's queue that is none: an answer sent to it goes straight to the channel that asked."""
 
+_TRANSIENT_REFUSED = (4, 3)
+"""The version of RabbitMQ that denies `transient_nonexcl_queues` unless told otherwise."""
+
 _TRACEPARENT = "traceparent"
 """The header of a message that names the span which sent it, as OpenTelemetry's propagators call it."""
 
@@ -27,7 +30,8 @@ class ServedQueue(Tenant):
     Messages are taken without acknowledgement: one that dies with a service is repeated by its sender or
     not at all, never by the broker, so no operation is ever submitted twice behind a client's back.
     The queue goes with its last server, so a message to a service that is not there comes back at once.
-    A shared one is durable only because later RabbitMQs refuse shared queues that are not.
+    It is not durable where the broker allows that, for a durable one whose node of a cluster is down can be
+    neither served nor made anew.
     """
 
     def __init__(self, name: str, on_request: Callable[[Request], None], *, exclusive: bool) -> None:
@@ -41,7 +45,7 @@ class ServedQueue(Tenant):
         arguments = {} if self._exclusive else {"x-expires": QUEUE_UNUSED_MS}
         channel.queue_declare(
             self._name,
-            durable=not self._exclusive,
+            durable=not self._exclusive and _wants_durable(channel),
             exclusive=self._exclusive,
             auto_delete=True,
             arguments=arguments,
@@ -126,6 +130,14 @@ class Post(Tenant):
             return
         for handler in self._on_undeliverable:
             guarded(lambda handler=handler: handler(queue, request))  # type: ignore[misc]
+
+
+def _wants_durable(channel: Channel) -> bool:
+    """Whether the broker refuses shared queues that are not durable: RabbitMQ does from 4.3 on."""
+    version = _text((channel.connection.server_properties or {}).get("version")) or ""
+    major, _, rest = version.partition(".")
+    minor = rest.partition(".")[0]
+    return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= _TRANSIENT_REFUSED
 
 
 def _request(properties: pika.BasicProperties, body: bytes) -> Request:

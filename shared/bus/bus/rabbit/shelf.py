@@ -5,12 +5,13 @@ Every call has a connection of its own and waits for the broker, so it is made o
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.connection import Parameters
 from pika.exceptions import AMQPError
 from schema.ids import InstanceName
 from typing_extensions import override
@@ -38,10 +39,12 @@ Message = tuple[int, str, str, pika.BasicProperties, bytes]
 
 
 class RabbitShelf(Shelf):
-    """The snapshots of one service of one instance."""
+    """The snapshots of one service of one instance; `nodes` are tried in their order."""
 
-    def __init__(self, parameters: pika.URLParameters, instance: InstanceName, service: str) -> None:
-        self._parameters = parameters
+    def __init__(
+        self, nodes: Callable[[], Sequence[Parameters]], instance: InstanceName, service: str
+    ) -> None:
+        self._nodes = nodes
         self._log = log_stream(instance)
         self._stream = snapshot_stream(instance, service)
         self._key = snapshot_key(instance, service)
@@ -118,7 +121,7 @@ class RabbitShelf(Shelf):
 
     @contextmanager
     def _channel(self) -> Iterator[BlockingChannel]:
-        connection = pika.BlockingConnection(self._parameters)
+        connection = pika.BlockingConnection(list(self._nodes()))
         try:
             channel = connection.channel()
             channel.confirm_delivery()
