@@ -22,6 +22,9 @@ ONCE = {
 }
 """Hooks, and which operations run each of them, once."""
 
+OF_A_REBOOT = ("vm-pre-reboot", "vm-pre-start")
+"""Hooks that run again when a worker has died and its VM's domain still asks for a reboot: it gets one."""
+
 
 class History:
     """All entries of an instance's log, as they come."""
@@ -150,7 +153,12 @@ def judge(
     given: Counter[tuple[Any, Any]] = Counter(
         (tale.submitted[task].operation.kind, tale.submitted[task].vm) for task in tale.leased
     )
-    allowed = {(hook, vm): sum(given[kind, vm] for kind in ONCE[hook]) for hook, vm in runs if hook in ONCE}
+    put_right = Counter(record.vm for record in tale.ended.values() if _was_put_right(record))
+    allowed = {
+        (hook, vm): sum(given[kind, vm] for kind in ONCE[hook]) + put_right[VmId(vm)] * (hook in OF_A_REBOOT)
+        for hook, vm in runs
+        if hook in ONCE
+    }
     ran_again = [
         f"{hook} of {vm} ran {runs[hook, vm]} times for {leases} leases"
         for (hook, vm), leases in allowed.items()
@@ -161,6 +169,11 @@ def judge(
         promised=len(promised), lost=len(lost), duplicated=len(duplicated), stuck=len(tale.open())
     )
     return counts, [f"lost: {promise}" for promise in lost] + duplicated
+
+
+def _was_put_right(record: Finished) -> bool:
+    """Whether a worker died in a task, and did afterwards what the VM's domain asked for."""
+    return isinstance(record.outcome, Failed) and "the VM was put right" in record.outcome.model_dump_json()
 
 
 def _kept(promise: Promise, tale: Tale) -> bool:

@@ -63,7 +63,6 @@ class Room:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.instances = tuple(dict.fromkeys(name for part in parts for name in part.instances))
         self.urls: dict[str, str] = {}
-        self._said: dict[str, int] = {}
         self.bus: RabbitBus | None = None
         for instance in self.instances:
             self._write_hooks(self.place(instance))
@@ -99,7 +98,6 @@ class Room:
         assert self.lives(name) is False
         environment = os.environ | self._told(part) | dict(part.environment) | dict(more or {})
         with (self.directory / f"{name}.log").open("ab") as log:
-            self._said[name] = log.tell()
             self.processes[name] = subprocess.Popen(
                 [*part.wrap, sys.executable, "-m", part.module],
                 env=environment,
@@ -134,13 +132,9 @@ class Room:
     def end(self, name: str) -> int:
         """Tell one to end, once it is more than a Python that imports; answers its exit code."""
         process = self.processes[name]
-        eventually(lambda: self._assert_connected(name))
+        eventually(lambda: assert_listens(process.pid))
         process.terminate()
         return process.wait(PATIENCE_S)
-
-    def _assert_connected(self, name: str) -> None:
-        said = (self.directory / f"{name}.log").read_bytes()[self._said[name] :]
-        assert b"connected to the broker" in said or not self.lives(name), f"{name} has not connected"
 
     def pause(self, name: str) -> None:
         """Let one stand still, as a host that is overloaded does."""
@@ -196,6 +190,13 @@ class Room:
             script.parent.mkdir(parents=True)
             script.write_text(f'#!/bin/sh\necho "{hook} $2" >> {place}/hooks.log\n')
             script.chmod(0o755)
+
+
+def assert_listens(pid: int) -> None:
+    """A process that has not ended catches SIGTERM."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    assert int(caught, 16) >> (signal.SIGTERM - 1) & 1, f"process {pid} does not listen yet"
 
 
 def eventually(holds: Callable[[], T], patience_s: float = PATIENCE_S) -> T:

@@ -10,7 +10,7 @@ from engine.journal import Journal, JournalEntry
 from schema.ids import LeaseToken, TaskId
 from schema.objects.disk import LocalDisk
 from schema.objects.vm import PowerState
-from schema.operations import Operation, VmPoweroff, VmReboot, VmShutdown, VmStart, VmSuspend
+from schema.operations import Operation, VmPoweroff, VmReboot, VmResume, VmShutdown, VmStart, VmSuspend
 from schema.records import Leased, Succeeded
 from worker_in_hand import INSTANCE, VM, World
 
@@ -45,6 +45,19 @@ def test_a_vm_that_is_half_down_is_halted_and_a_whole_one_lives_unless_it_was_to
     assert not isinstance(world.end_of(task).outcome, Succeeded)
     lives = operation in OTHERS and not is_unplugged
     assert world.state() is (PowerState.PAUSED if lives else PowerState.HALTED)
+
+
+def test_a_vm_that_is_saved_and_not_yet_down_is_suspended_for_good_and_resumes(
+    world: World, tmp_path: Path
+) -> None:
+    world.run(VmStart(vm=VM))
+    image = LocalDisk(path=str(tmp_path / "image"))
+    world.backend.vm.save(SuiteExecution(), world.store.read(VM), image, live=False)
+    world.end()
+    dies_while_it_executes(world, VmSuspend(vm=VM, image=image))
+    world.start()
+    world.run(VmResume(vm=VM, image=image))
+    assert world.state() is PowerState.PAUSED
 
 
 def dies_while_it_executes(world: World, operation: Operation) -> TaskId:

@@ -60,21 +60,21 @@ def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
         return outcome
     _LOG.warning("VM %s: a worker died while it executed it; it is put right", vm)
     perform_check(VmCheckState(vm=vm), vm, tools, signal)
-    if _is_half_down(entry.operation, vm, tools):
+    state = tools.backend.vm.get_state(tools.store.read(vm)).power_state
+    if isinstance(entry.operation, VmSuspend) and state is PowerState.SUSPENDED:
+        _succeeds(VmShutdown(vm=vm), vm, tools, signal)  # its image is whole: what it leaves may go
+    elif state in _LIVE and _is_half_down(entry.operation, vm, tools):
         shut_down(vm, tools, signal)
     signal(VmObject(id=vm))
     return outcome
 
 
 def _is_half_down(operation: Operation, vm: VmId, tools: Tools) -> bool:
-    """Whether an operation that takes a VM down has left it alive, and not as it was.
+    """Whether an operation that takes a VM down has left it, which is alive, not as it was.
 
     One that asks no guest first wanted it dead at once. Of others it shows by devices that count as the VM's
     and are unplugged: whoever unplugs one alone lets it count no more.
     """
-    found = tools.store.read(vm)
-    if tools.backend.vm.get_state(found).power_state not in _LIVE:
-        return False
     match operation:
         case VmPoweroff(timeout_s=None) | VmShutdown(timeout_s=None):
             return True
