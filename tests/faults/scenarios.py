@@ -87,8 +87,9 @@ class Fire:
         complaints += broken
         complaints += [f"invalid: {vm}" for vm in invalid] + [f"missed: {vm}" for vm in missed]
         complaints += [f"has ended: {name}" for name in self.room.dead()]
-        if "Traceback" in self.room.words():
-            complaints.append("a service met a bug: its log has a traceback")
+        _, is_bug, bug = self.room.words().partition("Traceback")
+        if is_bug:
+            complaints.append(f"a service met a bug: {bug[:4_000]}")
         recoveries = [recovery_s(self._history.entries, at) for at in self._struck]
         return Outcome(counts, len(self._struck), recoveries, complaints)
 
