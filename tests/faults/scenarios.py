@@ -221,7 +221,7 @@ def _led_last(words: str) -> str:
 
 def assert_clean(outcome: Outcome) -> None:
     """Nothing was lost, run twice, stuck or left invalid, and something was promised at all."""
-    print(outcome.counts, outcome.recoveries_s)  # noqa: T201  what was counted
+    print(outcome.counts, outcome.recoveries_s, *outcome.complaints, sep="\n")  # noqa: T201  what was counted
     assert outcome.complaints == []
     assert outcome.counts.promised > 0
     assert outcome.counts.clean, outcome.counts

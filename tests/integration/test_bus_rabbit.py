@@ -1,3 +1,4 @@
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,3 +165,13 @@ def test_a_node_that_is_not_there_is_passed_over(node: PrivateNode, instance: In
         assert folded.wait(PATIENCE_S)
     finally:
         bus.close()
+
+
+def test_a_bus_ends_while_it_is_being_connected(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        bus = RabbitBus(f"amqp://127.0.0.1:{silent.getsockname()[1]}/", "test")
+        connected, _ = silent.accept()
+        with connected:
+            assert connected.recv(8) == b"AMQP\x00\x00\x09\x01"
+            bus.close()
+    assert not [record for record in caplog.records if record.exc_info]

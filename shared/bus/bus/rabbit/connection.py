@@ -106,13 +106,16 @@ class Connection:
             )
 
     def close(self) -> None:
-        """Send what has been handed over, part from the broker, end the loop."""
+        """Send what has been handed over, part from the broker, end the loop.
+
+        pika does not let go of a connection that is only being opened, so that one is cut.
+        """
         self._closing = True
         connection = self._connection
-        if connection is None:
-            self._loop.stop()
-        elif not (connection.is_closing or connection.is_closed):
+        if connection is not None and connection.is_open:
             connection.close()
+        elif connection is None or not (connection.is_closing or self._services.break_off()):
+            self._loop.stop()
 
     def add(self, tenant: Tenant) -> None:
         """House one more."""

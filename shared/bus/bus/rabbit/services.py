@@ -8,6 +8,7 @@ promise to us: the lock pins the version, and the bus's tests run against a real
 import asyncio
 import socket
 import ssl
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
@@ -40,6 +41,14 @@ class LoopServices(AbstractIOServices):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
+
+    def break_off(self) -> bool:
+        """Cut all connections, as a broker that dies does; answers whether there are any."""
+        streams = list(self._streams)
+        for stream in streams:
+            stream.cut()
+        return bool(streams)
 
     @override
     def get_native_ioloop(self) -> asyncio.AbstractEventLoop:
@@ -102,7 +111,8 @@ class LoopServices(AbstractIOServices):
         server_hostname: str | None = None,
     ) -> AbstractIOReference:
         async def create() -> tuple[AbstractStreamTransport, AbstractStreamProtocol]:
-            stream = _Stream(protocol_factory())
+            stream = _Stream(protocol_factory(), self._streams.discard)
+            self._streams.add(stream)
             await self._loop.create_connection(
                 lambda: stream, sock=sock, ssl=ssl_context, server_hostname=server_hostname
             )
@@ -143,8 +153,15 @@ class _Stream(AbstractStreamTransport, asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, protocol: AbstractStreamProtocol) -> None:
+    def __init__(self, protocol: AbstractStreamProtocol, on_lost: "Callable[[_Stream], None]") -> None:
         self._protocol = protocol
+        self._on_lost = on_lost
+        self._cut: ConnectionAbortedError | None = None
+
+    def cut(self) -> None:
+        """Abort, for a reason of ours: pika wants to be told one where it has none itself."""
+        self._cut = ConnectionAbortedError("the bus is being closed")
+        self.abort()
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -153,7 +170,8 @@ class _Stream(AbstractStreamTransport, asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._protocol.connection_lost(exc)
+        self._on_lost(self)
+        self._protocol.connection_lost(exc or self._cut)
 
     @override
     def data_received(self, data: bytes) -> None:
