@@ -5,159 +5,131 @@ python tests/faults/faults_table.py [EVERY]     # of so many crash points one; u
 
 from __future__ import annotations
 
+import os
 import shutil
-import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from broker_points import sweep_broker
 from bus.node import PrivateNode
 from history import Counts
-from room import Part, Room, usual_parts
-from scenarios import (
-    Fire,
-    Outcome,
-    broker_restarts,
-    disk_alarm,
-    leader_dies,
-    memory_alarm,
-    restarts,
-    rolls,
-)
+from page import Page, introduction, times, words_of
+from qemu import OPERATIONS, TARGETS, qemu_sweep, why_not
+from room import Part, Room
+from storms import storms
 from sweep import Operation, Result, Sweep, operations, sweep_parts, targets
 
-INTRODUCTION = """\
-# Faults
 
-What becomes of tasks when processes die, stand still or are cut off: written by `make faults`, on real
-RabbitMQ and real processes, worker-sim on its simulator. A crash point is a place before or after an effect
-of a task (`shared/bus/bus/crash.py`); the process is killed there by SIGKILL, and started anew. Under load,
-six clients lead VMs through their lives meanwhile, and a mirror follows UPDATES.get. Afterwards the whole
-log, what clients were promised and told, which hooks ran and what every VM is like are compared
-(`tests/faults/history.py`).
-
-*lost*: promised, and not in the log, forgotten, or told otherwise than the log has it. *duplicated*: leased
-or run twice, or a lease beside another of that VM. *stuck*: never ended. *invalid*: a VM that is neither
-whole nor gone. *missed*: a VM of which the mirror has a wrong state. Recovery is from the fault to the end
-of the operation, or, under load, of the first task that was asked for after it.
-"""
+@contextmanager
+def own_place(name: str) -> Iterator[Path]:
+    """A directory that is gone afterwards."""
+    place = Path(tempfile.mkdtemp(prefix=f"xenops-{name}-"))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
 
 
 @contextmanager
 def room_of(parts: Callable[[Path], tuple[Part, ...]], name: str) -> Iterator[tuple[Room, PrivateNode]]:
     """A room on a broker of its own; all of it is gone afterwards."""
-    place = Path(tempfile.mkdtemp(prefix=f"xenops-{name}-"))
-    try:
-        with PrivateNode(place / "broker") as node:
-            room = Room(place, node.url, parts(place))
-            try:
-                room.open()
-                yield room, node
-            finally:
-                room.close()
-    finally:
-        shutil.rmtree(place)
+    with own_place(name) as place, PrivateNode(place / "broker") as node:
+        room = Room(place, node.url, parts(place))
+        try:
+            room.open()
+            yield room, node
+        finally:
+            room.close()
 
 
 def main(arguments: list[str]) -> int:
     """Print the page; answers 1 if anything went wrong."""
     every = int(arguments[0]) if arguments else 1
-    say(INTRODUCTION)
-    complaints = [*sweep_all(every), *burn_all()]
-    if complaints:
-        say("\n## What went wrong\n")
-        for complaint in complaints:
-            say(f"- {complaint}")
-    return 1 if complaints else 0
+    page, began = Page(), time.monotonic()
+    page.say(introduction(os.getloadavg()[0]))
+    storms(page, own_place)
+    for chapter in (sweep_brokers, sweep_qemu, sweep_services):
+        chapter(page, every)
+    minutes = (time.monotonic() - began) / 60
+    page.say(f"\nAll of it took {minutes:.0f} minutes.")
+    return page.close()
 
 
-def sweep_all(every: int) -> list[str]:
+def sweep_services(page: Page, every: int) -> None:
     """The table of crash points."""
     share = "every one" if every == 1 else f"one of {every}"
-    say(f"## Crash points ({share})\n")
-    say("| operation | who dies | points | wrong | recovery p50 | max |\n|---|---|---|---|---|---|")
-    complaints: list[str] = []
+    page.begin(f"Crash points ({share})", "operation | who dies | points | wrong | recovery p50 | max")
     with room_of(sweep_parts, "sweep") as (room, _):
         sweep = Sweep(room)
         for operation in operations(room.directory).values():
-            complaints += sweep_one(sweep, operation, every)
-        counts = sweep.verdict()
-        sweep.close()
-        if "Traceback" in room.words():
-            complaints.append("a service met a bug in the sweep")
-    say(f"\nIn all: {words_of(counts)}.\n")
-    return complaints if counts.clean else [*complaints, f"sweep: {words_of(counts)}"]
+            by_part: dict[str, Result] = {}
+            for target in targets(tuple(room.parts.values()), operation):
+                found = sweep.run(operation, target, every=every)
+                _add(by_part.setdefault(target.part, Result()), found)
+            _say_results(page, operation, by_part)
+        _end(page, sweep)
 
 
-def sweep_one(sweep: Sweep, operation: Operation, every: int) -> list[str]:
-    """One operation's lines: one for each process."""
-    by_part: dict[str, Result] = {}
-    for target in targets(tuple(sweep.room.parts.values()), operation):
-        found = sweep.run(operation, target, every=every)
-        all_of_it = by_part.setdefault(target.part, Result())
-        all_of_it.points += found.points
-        all_of_it.recoveries_s += found.recoveries_s
-        all_of_it.complaints += found.complaints
+def sweep_qemu(page: Page, every: int) -> None:
+    """The same of a worker on QEMU, whose other services are those of the simulator."""
+    reason = why_not()
+    if reason is not None:
+        page.complain(f"QEMU was not swept: {reason}")
+        return
+    share = "every one" if every == 1 else f"one of {every}"
+    page.begin(f"On QEMU ({share})", "operation | who dies | points | wrong | recovery p50 | max")
+    with (
+        own_place("qemu") as place,
+        PrivateNode(place / "broker") as node,
+        qemu_sweep(place, node.url) as sweep,
+    ):
+        for operation in OPERATIONS:
+            result = Result()
+            for target in TARGETS:
+                _add(result, sweep.run(operation, target, every=every))
+            _say_results(page, operation, {"worker": result})
+        _end(page, sweep)
+
+
+def sweep_brokers(page: Page, _every: int) -> None:
+    """The broker killed at each record."""
+    page.begin(
+        "The broker dies at each record",
+        "operation | who dies | points | wrong | recovery, from when it answers again, p50 | max",
+    )
+    with room_of(sweep_parts, "records") as (room, node):
+        sweep = Sweep(room)
+        every_operation = operations(room.directory)
+        for name in ("start", "suspend", "migrate"):
+            result = sweep_broker(sweep, node, every_operation[name])
+            _say_results(page, every_operation[name], {"broker": result})
+        _end(page, sweep)
+
+
+def _add(all_of_it: Result, found: Result) -> None:
+    all_of_it.points += found.points
+    all_of_it.recoveries_s += found.recoveries_s
+    all_of_it.complaints += found.complaints
+
+
+def _say_results(page: Page, operation: Operation, by_part: dict[str, Result]) -> None:
     for part, result in by_part.items():
         wrong = len(result.complaints)
-        say(f"| {operation.name} | {part} | {result.points} | {wrong} | {times(result.recoveries_s)} |")
-    return [complaint for result in by_part.values() for complaint in result.complaints]
+        page.row(operation.name, part, result.points, wrong, *times(result.recoveries_s))
+        page.complain(*result.complaints)
 
 
-def burn_all() -> list[str]:
-    """The table of what happens under load."""
-    say("## Under load\n")
-    say("| fault | times | promised | lost | duplicated | stuck | invalid | missed | recovery p50 | max |")
-    say("|---|---|---|---|---|---|---|---|---|---|")
-    complaints, passages_s = [], list[float]()
-    with room_of(lambda _: usual_parts(copies=2), "fire") as (room, node):
-        for name, faults in scenarios(room, node, passages_s):
-            outcome = Fire(room).run(*faults)
-            say_outcome(name, outcome)
-            complaints += [f"{name}: {complaint}" for complaint in outcome.complaints]
-            complaints += [] if outcome.counts.clean else [f"{name}: {words_of(outcome.counts)}"]
-    say(f"\nLeadership passes, from SIGKILL to the next lease: p50 | max: {times(passages_s)}.")
-    return complaints
-
-
-def scenarios(
-    room: Room, node: PrivateNode, passages_s: list[float]
-) -> Iterator[tuple[str, list[Callable[[], None]]]]:
-    """Each by its name, with what is done."""
-    for name in ("worker", "frontend", "eventhub"):
-        yield f"kill -9 {name}", [restarts(room, name)] * 5
-    yield "kill -9 the leading redirector", [leader_dies(room, passages_s)] * 10
-    yield "kill -9 the broker", [broker_restarts(node)] * 3
-    yield "rolling restart of every service", [rolls(room)]
-    yield "memory alarm", [memory_alarm(room, node)]
-    yield "disk alarm", [disk_alarm(room, node)]
-
-
-def say_outcome(name: str, outcome: Outcome) -> None:
-    """A line of the table."""
-    counts = " | ".join(map(str, outcome.counts.all))
-    say(f"| {name} | {outcome.faults} | {counts} | {times(outcome.recoveries_s)} |")
-
-
-def times(found_s: list[float]) -> str:
-    """The median and the most, in seconds."""
-    if not found_s:
-        return "- | -"
-    return f"{statistics.median(found_s):.2f} s | {max(found_s):.2f} s"
-
-
-def words_of(counts: Counts) -> str:
-    """All counts, by name."""
-    names = ("promised", "lost", "duplicated", "stuck", "invalid", "missed")
-    return ", ".join(f"{name} {count}" for name, count in zip(names, counts.all, strict=True))
-
-
-def say(line: str) -> None:
-    """A line of the page, at once: it takes a while."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def _end(page: Page, sweep: Sweep) -> None:
+    """The verdict on all of a sweep."""
+    counts: Counts = sweep.verdict(page.complain)
+    sweep.close()
+    if "Traceback" in sweep.room.words():
+        page.complain("a service met a bug in a sweep")
+    page.say(f"\nIn all: {words_of(counts)}.")
 
 
 if __name__ == "__main__":

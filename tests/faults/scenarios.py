@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -152,14 +153,33 @@ def until_true(holds: Callable[[], bool]) -> None:
         quiet.wait(0.05)
 
 
-def broker_restarts(node: PrivateNode) -> Callable[[], None]:
-    """The broker is killed and comes back."""
+def broker_restarts(node: PrivateNode, away_s: list[float]) -> Callable[[], None]:
+    """The broker is killed and comes back; notes how long nobody could have been served."""
 
     def restart() -> None:
+        killed = time.monotonic()
         node.kill()
         node.start()
+        away_s.append(time.monotonic() - killed)
 
     return restart
+
+
+def stands_still(room: Room, node: PrivateNode, name: str) -> Callable[[], None]:
+    """A service stands still until the broker has given its connection up."""
+
+    def pause() -> None:
+        module = room.parts[name].module
+        before = connections(node, module)
+        pauses(room, name, lambda: connections(node, module) < before)()
+
+    return pause
+
+
+def connections(node: PrivateNode, name: str) -> int:
+    """How many connections of a name a broker has."""
+    told = node.ctl("list_connections", "--quiet", "--formatter", "json", "client_properties")
+    return sum(["connection_name", "longstr", name] in one["client_properties"] for one in json.loads(told))
 
 
 def memory_alarm(room: Room, node: PrivateNode) -> Callable[[], None]:

@@ -158,7 +158,7 @@ class Sweep:
         while True:
             self.room.await_answers()
             self.pass_by(target.part, crosses=True)  # now the redirector leads, too
-            strike = _Strike(self, operation, target, f"{run}-{number}")
+            strike = Strike(self, operation, target, f"{run}-{number}")
             died_at = strike.submit()
             if died_at is None:
                 break
@@ -171,20 +171,17 @@ class Sweep:
         self.room.await_answers()
         return result
 
-    def verdict(self, *, counts_hooks: bool = True) -> Counts:
-        """On all that was done since the sweep was made.
-
-        Hooks do not count where a check may start a VM anew: QEMU's, of a VM that died half built.
-        """
+    def verdict(self, complain: Callable[..., object] = print) -> Counts:
+        """On all that was done since the sweep was made; what is wrong is told in words, too."""
         counts = Counts()
         for name, history in self._histories.items():
             judged, broken = judge(
                 read_tale(history.entries),
                 self._promises[name],
-                self.room.hooks_run(name) if counts_hooks else (),
+                self.room.hooks_run(name),
             )
             counts += judged
-            print(*broken, sep="\n")  # noqa: T201  what was counted
+            complain(*broken)
         return counts
 
     def prepare(self, operation: Operation, vm: str, disk: LocalDisk) -> None:
@@ -194,6 +191,15 @@ class Sweep:
         eventually(lambda: self._add_vm(client, vm))
         for task in operation.prepare(client, vm, disk):
             assert await_end(client, TaskId(int(task)))
+
+    def records_of(self, dbg: str) -> int:
+        """How many records stand in the log here since a task of that name, of its VM."""
+        recent = iter(self._histories[HERE].entries[self._marks[HERE] :])
+        for entry in recent:
+            if isinstance(entry.record, Submitted) and entry.record.dbg == dbg:
+                vm = entry.record.vm
+                return 1 + sum(1 for later in recent if getattr(later.record, "vm", None) == vm)
+        return 0
 
     def promise(self, task: TaskId, vm: str) -> None:
         """Our client was told that a task is accepted."""
@@ -231,7 +237,7 @@ class Sweep:
         return True
 
 
-class _Strike:
+class Strike:
     """One point: an operation is asked for, the process dies, another takes its place."""
 
     def __init__(self, sweep: Sweep, operation: Operation, target: Target, name: str) -> None:
@@ -258,6 +264,19 @@ class _Strike:
             self._asking.join()
             self._sweep.pass_by(part, crosses=self._operation.crosses)
         return None if room.lives(part) else time.monotonic()
+
+    def submit_until(self, records: int) -> bool:
+        """Ask for the operation; answers whether so many records of it came before its end."""
+        self._sweep.prepare(self._operation, self._vm, self._disk)
+        self._asking.start()
+        pause, deadline = threading.Event(), time.monotonic() + PATIENCE_S
+        while self._sweep.records_of(self._name) < records:
+            if self._sweep.is_over(self._name):
+                self._asking.join()
+                return False
+            assert time.monotonic() < deadline, f"{self._name}: neither record {records} nor end"
+            pause.wait(0.002)
+        return True
 
     def recover(self) -> float:
         """Wait for the end of all; answers when it had come."""

@@ -45,7 +45,7 @@ def test_all_may_be_restarted_one_after_the_other(room: Room) -> None:
 
 
 def test_the_broker_may_be_killed(room: Room, node: PrivateNode) -> None:
-    assert_clean(Fire(room).run(broker_restarts(node)))
+    assert_clean(Fire(room).run(broker_restarts(node, [])))
 
 
 def test_the_broker_may_run_out_of_memory_and_of_disk(room: Room, node: PrivateNode) -> None:
