@@ -99,7 +99,8 @@ def _about_task(fold: Fold, call: Call, *, patient: bool) -> Decision:
     task = _task_id(text)
     if task is None:
         raise XenopsError(DoesNotExist(klass="task", id=text))
-    story = fold.tasks.find(task)
+    is_look = call.method == "Task.stat"
+    story = fold.tasks.find_awaited(task) if is_look else fold.tasks.find(task)
     if story is not None:
         return _done_to(story, call.method)
     if tokens.place_after(task) > fold.seen and patient:

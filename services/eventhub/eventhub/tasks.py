@@ -47,6 +47,8 @@ class TaskStory:
     dbg: str
     created: float
     destroy_on_finish: bool
+    awaited: bool = False
+    """Whoever submitted it waits for its end, and asks here if nobody tells him; nobody else sees it then."""
     destroyed: bool = False
     state: TaskState = field(default_factory=lambda: Pending(progress=0.0))
     subtasks: tuple[tuple[str, float], ...] = ()
@@ -143,6 +145,11 @@ class Tasks:
         story = self._stories.get(task)
         return None if story is None or story.destroyed else story
 
+    def find_awaited(self, task: TaskId) -> TaskStory | None:
+        """The same, also of one that has ended and was awaited."""
+        story = self._stories.get(task)
+        return story if story is not None and story.awaited else self.find(task)
+
     def all(self) -> list[TaskStory]:
         """All tasks, ordered by id as the original orders them: as text."""
         shown = (story for story in self._stories.values() if not story.destroyed)
@@ -192,7 +199,13 @@ class Tasks:
         nobody_asked = submitted.reply_to is None and isinstance(submitted.operation, _CHECKS)
         nobody_keeps = nobody_asked or submitted.awaited
         self._stories[task] = TaskStory(
-            task, submitted.vm, submitted.operation, submitted.dbg, entry.at, destroy_on_finish=nobody_keeps
+            task,
+            submitted.vm,
+            submitted.operation,
+            submitted.dbg,
+            entry.at,
+            destroy_on_finish=nobody_keeps,
+            awaited=submitted.awaited,
         )
         self._stories[task].generation = self._generation
 
@@ -242,7 +255,10 @@ class Tasks:
     def _end(self, story: TaskStory, end: _End, changes: TaskChanges) -> None:
         story.state, story.backtrace = end.state, end.backtrace
         self._finished[story.id] = end.at
-        if story.destroy_on_finish:
+        if story.awaited:
+            story.destroyed = True
+            changes.gone.append(story.id)
+        elif story.destroy_on_finish:
             self._drop(story.id, changes)
         else:
             changes.changed.append(story.id)

@@ -30,6 +30,7 @@ def any_record(chance: random.Random, offset: int) -> Record:
     )
     found: list[Record] = [
         *[records.Submitted(vm=vm, operation=operation, request_id="r", dbg="d", accept_by=9.0)] * 4,
+        records.Submitted(vm=vm, operation=operation, request_id="s", dbg="d", accept_by=9.0, awaited=True),
         *[records.Leased(vm=vm, task=task, worker=WORKER, term=Term(0))] * 2,
         *[records.Finished(vm=vm, task=task, outcome=chance.choice(ends), changed=(XVDA,))] * 2,
         records.Progress(vm=vm, task=task, token=token, fraction=0.5, subtasks=(("s", 0.1),)),

@@ -260,3 +260,20 @@ def test_tasks_are_listed_by_id_as_text_as_the_original_does(tasks: Tasks, log: 
     for _ in range(11):
         log.submit()
     assert [str(story.id) for story in tasks.all()][:4] == ["0", "1", "10", "2"]
+
+
+def test_the_end_of_what_is_awaited_is_known_to_who_asks_for_it_and_shown_to_nobody_else(
+    tasks: Tasks, log: Log
+) -> None:
+    operation = VmStart(vm=VM)
+    log(records.Submitted(vm=VM, operation=operation, request_id="r", dbg="", accept_by=9.0, awaited=True))
+    task = TaskId(0)
+    assert tasks.find_awaited(task) is not None
+    assert log.succeed(task).gone == [task]
+    assert tasks.find(task) is None
+    assert tasks.all() == []
+    found = tasks.find_awaited(task)
+    assert found is not None
+    assert isinstance(found.state, Completed)
+    assert log(records.TaskDestroyed(vm=VM, task=task)).gone == [task]
+    assert tasks.find_awaited(task) is None

@@ -9,9 +9,11 @@ from schema import rpc
 from schema.debug_info import read_debug_info, read_traceparent
 from schema.fault import XenopsError
 from schema.ids import InstanceName, TaskId, is_safe_name
-from schema.notices import Accepted, Notice
+from schema.notices import Accepted, Ended, Notice
 from schema.objects.errors import DoesNotExist, Error, InternalError
+from schema.objects.task import Completed, Failed
 from schema.records import Submitted
+from schema.wire.codec import from_rpc
 
 from frontend.routes import Control, Events, Lanes, Queued, route
 
@@ -27,6 +29,9 @@ NEVER = float("inf")
 
 END_TIMEOUT_S = 1_200.0
 """How long a request that is answered at its task's end may take: as long as any step; as in the original."""
+
+ASK_S = 5.0
+"""How often the event hub is asked whether a task that is awaited has ended: what told us so may be lost."""
 
 PENDING_MAX = 10_000
 """Requests that may wait for the redirector, or for their task's end, at a time."""
@@ -61,7 +66,8 @@ class _Pending:
 
     It is repeated at `repeat_at`, at half time and when nothing is accepted any more: whoever leads then says
     what became of it. Once it is `repeated`, that the broker takes no more of it says nothing of the first.
-    `answer` is what the client is told at the end of a task that is awaited; `task` is known once accepted.
+    `answer` is what the client is told at the end of a task that is awaited; `task` is known once accepted,
+    and asked for at `ask_at`.
     """
 
     method: str
@@ -71,6 +77,7 @@ class _Pending:
     repeated: bool = False
     answer: Any = None
     task: TaskId | None = None
+    ask_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -179,13 +186,7 @@ class Frontend:
         effects: list[Effect] = []
         for request_id, pending in list(self._pending.items()):
             if pending.task is not None:
-                if now > pending.record.accept_by + END_TIMEOUT_S:
-                    del self._pending[request_id]
-                    sentence = (
-                        f"{pending.method} has not ended within {END_TIMEOUT_S:g} s and goes on: "
-                        f"it is task {pending.task}"
-                    )
-                    effects += _fail(pending.client, InternalError(message=sentence))
+                effects += self._await_end(pending, pending.task, now)
             elif now > pending.record.accept_by + NOTICE_S:
                 del self._pending[request_id]
                 sentence = (
@@ -200,6 +201,40 @@ class Frontend:
                 pending.repeated = True
                 effects.append(Append(pending.record))
         return effects
+
+    def _await_end(self, pending: _Pending, task: TaskId, now: float) -> list[Effect]:
+        """Look now and then whether an accepted task has ended."""
+        if now > pending.record.accept_by + END_TIMEOUT_S:
+            del self._pending[pending.record.request_id]
+            sentence = (
+                f"{pending.method} has not ended within {END_TIMEOUT_S:g} s and goes on: it is task {task}"
+            )
+            return _fail(pending.client, InternalError(message=sentence))
+        if now < pending.ask_at:
+            return []
+        is_first, pending.ask_at = not pending.ask_at, now + ASK_S
+        if is_first:
+            return []
+        body = rpc.encode_request("Task.stat", debug_info=pending.record.dbg, id=str(task))
+        question = Request(body, reply_to=self.inbox, correlation_id=pending.record.request_id)
+        return [Forward(events_queue(self.instance), question)]
+
+    def on_answer(self, request_id: str, body: bytes) -> list[Effect]:
+        """What an event hub says of an awaited task; only that it has ended is news."""
+        pending = self._pending.get(request_id)
+        if pending is None:
+            return []
+        try:
+            state = rpc.decode_response("Task.stat", body).state
+        except XenopsError:
+            return []  # it reads the log late, or is not there: it is asked again
+        match state:
+            case Completed():
+                return self.on_notice(Ended(request_id=request_id, error=None))
+            case Failed(error=error):
+                return self.on_notice(Ended(request_id=request_id, error=from_rpc(Error, error)))
+            case _:
+                return []
 
 
 def _traced(request: Request, call: rpc.Call) -> Request:

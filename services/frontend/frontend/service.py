@@ -111,10 +111,19 @@ class _Instance:
         try:
             notice = _NOTICE.validate_json(message.body)
         except ValidationError:
-            _log.warning("instance %s: a message to the inbox is no notice", self._name)
+            self._on_told(message)
             return
         self._spans.end(notice.request_id, notice.error if isinstance(notice, Rejected) else None)
         self._perform(self._core.on_notice(notice))
+
+    def _on_told(self, message: Request) -> None:
+        """What an event hub answers us."""
+        try:
+            effects = self._core.on_answer(message.correlation_id or "", message.body)
+        except rpc.ResponseError:
+            _log.warning("instance %s: a message to the inbox is neither notice nor answer", self._name)
+            return
+        self._perform(effects)
 
     def _perform(self, effects: list[Effect]) -> None:
         if self._spans.tracer.on:

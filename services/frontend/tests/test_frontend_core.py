@@ -6,6 +6,7 @@ from bus.topology import lanes_queue
 from frontend import core
 from frontend.core import (
     ACCEPT_TIMEOUT_S,
+    ASK_S,
     BODY_BYTES_MAX,
     END_TIMEOUT_S,
     NOTICE_S,
@@ -21,13 +22,14 @@ from schema.ids import InstanceName, TaskId
 from schema.methods import METHODS
 from schema.notices import Accepted, Ended, Rejected
 from schema.objects.disk import LocalDisk
-from schema.objects.errors import Cancelled, DoesNotExist, InternalError
+from schema.objects.errors import Cancelled, DoesNotExist, Error, InternalError
 from schema.objects.metadata import Metadata
 from schema.objects.network import LocalNetwork
+from schema.objects.task import Completed, Completion, Failed, Pending, Task, TaskState
 from schema.objects.vif import Dhcp4, Unlocked, Unspecified6
 from schema.objects.vm import Hvm, HvmInfo, SchedulerParams, Vm
 from schema.operations import VmPoweroff, VmStart
-from schema.wire.codec import encode_text
+from schema.wire.codec import encode_text, to_rpc
 from schema.wire.types import DeviceId
 
 INSTANCE = InstanceName("i")
@@ -303,6 +305,39 @@ def test_an_end_is_not_waited_for_without_limit(frontend: Frontend) -> None:
     late = frontend.on_time(NOW + ACCEPT_TIMEOUT_S + END_TIMEOUT_S + 1)
     assert "it is task 7" in failure(late, "VM.remove").message
     assert frontend.on_notice(Ended(request_id="r", error=None)) == []
+
+
+def stat(state: TaskState) -> bytes:
+    task = Task(
+        id="7", dbg="d", ctime=0.0, state=state, subtasks=(), debug_info=(), backtrace="()", cancellable=True
+    )
+    return rpc.encode_result("Task.stat", task)
+
+
+def test_whether_an_awaited_task_has_ended_is_asked_for_now_and_then(frontend: Frontend) -> None:
+    remove(frontend)
+    frontend.on_notice(Accepted(request_id="r", task=TaskId(7)))
+    assert frontend.on_time(NOW + 0.5) == []
+    assert frontend.on_time(NOW + 1.0) == []
+    (asked,) = frontend.on_time(NOW + 0.5 + ASK_S)
+    assert isinstance(asked, Forward)
+    assert asked.queue == "xenops.events.i"
+    assert (asked.request.reply_to, asked.request.correlation_id) == ("inbox", "r")
+    assert rpc.decode_request(asked.request.body).params["id"] == "7"
+    assert frontend.on_time(NOW + 1.0 + ASK_S) == []
+    unknown = rpc.encode_failure(DoesNotExist(klass="task", id="7"))
+    assert frontend.on_answer("r", unknown) == []
+    assert frontend.on_answer("r", stat(Pending(progress=0.5))) == []
+    ended = frontend.on_answer("r", stat(Completed(completion=Completion(duration=0.5))))
+    assert rpc.decode_response("VM.remove", answer(ended).body) is None
+    assert frontend.on_answer("r", stat(Pending(progress=0.5))) == []
+
+
+def test_an_awaited_task_that_is_found_to_have_failed_tells_why(frontend: Frontend) -> None:
+    remove(frontend)
+    error = DoesNotExist(klass="VM", id="vm/config")
+    failed = stat(Failed(error=to_rpc(Error, error)))
+    assert failure(frontend.on_answer("r", failed), "VM.remove") == error
 
 
 def test_metadata_of_a_vm_that_cannot_be_a_file_is_refused_with_the_rule(frontend: Frontend) -> None:
