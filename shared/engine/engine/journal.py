@@ -81,9 +81,10 @@ class Journal:
                 yield entry
 
     def ended(self) -> tuple[VmId, ...]:
-        """The VMs whose last execution has ended."""
+        """The VMs whose last execution has ended, first those that were leased longest ago."""
         entries = (self.read(VmId(path.stem)) for path in sorted(self._directory.glob("*.json")))
-        return tuple(entry.vm for entry in entries if entry is not None and entry.finished is not None)
+        ended = [entry for entry in entries if entry is not None and entry.finished is not None]
+        return tuple(entry.vm for entry in sorted(ended, key=lambda entry: (entry.life, entry.token)))
 
     def forget_ended(self, vm: VmId) -> None:
         """A VM is gone; an execution of it that has not ended is kept, it is still to be put right."""

@@ -7,7 +7,7 @@ import pytest
 from bus.memory import MemoryBroker, MemoryBus
 from engine.conformance.memory_xenstore import MemoryXenstore
 from engine.conformance.samples import sample_vm
-from engine.journal import Journal, JournalEntry
+from engine.journal import FencedError, Journal, JournalEntry
 from engine.simulator import Simulator, SimulatorSettings
 from engine.store.xenstore import XenstoreStore
 from engine.worker import WorkerService, WorkerSettings, host_of
@@ -80,7 +80,10 @@ def test_a_vm_that_a_daemon_started_anew_has_forgotten_needs_nothing(
     assert list(bereaved.journal.unfinished()) == []
 
 
-def test_nothing_is_forgotten_of_a_vm_that_cannot_be_looked_up(bereaved: Bereaved) -> None:
+def test_nothing_is_forgotten_of_a_vm_that_cannot_be_looked_up(
+    bereaved: Bereaved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.worker.service.GONE_KEPT", 0)
     bereaved.door.failing = "the daemon is away"
     bereaved.service._forget_the_gone({VM})
     assert bereaved.journal.ended() == (GONE,)
@@ -89,7 +92,26 @@ def test_nothing_is_forgotten_of_a_vm_that_cannot_be_looked_up(bereaved: Bereave
     assert bereaved.journal.ended() == ()
 
 
-def test_what_was_noted_of_a_vm_goes_with_it(bereaved: Bereaved) -> None:
+def test_what_was_noted_of_the_last_vms_that_went_fences_whoever_lags_behind(
+    bereaved: Bereaved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.worker.service.GONE_KEPT", 1)
+    earlier = VmId("an earlier one")
+    old = _entry(earlier).model_copy(update={"token": LeaseToken(1)})
+    bereaved.journal.end(old, Finished(vm=earlier, task=TaskId(0), outcome=Succeeded(), token=LeaseToken(1)))
+    assert bereaved.journal.ended() == (earlier, GONE)
+    bereaved.service._forget_the_gone({VM})
+    assert bereaved.journal.ended() == (GONE,)
+    bereaved.service._do([Forget(GONE)])
+    assert bereaved.journal.ended() == (GONE,)
+    with pytest.raises(FencedError):
+        bereaved.journal.begin(_entry(GONE))
+
+
+def test_what_was_noted_of_a_vm_goes_with_it_when_there_is_no_room_for_more(
+    bereaved: Bereaved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.worker.service.GONE_KEPT", 0)
     bereaved.service._do([Forget(GONE)])
     deadline = time.monotonic() + PATIENCE_S
     while bereaved.journal.ended() == (GONE,):

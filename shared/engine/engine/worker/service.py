@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from collections import OrderedDict
 from functools import partial
 
 from bus.crash import CrashPoints
@@ -57,6 +58,13 @@ CHECK_ACCEPT_S = 24 * 3600.0
 TRIGGERS_MAX = 1_000
 """Triggers that wait for a task of their name: they are for tests."""
 
+GONE_KEPT = 1_000
+"""VMs that are no more of which stays noted under which lease they were executed last.
+
+A worker that stood still, or reads its log late, may still come with a lease of one that has been removed and
+added again.
+"""
+
 _EVENT = "event"
 """What tasks are called that a backend's event made; as in the original."""
 
@@ -89,6 +97,7 @@ class WorkerService:
         )
         self._observers = ObserverLog(bus, settings.instance, tracer)
         self._running: dict[TaskId, Runner] = {}
+        self._gone: OrderedDict[VmId, None] = OrderedDict()
         self._triggers: dict[str, int] = {}
         self._parking = Parking(self._go_on, bus.later)
         scene = self._tools.scene(self._signal)
@@ -180,16 +189,24 @@ class WorkerService:
         _LOG.info("worker %s: instance %s is served", self._settings.name, self._settings.instance)
 
     def _forget_the_gone(self, busy: set[VmId]) -> None:
-        """What an earlier life of this worker noted of VMs that are no more is of no use to anybody."""
-        for vm in (*self._tools.journal.ended(), *self._tools.locks.names()):
+        """What earlier lives of this worker noted of VMs that are no more, but for the last of them."""
+        ended = self._tools.journal.ended()
+        for vm in dict.fromkeys((*ended, *self._tools.locks.names())):
             try:
                 is_gone = vm not in busy and not self._tools.store.exists(vm)
             except XenopsError as error:
                 _LOG.warning("whether VM %s is no more is not known: %s", vm, error)
                 return
             if is_gone:
-                self._tools.journal.forget_ended(vm)
                 self._tools.locks.forget(vm)
+                for oldest in self._note_gone(vm) if vm in ended else ():
+                    self._tools.journal.forget_ended(oldest)
+
+    def _note_gone(self, vm: VmId) -> list[VmId]:
+        """A VM is no more; answers those that there is no room for any more."""
+        self._gone[vm] = None
+        self._gone.move_to_end(vm)
+        return [self._gone.popitem(last=False)[0] for _ in range(len(self._gone) - GONE_KEPT)]
 
     def _forget(self, vm: VmId) -> None:
         try:
@@ -240,7 +257,8 @@ class WorkerService:
                         runner.cancellation.fence()
                         self._parking.wake(task)
                 case Forget(vm):
-                    self._threads.begin(partial(self._forget, vm))
+                    for oldest in self._note_gone(vm):
+                        self._threads.begin(partial(self._forget, oldest))
 
     def _run(self, run: Run) -> None:
         lease = run.lease
