@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+from bus.place import Place, anchor_of
 from bus.ports import Request
 from schema.ids import InstanceName
 from schema.records import ENVELOPE, Envelope
 
 from simulation.link import Link
 from simulation.scheduler import Action, Scheduler
+from simulation.shelf import Shelves
 
 FREED_AFTER_KILL_S = 0.025
 """How long the broker takes to notice that a process was killed, and to free what it held."""
@@ -25,6 +27,12 @@ UNROUTABLE_S = 1.0
 OnMessage = Callable[[Request], None]
 Item = Envelope | str
 """What stands in a log: an envelope, or somebody's marker."""
+
+
+def anchor(item: Item) -> str:
+    """What tells an item from all others of its log."""
+    text = item if isinstance(item, str) else f"{item.producer} {item.seq}"
+    return anchor_of(text.encode(), None)
 
 
 @dataclass(slots=True)
@@ -53,6 +61,7 @@ class Broker:
         self.up = True
         self.alarm: str | None = None
         self.writer_fails = False
+        self.shelves = Shelves()
         self._scheduler = scheduler
         self._random = random
         self._bound_at = 0.0
@@ -154,6 +163,11 @@ class Broker:
         consumer.next = max(0, consumer.next - self._random.choice((0, 0, 1, 5)))
         self._consumers[instance].append(consumer)
         self._pump(instance)
+
+    def holds(self, instance: InstanceName, place: Place) -> bool:
+        """Whether a log is the one in which this place was."""
+        log, before = self.logs[instance], place.next - 1
+        return before < 0 or (before < len(log) and anchor(log[before]) == place.anchor)
 
     def _parse(self, body: bytes) -> Envelope:
         envelope = self._parsed.get(body)

@@ -6,9 +6,12 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 from bus.calls import Calls
+from bus.follow import Followed, Follower, Rhythm
+from bus.place import Place
 from bus.ports import BEGINNING, Bus, BusUnavailableError, Entry, Fold, OnAnswer, Request
 from bus.quarantine import Quarantined
 from schema.ids import InstanceName, Offset
@@ -21,6 +24,7 @@ from simulation.link import Link
 from simulation.publisher import Publisher
 from simulation.reader import Reader, Wanted
 from simulation.scheduler import Action
+from simulation.shelf import SimShelf
 
 LEAD_RETRY_S = 0.25
 RECONNECT_S = (0.1, 3.0)
@@ -43,9 +47,13 @@ class _Timer:
 
 
 class SimBus(Bus):
-    """One process's connection to the broker, made again whenever it is lost."""
+    """One process's connection to the broker, made again whenever it is lost.
 
-    def __init__(self, life: Life, broker: Broker) -> None:
+    Its folds are put away after so many records, `snapshot_every`; 0: never, and every life reads all.
+    """
+
+    def __init__(self, life: Life, broker: Broker, snapshot_every: int = 0) -> None:
+        self._snapshot_every = snapshot_every
         self.clock = life.clock
         self.link = Link(life)
         self.publisher = Publisher(life, self.link, broker)
@@ -103,15 +111,44 @@ class SimBus(Bus):
         on_entry: Callable[[Entry], None],
         on_live: Callable[[], None],
     ) -> None:
-        reader = Reader(self._life, self.link, self._broker, Wanted(instance, start, on_entry, on_live))
+        self._read(Wanted(instance, start, on_entry, on_live))
+
+    def _read(self, wanted: Wanted) -> Reader:
+        reader = Reader(self._life, self.link, self._broker, wanted)
         self.readers.append(reader)
         if self.link.up:
             self._life.post(0, reader.connected)
+        return reader
 
     @override
     def follow(self, instance: InstanceName, service: str, fold: Fold) -> None:
-        """Nothing is put away here: every life reads all."""
-        self.tail(instance, BEGINNING, fold.on_entry, fold.on_live)
+        if not self._snapshot_every:
+            self.tail(instance, BEGINNING, fold.on_entry, fold.on_live)
+            return
+        broker, life = self._broker, self._life
+
+        def read(place: Place, on_entry: Callable[[Entry], None], on_live: Action) -> Callable[[], Place]:
+            return self._read(Wanted(instance, place.next, on_entry, on_live, place)).place
+
+        messages = broker.shelves.messages[instance, service]
+        shelf = SimShelf(life, messages, lambda: self.link.up, partial(broker.holds, instance))
+        followed = Followed(
+            instance=instance,
+            service=service,
+            fold=fold,
+            shelf=shelf,
+            clock=self.clock,
+            soon=self.call_soon,
+            append=partial(self.append, instance),
+            read=read,
+            begin=lambda work, _: life.begin(work),
+            rhythm=Rhythm(records_max=self._snapshot_every, records_min=self._snapshot_every),
+        )
+        Follower(followed).start()
+
+    def reader_of(self, instance: InstanceName) -> Reader | None:
+        """Who reads a log here; nobody while a snapshot is looked for."""
+        return next((reader for reader in self.readers if reader.instance == instance), None)
 
     @override
     def quarantined(self, on_quarantined: Callable[[Quarantined], None]) -> None:

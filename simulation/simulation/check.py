@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bus.dedup import Dedup
 from eventhub import tokens
 from schema.objects.dynamic import ObjectId
-from schema.records import Envelope, Finished, Leased, Merged, Record, Refused, Submitted
+from schema.records import Envelope, Finished, Leased, Merged, Record, Refused, Removed, Submitted
 
 from simulation.client import INSTANCE
 
@@ -66,7 +66,8 @@ def _behind(simulation: "Simulation") -> Iterator[str]:
             continue
         if process.bus.publisher.unconfirmed():
             yield f"{seat.name} has unconfirmed records"
-        if process.bus.readers and process.bus.readers[-1].next < len(log) and seat.name[0] != "f":
+        reader = process.bus.reader_of(INSTANCE)
+        if seat.name[0] != "f" and (reader is None or reader.next < len(log)):
             yield f"{seat.name} has not read the log"
 
 
@@ -182,6 +183,8 @@ class _Story:
                 self.merged[task] = into
             case Leased(task=task):
                 self.leased.add(task)
+            case Removed(vm=vm):
+                self.places = {known: at for known, at in self.places.items() if _vm_of(known) != vm}
             case _:
                 pass
         for changed in getattr(record, "changed", ()):
@@ -192,6 +195,11 @@ class _Story:
         while task not in self.ended and task in self.merged:
             task = self.merged[task]
         return task in self.ended
+
+
+def _vm_of(device: ObjectId) -> str | None:
+    """Whose device it is; None for a VM or a task: that one of those is gone is news like any other."""
+    return None if isinstance(device.id, str) else device.id.vm
 
 
 def _story(simulation: "Simulation") -> _Story:

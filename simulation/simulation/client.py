@@ -11,12 +11,15 @@ from schema.fault import XenopsError
 from schema.ids import InstanceName, TaskId, VmId, WorkerName
 from schema.objects.disk import LocalDisk
 from schema.objects.errors import DoesNotExist
+from schema.objects.metadata import Metadata
 from schema.objects.task import Pending, Task
 from schema.records import DeadlineSet, LaneHeld, LaneReleased, Reprioritised, WorkerDraining
 from schema.rpc import decode_response, encode_request
+from schema.wire.codec import encode_text
 from schema.wire.types import DeviceId
 
 from simulation.bus import SimBus
+from simulation.host import sample
 from simulation.scenario import Barrier, Cancel, Deed, Drain, Hold, Limit, Operate, Prioritise, Trigger
 
 INSTANCE = InstanceName("sim")
@@ -25,6 +28,9 @@ PATIENCE_S = 30.0
 
 POLL_S = 5.0
 """How often a client looks how far its task has come."""
+
+AT_ONCE = ("remove", "import", "add")
+"""What answers no task, but what came of it."""
 
 OnResult = Callable[[Any], None]
 
@@ -167,6 +173,8 @@ class Client:
         return known[-1 - back] if back < len(known) else None
 
     def _on_task(self, asked: Asked, result: Any) -> None:
+        if asked.what in AT_ONCE:
+            return
         if isinstance(result, str):
             asked.task = result
             self._look(asked)
@@ -212,5 +220,9 @@ def _request(step: Operate) -> tuple[str, dict[str, Any]]:
             return "VM.start", {"id": vm, "paused": False}
         case "delay":
             return "VM.delay", {"id": vm, "delay": step.seconds}
-        case "pause" | "unpause":
+        case "pause" | "unpause" | "remove":
             return f"VM.{command}", {"id": vm}
+        case "import":
+            return "VM.import_metadata", {"metadata": encode_text(Metadata, sample(vm))}
+        case "add":
+            return "VM.add", {"vm": sample(vm).vm}

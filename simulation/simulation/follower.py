@@ -5,6 +5,7 @@ from typing import Any
 from bus.ports import BusError
 from schema.fault import XenopsError
 from schema.objects.dynamic import TaskObject, VmObject
+from schema.objects.errors import DoesNotExist
 from schema.objects.vm import PowerState
 
 from simulation.client import Caller
@@ -79,6 +80,10 @@ class Follower:
 
     def _on_stat(self, vm: str, result: Any) -> None:
         self._looking.discard(vm)
+        if isinstance(result, XenopsError) and isinstance(result.error, DoesNotExist):
+            self.view[vm] = None
+            self._look_again(vm)
+            return
         if isinstance(result, BusError | XenopsError):
             self._again.add(vm)
             self._caller.bus.later(AGAIN_S, lambda: self._look_again(vm))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
-from typing import get_args
+from typing import Literal, get_args
 
 from simulation.scenario import (
     LASTS_S,
@@ -25,6 +25,7 @@ from simulation.scenario import (
     Scenario,
     Skew,
     Slow,
+    Spoil,
     Step,
     Stop,
     Trigger,
@@ -32,9 +33,11 @@ from simulation.scenario import (
     VerbSlow,
     WriterFails,
 )
+from simulation.shelf import Spoiling
 
 _COMMANDS = get_args(Command)
 _SERVICES = ("redirector-1", "redirector-2", "eventhub-1", "eventhub-2", "frontend-1", "frontend-2")
+_FOLDS: tuple[Literal["redirector", "eventhub", "worker"], ...] = ("redirector", "eventhub", "worker")
 _SKEW_S = 2.0
 _LOSES = 0.3
 """How often one worker of two is lost."""
@@ -54,8 +57,16 @@ def scenario_of(seed: int) -> Scenario:
         faults.append(
             Lose(at=round(random.uniform(0.5, lasts_s), 3), who="worker-2", effects=random.randrange(30))
         )
+    snapshot_every = random.choice((0, 0, 20, 60))
     steps = sorted((*deeds, *faults), key=lambda step: step.at)
-    return Scenario(seed=seed, vms=vms, workers=workers, lasts_s=lasts_s, steps=tuple(steps))
+    return Scenario(
+        seed=seed,
+        vms=vms,
+        workers=workers,
+        lasts_s=lasts_s,
+        snapshot_every=snapshot_every,
+        steps=tuple(steps),
+    )
 
 
 def _deed(random: Random, vms: tuple[str, ...], lasts_s: float) -> Step:
@@ -94,6 +105,7 @@ def _fault(random: Random, where: tuple[tuple[str, ...], tuple[str, ...]], until
         lambda: WriterFails(at=at, lasts_s=lasts_s),
         lambda: DiskFull(at=at, lasts_s=lasts_s),
         lambda: Skew(at=at, who=who, skew_s=round(random.uniform(-_SKEW_S, _SKEW_S), 3)),
+        lambda: Spoil(at=at, service=random.choice(_FOLDS), how=random.choice(get_args(Spoiling))),
         lambda: VerbFails(at=at, vm=vm, verbs=random.randrange(8)),
         lambda: VerbSlow(at=at, vm=vm, verbs=random.randrange(8), seconds=long_s),
     )

@@ -23,9 +23,9 @@ from engine.store.cells import Cells, Encoding
 from engine.worker.host import Host
 from schema.fault import internal_error
 from schema.ids import DeviceId, VmId
-from schema.objects.vbd import Vbd
+from schema.objects.metadata import Metadata
 from schema.objects.vif import Vif
-from schema.objects.vm import PowerState, Vm
+from schema.objects.vm import PowerState
 from typing_extensions import override
 
 from simulation.life import Life
@@ -141,10 +141,10 @@ class SimFaults(Faults):
 
 
 @cache
-def _sample(vm: str) -> tuple[Vm, Vbd, Vif]:
+def sample(vm: str) -> Metadata:
     """A VM with a disk and an interface."""
     interface = Vif(id=DeviceId(vm, "0"), position=0, mac="00:16:3e:00:00:01")
-    return sample_vm(vm), sample_vbd("xvda", vm), interface
+    return Metadata(vm=sample_vm(vm), vbds=(sample_vbd("xvda", vm),), vifs=(interface,))
 
 
 class Machine:
@@ -158,10 +158,12 @@ class Machine:
         self._troubles: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
         self._store = FileStore(directory / "metadata")
         for vm in vms:
-            configured, disk, interface = _sample(vm)
-            self._store.write(configured)
-            self._store.vbds.write(disk)
-            self._store.vifs.write(interface)
+            configured = sample(vm)
+            self._store.write(configured.vm)
+            for disk in configured.vbds:
+                self._store.vbds.write(disk)
+            for interface in configured.vifs:
+                self._store.vifs.write(interface)
 
     def trouble(self, vm: str, verbs: int, seconds: float) -> None:
         """After so many verbs of a VM the next takes so long; 0: it fails."""
@@ -188,8 +190,10 @@ class Machine:
             threads=SimThreads(life),
         )
 
-    def power_state(self, vm: str) -> PowerState:
-        """The truth about a VM."""
+    def power_state(self, vm: str) -> PowerState | None:
+        """The truth about a VM; None for one that is not configured."""
+        if not self._store.exists(vm):
+            return None
         return vm_state(self.records.read(vm), self._store.read(vm)).power_state
 
     def half_made(self, vm: str) -> bool:

@@ -52,13 +52,14 @@ class World:
     broker: Broker
     machine: Machine
     complain: Callable[[str], None]
+    snapshot_every: int = 0
 
     def connect(self, name: str, number: int, clock: HostClock) -> tuple[Life, SimBus]:
         """A new life of a process, and its bus."""
         random = Random(f"{self.seed}/{name}/{number}")
         life = Life(name, self.scheduler, clock, random)
         life.on_bug = self.complain
-        return life, SimBus(life, self.broker)
+        return life, SimBus(life, self.broker, self.snapshot_every)
 
 
 class Seat:

@@ -1,13 +1,14 @@
 """Reader: one process's place in one log, through all that may happen to the broker."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bus.dedup import Dedup
+from bus.place import Place
 from bus.ports import Entry
 from schema.ids import InstanceName, Offset
 
-from simulation.broker import Broker, Consumer, Item
+from simulation.broker import Broker, Consumer, Item, anchor
 from simulation.life import Life
 from simulation.link import Link
 from simulation.scheduler import Action
@@ -18,12 +19,13 @@ MARKER_RETRY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The arguments of `Bus.tail`."""
+    """The arguments of `Bus.tail`, and the place of a fold that is taken up."""
 
     instance: InstanceName
     start: Offset
     on_entry: Callable[[Entry], None]
     on_live: Action
+    place: Place = field(default_factory=Place)
 
 
 class Reader:
@@ -34,8 +36,9 @@ class Reader:
         self._link = link
         self._broker = broker
         self._wanted = wanted
-        self._dedup = Dedup()
-        self._next = 0
+        self._dedup = Dedup(wanted.place.producers)
+        self._next: int = wanted.place.next
+        self._last: Item | None = None
         self._marker = ""
         self._is_live = False
 
@@ -43,6 +46,16 @@ class Reader:
     def next(self) -> int:
         """Up to where it has read."""
         return self._next
+
+    @property
+    def instance(self) -> InstanceName:
+        """Whose log it reads."""
+        return self._wanted.instance
+
+    def place(self) -> Place:
+        """Where it is: behind the entry that is being handed over."""
+        before = self._wanted.place.anchor if self._last is None else anchor(self._last)
+        return Place(Offset(self._next), before, self._dedup.last())
 
     def connected(self) -> None:
         """There is a connection: go on where we were."""
@@ -62,11 +75,12 @@ class Reader:
         if isinstance(item, str):
             if item == self._marker:
                 self._pass_marker()
-            self._next = max(self._next, offset + 1)
+            if offset >= self._next:
+                self._next, self._last = offset + 1, item
             return
         if offset < self._next:
             return  # the broker begins a little before what was asked for
-        self._next = offset + 1
+        self._next, self._last = offset + 1, item
         if self._dedup.accepts(item.producer, item.seq) and offset >= self._wanted.start:
             self._wanted.on_entry(Entry(Offset(offset), item.at, item.record))
 

@@ -47,7 +47,7 @@ class Simulation:
         seed = scenario.seed
         broker = Broker(self.scheduler, Random(f"{seed}/broker"))
         machine = Machine(directory, scenario.vms, self.complain)
-        self.world = World(seed, self.scheduler, broker, machine, self.complain)
+        self.world = World(seed, self.scheduler, broker, machine, self.complain, scenario.snapshot_every)
         services = ("redirector", "eventhub", "frontend")
         names = [f"{service}-{number}" for service in services for number in (1, 2)]
         names += [f"worker-{number + 1}" for number in range(scenario.workers)]

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from simulation.shelf import Spoiling
+
 Command = Literal[
     "start",
     "shutdown",
@@ -23,6 +25,9 @@ Command = Literal[
     "plug_vif",
     "unplug_vif",
     "delay",
+    "remove",
+    "import",
+    "add",
 ]
 """What a client may ask of a VM."""
 
@@ -208,6 +213,14 @@ class VerbSlow(_Step):
     seconds: float
 
 
+class Spoil(_Step):
+    """The newest snapshots of a kind of service are spoiled."""
+
+    kind: Literal["spoil"] = "spoil"
+    service: Literal["redirector", "eventhub", "worker"]
+    how: Spoiling
+
+
 Deed = Operate | Cancel | Trigger | Barrier | Hold | Prioritise | Limit | Drain
 """What clients, guests and operators do."""
 
@@ -226,6 +239,7 @@ Fault = (
     | Skew
     | VerbFails
     | VerbSlow
+    | Spoil
 )
 """What goes wrong."""
 
@@ -238,7 +252,8 @@ Step = Annotated[Deed | Fault, Field(discriminator="kind")]
 class Scenario(BaseModel):
     """All of it. `workers` share one host: its hypervisor, its metadata, its journal.
 
-    After `lasts_s` nothing goes wrong any more.
+    After `lasts_s` nothing goes wrong any more. Services put their folds away after `snapshot_every` records
+    and start from what was put away; 0: never.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -247,4 +262,5 @@ class Scenario(BaseModel):
     vms: tuple[str, ...]
     workers: int = 1
     lasts_s: float = LASTS_S
+    snapshot_every: int = 0
     steps: tuple[Step, ...]

@@ -57,8 +57,9 @@ class Snapshots:
     def _redirectors(self) -> Iterator[tuple[int, Any]]:
         for name, seat in self._simulation.seats.items():
             if name.startswith("redirector") and seat.process is not None and seat.life is not None:
-                reader = seat.process.bus.readers[-1]
-                yield reader.next, seat.process.service._instances[0]._core
+                reader = seat.process.bus.reader_of(INSTANCE)
+                if reader is not None:
+                    yield reader.next, seat.process.service._instances[0]._core
 
     def _entries(self) -> Iterator[Entry]:
         dedup = Dedup()

@@ -33,6 +33,8 @@ class Striker:
             case steps.DiskFull(lasts_s=lasts_s):
                 machine.disk.is_full = True
                 self._later(lasts_s, lambda: setattr(machine.disk, "is_full", False))
+            case steps.Spoil(service=service, how=how):
+                broker.shelves.spoil(service, how)
             case steps.VerbFails(vm=vm, verbs=verbs):
                 machine.trouble(vm, verbs, 0.0)
             case steps.VerbSlow(vm=vm, verbs=verbs, seconds=seconds):

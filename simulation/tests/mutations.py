@@ -169,13 +169,13 @@ def refusal_is_told_before_it_is_written(patch: Patch) -> None:
 Mutation = Callable[[Patch], None]
 
 CAUGHT_BY: dict[Mutation, int | str] = {
-    dedup_off: 1,
+    dedup_off: 77,
     nothing_is_sent_again: 1,
     any_confirm_is_news: "a-record-lost-while-later-ones-are-confirmed",
     refused_is_forgotten: 25,
     journal_does_not_fence: 8,
     journal_forgets_what_was_put_right: "put-right-by-another-worker-and-run-again",
-    no_locks: 24,
+    no_locks: 89,
     crashed_is_not_put_right: "a-worker-that-dies-in-a-start",
     owed_checks_are_not_done: 4,
     two_leases_of_a_vm: 0,

@@ -4,7 +4,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -44,8 +44,30 @@ class Shelf(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often a fold is put away: after so many records, or fewer once so much time has passed."""
+
+    records_max: int = RECORDS_MAX
+    records_min: int = RECORDS_MIN
+    age_s: float = AGE_S
+
+
+def usual() -> Rhythm:
+    """What suits services in earnest."""
+    return Rhythm(RECORDS_MAX, RECORDS_MIN, AGE_S)
+
+
+def begin_thread(work: Action, name: str) -> None:
+    """Have work done that may take long."""
+    threading.Thread(target=work, name=name, daemon=True).start()
+
+
+@dataclass(frozen=True, slots=True)
 class Followed:
-    """A fold, and what its follower needs of a bus; `read` begins to read and answers where it is."""
+    """A fold, and what its follower needs of a bus; `read` begins to read and answers where it is.
+
+    `begin` has work done, of a name, on a thread that may wait.
+    """
 
     instance: InstanceName
     service: str
@@ -55,6 +77,8 @@ class Followed:
     soon: Callable[[Action], None]
     append: Callable[[Record], object]
     read: Callable[[Place, Callable[[Entry], None], Action], Callable[[], Place]]
+    begin: Callable[[Action, str], None] = begin_thread
+    rhythm: Rhythm = field(default_factory=usual)
 
 
 class Follower:
@@ -70,7 +94,7 @@ class Follower:
 
     def start(self) -> None:
         """Take the fold up, and read on; returns at once."""
-        threading.Thread(target=self._take_up, name=f"take-up-{self._of.service}", daemon=True).start()
+        self._of.begin(self._take_up, f"take-up-{self._of.service}")
 
     def _take_up(self) -> None:
         place = Place()
@@ -116,9 +140,11 @@ class Follower:
             self._put_away()
 
     def _is_due(self) -> bool:
-        if self._since < RECORDS_MIN:
+        rhythm = self._of.rhythm
+        if self._since < rhythm.records_min:
             return False
-        return self._since >= RECORDS_MAX or self._of.clock.monotonic() - self._since_at > AGE_S
+        is_old = self._of.clock.monotonic() - self._since_at > rhythm.age_s
+        return is_old or self._since >= rhythm.records_max
 
     def _rest(self) -> None:
         self._since, self._since_at = 0, self._of.clock.monotonic()
@@ -136,7 +162,7 @@ class Follower:
             producers=dict(place.producers),
         )
         work = partial(self._write, header, of.fold.snapshot())
-        threading.Thread(target=work, name=f"put-away-{of.service}", daemon=True).start()
+        of.begin(work, f"put-away-{of.service}")
 
     def _write(self, header: Header, lines: Iterable[bytes]) -> None:
         of = self._of
