@@ -34,6 +34,14 @@ void *xc_interface_open(void *logger, void *domain_builder_logger, unsigned flag
 
 int xc_interface_close(void *handle) { return 0; }
 
+/* Every domain lives: who may read a node is asked of those that do. The rest of the structure is not read. */
+int xc_domain_getinfo(void *handle, uint32_t first, unsigned count, uint32_t *info)
+{
+	info[0] = first;
+	info[1] = info[2] = info[3] = 0; /* its label, its state, why it has stopped */
+	return 1;
+}
+
 /* Event channels: none ever fires. */
 
 void *xenevtchn_open(void *logger, unsigned flags)

@@ -3,10 +3,12 @@
 from bus.ports import Bus
 from bus.process import SettingsError
 from engine.backend import Backend
+from engine.records import RunDirectoryInUseError
 from engine.store import open_store
 from engine.worker import WorkerService, host_of
 
 from worker_xen.binding import BindingError
+from worker_xen.classic.backend import open_classic
 from worker_xen.dom0 import NoDom0Error, refuse_elsewhere
 from worker_xen.settings import BackendName, Settings
 
@@ -21,7 +23,7 @@ def build(bus: Bus, settings: Settings) -> WorkerService:
         refuse_elsewhere()
         settings.worker.state.mkdir(parents=True, exist_ok=True)
         backend = open_backend(settings)
-    except (NoDom0Error, BindingError) as error:
+    except (NoDom0Error, BindingError, RunDirectoryInUseError) as error:
         raise SettingsError(str(error)) from error
     return WorkerService(
         bus, settings.worker, host_of(settings.worker, backend, open_store(settings.worker.metadata))
@@ -36,5 +38,7 @@ def open_backend(settings: Settings) -> Backend:
         BindingError: Xen's libraries cannot be used.
     """
     match settings.backend:
-        case BackendName.CLASSIC | BackendName.XENLIGHT | BackendName.LIBVIRT as name:
+        case BackendName.CLASSIC:
+            return open_classic(settings.run, settings.bindings)
+        case BackendName.XENLIGHT | BackendName.LIBVIRT as name:
             raise SettingsError(f"XENOPS_BACKEND is {name}, and this version of worker-xen does not have it")

@@ -1,0 +1,1 @@
+"""classic: Xen by its own libraries, libxenctrl and libxenguest, and xenstore; no libxl."""

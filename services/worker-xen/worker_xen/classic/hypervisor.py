@@ -1,0 +1,198 @@
+"""Hypervisor: the domains of this host that are ours, as noted and as Xen and xenstore tell of them.
+
+A domain is ours if it was noted before it was made; any other one, whatever its id, is a stranger's.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from engine.records import Records
+from schema.fault import XenopsError, internal_error
+from schema.objects.dynamic import ObjectId
+from schema.objects.errors import AlreadyExists, DoesNotExist, NotEnoughMemory
+
+from worker_xen.classic.changes import Changes
+from worker_xen.classic.dom0 import Dom0
+from worker_xen.classic.machine import Domain, Machine
+from worker_xen.classic.suspend import Courier
+from worker_xen.libxc.port import Xen, XenError
+from worker_xen.libxc.values import DomainInfo
+from worker_xen.xenstore.daemon import Daemon
+from worker_xen.xenstore.tree import BACKENDS, ERRORS, domain_path, vm_path
+
+_LOG = logging.getLogger(__name__)
+
+Change = Callable[[Machine], Machine]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the backend stands on: where domains are noted, Xen, xenstore, the control domain, the courier."""
+
+    run: Path
+    xen: Xen
+    store: Daemon
+    dom0: Dom0
+    courier: Courier
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A VM as it is noted, and its domain as the hypervisor has it; `info` is None when it has none."""
+
+    machine: Machine
+    info: DomainInfo | None
+
+    def living(self) -> tuple[Domain, DomainInfo]:
+        """Its domain. Errors: `Does_not_exist("domain", id)`."""
+        domain = self.machine.living()
+        if self.info is None:
+            raise XenopsError(DoesNotExist(klass="domain", id=self.machine.id))
+        return domain, self.info
+
+    def built(self) -> tuple[Domain, DomainInfo]:
+        """Its domain once it can run. Errors: `Does_not_exist`, `Domain_not_built`."""
+        domain, info = self.living()
+        self.machine.built()
+        return domain, info
+
+
+class Hypervisor:
+    """The host; safe for any thread."""
+
+    def __init__(self, parts: Parts, now: Callable[[], float] = time.time) -> None:
+        """Take the host's VMs. Errors: those of `Records`."""
+        self.now = now
+        self.xen, self.store, self.dom0 = parts.xen, parts.store, parts.dom0
+        self.courier = parts.courier
+        self._records = Records(Machine, parts.run)
+        self._changes = Changes(self.store, self._seen)
+
+    def start(self, on_change: Callable[[ObjectId], None]) -> None:
+        """Watch all that happens by itself."""
+        self._changes.start(on_change)
+
+    def stop(self) -> None:
+        """Watch no more; VMs run on."""
+        self._changes.stop()
+        self._records.close()
+        self.store.close()
+        self.xen.close()
+
+    def look(self, vm: str) -> Found:
+        """What is noted of a VM, and its domain."""
+        machine = self._records.read(vm)
+        return Found(machine, None if machine.domain is None else self._info(machine.domain))
+
+    def change(self, vm: str, change: Change) -> Machine:
+        """Note something; see `Records.change`."""
+        return self._records.change(vm, change)
+
+    def rename(self, vm: str, name: str) -> None:
+        """Note a VM by another id."""
+        self._records.rename(vm, name)
+
+    def remove(self, vm: str) -> None:
+        """Forget a VM."""
+        self._records.remove(vm)
+
+    def make(self, vm: str, make: Callable[[UUID], int]) -> int:
+        """Have a noted domain made, unless it is there; answers its number.
+
+        One that a worker before us had made and not noted, as it died, is made anew. Errors: `Already_exists`
+        for a stranger's domain of the same id.
+        """
+        domain = self._records.read(vm).living()
+        if domain.domid is not None and self._info(domain) is not None:
+            return domain.domid
+        uuid = UUID(domain.uuid)
+        self._end_unnoted(uuid)
+        with self.told(vm):
+            domid = make(uuid)
+        self._records.change(vm, lambda machine: machine.with_domain(domid=domid))
+        self._changes.look_again()
+        return domid
+
+    def refuse_strangers(self, vm: str, uuid: UUID) -> None:
+        """Before a domain is noted: see that nobody else has one of that id. Errors: `Already_exists`."""
+        if self._records.read(vm).domain is None and any(self._unnoted(uuid)):
+            raise XenopsError(AlreadyExists(klass="domain", id=vm))
+
+    def unmake(self, vm: str) -> None:
+        """Destroy a VM's domain and what it has in xenstore; what is gone already, nothing to do."""
+        domain = self._records.read(vm).domain
+        if domain is None:
+            return
+        if domain.domid is None:
+            self._end_unnoted(UUID(domain.uuid))
+        elif self._is_ours_or_nobodys(domain.domid, domain.uuid):
+            self._unmake(vm, domain.domid, domain.uuid)
+        self._changes.look_again()
+
+    def told(self, vm: str) -> "_Told":
+        """While inside, the hypervisor's errors become the interface's."""
+        return _Told(vm, self.xen)
+
+    def _unmake(self, vm: str, domid: int, uuid: str) -> None:
+        with self.told(vm):
+            self.xen.destroy(domid)
+        backends = [
+            f"{folder}/{kind}/{domid}" for folder in (BACKENDS, ERRORS) for kind in self.store.names(folder)
+        ]
+        self.store.remove([*backends, f"{vm_path(uuid)}/domains/{domid}", domain_path(domid)])
+        if not self.store.names(f"{vm_path(uuid)}/domains"):
+            self.store.remove([vm_path(uuid)])
+
+    def _is_ours_or_nobodys(self, domid: int, uuid: str) -> bool:
+        """A number is used again after 32,752 domains: another's domain is not ours."""
+        info = self.xen.domain(domid)
+        return info is None or str(info.uuid) == uuid
+
+    def _end_unnoted(self, uuid: UUID) -> None:
+        for info in self._unnoted(uuid):
+            _LOG.warning("domain %d of %s was made by a worker that died then: ended", info.domid, uuid)
+            self._unmake(str(uuid), info.domid, str(uuid))
+
+    def _unnoted(self, uuid: UUID) -> list[DomainInfo]:
+        noted = {machine.domain.domid for machine in self._records.all() if machine.domain is not None}
+        return [info for info in self.xen.domains() if info.uuid == uuid and info.domid not in noted]
+
+    def _info(self, domain: Domain) -> DomainInfo | None:
+        """One question to the hypervisor, however many domains it has."""
+        if domain.domid is None:
+            return None
+        info = self.xen.domain(domain.domid)
+        return info if info is not None and str(info.uuid) == domain.uuid and not info.is_dying else None
+
+    def _seen(self) -> dict[str, tuple[int, object]]:
+        """Of each VM with a domain its number, and all by which one notices that something happened to it."""
+        return {
+            machine.id: (
+                machine.domain.domid,
+                None if (info := self._info(machine.domain)) is None else (info.stopped, info.is_paused),
+            )
+            for machine in self._records.all()
+            if machine.domain is not None and machine.domain.domid is not None
+        }
+
+
+class _Told:
+    """Turns `XenError` into the interface's errors."""
+
+    def __init__(self, vm: str, xen: Xen) -> None:
+        self._vm = vm
+        self._xen = xen
+
+    def __enter__(self) -> None:
+        """Nothing to do before."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, XenError):
+            return
+        if error.is_out_of_memory:
+            raise XenopsError(NotEnoughMemory(needed_bytes=0)) from error
+        raise internal_error(f"VM {self._vm}: {error}") from error

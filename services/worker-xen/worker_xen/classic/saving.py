@@ -1,0 +1,108 @@
+"""Saving: a VM to its suspend image and back, or on in its domain."""
+
+from pathlib import Path
+
+from engine.backend import Execution
+from engine.image import Image
+from schema.atomics.vm import ShutdownRequest
+from schema.fault import XenopsError, internal_error
+from schema.objects.disk import LocalDisk, Vdi
+from schema.objects.errors import FailedToAcknowledgeSuspendRequest, FailedToSuspend, Unimplemented
+from schema.objects.vm import Vm
+
+from worker_xen.classic import suspend
+from worker_xen.classic.birth import introduce
+from worker_xen.classic.guest import Guest
+from worker_xen.classic.hypervisor import Hypervisor
+from worker_xen.classic.machine import resumed, saved
+from worker_xen.libxc.values import ShutdownReason
+
+SUSPEND_ACKNOWLEDGE_TIMEOUT_S = 60.0
+"""How long a guest may take to say that it suspends; as in the original."""
+
+SUSPEND_TIMEOUT_S = 1200.0
+"""How long it may take to do so; as in the original."""
+
+
+class Saving:
+    """Suspend images of this host's VMs; safe for any thread."""
+
+    def __init__(self, hypervisor: Hypervisor, guest: Guest) -> None:
+        self._hypervisor = hypervisor
+        self._guest = guest
+
+    def save(self, vm: Vm, image: Image, execution: Execution) -> None:
+        """Have the guest suspend itself, and write it to a local disk or file.
+
+        Errors: `Unimplemented` to another host; `Failed_to_acknowledge_suspend_request`, at once by a VM that
+        is paused; `Failed_to_suspend`. The VM then runs on, and there is no image.
+        """
+        domain, info = self._hypervisor.look(vm.id).built()
+        if domain.suspended:
+            return
+        path = _path(image)
+        if info.is_paused:
+            raise XenopsError(FailedToAcknowledgeSuspendRequest())
+        try:
+            with suspend.drafted(path) as descriptor:
+                self._hypervisor.courier.save(
+                    descriptor, domain, lambda: self._suspend(vm, execution), execution
+                )
+        except BaseException:
+            self._go_on(vm.id)
+            raise
+        self._hypervisor.change(vm.id, saved)
+
+    def restore(self, vm: Vm, image: Image, execution: Execution) -> None:
+        """Read an image into an empty domain. Errors: `Internal_error` that says what is wrong with it."""
+        domain, info = self._hypervisor.look(vm.id).living()
+        if domain.built:
+            return
+        with suspend.opened(_path(image), vm.id) as (descriptor, kept):
+            with self._hypervisor.told(vm.id):
+                memory_max = kept.vm.memory_static_max
+                ports = self._hypervisor.xen.prepare_pv(info.domid, memory_max, restored=True)
+            rings = self._hypervisor.courier.restore(descriptor, info.domid, ports, execution)
+            suspend.check_end(descriptor, vm.id)
+        introduce(self._hypervisor.store, info.domid, rings)
+        self._hypervisor.change(
+            vm.id,
+            lambda machine: machine.with_domain(
+                built=True, vcpus=kept.vcpus, memory_target_bytes=kept.memory_target_bytes
+            ).but(suspended=None),
+        )
+
+    def resume(self, vm: Vm) -> None:
+        """Go on after a save."""
+        self._hypervisor.look(vm.id).built()
+        self._go_on(vm.id)
+        self._hypervisor.change(vm.id, resumed)
+
+    def _suspend(self, vm: Vm, execution: Execution) -> None:
+        """Have the guest suspend itself; once it is asked a cancel comes too late."""
+        execution.forbid_cancel()
+        if not self._guest.ask(vm.id, ShutdownRequest.SUSPEND, SUSPEND_ACKNOWLEDGE_TIMEOUT_S, None):
+            raise XenopsError(FailedToAcknowledgeSuspendRequest())
+        if not self._guest.wait_stopped(vm.id, SUSPEND_TIMEOUT_S, None):
+            raise XenopsError(FailedToSuspend(vm=vm.id, timeout_s=SUSPEND_TIMEOUT_S))
+        stopped = self._hypervisor.look(vm.id).info
+        if stopped is None or stopped.stopped != ShutdownReason.SUSPEND:
+            raise internal_error(f"Cannot save VM {vm.id}: its guest has ended instead of suspending itself")
+
+    def _go_on(self, vm: str) -> None:
+        """Let a guest run on that has suspended itself; any other one is left alone."""
+        info = self._hypervisor.look(vm).info
+        if info is not None and info.stopped == ShutdownReason.SUSPEND:
+            with self._hypervisor.told(vm):
+                self._hypervisor.xen.resume(info.domid)
+            self._hypervisor.store.resume(info.domid)
+
+
+def _path(image: Image) -> Path:
+    match image:
+        case LocalDisk(path=path):
+            return Path(path)
+        case Vdi(name=name):
+            raise XenopsError(Unimplemented(what=f"VM.suspend to the VDI {name}: only local disks are known"))
+        case _:
+            raise XenopsError(Unimplemented(what="VM.migrate on classic"))

@@ -1,0 +1,207 @@
+"""The verbs on network interfaces: a card in the guest, whose other end is a port of a bridge."""
+
+import time
+from collections.abc import Iterable, Sequence
+
+from engine.backend import Execution, VifVerbs
+from engine.noted import noted
+from schema.fault import XenopsError, internal_error
+from schema.ids import VmId
+from schema.objects.errors import Unimplemented
+from schema.objects.network import LocalNetwork, Network
+from schema.objects.vif import (
+    Ipv4Configuration,
+    Ipv6Configuration,
+    LockingMode,
+    PvsProxy,
+    Unlocked,
+    Unspecified4,
+    Unspecified6,
+    Vif,
+    VifState,
+)
+from typing_extensions import override
+
+from worker_xen.classic.ends import DRIVER_TIMEOUT_S, GUEST_TIMEOUT_S, Ends
+from worker_xen.classic.hypervisor import Hypervisor
+from worker_xen.classic.machine import Nic, find_nic, nic_path, plugged, with_nic, without_nic
+from worker_xen.classic.states import vif_state
+from worker_xen.xenstore.devices import DevicePath, NicNode, interface_name, nic_nodes
+from worker_xen.xenstore.tree import Node
+
+_POLL_S = 0.005
+"""The control domain's interfaces cannot be waited for by a watch."""
+
+
+class ClassicVifs(VifVerbs):
+    """`VifVerbs` on Xen by libxc."""
+
+    def __init__(self, hypervisor: Hypervisor, ends: Ends) -> None:
+        self._hypervisor = hypervisor
+        self._ends = ends
+
+    @override
+    def set_active(self, execution: Execution, vm: VmId, vif: Vif, *, active: bool) -> None:
+        """Note that the VM shall have it."""
+        name = f"vif.{vif.id.device}"
+        self._hypervisor.change(
+            vm, lambda machine: machine.but(active=noted(machine.active, name, there=active))
+        )
+
+    @override
+    def plug(self, execution: Execution, vm: VmId, vif: Vif) -> None:
+        """Give the interface to the guest."""
+        execution.check_cancelled()
+        _, info = self._hypervisor.look(vm).living()
+        _refuse_what_is_missing(vif)
+        machine = self._hypervisor.change(vm, lambda machine: plugged(machine, vif))
+        try:
+            self._give(info.domid, find_nic(machine, vif.id) or Nic(vif=vif), execution)
+        except BaseException:
+            self._hypervisor.change(vm, lambda machine: without_nic(machine, vif.id))
+            raise
+
+    @override
+    def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
+        """Take it away; the guest is asked unless it is forced."""
+        found = self._hypervisor.look(vm)
+        nic = find_nic(found.machine, vif.id)
+        if nic is None:
+            return
+        domid = found.machine.living().domid
+        if domid is not None:
+            device = nic_path(domid, nic)
+            if not force and found.info is not None and not self._ends.ask_guest(device, execution):
+                raise internal_error(
+                    f"The guest of VM {vm} has not let go of VIF {vif.id.device} within "
+                    f"{GUEST_TIMEOUT_S:g} s: let it run and try again, or force it"
+                )
+            self._ends.remove(device)
+        self._hypervisor.change(vm, lambda machine: without_nic(machine, vif.id))
+
+    @override
+    def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:
+        found = self._hypervisor.look(vm)
+        nic = find_nic(found.machine, vif.id)
+        if nic is None:
+            return
+        name = _bridge(network)
+        if found.info is not None:
+            interface = interface_name(found.info.domid, nic.vif.position)
+            self._hypervisor.dom0.join(interface, name, nic.vif.mtu, up=nic.vif.carrier)
+            self._write(nic_path(found.info.domid, nic), "bridge", name)
+        self._set(vm, nic, backend=network)
+
+    @override
+    def set_carrier(self, execution: Execution, vm: VmId, vif: Vif, *, carrier: bool) -> None:
+        """Set its other end down: netback tells no guest of it, but nothing passes."""
+        found = self._hypervisor.look(vm)
+        nic = find_nic(found.machine, vif.id)
+        if nic is None:
+            return
+        if found.info is not None:
+            self._write(nic_path(found.info.domid, nic), "disconnect", "0" if carrier else "1")
+            self._hypervisor.dom0.set_up(interface_name(found.info.domid, nic.vif.position), up=carrier)
+        self._set(vm, nic, carrier=carrier)
+
+    @override
+    def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
+        if not isinstance(mode, Unlocked):
+            raise XenopsError(Unimplemented(what=f"VIF.set_locking_mode to {mode.kind}"))
+
+    @override
+    def set_ipv4_configuration(
+        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv4Configuration
+    ) -> None:
+        if not isinstance(configuration, Unspecified4):
+            raise XenopsError(Unimplemented(what="VIF.set_ipv4_configuration"))
+
+    @override
+    def set_ipv6_configuration(
+        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv6Configuration
+    ) -> None:
+        if not isinstance(configuration, Unspecified6):
+            raise XenopsError(Unimplemented(what="VIF.set_ipv6_configuration"))
+
+    @override
+    def set_pvs_proxy(self, execution: Execution, vm: VmId, vif: Vif, proxy: PvsProxy | None) -> None:
+        if proxy is not None:
+            raise XenopsError(Unimplemented(what="VIF.set_pvs_proxy"))
+
+    @override
+    def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
+        if trunks:
+            raise XenopsError(Unimplemented(what="VIF.set_trunks"))
+
+    @override
+    def get_state(self, vm: VmId, vif: Vif) -> VifState:
+        found = self._hypervisor.look(vm)
+        return vif_state(found.machine, vif.id, None if found.info is None else found.info.domid)
+
+    @override
+    def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
+        """No guest asks."""
+        return False
+
+    def _give(self, domid: int, nic: Nic, execution: Execution) -> None:
+        """Both ends, then the bridge, then the word to netback that it may connect."""
+        device, vif = nic_path(domid, nic), nic.vif
+        interface, name = interface_name(domid, vif.position), _bridge(vif.backend)
+        self._ends.make(device, _nodes(device, vif, name), lambda: True, execution)
+        try:
+            self._ends.await_backend(device, execution)
+            self._await_interface(interface, execution)
+            self._hypervisor.dom0.join(interface, name, vif.mtu, up=vif.carrier)
+            self._write(device, "hotplug-status", "connected")
+        except BaseException:
+            self._ends.remove(device)
+            raise
+
+    def _await_interface(self, interface: str, execution: Execution) -> None:
+        deadline = time.monotonic() + DRIVER_TIMEOUT_S
+        while not self._hypervisor.dom0.has_interface(interface):
+            if time.monotonic() > deadline:
+                raise internal_error(
+                    f"netback has not made {interface} within {DRIVER_TIMEOUT_S:g} s: see the kernel's log"
+                )
+            execution.wait(_POLL_S)
+
+    def _write(self, device: DevicePath, name: str, value: str) -> None:
+        self._hypervisor.store.write([Node(f"{device.backend}/{name}", value)])
+
+    def _set(self, vm: VmId, nic: Nic, **fields: object) -> None:
+        changed = nic.model_copy(update={"vif": nic.vif.model_copy(update=fields)})
+        self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
+
+
+def _nodes(device: DevicePath, vif: Vif, name: str) -> Iterable[Node]:
+    return nic_nodes(
+        NicNode(
+            device=device,
+            mac=vif.mac,
+            bridge=name,
+            mtu=vif.mtu,
+            rate=vif.rate,
+            has_carrier=vif.carrier,
+            frontend_keys=vif.extra_private_keys,
+        )
+    )
+
+
+def _refuse_what_is_missing(vif: Vif) -> None:
+    """An interface that was to be restricted is not plugged without its restrictions."""
+    wanted = {
+        "a locking mode": not isinstance(vif.locking_mode, Unlocked),
+        "a PVS proxy": vif.pvs_proxy is not None,
+        "a VLAN": vif.vlan is not None or bool(vif.trunks),
+    }
+    for what, is_wanted in wanted.items():
+        if is_wanted:
+            raise XenopsError(Unimplemented(what=f"VIF.plug with {what}"))
+    _bridge(vif.backend)
+
+
+def _bridge(network: Network) -> str:
+    if isinstance(network, LocalNetwork):
+        return network.bridge
+    raise XenopsError(Unimplemented(what=f"VIF.plug to a {network.kind} network"))

@@ -1,0 +1,344 @@
+"""The verbs on VMs: a domain is made and filled by libxc, and shown to its guest by xenstore."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from engine.backend import CreateOptions, Devices, Execution, VmVerbs
+from engine.image import Image, ImageStream
+from pydantic import ValidationError
+from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
+from schema.fault import XenopsError, internal_error
+from schema.ids import VmId
+from schema.objects.errors import (
+    BallooningTimeoutBeforeMigration,
+    InvalidVcpus,
+    NotEnoughMemory,
+    Unimplemented,
+)
+from schema.objects.network import Network
+from schema.objects.vm import Vm, VmState
+from schema.wire.codec import encode_text
+from typing_extensions import override
+
+from worker_xen.classic.birth import birth_of, introduce
+from worker_xen.classic.guest import Guest
+from worker_xen.classic.hypervisor import Found, Hypervisor
+from worker_xen.classic.kernel import kernel_of
+from worker_xen.classic.machine import (
+    Domain,
+    Machine,
+    Suspended,
+    created,
+    destroyed,
+    uuid_of,
+)
+from worker_xen.classic.saving import Saving
+from worker_xen.classic.states import Said, action_request, vm_state
+from worker_xen.libxc.values import Kernel, Rings
+from worker_xen.xenstore.layout import (
+    birth_nodes,
+    rename_nodes,
+    vcpu_nodes,
+    xsdata_nodes,
+)
+from worker_xen.xenstore.tree import Node, domain_path, vm_path
+
+_KIB = 1024
+_MIB = 1 << 20
+
+CONSOLE_TIMEOUT_S = 5.0
+"""How long the console's daemon may take; a VM without a console starts all the same."""
+
+BALLOONING_TIMEOUT_S = 120.0
+"""As in the original."""
+
+_BALLOON_POLL_S = 0.2
+_BALLOON_SLACK_BYTES = 4 * _MIB
+"""A balloon this near to its target has reached it."""
+
+_DEFAULT_WEIGHT = 256
+
+
+class ClassicVms(VmVerbs):
+    """`VmVerbs` on Xen by libxc."""
+
+    minimum_reboot_delay_s = 120.0
+
+    def __init__(self, hypervisor: Hypervisor) -> None:
+        self._hypervisor = hypervisor
+        self._guest = Guest(hypervisor)
+        self._saving = Saving(hypervisor, self._guest)
+
+    @override
+    def add(self, vm: Vm) -> None:
+        """Nothing: what is known of a VM outlives its configuration."""
+
+    @override
+    def remove(self, vm: Vm) -> None:
+        """Forget all of it, with its domain if there is one."""
+        self._hypervisor.unmake(vm.id)
+        self._hypervisor.remove(vm.id)
+
+    @override
+    def rename(self, vm: VmId, name: VmId, when: RenameWhen) -> None:
+        """Give the VM another id, and its domain with it."""
+        found = self._hypervisor.look(vm)
+        domain = found.machine.domain
+        if domain is not None and found.info is not None:
+            uuid = uuid_of(name)
+            with self._hypervisor.told(vm):
+                self._hypervisor.xen.set_uuid(found.info.domid, uuid)
+            self._hypervisor.change(vm, lambda machine: machine.with_domain(uuid=str(uuid)))
+            nodes = rename_nodes(found.info.domid, str(uuid), domain.vm.name)
+            self._hypervisor.store.replace([vm_path(domain.uuid)], nodes)
+        self._hypervisor.rename(vm, name)
+
+    @override
+    def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:
+        execution.check_cancelled()
+        kernel_of(vm)
+        self._hypervisor.refuse_strangers(vm.id, uuid_of(vm.id))
+        now = self._hypervisor.now()
+        domain = self._hypervisor.change(vm.id, lambda machine: created(machine, vm, now)).living()
+        domid = self._hypervisor.make(
+            vm.id,
+            lambda uuid: self._hypervisor.xen.create_pv(uuid, ssidref=vm.ssidref, vcpus=vm.vcpu_max),
+        )
+        self._hypervisor.store.write(birth_nodes(birth_of(domid, domain)))
+
+    @override
+    def build(self, execution: Execution, vm: Vm, devices: Devices, *, force: bool) -> None:
+        """Put the kernel in."""
+        execution.check_cancelled()
+        domain, info = self._hypervisor.look(vm.id).living()
+        if domain.built:
+            return
+        kernel = kernel_of(vm)
+        with self._hypervisor.told(vm.id):
+            rings = self._build(vm, info.domid, kernel, domain)
+        introduce(self._hypervisor.store, info.domid, rings)
+        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(built=True).but(suspended=None))
+
+    @override
+    def create_device_model(
+        self, execution: Execution, vm: Vm, devices: Devices, *, save_state: bool
+    ) -> None:
+        """A paravirtual guest needs none; its console is waited for."""
+        execution.check_cancelled()
+        _, info = self._hypervisor.look(vm.id).built()
+        path = f"{domain_path(info.domid)}/console/tty"
+        self._hypervisor.store.await_change(
+            [path], lambda: self._hypervisor.store.read(path), CONSOLE_TIMEOUT_S, execution
+        )
+
+    @override
+    def destroy_device_model(self, execution: Execution, vm: Vm) -> None:
+        """There is none."""
+
+    @override
+    def destroy(self, execution: Execution, vm: Vm) -> None:
+        self._hypervisor.unmake(vm.id)
+        self._hypervisor.change(vm.id, destroyed)
+
+    @override
+    def pause(self, execution: Execution, vm: Vm) -> None:
+        _, info = self._hypervisor.look(vm.id).built()
+        if not info.is_paused:
+            with self._hypervisor.told(vm.id):
+                self._hypervisor.xen.pause(info.domid)
+
+    @override
+    def unpause(self, execution: Execution, vm: Vm) -> None:
+        _, info = self._hypervisor.look(vm.id).built()
+        if info.is_paused:
+            with self._hypervisor.told(vm.id):
+                self._hypervisor.xen.unpause(info.domid)
+
+    @override
+    def set_xsdata(self, execution: Execution, vm: Vm, xsdata: Sequence[tuple[str, str]]) -> None:
+        found = self._hypervisor.look(vm.id)
+        if found.info is not None:
+            old = xsdata_nodes(found.info.domid, found.machine.living().vm.xsdata)
+            self._hypervisor.store.replace(
+                [node.path for node in old], xsdata_nodes(found.info.domid, xsdata)
+            )
+            kept = found.machine.living().vm.model_copy(update={"xsdata": tuple(xsdata)})
+            self._hypervisor.change(vm.id, lambda machine: machine.with_domain(vm=kept))
+
+    @override
+    def set_vcpus(self, execution: Execution, vm: Vm, vcpus: int) -> None:
+        """Which ones the guest shall use; it does so by itself."""
+        if not 0 < vcpus <= vm.vcpu_max:
+            raise XenopsError(InvalidVcpus(count=vm.vcpu_max))
+        domain, info = self._hypervisor.look(vm.id).built()
+        if domain.vcpus != vcpus:
+            self._hypervisor.store.write(vcpu_nodes(info.domid, vcpus, domain.vm.vcpu_max))
+            self._hypervisor.change(vm.id, lambda machine: machine.with_domain(vcpus=vcpus))
+
+    @override
+    def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
+        _unimplemented("VM.set_shadow_multiplier")
+
+    @override
+    def set_memory_dynamic_range(
+        self, execution: Execution, vm: Vm, minimum_bytes: int, maximum_bytes: int
+    ) -> None:
+        """The balloon's target is the upper end: nothing else on this host asks for the memory."""
+        _, info = self._hypervisor.look(vm.id).built()
+        path = f"{domain_path(info.domid)}/memory"
+        words = {"dynamic-min": minimum_bytes, "dynamic-max": maximum_bytes, "target": maximum_bytes}
+        self._hypervisor.store.write(
+            Node(f"{path}/{name}", str(size // _KIB)) for name, size in words.items()
+        )
+        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(memory_target_bytes=maximum_bytes))
+
+    @override
+    def request_shutdown(
+        self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float
+    ) -> bool:
+        """Ask the guest; one that is paused cannot answer."""
+        execution.check_cancelled()
+        return self._guest.ask(vm.id, request, timeout_s, execution)
+
+    @override
+    def wait_shutdown(self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float) -> bool:
+        return self._guest.wait_stopped(vm.id, timeout_s, execution)
+
+    @override
+    def assert_can_save(self, vm: Vm) -> None:
+        self._hypervisor.look(vm.id).built()
+
+    @override
+    def save(
+        self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
+    ) -> None:
+        """Suspend the guest and write it to a local disk or file; see `Saving.save`."""
+        execution.check_cancelled()
+        self._saving.save(vm, image, execution)
+
+    @override
+    def restore(
+        self, execution: Execution, vm: Vm, devices: Devices, image: Image, *, vgpu: ImageStream | None = None
+    ) -> None:
+        """Read the suspend image."""
+        execution.check_cancelled()
+        self._saving.restore(vm, image, execution)
+
+    @override
+    def resume(self, execution: Execution, vm: Vm) -> None:
+        self._saving.resume(vm)
+
+    @override
+    def s3suspend(self, execution: Execution, vm: Vm) -> None:
+        _unimplemented("VM.s3suspend")
+
+    @override
+    def s3resume(self, execution: Execution, vm: Vm) -> None:
+        _unimplemented("VM.s3resume")
+
+    @override
+    def soft_reset(self, execution: Execution, vm: Vm) -> None:
+        _unimplemented("VM.soft_reset")
+
+    @override
+    def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
+        """Errors: `Ballooning_timeout_before_migration`."""
+        waited_s = 0.0
+        while True:
+            domain, info = self._hypervisor.look(vm.id).built()
+            if abs(info.memory_bytes - domain.memory_target_bytes) <= _BALLOON_SLACK_BYTES:
+                return
+            if waited_s >= BALLOONING_TIMEOUT_S:
+                raise XenopsError(BallooningTimeoutBeforeMigration())
+            execution.wait(_BALLOON_POLL_S)
+            waited_s += _BALLOON_POLL_S
+
+    @override
+    def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
+        _unimplemented("VM.run_script")
+
+    @override
+    def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
+        _unimplemented("VM.request_rdp")
+
+    @override
+    def get_state(self, vm: Vm) -> VmState:
+        found = self._hypervisor.look(vm.id)
+        return vm_state(found.machine, found.info, self._said(found))
+
+    @override
+    def set_domain_action_request(self, vm: Vm, action: DomainAction | None) -> None:
+        """What shall be done if the domain stops now; how one has stopped stands."""
+
+        def asking(machine: Machine) -> Machine:
+            return machine.with_domain(action=action) if machine.domain else machine
+
+        self._hypervisor.change(vm.id, asking)
+
+    @override
+    def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
+        found = self._hypervisor.look(vm.id)
+        return action_request(found.machine.domain, found.info)
+
+    @override
+    def get_hook_args(self, vm: VmId) -> Sequence[str]:
+        """None."""
+        return ()
+
+    @override
+    def generate_state_string(self, vm: Vm) -> str:
+        """All by which the domain is built."""
+        return encode_text(Vm, vm.model_copy(update={"name": "", "xsdata": (), "platformdata": ()}))
+
+    @override
+    def get_internal_state(
+        self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
+    ) -> str:
+        """What remains of a suspended VM; all else is in its image or at its hypervisor."""
+        suspended = self._hypervisor.look(vm.id).machine.suspended
+        return "" if suspended is None else suspended.model_dump_json()
+
+    @override
+    def set_internal_state(self, vm: Vm, state: str) -> None:
+        """A suspended VM is so on this host, too; one with a domain knows better."""
+        if not state:
+            return
+        try:
+            suspended = Suspended.model_validate_json(state)
+        except ValidationError as error:
+            raise internal_error(f"The internal state of VM {vm.id} is none of classic's: {error}") from error
+
+        def told(machine: Machine) -> Machine:
+            return machine if machine.domain is not None else machine.but(suspended=suspended)
+
+        self._hypervisor.change(vm.id, told)
+
+    def _build(self, vm: Vm, domid: int, kernel: Kernel, domain: Domain) -> Rings:
+        xen = self._hypervisor.xen
+        needed, free = domain.memory_target_bytes, xen.host().memory_free_bytes
+        if needed > free:
+            raise XenopsError(NotEnoughMemory(needed_bytes=needed - free))
+        ports = xen.prepare_pv(domid, vm.memory_static_max, restored=False)
+        rings = xen.build_pv(domid, kernel, needed // _MIB, ports)
+        if vm.scheduler_params.priority is not None:
+            weight, cap = vm.scheduler_params.priority
+            xen.set_weight(domid, weight or _DEFAULT_WEIGHT, cap)
+        for vcpu, cpus in zip(range(vm.vcpu_max), vm.scheduler_params.affinity, strict=False):
+            xen.set_affinity(domid, vcpu, cpus)
+        return rings
+
+    def _said(self, found: Found) -> Said:
+        if found.info is None:
+            return Said()
+        path, store = domain_path(found.info.domid), self._hypervisor.store
+        words = store.values([f"{path}/console/tty", f"{path}/memory/uncooperative"])
+        return Said(
+            console=words.get(f"{path}/console/tty", b"").decode(errors="replace"),
+            guest_agent=tuple(store.below(path, ("attr", "data", "drivers", "feature"))),
+            xsdata=tuple(store.below(path, ("vm-data", "FIST"))),
+            is_uncooperative=f"{path}/memory/uncooperative" in words,
+        )
+
+
+def _unimplemented(what: str) -> NoReturn:
+    raise XenopsError(Unimplemented(what=what))

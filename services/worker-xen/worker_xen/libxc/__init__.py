@@ -1,0 +1,1 @@
+"""libxc: the typed door to Xen's control libraries, libxenctrl and libxenguest."""

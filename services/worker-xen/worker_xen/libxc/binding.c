@@ -1,0 +1,261 @@
+/* What the worker asks of libxenctrl and libxenguest, in functions whose layouts the compiler checks. */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#define XC_WANT_COMPAT_EVTCHN_API 1
+#include <xenctrl.h>
+#include <xenguest.h>
+
+#if XEN_DOMCTL_INTERFACE_VERSION < 0x12
+#error "these headers are older than Xen 4.14"
+#endif
+
+#define XO_DYING XEN_DOMINF_dying
+#define XO_SHUTDOWN XEN_DOMINF_shutdown
+#define XO_PAUSED XEN_DOMINF_paused
+
+typedef struct {
+    uint32_t domid, flags, shutdown_reason;
+    uint32_t vcpus_online, vcpu_max_id;
+    uint64_t pages, pages_max, cpu_time_ns;
+    uint8_t handle[16];
+} xo_domain;
+
+typedef struct {
+    uint32_t threads_per_core, cores_per_socket, cpus, nodes, cpu_khz;
+    uint64_t pages, pages_free;
+    uint8_t has_hvm, has_iommu;
+} xo_host;
+
+typedef struct {
+    const char *kernel, *ramdisk, *command_line;
+    uint32_t memory_mib, store_port, console_port;
+    unsigned long store_frame, console_frame;
+    const char *step;
+} xo_pv;
+
+typedef struct {
+    uint32_t store_port, console_port;
+    unsigned long store_frame, console_frame;
+} xo_restored;
+
+xc_interface *xo_open(void) { return xc_interface_open(NULL, NULL, 0); }
+int xo_close(xc_interface *xch) { return xc_interface_close(xch); }
+int xo_version(xc_interface *xch) { return xc_version(xch, XENVER_version, NULL); }
+
+int xo_version_text(xc_interface *xch, char *extra, char *capabilities) {
+    if (xc_version(xch, XENVER_extraversion, extra) < 0)
+        return -1;
+    return xc_version(xch, XENVER_capabilities, capabilities);
+}
+
+const char *xo_last_error(xc_interface *xch) {
+    const xc_error *error = xc_get_last_error(xch);
+    return error ? error->message : "";
+}
+
+int xo_host_info(xc_interface *xch, xo_host *host) {
+    xc_physinfo_t info;
+    memset(&info, 0, sizeof info);
+    if (xc_physinfo(xch, &info) < 0)
+        return -1;
+    host->threads_per_core = info.threads_per_core;
+    host->cores_per_socket = info.cores_per_socket;
+    host->cpus = info.nr_cpus;
+    host->nodes = info.nr_nodes;
+    host->cpu_khz = info.cpu_khz;
+    host->pages = info.total_pages;
+    host->pages_free = info.free_pages;
+    host->has_hvm = !!(info.capabilities & XEN_SYSCTL_PHYSCAP_hvm);
+    host->has_iommu = !!(info.capabilities & XEN_SYSCTL_PHYSCAP_directio);
+    return 0;
+}
+
+int xo_domains(xc_interface *xch, uint32_t first, uint32_t count, xo_domain *domains) {
+    xc_domaininfo_t infos[64];
+    int found = xc_domain_getinfolist(xch, first, count < 64 ? count : 64, infos);
+    for (int i = 0; i < found; i++) {
+        xo_domain *to = &domains[i];
+        to->domid = infos[i].domain;
+        to->flags = infos[i].flags & ((1u << XEN_DOMINF_shutdownshift) - 1);
+        to->shutdown_reason = (infos[i].flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
+        to->vcpus_online = infos[i].nr_online_vcpus;
+        to->vcpu_max_id = infos[i].max_vcpu_id;
+        to->pages = infos[i].tot_pages;
+        to->pages_max = infos[i].max_pages;
+        to->cpu_time_ns = infos[i].cpu_time;
+        memcpy(to->handle, infos[i].handle, sizeof to->handle);
+    }
+    return found;
+}
+
+int xo_create_pv(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, uint32_t *domid) {
+    struct xen_domctl_createdomain config;
+    memset(&config, 0, sizeof config);
+    memcpy(config.handle, handle, sizeof config.handle);
+    config.ssidref = ssidref;
+    config.max_vcpus = vcpus;
+    config.max_evtchn_port = 1023 + 32 * vcpus; /* devices and vCPUs; the hypervisor's own limit is 2^17 */
+    config.max_grant_frames = -1;               /* the hypervisor's default */
+    config.max_maptrack_frames = -1;
+#ifdef XEN_DOMCTL_GRANT_version
+    config.grant_opts = XEN_DOMCTL_GRANT_version(2);
+#endif
+    *domid = 0; /* the next free one */
+    if (xc_domain_create(xch, domid, &config) < 0)
+        return -1;
+    return xc_domain_max_vcpus(xch, *domid, vcpus);
+}
+
+int xo_set_handle(xc_interface *xch, uint32_t domid, uint8_t *handle) {
+    return xc_domain_sethandle(xch, domid, handle);
+}
+
+int xo_set_memory_max(xc_interface *xch, uint32_t domid, uint64_t kib) {
+    return xc_domain_setmaxmem(xch, domid, kib);
+}
+
+int xo_set_memory_map_limit(xc_interface *xch, uint32_t domid, unsigned long kib) {
+    return xc_domain_set_memmap_limit(xch, domid, kib);
+}
+
+int xo_default_tsc(xc_interface *xch, uint32_t domid) {
+    return xc_domain_set_tsc_info(xch, domid, 0, 0, 0, 0);
+}
+
+int xo_default_cpu_policy(xc_interface *xch, uint32_t domid, bool restore) {
+#if XEN_DOMCTL_INTERFACE_VERSION >= 0x15
+    return xc_cpuid_apply_policy(xch, domid, restore, NULL, 0, true, false, false, NULL, NULL);
+#else
+    return xc_cpuid_apply_policy(xch, domid, restore, NULL, 0, true, false, false, NULL);
+#endif
+}
+
+int xo_allocate_port(xc_interface *xch, uint32_t domid) { return xc_evtchn_alloc_unbound(xch, domid, 0); }
+
+/* Each step has a name, for the sentence of an error. */
+#define DO(name, call)                                                                                       \
+    do {                                                                                                     \
+        pv->step = name;                                                                                     \
+        if ((call) != 0)                                                                                     \
+            return -1;                                                                                       \
+    } while (0)
+
+static int build_image(xc_interface *xch, uint32_t domid, xo_pv *pv, struct xc_dom_image *image) {
+    image->console_domid = image->xenstore_domid = 0;
+    image->console_evtchn = pv->console_port;
+    image->xenstore_evtchn = pv->store_port;
+    DO("read the kernel", xc_dom_kernel_file(image, pv->kernel));
+    if (pv->ramdisk)
+        DO("read the ramdisk", xc_dom_module_file(image, pv->ramdisk, NULL));
+    DO("look at the domain", xc_dom_boot_xen_init(image, xch, domid));
+    DO("understand the kernel", xc_dom_parse_image(image));
+    DO("lay out the memory", xc_dom_mem_init(image, pv->memory_mib));
+    DO("get the memory", xc_dom_boot_mem_init(image));
+    DO("put the kernel in", xc_dom_build_image(image));
+    DO("set the vCPU up", xc_dom_boot_image(image));
+    DO("grant the rings", xc_dom_gnttab_init(image));
+    pv->store_frame = image->pv_p2m[image->xenstore_pfn];
+    pv->console_frame = image->pv_p2m[image->console_pfn];
+    pv->step = "";
+    return 0;
+}
+
+int xo_build_pv(xc_interface *xch, uint32_t domid, xo_pv *pv) {
+    pv->step = "begin";
+    xc_dom_loginit(xch);
+    struct xc_dom_image *image = xc_dom_allocate(xch, pv->command_line, NULL);
+    if (!image)
+        return -1;
+    int result = build_image(xch, domid, pv, image);
+    int error = errno;
+    xc_dom_release(image);
+    errno = error;
+    return result;
+}
+
+int xo_set_weight(xc_interface *xch, uint32_t domid, uint16_t weight, uint16_t cap) {
+    struct xen_domctl_sched_credit2 wanted = {.weight = weight, .cap = cap};
+    return xc_sched_credit2_domain_set(xch, domid, &wanted);
+}
+
+int xo_set_affinity(xc_interface *xch, uint32_t domid, uint32_t vcpu, const uint8_t *cpus, uint32_t size) {
+    xc_cpumap_t map = xc_cpumap_alloc(xch);
+    int length = xc_get_cpumap_size(xch);
+    if (!map || length <= 0)
+        return -1;
+    memcpy(map, cpus, size < (uint32_t)length ? size : (uint32_t)length);
+    int result = xc_vcpu_setaffinity(xch, domid, vcpu, map, NULL, XEN_VCPUAFFINITY_HARD);
+    int error = errno;
+    free(map);
+    errno = error;
+    return result;
+}
+
+int xo_pause(xc_interface *xch, uint32_t domid) { return xc_domain_pause(xch, domid); }
+int xo_unpause(xc_interface *xch, uint32_t domid) { return xc_domain_unpause(xch, domid); }
+int xo_resume(xc_interface *xch, uint32_t domid) { return xc_domain_resume(xch, domid, 1); }
+int xo_destroy(xc_interface *xch, uint32_t domid) { return xc_domain_destroy(xch, domid); }
+
+struct asking {
+    int question_fd, answer_fd;
+};
+
+/* The parent has the guest suspended: it has the xenstore, and knows whether its task was cancelled. */
+static int ask_for_suspend(void *data) {
+    struct asking *asking = data;
+    char answer = 0;
+    ssize_t count;
+    if (write(asking->question_fd, "s", 1) != 1)
+        return 0;
+    do
+        count = read(asking->answer_fd, &answer, 1);
+    while (count < 0 && errno == EINTR);
+    return count == 1 && answer == 'y';
+}
+
+int xo_save(xc_interface *xch, int fd, uint32_t domid, int question_fd, int answer_fd) {
+    struct asking asking = {.question_fd = question_fd, .answer_fd = answer_fd};
+    struct save_callbacks callbacks;
+    memset(&callbacks, 0, sizeof callbacks);
+    callbacks.suspend = ask_for_suspend;
+    callbacks.data = &asking;
+    return xc_domain_save(xch, fd, domid, 0, &callbacks, XC_STREAM_PLAIN, -1);
+}
+
+/* An image of Xen 4.13 or older has no CPU policy of its own: the default one stands for it. */
+static int complete_static_data(unsigned int missing, void *data) {
+    struct {
+        xc_interface *xch;
+        uint32_t domid;
+    } *of = data;
+    return missing & XGR_SDD_MISSING_CPUID ? xo_default_cpu_policy(of->xch, of->domid, true) : 0;
+}
+
+int xo_restore(xc_interface *xch, int fd, uint32_t domid, xo_restored *restored) {
+    struct {
+        xc_interface *xch;
+        uint32_t domid;
+    } of = {.xch = xch, .domid = domid};
+    struct restore_callbacks callbacks;
+    memset(&callbacks, 0, sizeof callbacks);
+    callbacks.static_data_done = complete_static_data;
+    callbacks.data = &of;
+    return xc_domain_restore(xch, fd, domid, restored->store_port, &restored->store_frame, 0,
+                             restored->console_port, &restored->console_frame, 0, XC_STREAM_PLAIN, &callbacks, -1);
+}
+
+int xo_read_console_ring(xc_interface *xch, char *buffer, unsigned int size) {
+    unsigned int count = size;
+    return xc_readconsolering(xch, buffer, &count, 0, 0, NULL) < 0 ? -1 : (int)count;
+}
+
+int xo_send_debug_keys(xc_interface *xch, const char *keys) { return xc_send_debug_keys(xch, keys); }
+
+int xo_featureset(xc_interface *xch, uint32_t index, uint32_t *words, uint32_t size) {
+    uint32_t count = size;
+    return xc_get_cpu_featureset(xch, index, &count, words) < 0 ? -1 : (int)count;
+}

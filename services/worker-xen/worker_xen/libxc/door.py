@@ -1,0 +1,291 @@
+"""Door: all that the worker asks of libxenctrl and libxenguest; their handles, pointers and errnos stop here.
+
+A handle of libxenctrl serves one thread at a time, so each call takes one from a pool. The interpreter's
+lock is let go of while a call runs.
+"""
+
+import errno
+import os
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from typing_extensions import override
+
+from worker_xen.binding import BindingError, load
+from worker_xen.libxc.library import libxc_binding
+from worker_xen.libxc.port import Xen, XenError
+from worker_xen.libxc.values import PAGE_BYTES, DomainInfo, HostInfo, Kernel, Ports, Rings
+from worker_xen.libxc.versions import complaint_about
+
+_RING_BYTES_MAX = 1 << 20
+_DOMAINS_AT_ONCE = 64
+_WORDS_MAX = 64
+_KIB = 1024
+_SLACK_KIB = 1024
+"""What a domain may have beyond its guest's memory, as the original gives: pages of its devices."""
+
+
+class Libxc(Xen):
+    """The hypervisor of this host; safe for any thread."""
+
+    def __init__(self, bindings: Path) -> None:
+        """Reach it by the binding in that directory. Errors: `BindingError`."""
+        module: Any = load(libxc_binding(), bindings)
+        self._ffi, self._lib = module.ffi, module.lib
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        handle = self._open()
+        self._idle.put(handle)
+        number = int(self._lib.xo_version(handle))
+        self.version = (number >> 16, number & 0xFFFF)
+        complaint = complaint_about(self.version)
+        if complaint is not None:
+            raise BindingError(complaint)
+        try:
+            self.domain(0)
+        except XenError as error:
+            raise BindingError(
+                f"Xen {self.version_text} does not answer this binding ({error}): it was compiled for "
+                "another Xen, or this is no control domain; install this Xen's libxen-dev"
+            ) from error
+
+    @property
+    @override
+    def version_text(self) -> str:
+        """As `4.17`."""
+        return f"{self.version[0]}.{self.version[1]}"
+
+    @override
+    def version_details(self) -> tuple[str, str]:
+        """What follows the version, as `.3-pre`, and what guests the hypervisor can run."""
+        extra, capabilities = self._ffi.new("char[16]"), self._ffi.new("char[1024]")
+        self._do("tell its version", lambda handle: self._lib.xo_version_text(handle, extra, capabilities))
+        return self._text(extra), self._text(capabilities).strip()
+
+    @override
+    def host(self) -> HostInfo:
+        """The physical machine."""
+        host = self._ffi.new("xo_host *")
+        self._do("tell of its host", lambda handle: self._lib.xo_host_info(handle, host))
+        return HostInfo(
+            cpus=host.cpus,
+            nodes=host.nodes,
+            threads_per_core=host.threads_per_core,
+            cores_per_socket=host.cores_per_socket,
+            cpu_khz=host.cpu_khz,
+            memory_bytes=host.pages * PAGE_BYTES,
+            memory_free_bytes=host.pages_free * PAGE_BYTES,
+            has_hvm=bool(host.has_hvm),
+            has_iommu=bool(host.has_iommu),
+        )
+
+    @override
+    def featureset(self, index: int) -> tuple[int, ...]:
+        """CPU features in words: 0 of the hardware, 1 of the hypervisor, 2 for PV and 3 for HVM guests."""
+        words = self._ffi.new("uint32_t[]", _WORDS_MAX)
+        count = self._do(
+            "tell its CPU features", lambda handle: self._lib.xo_featureset(handle, index, words, _WORDS_MAX)
+        )
+        return tuple(words[0:count])
+
+    @override
+    def console_ring(self) -> str:
+        """What the hypervisor has written to its console."""
+        buffer = self._ffi.new("char[]", _RING_BYTES_MAX)
+        count = self._do(
+            "show its console",
+            lambda handle: self._lib.xo_read_console_ring(handle, buffer, _RING_BYTES_MAX),
+        )
+        return bytes(self._ffi.buffer(buffer, count)).decode(errors="replace").rstrip("\0")
+
+    @override
+    def send_debug_keys(self, keys: str) -> None:
+        """Press keys on the hypervisor's console."""
+        self._do("take debug keys", lambda handle: self._lib.xo_send_debug_keys(handle, keys.encode()))
+
+    @override
+    def domain(self, domid: int) -> DomainInfo | None:
+        """One domain; None: there is none of that number."""
+        return next((found for found in self._list(domid, 1) if found.domid == domid), None)
+
+    @override
+    def domains(self) -> Iterator[DomainInfo]:
+        """All domains, the control domain among them."""
+        first = 0
+        while found := self._list(first, _DOMAINS_AT_ONCE):
+            yield from found
+            first = found[-1].domid + 1
+
+    @override
+    def create_pv(self, uuid: UUID, *, ssidref: int, vcpus: int) -> int:
+        """An empty, paused domain for a paravirtual guest; answers its number."""
+        domid = self._ffi.new("uint32_t *")
+        handle_bytes = self._ffi.new("uint8_t[]", uuid.bytes)
+        try:
+            self._do(
+                "create a domain",
+                lambda handle: self._lib.xo_create_pv(handle, handle_bytes, ssidref, vcpus, domid),
+            )
+        except XenError:
+            if domid[0]:
+                self.destroy(domid[0])
+            raise
+        return int(domid[0])
+
+    @override
+    def prepare_pv(self, domid: int, memory_bytes_max: int, *, restored: bool) -> Ports:
+        """Give a domain its limits, its clock and its CPU policy, unless its image has one."""
+        kib = memory_bytes_max // _KIB + _SLACK_KIB
+        self.set_memory_max(domid, memory_bytes_max)
+        self._do("limit the memory map", lambda handle: self._lib.xo_set_memory_map_limit(handle, domid, kib))
+        self._do("set the clock", lambda handle: self._lib.xo_default_tsc(handle, domid))
+        if not restored:
+            self._do("set the CPU policy", lambda handle: self._lib.xo_default_cpu_policy(handle, domid, 0))
+        return Ports(self._port(domid), self._port(domid))
+
+    def set_memory_max(self, domid: int, memory_bytes: int) -> None:
+        """Limit a domain's memory; pages that its devices need come on top."""
+        kib = memory_bytes // _KIB + _SLACK_KIB
+        self._do("limit the memory", lambda handle: self._lib.xo_set_memory_max(handle, domid, kib))
+
+    @override
+    def build_pv(self, domid: int, kernel: Kernel, memory_mib: int, ports: Ports) -> Rings:
+        """Put a kernel into a domain. Errors: `XenError` with the step that failed."""
+        ffi = self._ffi
+        path, line = (
+            ffi.new("char[]", os.fsencode(kernel.path)),
+            ffi.new("char[]", kernel.command_line.encode()),
+        )
+        ramdisk = ffi.NULL if kernel.ramdisk is None else ffi.new("char[]", os.fsencode(kernel.ramdisk))
+        request = {"kernel": path, "ramdisk": ramdisk, "command_line": line, "memory_mib": memory_mib}
+        pv = ffi.new("xo_pv *", {**request, "store_port": ports.store, "console_port": ports.console})
+        self._do(
+            lambda: f"build: {self._text(pv.step)}", lambda handle: self._lib.xo_build_pv(handle, domid, pv)
+        )
+        return Rings(ports.store, int(pv.store_frame), ports.console, int(pv.console_frame))
+
+    @override
+    def set_weight(self, domid: int, weight: int, cap: int) -> None:
+        """How much of the CPUs a domain gets when they are scarce, and how much at most (percent; 0: all)."""
+        self._do("set the weight", lambda handle: self._lib.xo_set_weight(handle, domid, weight, cap))
+
+    @override
+    def set_affinity(self, domid: int, vcpu: int, cpus: Sequence[int]) -> None:
+        """Bind a vCPU to CPUs."""
+        bitmap = _bitmap(cpus)
+        self._do(
+            "set the affinity",
+            lambda handle: self._lib.xo_set_affinity(handle, domid, vcpu, bitmap, len(bitmap)),
+        )
+
+    @override
+    def set_uuid(self, domid: int, uuid: UUID) -> None:
+        """Give a domain another id."""
+        handle_bytes = self._ffi.new("uint8_t[]", uuid.bytes)
+        self._do("rename", lambda handle: self._lib.xo_set_handle(handle, domid, handle_bytes))
+
+    @override
+    def pause(self, domid: int) -> None:
+        """Stop the vCPUs. The hypervisor counts: once more takes one more `unpause`."""
+        self._do("pause", lambda handle: self._lib.xo_pause(handle, domid))
+
+    @override
+    def unpause(self, domid: int) -> None:
+        """Let the vCPUs run."""
+        self._do("unpause", lambda handle: self._lib.xo_unpause(handle, domid))
+
+    @override
+    def resume(self, domid: int) -> None:
+        """Let a domain go on that has suspended itself."""
+        self._do("resume", lambda handle: self._lib.xo_resume(handle, domid))
+
+    @override
+    def destroy(self, domid: int) -> None:
+        """Unmake a domain; there is none, nothing to do."""
+        try:
+            self._do("destroy", lambda handle: self._lib.xo_destroy(handle, domid))
+        except XenError as error:
+            if not error.is_no_such_domain:
+                raise
+
+    def save(self, domid: int, image: int, question: int, answer: int) -> None:
+        """Write a domain to an open file; asks by a byte to have it suspended, and waits for `y`, or not."""
+        self._do("save", lambda handle: self._lib.xo_save(handle, image, domid, question, answer))
+
+    def restore(self, domid: int, image: int, ports: Ports) -> Rings:
+        """Read a domain's memory and vCPUs from an open file, up to the end of its record."""
+        restored = self._ffi.new("xo_restored *", {"store_port": ports.store, "console_port": ports.console})
+        self._do("restore", lambda handle: self._lib.xo_restore(handle, image, domid, restored))
+        return Rings(ports.store, int(restored.store_frame), ports.console, int(restored.console_frame))
+
+    @override
+    def close(self) -> None:
+        """Let go of all handles that nobody uses."""
+        while not self._idle.empty():
+            self._lib.xo_close(self._idle.get())
+
+    def _list(self, first: int, count: int) -> list[DomainInfo]:
+        domains = self._ffi.new("xo_domain[]", count)
+        found = self._do(
+            "tell of its domains", lambda handle: self._lib.xo_domains(handle, first, count, domains)
+        )
+        return [self._domain_info(domains[index]) for index in range(found)]
+
+    def _domain_info(self, found: Any) -> DomainInfo:
+        return DomainInfo(
+            domid=found.domid,
+            uuid=UUID(bytes=bytes(found.handle)),
+            memory_bytes=found.pages * PAGE_BYTES,
+            memory_bytes_max=found.pages_max * PAGE_BYTES,
+            cpu_time_ns=found.cpu_time_ns,
+            is_paused=bool(found.flags & self._lib.XO_PAUSED),
+            is_dying=bool(found.flags & self._lib.XO_DYING),
+            stopped=found.shutdown_reason if found.flags & self._lib.XO_SHUTDOWN else None,
+        )
+
+    def _port(self, domid: int) -> int:
+        return self._do("allocate a port", lambda handle: self._lib.xo_allocate_port(handle, domid))
+
+    def _do(self, what: str | Callable[[], str], call: Callable[[Any], int]) -> int:
+        """Call on a handle; a negative result is an error, whose words the library may have."""
+        with self._handle() as handle:
+            result = call(handle)
+            if result >= 0:
+                return result
+            number = self._ffi.errno
+            words = self._text(self._lib.xo_last_error(handle)) or os.strerror(number)
+        told = what if isinstance(what, str) else what()
+        raise XenError(f"Xen did not {told}: {words} ({errno.errorcode.get(number, number)})", number)
+
+    @contextmanager
+    def _handle(self) -> Iterator[Any]:
+        try:
+            handle = self._idle.get_nowait()
+        except queue.Empty:
+            handle = self._open()
+        try:
+            yield handle
+        finally:
+            self._idle.put(handle)
+
+    def _open(self) -> Any:
+        handle = self._lib.xo_open()
+        if handle == self._ffi.NULL:
+            raise BindingError(
+                f"the hypervisor does not let itself be asked ({os.strerror(self._ffi.errno)}): run as root "
+                "in the control domain of a Xen host, with the module xen-privcmd loaded"
+            )
+        return handle
+
+    def _text(self, value: Any) -> str:
+        return bytes(self._ffi.string(value)).decode(errors="replace")
+
+
+def _bitmap(cpus: Sequence[int]) -> bytes:
+    bits = 0
+    for cpu in cpus:
+        bits |= 1 << cpu
+    return bits.to_bytes(max(1, (bits.bit_length() + 7) // 8), "little")

@@ -1,0 +1,91 @@
+"""Port: what backend classic asks of the hypervisor; `worker_xen.libxc.door` is the real one.
+
+Errors, of every method: `XenError`.
+"""
+
+import errno
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from worker_xen.libxc.values import DomainInfo, HostInfo, Kernel, Ports, Rings
+
+
+class XenError(Exception):
+    """The hypervisor, or one of its libraries, did not do what was asked; `number` is its errno."""
+
+    def __init__(self, sentence: str, number: int = 0) -> None:
+        super().__init__(sentence)
+        self.number = number
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether the host has too little memory."""
+        return self.number == errno.ENOMEM
+
+    @property
+    def is_no_such_domain(self) -> bool:
+        """Whether there is no such domain."""
+        return self.number == errno.ESRCH
+
+
+class Xen(Protocol):
+    """The hypervisor of this host; safe for any thread."""
+
+    @property
+    def version_text(self) -> str:
+        """As `4.17`."""
+
+    def version_details(self) -> tuple[str, str]:
+        """What follows the version, as `.3-pre`, and what guests the hypervisor can run."""
+
+    def host(self) -> HostInfo:
+        """The physical machine."""
+
+    def featureset(self, index: int) -> tuple[int, ...]:
+        """CPU features in words: 0 of the hardware, 1 of the hypervisor, 2 for PV and 3 for HVM guests."""
+
+    def console_ring(self) -> str:
+        """What the hypervisor has written to its console."""
+
+    def send_debug_keys(self, keys: str) -> None:
+        """Press keys on the hypervisor's console."""
+
+    def domain(self, domid: int) -> DomainInfo | None:
+        """One domain; None: there is none of that number."""
+
+    def domains(self) -> Iterator[DomainInfo]:
+        """All domains, the control domain among them."""
+
+    def create_pv(self, uuid: UUID, *, ssidref: int, vcpus: int) -> int:
+        """An empty, paused domain for a paravirtual guest; answers its number."""
+
+    def prepare_pv(self, domid: int, memory_bytes_max: int, *, restored: bool) -> Ports:
+        """Give a domain its limits, its clock and its CPU policy, unless its image has one."""
+
+    def build_pv(self, domid: int, kernel: Kernel, memory_mib: int, ports: Ports) -> Rings:
+        """Put a kernel into a domain."""
+
+    def set_weight(self, domid: int, weight: int, cap: int) -> None:
+        """How much of scarce CPUs a domain gets, and how much at most (percent; 0: all)."""
+
+    def set_affinity(self, domid: int, vcpu: int, cpus: Sequence[int]) -> None:
+        """Bind a vCPU to CPUs."""
+
+    def set_uuid(self, domid: int, uuid: UUID) -> None:
+        """Give a domain another id."""
+
+    def pause(self, domid: int) -> None:
+        """Stop the vCPUs. The hypervisor counts: once more takes one more `unpause`."""
+
+    def unpause(self, domid: int) -> None:
+        """Let the vCPUs run."""
+
+    def resume(self, domid: int) -> None:
+        """Let a domain go on that has suspended itself."""
+
+    def destroy(self, domid: int) -> None:
+        """Unmake a domain; there is none, nothing to do."""
+
+    def close(self) -> None:
+        """Let go of all handles that nobody uses."""

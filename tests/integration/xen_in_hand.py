@@ -1,0 +1,279 @@
+"""A Xen host in this process, around a real xenstored: hypervisor, drivers, guests do as real ones."""
+
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from uuid import UUID
+
+from schema.fault import XenopsError, internal_error
+from typing_extensions import override
+from worker_xen.classic.dom0 import Dom0
+from worker_xen.libxc.port import Xen, XenError
+from worker_xen.libxc.values import DomainInfo, HostInfo, Kernel, Ports, Rings, ShutdownReason
+from worker_xen.xenstore.daemon import Daemon, Watching
+from worker_xen.xenstore.devices import BlockDevice, BusState
+from worker_xen.xenstore.tree import BACKENDS, GUEST, Node, domain_path
+
+MIB = 1 << 20
+STOPS = "/in-hand/stops"
+"""Told in the place of @releaseDomain, of which a daemon without a hypervisor hears nothing."""
+
+COURIER = """
+import os, sys
+what, domid, image, one, other = sys.argv[1:]
+image = int(image)
+if what == "save":
+    os.write(int(one), b"s")
+    if os.read(int(other), 1) != b"y":
+        sys.exit("xc: error: Domain has not been suspended")
+    os.write(image, b"memory" * 1000)
+elif os.read(image, 6000) == b"memory" * 1000:
+    print(11, 12)
+else:
+    sys.exit("xc: error: Invalid marker: Got 0x0000000000000000")
+"""
+"""What the real one does, with very little memory."""
+
+_REASONS = {
+    b"halt": ShutdownReason.POWEROFF,
+    b"poweroff": ShutdownReason.POWEROFF,
+    b"reboot": ShutdownReason.REBOOT,
+    b"suspend": ShutdownReason.SUSPEND,
+}
+
+
+def courier_command() -> tuple[str, ...]:
+    return (sys.executable, "-c", COURIER)
+
+
+class StoreInHand(Daemon):
+    """xenstored, to which no domain is ever introduced."""
+
+    @override
+    def introduce(self, domid: int, frame: int, port: int) -> None:
+        self.write([Node(f"{domain_path(domid)}/console/tty", f"/dev/pts/{domid}")])
+
+    @override
+    def resume(self, domid: int) -> None:
+        """It never heard of it."""
+
+    @contextmanager
+    @override
+    def watching(self, paths: Sequence[str] = ()) -> Iterator[Watching]:
+        with super().watching([STOPS if path == "@releaseDomain" else path for path in paths]) as watching:
+            yield watching
+
+
+@dataclass
+class HostInHand(Xen, Dom0):
+    """Hypervisor, drivers and guests; bridges are `xenbr0` and `xenbr1`."""
+
+    store: StoreInHand
+    memory_free_bytes: int = 1 << 34
+    guests_listen: bool = True
+    drivers_work: bool = True
+    found: dict[int, DomainInfo] = field(default_factory=dict)
+    devices: set[str] = field(default_factory=set)
+    ports: dict[str, str] = field(default_factory=dict)
+    """Interfaces and the bridges that they are ports of."""
+
+    up: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.found[0] = DomainInfo(0, UUID(int=0), 1 << 30, 1 << 30, 0)
+        self._numbers = itertools.count(1)
+        self._lock = threading.RLock()
+        self._wake = os.eventfd(0)
+        self._ending = False
+        self._thread = threading.Thread(target=self._live)
+        self._thread.start()
+
+    # --- the hypervisor ---------------------------------------------------------------------------------
+
+    @property
+    @override
+    def version_text(self) -> str:
+        return "4.17"
+
+    @override
+    def version_details(self) -> tuple[str, str]:
+        return ".3", "xen-3.0-x86_64"
+
+    @override
+    def host(self) -> HostInfo:
+        return HostInfo(
+            2, 1, 1, 2, 2_000_000, 1 << 34, self.memory_free_bytes, has_hvm=False, has_iommu=False
+        )
+
+    @override
+    def featureset(self, index: int) -> tuple[int, ...]:
+        return (0x17CBFBFF, 0xF7FA3223)
+
+    @override
+    def console_ring(self) -> str:
+        return "(XEN) hello\n"
+
+    @override
+    def send_debug_keys(self, keys: str) -> None:
+        """Nobody looks."""
+
+    @override
+    def domain(self, domid: int) -> DomainInfo | None:
+        return self.found.get(domid)
+
+    @override
+    def domains(self) -> Iterator[DomainInfo]:
+        return iter(list(self.found.values()))
+
+    @override
+    def create_pv(self, uuid: UUID, *, ssidref: int, vcpus: int) -> int:
+        with self._lock:
+            domid = next(self._numbers)
+            self.found[domid] = DomainInfo(domid, uuid, 0, 0, 0, is_paused=True)
+        return domid
+
+    @override
+    def prepare_pv(self, domid: int, memory_bytes_max: int, *, restored: bool) -> Ports:
+        self._change(domid, memory_bytes_max=memory_bytes_max)
+        return Ports(1, 2)
+
+    @override
+    def build_pv(self, domid: int, kernel: Kernel, memory_mib: int, ports: Ports) -> Rings:
+        self._change(domid, memory_bytes=memory_mib * MIB)
+        return Rings(ports.store, 11, ports.console, 12)
+
+    @override
+    def set_weight(self, domid: int, weight: int, cap: int) -> None:
+        self._change(domid)
+
+    @override
+    def set_affinity(self, domid: int, vcpu: int, cpus: Sequence[int]) -> None:
+        self._change(domid)
+
+    @override
+    def set_uuid(self, domid: int, uuid: UUID) -> None:
+        self._change(domid, uuid=uuid)
+
+    @override
+    def pause(self, domid: int) -> None:
+        self._change(domid, is_paused=True)
+
+    @override
+    def unpause(self, domid: int) -> None:
+        self._change(domid, is_paused=False)
+
+    @override
+    def resume(self, domid: int) -> None:
+        self._change(domid, stopped=None)
+
+    @override
+    def destroy(self, domid: int) -> None:
+        with self._lock:
+            self.found.pop(domid, None)
+        self._tell()
+
+    def stop(self, domid: int, reason: ShutdownReason) -> None:
+        """What a guest does by itself."""
+        self._change(domid, stopped=reason)
+        self._tell()
+
+    # --- the control domain -----------------------------------------------------------------------------
+
+    @contextmanager
+    @override
+    def opened(self, path: str, *, read_only: bool) -> Iterator[BlockDevice]:
+        self.check(path, read_only=read_only)
+        yield BlockDevice("/dev/loop0", 7, 0)
+
+    @override
+    def check(self, path: str, *, read_only: bool) -> None:
+        if not Path(path).is_file():
+            raise internal_error(f"There is no disk {path}")
+
+    @override
+    def has_device(self, bus_name: str) -> bool:
+        return bus_name in self.devices
+
+    @override
+    def has_open(self, bus_name: str) -> bool:
+        return bus_name in self.devices
+
+    @override
+    def has_interface(self, interface: str) -> bool:
+        return interface.replace("vif", "vif-").replace(".", "-") in self.devices
+
+    @override
+    def join(self, interface: str, bridge_name: str, mtu: int, *, up: bool) -> None:
+        if bridge_name not in {"xenbr0", "xenbr1"}:
+            raise internal_error(f"There is no bridge {bridge_name!r} on this host")
+        self.ports[interface] = bridge_name
+        self.set_up(interface, up=up)
+
+    @override
+    def set_up(self, interface: str, *, up: bool) -> None:
+        (self.up.add if up else self.up.discard)(interface)
+
+    @override
+    def close(self) -> None:
+        """It outlives a backend."""
+
+    def end(self) -> None:
+        """No more of it."""
+        self._ending = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        self.store.close()
+
+    # --- drivers and guests -----------------------------------------------------------------------------
+
+    def _live(self) -> None:
+        with self.store.watching([BACKENDS, GUEST]) as watching:
+            while not self._ending:
+                event = watching.wait(None, self._wake)
+                path = "" if event is None else event[0]
+                if path.startswith(f"{BACKENDS}/"):
+                    self._drive(path.removeprefix(f"{BACKENDS}/").split("/"))
+                elif path.endswith("/control/shutdown"):
+                    self._hear(int(path.split("/")[3]), path)
+
+    def _drive(self, words: list[str]) -> None:
+        kind, domid, number = [*words, "", "", ""][:3]
+        if not number or not self.drivers_work:
+            if not self.store.names(f"{BACKENDS}/{kind}/{domid}"):
+                self._forget(f"{kind}-{domid}-")
+            return
+        name, path = f"{kind}-{domid}-{number}", f"{BACKENDS}/{kind}/{domid}/{number}"
+        state = self.store.read(f"{path}/state")
+        if state is None:
+            self._forget(name)
+        elif name not in self.devices:
+            self.store.write([Node(f"{path}/state", str(int(BusState.INIT_WAIT)))])
+            self.devices.add(name)
+
+    def _forget(self, prefix: str) -> None:
+        self.devices.difference_update([name for name in self.devices if f"{name}-".startswith(prefix)])
+
+    def _hear(self, domid: int, path: str) -> None:
+        word, info = self.store.read(path), self.found.get(domid)
+        if not word or info is None or info.is_paused or not self.guests_listen:
+            return
+        try:
+            self.store.write([Node(path)])
+        except XenopsError:
+            return
+        self.stop(domid, _REASONS[word])
+
+    def _change(self, domid: int, **fields: object) -> None:
+        with self._lock:
+            info = self.found.get(domid)
+            if info is None:
+                raise XenError(f"Xen did not find domain {domid} (ESRCH)", 3)
+            self.found[domid] = replace(info, **fields)  # type: ignore[arg-type]
+
+    def _tell(self) -> None:
+        self.store.write([Node(STOPS, "x")])
