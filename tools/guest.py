@@ -38,6 +38,9 @@ MODULES = {
 }
 """The kernel modules that are loaded, in this order, each after what it depends on; and what for."""
 
+XEN_MODULES = ("xen-blkfront", "xen-netfront")
+"""What is loaded on Xen instead: of the others' devices it has none."""
+
 PARAMETERS = {"scsi_mod": "scan=sync"}
 """How modules are loaded: with a scan at once, the disks are there when the last driver is."""
 
@@ -165,7 +168,7 @@ def fetch(place: Path, options: list[str]) -> Path | None:
 
 def lay_out(tree: Path, modules: Path) -> None:
     """Make the initramfs as a directory."""
-    for name in ("bin", "dev", "proc", "sys", "modules", "tmp"):
+    for name in ("bin", "sbin", "dev", "proc", "sys", "modules", "tmp"):
         (tree / name).mkdir(parents=True)
     shutil.copyfile(BUSYBOX, tree / "bin" / "busybox")
     (tree / "bin" / "busybox").chmod(0o755)
@@ -173,11 +176,16 @@ def lay_out(tree: Path, modules: Path) -> None:
         (tree / "bin" / applet).symlink_to("busybox")
     shutil.copyfile(INIT, tree / "init")
     (tree / "init").chmod(0o755)
-    ordered = in_order(tuple(MODULES), {module_name(path.stem): path for path in modules.rglob("*.ko")})
-    for path in ordered:
-        shutil.copyfile(path, tree / "modules" / path.name)
-    lines = [f"{path.name} {PARAMETERS.get(path.stem, '')}".strip() for path in ordered]
-    (tree / "modules" / "order").write_text("\n".join(lines) + "\n")
+    for command in ("poweroff", "reboot"):  # what the kernel runs when the hypervisor asks for it
+        (tree / "sbin" / command).write_text(f"#!/bin/sh\nexec /bin/{command} -f\n")
+        (tree / "sbin" / command).chmod(0o755)
+    available = {module_name(path.stem): path for path in modules.rglob("*.ko")}
+    for order, wanted in (("order", tuple(MODULES)), ("order-on-xen", XEN_MODULES)):
+        ordered = in_order(wanted, available)
+        for path in ordered:
+            shutil.copyfile(path, tree / "modules" / path.name)
+        lines = [f"{path.name} {PARAMETERS.get(path.stem, '')}".strip() for path in ordered]
+        (tree / "modules" / order).write_text("\n".join(lines) + "\n")
 
 
 def in_order(wanted: tuple[str, ...], available: dict[str, Path]) -> list[Path]:

@@ -1,0 +1,291 @@
+"""The Xen test host's image: Debian's Xen, kernel and a small dom0, built as root and kept by what went in.
+
+`var/xen/current` leads to the directory of one build: `dom0.ext4`, the root file system; `xen`, `vmlinuz` and
+`initrd.gz`, which QEMU boots; `key`, by which dom0 lets root in. Nothing is installed on this machine. dom0
+has Debian's Xen tools, a compiler for bindings, and the Python libraries that the project's lock names; the
+project itself comes later, by `tools/xen_machine.py`.
+"""
+
+import gzip
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+from guest import GuestError, archive, in_order, link, lists_of_our_own, module_name, run
+
+ROOT = Path(__file__).resolve().parent.parent
+INIT = Path(__file__).with_name("xen-host-init")
+LOCK = ROOT / "requirements.lock"
+BUSYBOX = Path("/bin/busybox")
+SUITE = "bookworm"
+FILES = ("dom0.ext4", "xen", "vmlinuz", "initrd.gz", "key")
+
+PACKAGES = (
+    *("xen-utils-4.17", "xen-utils-common", "xenstore-utils", "libxen-dev", "qemu-system-xen"),
+    *("python3", "python3-dev", "gcc", "kmod", "iproute2", "bridge-utils", "procps", "util-linux"),
+    *("busybox-static", "openssh-server", "pciutils", "e2fsprogs", "qemu-utils"),
+)
+"""What dom0 has of Debian; its kernel and the hypervisor are unpacked beside, for nothing is to boot itself."""
+
+KERNEL, HYPERVISOR = "linux-image-amd64", "xen-hypervisor-4.17-amd64"
+
+MODULES = (
+    *("virtio_pci", "virtio_blk", "virtio_net", "crc32c_generic", "ext4", "loop", "bridge", "tun", "e1000"),
+    *("xenfs", "xen-privcmd", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-blkback", "xen-netback"),
+    "xen-pciback",
+)
+"""What dom0's kernel can load; the ones that its initramfs needs come first."""
+
+FIRST_MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")
+
+LIBRARIES_OF = (
+    *("shared/schema", "shared/bus", "shared/traces", "shared/engine"),
+    *("services/worker-xen", "clients"),
+)
+"""The project's packages whose libraries dom0 has; pytest comes with them."""
+
+PYTHON = "usr/lib/python3.11"
+SITE = "opt/xenops/libraries"
+SOURCES = "opt/xenops/sources"
+"""Where in dom0 the project's sources are put."""
+
+SIZE_MIB = 1536
+"""Of dom0's root file system, most of it empty and not written."""
+
+FIRST_INIT = """\
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+while read -r module; do insmod "/modules/$module"; done </modules/order
+until [ -b /dev/vda ]; do sleep 0.1; done
+mount -t ext4 -o noatime /dev/vda /root
+mount --move /dev /root/dev
+umount /sys /proc
+exec switch_root /root /sbin/xen-host-init
+"""
+"""What dom0's initramfs does."""
+
+SSH = """\
+HostKey /etc/ssh/ssh_host_ed25519_key
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+UseDNS no
+UsePAM no
+"""
+
+
+def build(directory: Path) -> str:
+    """Have an image of today's ingredients in the directory; answers what was done."""
+    directory = directory.resolve()
+    wanted = hash_of_ingredients()
+    kept = next((path for path in directory.glob(f"*-{wanted}") if is_whole(path)), None)
+    if kept is not None:
+        link(directory / "current", kept.name)
+        return f"{kept.name}, as built before"
+    refuse_where_it_cannot_work()
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="building-", dir=directory) as scratch:
+        built = build_in(Path(scratch))
+        target = directory / f"{built.name}-{wanted}"
+        shutil.rmtree(target, ignore_errors=True)
+        built.rename(target)
+    link(directory / "current", target.name)
+    return f"{target.name}, built"
+
+
+def hash_of_ingredients() -> str:
+    """Changes when an image of the same packages must be built anew; to have newer packages, remove it."""
+    content = b"\0".join(path.read_bytes() for path in (INIT, Path(__file__), LOCK))
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def is_whole(build_directory: Path) -> bool:
+    """Whether a build has its files."""
+    return all((build_directory / name).is_file() for name in FILES)
+
+
+def refuse_where_it_cannot_work() -> None:
+    """Say in words what of the machine does not suit the build."""
+    if platform.machine() != "x86_64":
+        raise GuestError(f"the Xen host is built for x86_64 only, and this machine is {platform.machine()}")
+    for program, package in (
+        ("mmdebstrap", "mmdebstrap"),
+        ("dpkg-deb", "dpkg"),
+        ("cpio", "cpio"),
+        ("mke2fs", "e2fsprogs"),
+        ("ssh-keygen", "openssh-client"),
+        (str(BUSYBOX), "busybox-static"),
+    ):
+        if shutil.which(program) is None and shutil.which(program, path="/usr/sbin:/sbin") is None:
+            raise GuestError(f"the Xen host's image is made with {program}; run: apt-get install {package}")
+    if os.geteuid() != 0:
+        raise GuestError(
+            "only root can build the Xen host's image, whose files are root's; run: sudo make xen-host"
+        )
+
+
+def build_in(scratch: Path) -> Path:
+    """Make the image's files in a directory that is named after Xen's and the kernel's version."""
+    packages = scratch / "packages"
+    packages.mkdir()
+    hypervisor, kernel = download(packages, HYPERVISOR), download(packages, KERNEL)
+    run(["dpkg-deb", "--extract", str(hypervisor), str(scratch / "xen")])
+    run(["dpkg-deb", "--extract", str(kernel), str(scratch / "kernel")])
+    modules = next((scratch / "kernel" / "lib" / "modules").iterdir())
+    version = hypervisor.name.split("_")[1].replace("%3a", "").split("+")[0]
+    built = scratch / f"{version}-{modules.name}"
+    built.mkdir()
+    shutil.copyfile(next((scratch / "xen" / "boot").glob("xen-*.gz")), scratch / "xen.gz")
+    (built / "xen").write_bytes(gzip.decompress((scratch / "xen.gz").read_bytes()))
+    shutil.copyfile(scratch / "kernel" / "boot" / f"vmlinuz-{modules.name}", built / "vmlinuz")
+    (built / "initrd.gz").write_bytes(gzip.compress(archive(first_tree(scratch, modules)), 1, mtime=0))
+    root = scratch / "root"
+    make_debian(root, scratch)
+    furnish(root, modules, built)
+    make_file_system(root, built / "dom0.ext4")
+    return built
+
+
+def download(place: Path, package: str) -> Path:
+    """Fetch a package, the concrete one behind a meta package, by apt's lists or fresh ones of our own."""
+    own_lists = list(lists_of_our_own(Path(tempfile.mkdtemp(dir=place.parent))))
+    for attempt, options in enumerate((own_lists[:2], own_lists)):
+        if attempt:
+            run(["apt-get", *options, "update", "-qq"])
+        depends = subprocess.run(
+            ["apt-cache", *options, "depends", package], capture_output=True, text=True, check=False
+        ).stdout
+        words = depends.split()
+        concrete = next((word for word in words if word.startswith("linux-image-")), package)
+        if package != KERNEL:
+            concrete = package
+        elif concrete == package:
+            concrete = next((word for word in words[1:] if word.startswith("linux-image-")), package)
+        subprocess.run(["apt-get", *options, "-qq", "download", concrete], cwd=place, check=False)
+        found = next(place.glob(f"{concrete}_*.deb"), None)
+        if found is not None:
+            return found
+    raise GuestError(
+        f"apt-get cannot download {package}; its words are above; see that Debian's main archive of {SUITE} is "
+        "in apt's sources and reachable"
+    )
+
+
+def first_tree(scratch: Path, modules: Path) -> Path:
+    """dom0's initramfs as a directory."""
+    tree = scratch / "first"
+    for name in ("bin", "dev", "proc", "sys", "modules", "root"):
+        (tree / name).mkdir(parents=True)
+    shutil.copyfile(BUSYBOX, tree / "bin" / "busybox")
+    (tree / "bin" / "busybox").chmod(0o755)
+    (tree / "init").write_text(FIRST_INIT)
+    (tree / "init").chmod(0o755)
+    ordered = in_order(FIRST_MODULES, {module_name(path.stem): path for path in modules.rglob("*.ko")})
+    for path in ordered:
+        shutil.copyfile(path, tree / "modules" / path.name)
+    (tree / "modules" / "order").write_text("".join(f"{path.name}\n" for path in ordered))
+    return tree
+
+
+def make_debian(root: Path, scratch: Path) -> None:
+    """A small Debian from the archives that this machine's apt knows."""
+    wanted = [
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(SITE) $(REPO_URI) $(CODENAME)",
+        "Created-By: Packages",
+    ]
+    lines = subprocess.run(wanted, capture_output=True, text=True, check=False).stdout.splitlines()
+    archives = sorted({tuple(line.split()[1:]) for line in lines})
+    sources = [f"deb {uri} {name} main" for uri, name in archives if name.partition("-")[0] == SUITE]
+    if not sources:
+        raise GuestError(
+            f"the Xen host's dom0 is Debian {SUITE}, and this machine's apt knows no archive of it: add one to "
+            "apt's sources, and run apt-get update"
+        )
+    (scratch / "sources.list").write_text("".join(f"{line}\n" for line in sources))
+    excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale", "doc")]
+    valid = subprocess.run(
+        ["apt-config", "dump", "Acquire::Check-Valid-Until"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    own = [f"--aptopt={valid}"] if valid else []
+    included = f"--include={','.join(PACKAGES)}"
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", *excluded, *own, included]
+    run([*command, SUITE, str(root), str(scratch / "sources.list")])
+
+
+def furnish(root: Path, modules: Path, built: Path) -> None:
+    """Put into dom0 what makes it this host: modules, init, ssh's keys, names, Python's libraries."""
+    target = root / "lib" / "modules" / modules.name
+    available = {module_name(path.stem): path for path in modules.rglob("*.ko")}
+    for path in in_order(MODULES, available):
+        place = target / path.relative_to(modules)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+    for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
+        shutil.copyfile(modules / name, target / name)
+    run(["chroot", str(root), "depmod", modules.name])
+    shutil.copyfile(INIT, root / "sbin" / "xen-host-init")
+    (root / "sbin" / "xen-host-init").chmod(0o755)
+    (root / "etc" / "hostname").write_text("dom0\n")
+    (root / "etc" / "hosts").write_text("127.0.0.1 localhost dom0\n10.0.2.2 host\n")
+    let_in(root, built)
+    add_python_libraries(root)
+
+
+def let_in(root: Path, built: Path) -> None:
+    """Make a key of this image's own, and let its owner in as root."""
+    ssh = root / "etc" / "ssh"
+    for path in ssh.glob("ssh_host_*"):
+        path.unlink()
+    for path in (ssh / "ssh_host_ed25519_key", built / "key"):
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "xen-host", "-f", str(path)])
+    (ssh / "sshd_config").write_text(SSH)
+    authorized = root / "root" / ".ssh" / "authorized_keys"
+    authorized.parent.mkdir(mode=0o700, exist_ok=True)
+    shutil.copyfile(built / "key.pub", authorized)
+
+
+def add_python_libraries(root: Path) -> None:
+    """The libraries of the lock, for dom0's own Python, compiled; and where the project's sources will be."""
+    projects = [tomllib.loads((ROOT / name / "pyproject.toml").read_text()) for name in LIBRARIES_OF]
+    needed = {name for project in projects for name in project["project"]["dependencies"]}
+    libraries = sorted(name for name in needed if not name.startswith("xenops-"))
+    uv = shutil.which("uv") or str(ROOT / "var" / "uv" / "bin" / "uv")
+    platform_ = ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
+    target = ["--target", str(root / SITE), "--constraint", str(LOCK)]
+    run(
+        [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            sys.executable,
+            *platform_,
+            *target,
+            *libraries,
+            "pytest",
+        ]
+    )
+    places = [f"/{SITE}", *(f"/{SOURCES}/{name}" for name in LIBRARIES_OF)]
+    (root / "usr/lib/python3/dist-packages/xenops.pth").write_text("".join(f"{place}\n" for place in places))
+    compiling = ["python3", "-m", "compileall", "-q", "-j", "2", f"/{SITE}", f"/{PYTHON}"]
+    subprocess.run(["chroot", str(root), *compiling], check=False)
+
+
+def make_file_system(root: Path, image: Path) -> None:
+    """The tree as one sparse file."""
+    with image.open("wb") as file:
+        file.truncate(SIZE_MIB << 20)
+    options = ["-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0"]
+    run(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", *options, "-d", str(root), str(image)])

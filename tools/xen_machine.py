@@ -1,0 +1,327 @@
+"""The Xen test host as a machine: QEMU emulates a computer on which Xen boots, and a saved one is back in seconds.
+
+Nothing of the host's hardware is needed. dom0 reaches this machine's loopback, where the broker listens, at
+10.0.2.2; we reach dom0 by ssh on a free port of the loopback. A machine ends with the thread that started it.
+"""
+
+import asyncio
+import io
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qemu.qmp import QMPClient
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = "/opt/xenops/sources"
+BINDINGS = "/var/cache/xenops/bindings"
+
+MEMORY_MIB, DOM0_MIB = 2560, 1024
+"""Of the emulated computer, and of dom0 in it."""
+
+FREE_MIB_MIN = 3072
+"""What must be free here for it."""
+
+PACKED = ("shared", "services/worker-xen", "clients", "tests/xen", "pyproject.toml")
+"""What of the project is in dom0."""
+
+BOOT_TIMEOUT_S = 600.0
+"""13 s on an idle core; others may keep it busy."""
+
+COMMAND_TIMEOUT_S = 60.0
+_POLL_S = 0.1
+_PORT_ATTEMPTS = 5
+
+
+class MachineError(Exception):
+    """The machine cannot be run; the sentence says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a machine is kept: `image` has what `xen_image` built, `directory` is this machine's own."""
+
+    image: Path
+    directory: Path
+
+    @property
+    def snapshot(self) -> Path:
+        """The saved machine, beside the image that it runs on: it is of this QEMU and of these figures."""
+        return self.image / f"saved-{MEMORY_MIB}-{DOM0_MIB}-{qemu_version()}"
+
+
+class Machine:
+    """One running machine; `port` is that of its ssh."""
+
+    def __init__(self, place: Place, process: subprocess.Popen[bytes], port: int) -> None:
+        self._place = place
+        self._process = process
+        self.port = port
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process."""
+        return self._process.pid
+
+    def run(self, command: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
+        """Run a shell command in dom0 and wait; whoever asks looks at its code.
+
+        Raises:
+            subprocess.TimeoutExpired: it takes too long.
+        """
+        words = [*ssh(self._place, self.port), command]
+        return subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout_s
+        )
+
+    def spawn(self, command: str, log: Path) -> subprocess.Popen[bytes]:
+        """Run a shell command in dom0 that ends with its ssh, on a connection of its own; its words in `log`."""
+        words = [*ssh(self._place, self.port, shared=False), "-tt", f"stty -onlcr; exec {command}"]
+        with log.open("ab") as file:
+            return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+
+    def check(self, command: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+        """Run a shell command in dom0; answers what it prints. Errors: `MachineError` when it fails."""
+        done = self.run(command, timeout_s=timeout_s)
+        if done.returncode:
+            raise MachineError(f"in dom0 `{command}` failed: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def put(self, *archives: bytes) -> None:
+        """Unpack archives at dom0's root."""
+        for archive in archives:
+            words = [
+                *ssh(self._place, self.port),
+                "tar --extract --directory=/ --no-same-owner --touch=no 2>&1",
+            ]
+            words[-1] = "tar --extract --directory=/ --no-same-owner"
+            subprocess.run(words, input=archive, check=True, timeout=COMMAND_TIMEOUT_S)
+
+    def fetch_bindings(self, directory: Path) -> None:
+        """Keep here what dom0 has compiled, for the next machine."""
+        directory.mkdir(parents=True, exist_ok=True)
+        words = [*ssh(self._place, self.port), f"mkdir -p {BINDINGS}; tar --create --directory={BINDINGS} ."]
+        done = subprocess.run(words, capture_output=True, check=True, timeout=COMMAND_TIMEOUT_S)
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as packed:
+            packed.extractall(directory, filter="data")
+
+    def end(self) -> None:
+        """End it at once, as by the plug."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._place.directory, ignore_errors=True)
+
+
+def resumed(place: Place) -> Machine:
+    """The saved machine, running, as it was saved, with the project of now; saved first if it never was."""
+    refuse_without_memory()
+    if not (place.snapshot / "state").exists():
+        save(place)
+    place.directory.mkdir(parents=True, exist_ok=True)
+    overlay(place.snapshot / "disk.qcow2", place.directory / "disk.qcow2")
+    machine = start(
+        place, place.directory / "disk.qcow2", ["-incoming", f"exec:cat '{place.snapshot}/state'"]
+    )
+    try:
+        asyncio.run(_go_on(place.directory / "qmp"))
+        greet(machine, COMMAND_TIMEOUT_S * 2)
+        machine.check(f"date --set=@{int(time.time())}")
+        machine.put(packed_sources(), packed_bindings(place.image.parent / "bindings"))
+    except BaseException:
+        machine.end()
+        raise
+    return machine
+
+
+def save(place: Place) -> None:
+    """Boot a machine and save it, as a whole or not at all."""
+    with tempfile.TemporaryDirectory(prefix="saving-", dir=place.image) as scratch:
+        directory = Path(scratch)
+        disk = directory / "disk.qcow2"
+        overlay(place.image / "dom0.ext4", disk, "raw")
+        booting = Place(place.image, directory / "run")
+        booting.directory.mkdir()
+        machine = start(booting, disk, [])
+        try:
+            await_ready(booting, machine)
+            greet(machine, BOOT_TIMEOUT_S)
+            machine.check("sync; true > /root/.saved; find /opt/xenops -name '*.pyc' | xargs cat > /dev/null")
+            asyncio.run(_save(booting.directory / "qmp", directory / "state"))
+        finally:
+            machine.end()
+        shutil.rmtree(place.snapshot, ignore_errors=True)
+        place.snapshot.mkdir()
+        for name in ("disk.qcow2", "state"):
+            (directory / name).rename(place.snapshot / name)
+
+
+def start(place: Place, disk: Path, options: Sequence[str]) -> Machine:
+    """Start QEMU; the port for ssh is a free one. Errors: `MachineError` with QEMU's words."""
+    log = place.directory / "qemu.log"
+    for _ in range(_PORT_ATTEMPTS):
+        port = free_port()
+        with log.open("wb") as file:
+            command = ["setpriv", "--pdeathsig", "KILL", *command_line(place, disk, port), *options]
+            process = subprocess.Popen(
+                command, cwd=place.directory, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+        while process.poll() is None and not (place.directory / "qmp").exists():
+            time.sleep(_POLL_S)
+        if process.poll() is None:
+            return Machine(place, process, port)
+        if "Could not set up host forwarding" not in log.read_text():
+            break
+    raise MachineError(f"QEMU does not start: {log.read_text().strip()}")
+
+
+def command_line(place: Place, disk: Path, port: int) -> list[str]:
+    """QEMU's command line; what was saved is resumed with the same one.
+
+    One thread, and neither SMAP nor XSAVE: with them, Xen's guests crash at random under emulation.
+    """
+    xen = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M loglvl=info"
+    linux = "console=hvc0 panic=-1 net.ifnames=0"
+    image = place.image
+    network = f"user,id=net,net=10.0.2.0/24,hostfwd=tcp:127.0.0.1:{port}-:22"
+    return [
+        *("qemu-system-x86_64", "-name", "xen-host", "-no-user-config", "-nodefaults", "-display", "none"),
+        *("-machine", "pc", "-accel", "tcg,thread=single", "-cpu", "max,-smap,-xsave", "-smp", "1"),
+        *("-m", str(MEMORY_MIB), "-no-reboot", "-serial", "file:console", "-rtc", "base=utc"),
+        *("-qmp", "unix:qmp,server=on,wait=off"),
+        *("-kernel", str(image / "xen"), "-append", xen),
+        *("-initrd", f"{image / 'vmlinuz'} {linux},{image / 'initrd.gz'}"),
+        *("-drive", f"file={disk},format=qcow2,if=virtio,cache=unsafe"),
+        *("-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="),
+    ]
+
+
+def await_ready(place: Place, machine: Machine) -> None:
+    """Wait for dom0's word on its console."""
+    console, end = place.directory / "console", time.monotonic() + BOOT_TIMEOUT_S
+    while b"xen host: ready" not in (console.read_bytes() if console.exists() else b""):
+        if machine._process.poll() is not None or time.monotonic() > end:  # noqa: SLF001  it is ours
+            words = console.read_text(errors="replace") if console.exists() else ""
+            raise MachineError(f"dom0 does not come up; the end of its console: {words[-2000:]}")
+        time.sleep(_POLL_S)
+
+
+def greet(machine: Machine, patience_s: float) -> None:
+    """Wait until ssh lets us in."""
+    end = time.monotonic() + patience_s
+    while (done := machine.run("true")).returncode:
+        if time.monotonic() > end:
+            raise MachineError(f"dom0 does not let us in: {done.stderr.strip()}")
+        time.sleep(_POLL_S)
+
+
+def ssh(place: Place, port: int, *, shared: bool = True) -> list[str]:
+    """The beginning of an ssh command line; most share one connection, whose set-up is dear."""
+    sharing = ["ControlMaster=auto", f"ControlPath={place.directory}/ssh", "ControlPersist=600"]
+    options = [
+        *("UserKnownHostsFile=/dev/null", "StrictHostKeyChecking=no", "ConnectTimeout=60", "LogLevel=ERROR"),
+        *("BatchMode=yes", *(sharing if shared else ["ControlPath=none"])),
+    ]
+    words = [word for option in options for word in ("-o", option)]
+    return ["ssh", "-F", "none", "-i", str(place.image / "key"), "-p", str(port), *words, "root@127.0.0.1"]
+
+
+def packed_sources() -> bytes:
+    """The project as it is now, and the tiny guest, as an archive."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in names:
+            if (ROOT / name).is_file():
+                archive.add(ROOT / name, f"{SOURCES}/{name}")
+        for name in ("vmlinuz", "initrd.gz"):
+            archive.add((ROOT / "var" / "guest" / name).resolve(), f"{SOURCES}/var/guest/{name}")
+    return packed.getvalue()
+
+
+def packed_bindings(directory: Path) -> bytes:
+    """The bindings that a machine before has compiled, as an archive."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path in sorted(directory.glob("*.so")):
+            archive.add(path, f"{BINDINGS}/{path.name}")
+    return packed.getvalue()
+
+
+def refuse_without_memory() -> None:
+    """Say how much memory is missing, before the kernel ends something else for it."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    free_mib = int(lines["MemAvailable"].split()[0]) // 1024
+    if free_mib < FREE_MIB_MIN:
+        raise MachineError(
+            f"the Xen host needs {FREE_MIB_MIN} MiB of memory, and {free_mib} MiB are free here: end what you can"
+        )
+
+
+def qemu_version() -> str:
+    """QEMU's version: it resumes what the same one saved. Errors: `MachineError`, there is none."""
+    try:
+        words = subprocess.run(
+            ["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise MachineError("the Xen host runs in QEMU; run: apt-get install qemu-system-x86") from error
+    return words.stdout.split()[3]
+
+
+def overlay(base: Path, path: Path, kind: str = "qcow2") -> None:
+    """A disk that begins as another one, and leaves that alone."""
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", kind, str(path)]
+    subprocess.run(command, check=True)
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody has now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def _go_on(path: Path) -> None:
+    """Wait until all of the saved machine is read, and let it run."""
+    client = QMPClient("xen-host")
+    await client.connect(str(path))
+    while (await client.execute("query-status"))["status"] == "inmigrate":  # type: ignore[index,call-overload]
+        await asyncio.sleep(_POLL_S)
+    await client.execute("cont")
+    await client.disconnect()
+
+
+async def _save(path: Path, state: Path) -> None:
+    """Stop the machine and write all of it to a file."""
+    client = QMPClient("xen-host")
+    await client.connect(str(path))
+    await client.execute("stop")
+    await client.execute("migrate-set-parameters", {"max-bandwidth": 1 << 36})
+    await client.execute("migrate", {"uri": f"exec:cat > '{state}'"})
+    while True:
+        status = (await client.execute("query-migrate")).get("status")  # type: ignore[attr-defined]
+        if status == "completed":
+            break
+        if status == "failed":
+            raise MachineError(f"QEMU cannot save the machine to {state}: see that the disk has room")
+        await asyncio.sleep(_POLL_S)
+    await client.disconnect()
+
+
+def machine_place(image: Path) -> Place:
+    """A machine of this process's own."""
+    return Place(image.resolve(), image.parent / f"machine-{os.getpid()}")
