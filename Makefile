@@ -13,7 +13,7 @@ REPLAY ?=
 SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
+.PHONY: help xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,13 @@ fuzz: setup ## Arbitrary and damaged input to cores and doors: make fuzz INPUTS=
 faults: setup ## Kill every service at every crash point, and all else of docs/faults.md, made anew; EVERY=3: at one of three
 	@$(PYTHON) tests/faults/faults_table.py $(EVERY) > var/faults.md && mv var/faults.md docs/faults.md
 
+xen-host: setup ## A Xen host for tests, emulated: built if need be, started, kept until Ctrl and C
+	@$(PYTHON) tools/xen_host.py
+
+test-xen: setup ## All tests inside dom0 of that host; `make test` runs a short part
+	@$(PYTHON) tools/xen_host.py image
+	@XENOPS_TEST_XEN_ALL=1 $(PYTHON) -m pytest -q tests/xen
+
 check: format lint types imports sizes golden coverage isolate ## All gates
 
 format:
@@ -68,7 +75,7 @@ lint:
 types:
 	@.venv/bin/mypy $(addprefix -p ,$(PACKAGES))
 	@.venv/bin/mypy tools bench examples
-	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults; do .venv/bin/mypy $$directory || exit 1; done
+	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/xen; do MYPYPATH=tools .venv/bin/mypy $$directory || exit 1; done
 
 imports:
 	@.venv/bin/lint-imports

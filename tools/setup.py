@@ -31,6 +31,9 @@ DEBIAN_PACKAGES = {
     "busybox-static": "the tiny guest's userland",
     "cpio": "the tiny guest's initramfs",
     "iproute2": "network namespaces for the VMs' bridges: ip",
+    "mmdebstrap": "the Xen test host's dom0",
+    "openssh-client": "the way into it: ssh",
+    "e2fsprogs": "its file system: mke2fs",
     "libvirt-dev": "libvirt's headers, for the Python binding that compiles against them",
     "pkg-config": "how that binding finds the headers",
 }

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,7 @@ PACKAGES = (
     *("python3", "python3-dev", "gcc", "kmod", "iproute2", "bridge-utils", "procps", "util-linux"),
     *("busybox-static", "openssh-server", "pciutils", "e2fsprogs", "qemu-utils"),
 )
-"""What dom0 has of Debian; its kernel and the hypervisor are unpacked beside, for nothing is to boot itself."""
+"""What dom0 has of Debian; its kernel and the hypervisor, which QEMU boots, are unpacked beside."""
 
 KERNEL, HYPERVISOR = "linux-image-amd64", "xen-hypervisor-4.17-amd64"
 
@@ -148,35 +149,35 @@ def build_in(scratch: Path) -> Path:
     shutil.copyfile(scratch / "kernel" / "boot" / f"vmlinuz-{modules.name}", built / "vmlinuz")
     (built / "initrd.gz").write_bytes(gzip.compress(archive(first_tree(scratch, modules)), 1, mtime=0))
     root = scratch / "root"
-    make_debian(root, scratch)
+    make_debian(scratch.parent, root)
     furnish(root, modules, built)
     make_file_system(root, built / "dom0.ext4")
     return built
 
 
 def download(place: Path, package: str) -> Path:
-    """Fetch a package, the concrete one behind a meta package, by apt's lists or fresh ones of our own."""
+    """Fetch a package, or the kernel behind a meta package, by apt's lists or fresh ones of our own."""
     own_lists = list(lists_of_our_own(Path(tempfile.mkdtemp(dir=place.parent))))
-    for attempt, options in enumerate((own_lists[:2], own_lists)):
-        if attempt:
+    for options in (own_lists[:2], own_lists):
+        if options is own_lists:
             run(["apt-get", *options, "update", "-qq"])
-        depends = subprocess.run(
-            ["apt-cache", *options, "depends", package], capture_output=True, text=True, check=False
-        ).stdout
-        words = depends.split()
-        concrete = next((word for word in words if word.startswith("linux-image-")), package)
-        if package != KERNEL:
-            concrete = package
-        elif concrete == package:
-            concrete = next((word for word in words[1:] if word.startswith("linux-image-")), package)
+        concrete = package if package != KERNEL else concrete_kernel(options)
         subprocess.run(["apt-get", *options, "-qq", "download", concrete], cwd=place, check=False)
         found = next(place.glob(f"{concrete}_*.deb"), None)
         if found is not None:
             return found
     raise GuestError(
-        f"apt-get cannot download {package}; its words are above; see that Debian's main archive of {SUITE} is "
-        "in apt's sources and reachable"
+        f"apt-get cannot download {package}; its words are above; see that Debian's main archive of {SUITE} "
+        "is in apt's sources and reachable"
     )
+
+
+def concrete_kernel(options: list[str]) -> str:
+    """The package that the kernel's meta package leads to now."""
+    command = ["apt-cache", *options, "depends", KERNEL]
+    words = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"Depends: (linux-image-[\w.+-]+)", words)
+    return found[1] if found else KERNEL
 
 
 def first_tree(scratch: Path, modules: Path) -> Path:
@@ -195,32 +196,37 @@ def first_tree(scratch: Path, modules: Path) -> Path:
     return tree
 
 
-def make_debian(root: Path, scratch: Path) -> None:
-    """A small Debian from the archives that this machine's apt knows."""
-    wanted = [
-        "apt-get",
-        "indextargets",
-        "--format",
-        "$(SITE) $(REPO_URI) $(CODENAME)",
-        "Created-By: Packages",
-    ]
-    lines = subprocess.run(wanted, capture_output=True, text=True, check=False).stdout.splitlines()
-    archives = sorted({tuple(line.split()[1:]) for line in lines})
-    sources = [f"deb {uri} {name} main" for uri, name in archives if name.partition("-")[0] == SUITE]
+def make_debian(directory: Path, root: Path) -> None:
+    """A small Debian from the archives that this machine's apt knows; kept packed, for the next image."""
+    kept = directory / f"debian-{hashlib.sha256(' '.join((SUITE, *PACKAGES)).encode()).hexdigest()[:12]}.tar"
+    if not kept.exists():
+        draft = root.with_name("debian.tar")
+        bootstrap(root.parent, draft)
+        draft.rename(kept)
+    root.mkdir()
+    run(["tar", "--extract", "--numeric-owner", "--xattrs", "--file", str(kept), "--directory", str(root)])
+
+
+def bootstrap(scratch: Path, target: Path) -> None:
+    """The Debian, packed."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    archives = sorted({tuple(line.split()) for line in lines})
+    sources = [f"deb {uri} {name} main\n" for uri, name in archives if name.partition("-")[0] == SUITE]
     if not sources:
         raise GuestError(
-            f"the Xen host's dom0 is Debian {SUITE}, and this machine's apt knows no archive of it: add one to "
-            "apt's sources, and run apt-get update"
+            f"the Xen host's dom0 is Debian {SUITE}, and this machine's apt knows no archive of it: add one "
+            "to apt's sources, and run apt-get update"
         )
-    (scratch / "sources.list").write_text("".join(f"{line}\n" for line in sources))
+    (scratch / "sources.list").write_text("".join(sources))
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale", "doc")]
     valid = subprocess.run(
         ["apt-config", "dump", "Acquire::Check-Valid-Until"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    own = [f"--aptopt={valid}"] if valid else []
+    options = [*excluded, "--dpkgopt=force-unsafe-io", *([f"--aptopt={valid}"] if valid else [])]
     included = f"--include={','.join(PACKAGES)}"
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", *excluded, *own, included]
-    run([*command, SUITE, str(root), str(scratch / "sources.list")])
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", *options, included]
+    run([*command, SUITE, str(target), str(scratch / "sources.list")])
 
 
 def furnish(root: Path, modules: Path, built: Path) -> None:
@@ -279,8 +285,17 @@ def add_python_libraries(root: Path) -> None:
     )
     places = [f"/{SITE}", *(f"/{SOURCES}/{name}" for name in LIBRARIES_OF)]
     (root / "usr/lib/python3/dist-packages/xenops.pth").write_text("".join(f"{place}\n" for place in places))
+    compile_bindings(root)
     compiling = ["python3", "-m", "compileall", "-q", "-j", "2", f"/{SITE}", f"/{PYTHON}"]
     subprocess.run(["chroot", str(root), *compiling], check=False)
+
+
+def compile_bindings(root: Path) -> None:
+    """The bindings of now, where nothing is emulated; dom0 compiles those of later."""
+    for name in ("shared", "services/worker-xen"):
+        shutil.copytree(ROOT / name, root / SOURCES / name, ignore=shutil.ignore_patterns("__pycache__"))
+    run(["chroot", str(root), "python3", "-B", "-m", "worker_xen.prepare"])
+    shutil.rmtree(root / SOURCES)
 
 
 def make_file_system(root: Path, image: Path) -> None:

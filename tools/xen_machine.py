@@ -1,4 +1,4 @@
-"""The Xen test host as a machine: QEMU emulates a computer on which Xen boots, and a saved one is back in seconds.
+"""The Xen test host as a machine: QEMU emulates a computer; saved with Xen up, it is back in seconds.
 
 Nothing of the host's hardware is needed. dom0 reaches this machine's loopback, where the broker listens, at
 10.0.2.2; we reach dom0 by ssh on a free port of the loopback. A machine ends with the thread that started it.
@@ -82,7 +82,7 @@ class Machine:
         )
 
     def spawn(self, command: str, log: Path) -> subprocess.Popen[bytes]:
-        """Run a shell command in dom0 that ends with its ssh, on a connection of its own; its words in `log`."""
+        """Run a command in dom0 that ends with its ssh, a connection of its own; its words go into `log`."""
         words = [*ssh(self._place, self.port, shared=False), "-tt", f"stty -onlcr; exec {command}"]
         with log.open("ab") as file:
             return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
@@ -244,11 +244,17 @@ def packed_sources() -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name in names:
-            if (ROOT / name).is_file():
-                archive.add(ROOT / name, f"{SOURCES}/{name}")
+            for path in (ROOT / name, compiled(ROOT / name)):
+                if path.is_file():
+                    archive.add(path, f"{SOURCES}/{path.relative_to(ROOT)}")
         for name in ("vmlinuz", "initrd.gz"):
             archive.add((ROOT / "var" / "guest" / name).resolve(), f"{SOURCES}/var/guest/{name}")
     return packed.getvalue()
+
+
+def compiled(source: Path) -> Path:
+    """What dom0's Python, a 3.11, makes of a module, which one here may have made already."""
+    return source.parent / "__pycache__" / f"{source.stem}.cpython-311.pyc"
 
 
 def packed_bindings(directory: Path) -> bytes:
@@ -266,7 +272,8 @@ def refuse_without_memory() -> None:
     free_mib = int(lines["MemAvailable"].split()[0]) // 1024
     if free_mib < FREE_MIB_MIN:
         raise MachineError(
-            f"the Xen host needs {FREE_MIB_MIN} MiB of memory, and {free_mib} MiB are free here: end what you can"
+            f"the Xen host needs {FREE_MIB_MIN} MiB of memory, and {free_mib} MiB are free here: end what "
+            "you can"
         )
 
 
@@ -299,7 +306,7 @@ async def _go_on(path: Path) -> None:
     """Wait until all of the saved machine is read, and let it run."""
     client = QMPClient("xen-host")
     await client.connect(str(path))
-    while (await client.execute("query-status"))["status"] == "inmigrate":  # type: ignore[index,call-overload]
+    while await _status(client, "query-status") == "inmigrate":  # noqa: ASYNC110  no event tells
         await asyncio.sleep(_POLL_S)
     await client.execute("cont")
     await client.disconnect()
@@ -312,14 +319,17 @@ async def _save(path: Path, state: Path) -> None:
     await client.execute("stop")
     await client.execute("migrate-set-parameters", {"max-bandwidth": 1 << 36})
     await client.execute("migrate", {"uri": f"exec:cat > '{state}'"})
-    while True:
-        status = (await client.execute("query-migrate")).get("status")  # type: ignore[attr-defined]
-        if status == "completed":
-            break
+    while (status := await _status(client, "query-migrate")) != "completed":
         if status == "failed":
             raise MachineError(f"QEMU cannot save the machine to {state}: see that the disk has room")
         await asyncio.sleep(_POLL_S)
     await client.disconnect()
+
+
+async def _status(client: QMPClient, question: str) -> str | None:
+    """The field `status` of an answer: QEMU's monitor is asked, for what it tells would need a listener."""
+    answer = await client.execute(question)
+    return str(answer["status"]) if isinstance(answer, dict) and "status" in answer else None
 
 
 def machine_place(image: Path) -> Place:

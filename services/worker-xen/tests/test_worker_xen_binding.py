@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from worker_xen import prepare
 from worker_xen.binding import Binding, BindingError, compile_to, load
 
 SAMPLE = Binding(
@@ -65,3 +66,14 @@ def test_where_nothing_can_be_kept_it_is_said(tmp_path: Path) -> None:
     binding = dataclasses.replace(SAMPLE, declarations="int abs(int);")
     with pytest.raises(BindingError, match="XENOPS_XEN_BINDINGS"):
         compile_to(binding, tmp_path / "file" / "x.abi3.so")
+
+
+def test_preparing_compiles_all_or_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prepare, "ALL", (SAMPLE,))
+    assert prepare.main([str(tmp_path)]) == 0
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr(prepare, "ALL", (dataclasses.replace(SAMPLE, headers=("none.h",)),))
+    assert prepare.main([str(tmp_path)]) == 1
+    assert "none.h of Xen's libraries is not there" in capsys.readouterr().err

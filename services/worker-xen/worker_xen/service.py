@@ -11,19 +11,22 @@ from worker_xen.binding import BindingError
 from worker_xen.classic.backend import open_classic
 from worker_xen.dom0 import NoDom0Error, refuse_elsewhere
 from worker_xen.settings import BackendName, Settings
+from worker_xen.xenlight.backend import Xenlight
+from worker_xen.xenlight.hypervisor import XenlightSettings
+from worker_xen.xenlight.values import LibxlError
 
 
 def build(bus: Bus, settings: Settings) -> WorkerService:
     """The worker on a bus, not yet started.
 
     Raises:
-        SettingsError: this is no dom0, or Xen's libraries cannot be used.
+        SettingsError: this is no dom0, Xen's libraries cannot be used, or another worker has the VMs.
     """
     try:
         refuse_elsewhere()
         settings.worker.state.mkdir(parents=True, exist_ok=True)
         backend = open_backend(settings)
-    except (NoDom0Error, BindingError, RunDirectoryInUseError) as error:
+    except (NoDom0Error, BindingError, LibxlError, RunDirectoryInUseError) as error:
         raise SettingsError(str(error)) from error
     return WorkerService(
         bus, settings.worker, host_of(settings.worker, backend, open_store(settings.worker.metadata))
@@ -36,9 +39,13 @@ def open_backend(settings: Settings) -> Backend:
     Raises:
         SettingsError: this version of worker-xen does not have it.
         BindingError: Xen's libraries cannot be used.
+        LibxlError: the hypervisor does not answer.
+        RunDirectoryInUseError: another worker serves these VMs.
     """
     match settings.backend:
         case BackendName.CLASSIC:
             return open_classic(settings.run, settings.bindings)
-        case BackendName.XENLIGHT | BackendName.LIBVIRT as name:
+        case BackendName.XENLIGHT:
+            return Xenlight(XenlightSettings(settings.run, settings.bindings))
+        case BackendName.LIBVIRT as name:
             raise SettingsError(f"XENOPS_BACKEND is {name}, and this version of worker-xen does not have it")

@@ -1,0 +1,100 @@
+"""A domain in libxl's JSON, from values alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.conformance.samples import sample_vbd, sample_vm
+from engine.conformance.subject import refusal
+from schema.ids import DeviceId
+from schema.objects.disk import BusType
+from schema.objects.errors import Unimplemented
+from schema.objects.network import LocalNetwork, SriovNetwork
+from schema.objects.pci import PciAddress
+from schema.objects.vbd import VbdMode, VbdType
+from schema.objects.vif import Vif
+from schema.objects.vm import (
+    DirectBoot,
+    Hvm,
+    HvmInfo,
+    IndirectBoot,
+    Pv,
+    PvDirectBoot,
+    Pvh,
+    PvIndirectBoot,
+    PvInfo,
+    PvInPvh,
+    SchedulerParams,
+    StandardVga,
+    Uefi,
+    UefiVariables,
+    Vm,
+    Vtpm,
+)
+from worker_xen.xenlight.config import booting, bridge, domain_config, pci_config, scheduling
+from worker_xen.xenlight.machine import Machine, Source, attached, created, find_disk, plugged, with_disk
+
+CONFIGS = Path(__file__).parent / "configs"
+KERNEL = PvInfo(boot=DirectBoot(boot=PvDirectBoot(kernel="/k", ramdisk="/i", cmdline="console=hvc0")))
+BARE_KERNEL = PvInfo(boot=DirectBoot(boot=PvDirectBoot(kernel="/k")))
+LOADER = PvInfo(boot=IndirectBoot(boot=PvIndirectBoot()))
+
+
+def machine_of(vm: Vm) -> Machine:
+    machine = created(Machine(id=vm.id), vm, vm.id, 1.0)
+    disk = sample_vbd("xvda", position=(BusType.XEN, 0, 0))
+    drive = sample_vbd("xvdb", position=(BusType.XEN, 1, 0), ty=VbdType.CDROM, mode=VbdMode.READ_ONLY)
+    machine = attached(machine, disk, Source(path="/d.qcow2", format="qcow2"))
+    machine = attached(attached(machine, drive, None), sample_vbd("not-activated"), None)
+    for vbd in (disk, drive):
+        found = find_disk(machine, vbd.id)
+        assert found is not None
+        machine = with_disk(machine, found.model_copy(update={"activated": True}))
+    limited = Vif(id=DeviceId(vm.id, "0"), mac="00:16:3e:00:00:01", rate=(1024, 50_000))
+    return plugged(plugged(machine, limited), Vif(id=DeviceId(vm.id, "1"), position=1))
+
+
+VMS = {
+    "pv": sample_vm(ty=Pv(info=KERNEL), vcpus=1),
+    "pvh": sample_vm(ty=Pvh(info=BARE_KERNEL)),
+    "hvm": sample_vm(ty=Hvm(info=HvmInfo(video=StandardVga(), keymap="de"))),
+}
+
+
+@pytest.mark.parametrize("name", sorted(VMS))
+def test_a_domain_is_what_libxl_is_told(name: str) -> None:
+    vm = VMS[name]
+    config = domain_config(vm.id, machine_of(vm).living())
+    assert json.dumps(config, indent=2) + "\n" == (CONFIGS / f"{name}.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("ty", "what"),
+    [
+        (PvInPvh(info=KERNEL), "VM.start of PV in PVH"),
+        (Pv(info=LOADER), "VM.start with a boot loader"),
+        (Hvm(info=HvmInfo(firmware=Uefi(variables=UefiVariables()))), "VM.start with UEFI firmware"),
+        (Hvm(info=HvmInfo(tpm=Vtpm(uuid="u"))), "VM.start with a TPM"),
+    ],
+)
+def test_what_cannot_be_booted_is_named(ty: Any, what: str) -> None:
+    assert refusal(lambda: booting(sample_vm(ty=ty))) == Unimplemented(what=what)
+
+
+def test_without_an_emulated_screen_no_memory_is_set_aside_for_it() -> None:
+    assert "video_memkb" not in booting(sample_vm(ty=Hvm(info=HvmInfo(video_mib=0))))
+
+
+def test_weight_and_cap_are_given() -> None:
+    vm = sample_vm(scheduler_params=SchedulerParams(priority=(512, 50), affinity=()))
+    assert scheduling(vm) == {"weight": 512, "cap": 50}
+
+
+def test_a_network_that_is_no_bridge_is_named() -> None:
+    address = PciAddress(domain=0, bus=1, dev=2, fn=3)
+    assert bridge(LocalNetwork(bridge="b")) == "b"
+    error = refusal(lambda: bridge(SriovNetwork(address=address)))
+    assert error == Unimplemented(what="VIF.plug to a Sriov network")
+    config = pci_config(address, msi_translate=True, power_management=False)
+    assert (config["func"], config["msitranslate"], config["power_mgmt"]) == (3, "True", "False")

@@ -1,0 +1,131 @@
+"""Suspend images on their way to and from libxl; hostile ones are refused in words."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from engine.conformance.samples import sample_vbd
+from engine.conformance.subject import refusal
+from engine.image import HEADER, SIGNATURE, RecordType
+from schema.objects.disk import LocalDisk, Vdi
+from schema.objects.errors import InternalError, Unimplemented
+from worker_xen.xenlight.content import find_source
+from worker_xen.xenlight.image import (
+    CHUNK_BYTES,
+    FileImage,
+    Pump,
+    chunks_from,
+    chunks_to,
+    read_head,
+    wipe,
+    write_end,
+    write_head,
+)
+
+WORDS = b'{"vm": "v1", "backend": "xenlight"}'
+
+
+def written(memory: bytes) -> bytes:
+    file = io.BytesIO()
+    stream = FileImage(file)
+    write_head(stream, "v1")
+    pump = Pump(chunks_to(stream, lambda _: None), to_libxl=False)
+    with os.fdopen(os.dup(pump.file), "wb") as libxl:
+        libxl.write(memory)
+    pump.close()
+    assert pump.error is None
+    write_end(stream)
+    return file.getvalue()
+
+
+def read(image: bytes) -> tuple[bytes, Exception | None]:
+    stream = FileImage(io.BytesIO(image))
+    read_head(stream, "v1")
+    pump = Pump(chunks_from(stream, "v1", lambda _: None), to_libxl=True)
+    with os.fdopen(os.dup(pump.file), "rb") as libxl:
+        memory = libxl.read()
+    pump.close()
+    return memory, pump.error
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, 3 * CHUNK_BYTES + 7])
+def test_what_libxl_wrote_it_reads_again(size: int) -> None:
+    memory = os.urandom(size)
+    assert read(written(memory)) == (memory, None)
+
+
+def record(kind: int, length: int, content: bytes = b"") -> bytes:
+    return HEADER.pack(kind, length) + content
+
+
+HEAD = SIGNATURE + record(RecordType.XENOPS, len(WORDS), WORDS)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (b"", "End_of_file"),
+        (b"XenSavedDomv3-\n", "Not a valid signature"),
+        (SIGNATURE, "End_of_file"),
+        (SIGNATURE + record(RecordType.LIBXC, 0), "LIBXC where XENOPS should be"),
+        (SIGNATURE + record(RecordType.XENOPS, 1 << 40), "1099511627776 bytes is not possible"),
+        (SIGNATURE + record(RecordType.XENOPS, -1), "-1 bytes is not possible"),
+        (SIGNATURE + record(RecordType.XENOPS, 2, b"[]"), "does not say which backend"),
+        (SIGNATURE + record(RecordType.XENOPS, 17, b'{"backend":"qemu"'), "does not say which backend"),
+        (SIGNATURE + record(RecordType.XENOPS, 18, b'{"backend":"qemu"}'), "written by 'qemu'"),
+        (SIGNATURE + record(0x77, 0), "Invalid_header_type: 0x77"),
+    ],
+)
+def test_what_is_no_image_is_refused(image: bytes, words: str) -> None:
+    error = refusal(lambda: read(image))
+    assert isinstance(error, InternalError)
+    assert words in error.message
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        (b"", "End_of_file"),
+        (record(RecordType.LIBXL, 4, b"ab"), "End_of_file"),
+        (record(RecordType.LIBXL, CHUNK_BYTES + 1), "is not possible"),
+        (record(RecordType.LIBXC, 2, b"ab"), "LIBXC where LIBXL should be"),
+    ],
+)
+def test_an_image_that_breaks_off_says_so_once_libxl_has_read_it(rest: bytes, words: str) -> None:
+    _, error = read(HEAD + rest)
+    assert words in str(error)
+
+
+def test_a_reader_that_goes_away_ends_the_pump() -> None:
+    stream = FileImage(io.BytesIO(record(RecordType.LIBXL, CHUNK_BYTES, bytes(CHUNK_BYTES)) * 3))
+    pump = Pump(chunks_from(stream, "v1", lambda _: None), to_libxl=True)
+    pump.close()
+    assert isinstance(pump.error, OSError)
+
+
+def test_a_broken_image_is_wiped(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(written(b"memory"))
+    wipe(path)
+    assert "Not a valid signature" in str(refusal(lambda: read(path.read_bytes())))
+    wipe(tmp_path / "none")
+
+
+def test_a_disk_is_found_by_its_path_and_what_is_said_of_its_format(tmp_path: Path) -> None:
+    for name in ("a.img", "b.qcow2"):
+        (tmp_path / name).write_bytes(b"")
+    raw, other = LocalDisk(path=str(tmp_path / "a.img")), LocalDisk(path=str(tmp_path / "b.qcow2"))
+    assert find_source(sample_vbd(), raw).format == "raw"
+    assert find_source(sample_vbd(), other).format == "qcow2"
+    assert find_source(sample_vbd(extra_backend_keys=(("format", "qcow2"),)), raw).format == "qcow2"
+    for disk, words in (
+        (LocalDisk(path=str(tmp_path / "none")), "There is no disk"),
+        (LocalDisk(path=str(tmp_path)), "cannot be read"),
+        (LocalDisk(path="/a\0b"), "cannot be read"),
+    ):
+        assert words in str(refusal(lambda disk=disk: find_source(sample_vbd(), disk)))
+    assert "the format 'vhd'" in str(
+        refusal(lambda: find_source(sample_vbd(extra_backend_keys=(("format", "vhd"),)), raw))
+    )
+    assert isinstance(refusal(lambda: find_source(sample_vbd(), Vdi(name="sr/1"))), Unimplemented)

@@ -1,0 +1,81 @@
+"""What a client is told of a VM under libxl."""
+
+import pytest
+from engine.conformance.samples import sample_vbd, sample_vm
+from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
+from schema.atomics.vm import DomainAction
+from schema.ids import DeviceId
+from schema.objects.vif import Vif
+from schema.objects.vm import PowerState
+from worker_xen.xenlight.machine import Machine, attached, created, find_disk, plugged, with_disk
+from worker_xen.xenlight.states import action_request, vbd_state, vif_state, vm_state
+from worker_xen.xenlight.values import DomainInfo, LibxlError, domain_info
+
+BARE = Machine(id="v1")
+MADE = created(BARE, sample_vm(), "v1", 1.0)
+RUNS = MADE.with_domain(domid=3)
+
+
+def info(*, paused: bool = False, reason: str | None = None) -> DomainInfo:
+    return DomainInfo(domid=3, uuid="u", paused=paused, reason=reason, memory_bytes=5, vcpus_online=1)
+
+
+def test_what_libxl_does_not_say_is_zero_or_false() -> None:
+    said = domain_info({"uuid": "u", "shutdown": True})
+    assert said == DomainInfo(
+        domid=0, uuid="u", paused=False, reason="poweroff", memory_bytes=0, vcpus_online=0
+    )
+    assert domain_info({"shutdown": False, "shutdown_reason": "crash"}).reason is None
+
+
+def test_what_libxl_refuses_is_told_in_its_words() -> None:
+    assert str(LibxlError("destroy a domain", -3, "no rights")) == "destroy a domain: no rights"
+    assert str(LibxlError("destroy a domain", -3, "")) == "destroy a domain: libxl says no more than -3"
+
+
+def test_without_a_domain_a_vm_is_halted_or_suspended() -> None:
+    assert vm_state(BARE, None, None) == HALTED_VM
+    assert vm_state(BARE.but(suspended=True), None, None).power_state is PowerState.SUSPENDED
+
+
+def test_with_one_it_is_what_xen_says() -> None:
+    assert vm_state(MADE, None, None).domids == ()
+    assert vm_state(RUNS, info(paused=True), None).power_state is PowerState.PAUSED
+    state = vm_state(RUNS, info(), "/dev/pts/1")
+    assert (state.power_state, state.domids, state.memory_actual) == (PowerState.RUNNING, (3,), 5)
+    assert [console.path for console in state.consoles] == ["/dev/pts/1"]
+    saved = RUNS.with_domain(saved=True)
+    assert vm_state(saved, info(reason="suspend"), None).power_state is PowerState.SUSPENDED
+
+
+@pytest.mark.parametrize(
+    ("machine", "seen", "action"),
+    [
+        (BARE, None, DomainAction.POWEROFF),
+        (MADE, None, DomainAction.REBOOT),
+        (RUNS, info(), DomainAction.REBOOT),
+        (RUNS, info(reason="crash"), DomainAction.CRASHDUMP),
+        (RUNS, info(reason="unknown"), DomainAction.POWEROFF),
+        (RUNS.with_domain(saved=True, action=None), info(reason="suspend"), None),
+    ],
+)
+def test_a_domain_asks_for_what_its_guest_ended_with(
+    machine: Machine, seen: DomainInfo | None, action: DomainAction | None
+) -> None:
+    assert action_request(machine, seen) is action
+
+
+def test_a_disk_is_plugged_once_the_guest_has_it() -> None:
+    vbd = sample_vbd()
+    machine = attached(RUNS, vbd, None)
+    assert vbd_state(machine, vbd.id) == UNPLUGGED_VBD
+    disk = find_disk(machine, vbd.id)
+    assert disk is not None
+    assert vbd_state(with_disk(machine, disk.model_copy(update={"activated": True})), vbd.id).plugged
+
+
+def test_an_interface_is_named_by_its_end_in_dom0() -> None:
+    vif = Vif(id=DeviceId("v1", "0"), position=0)
+    assert vif_state(RUNS, vif.id) == UNPLUGGED_VIF
+    assert vif_state(plugged(RUNS, vif), vif.id).device == "vif3.0"
+    assert vif_state(plugged(MADE, vif), vif.id).device is None

@@ -1,0 +1,209 @@
+"""Hypervisor: the domains of this host that are ours; no other one is looked at but to be left alone."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.backend import Execution
+from engine.records import Records
+from schema.fault import XenopsError, internal_error
+from schema.objects.dynamic import ObjectId, VmObject
+from schema.objects.errors import AlreadyExists, DomainNotBuilt, NotEnoughMemory
+
+from worker_xen.xenlight.config import domain_config
+from worker_xen.xenlight.events import Watch
+from worker_xen.xenlight.libxl import Libxl, OnAbort
+from worker_xen.xenlight.machine import Domain, Machine
+from worker_xen.xenlight.values import AbortedError, DomainInfo, Json, LibxlError
+from worker_xen.xenlight.xenstore import Nodes
+
+_LOG = logging.getLogger(__name__)
+
+Change = Callable[[Machine], Machine]
+"""Quick and pure: it runs while all records are locked. One that answers what it was given writes nothing."""
+
+Make = Callable[[Json, OnAbort], int]
+"""Makes a domain of a configuration; answers its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class XenlightSettings:
+    """Where it is noted which domains are ours, and where bindings are."""
+
+    run: Path
+    bindings: Path
+
+
+def _nobody(_: ObjectId) -> None:
+    """Before `start` there is nobody to tell."""
+
+
+class Hypervisor:
+    """The host; safe for any thread. What libxl refuses becomes an `Internal_error` with its words."""
+
+    def __init__(self, settings: XenlightSettings, now: Callable[[], float] = time.time) -> None:
+        """Take the host's VMs. Errors: those of `Records` and `Libxl`."""
+        self.now = now
+        self.libxl = Libxl(settings.bindings)
+        self.nodes = Nodes()
+        self._records = Records(Machine, settings.run)
+        self._on_change: Callable[[ObjectId], None] = _nobody
+        self._telling = ThreadPoolExecutor(1, thread_name_prefix="xenlight-changes")
+        self._watch: Watch | None = None
+
+    def start(self, on_change: Callable[[ObjectId], None]) -> None:
+        """Find what runs, end what a worker was making when it died, and hear from all from now on."""
+        self._on_change = on_change
+        self._watch = Watch(self.libxl, self._ended)
+        for machine in self._records.all():
+            domain = machine.domain
+            if domain is None:
+                continue
+            if domain.is_launching:
+                self._clear_up(machine, domain)
+            if domain.domid is not None:
+                self._follow(domain.domid)
+
+    def stop(self) -> None:
+        """Hear no more; VMs run on."""
+        if self._watch is not None:
+            self._watch.stop()
+        self._telling.shutdown()
+        self.nodes.close()
+        self.libxl.close()
+        self._records.close()
+
+    def look(self, vm: str) -> Machine:
+        """What is known of a VM; a domain that Xen has no more, it has not."""
+        return self.seen(vm)[0]
+
+    def seen(self, vm: str) -> tuple[Machine, DomainInfo | None]:
+        """What is known of a VM, and its domain as the hypervisor has it."""
+        machine = self._records.read(vm)
+        if machine.domain is None or machine.domain.domid is None:
+            return machine, None
+        info = self.info(machine.domain)
+        if info is None:
+            return machine.but(domain=None), None
+        return machine, info
+
+    def info(self, domain: Domain) -> DomainInfo | None:
+        """A domain of ours as the hypervisor has it: another one of that number is not ours."""
+        if domain.domid is None:
+            return None
+        with spoken():
+            info = self.libxl.info(domain.domid)
+        return info if info is not None and info.uuid == domain.uuid else None
+
+    def change(self, vm: str, change: Change) -> Machine:
+        """Change what is known; see `Records.change`."""
+        return self._records.change(vm, change)
+
+    def rename(self, vm: str, name: str) -> None:
+        """Give a VM another id; its domain, another name."""
+        machine = self.look(vm)
+        self._records.rename(vm, name)
+        if machine.domain is not None and machine.domain.domid is not None and vm != name:
+            with spoken():
+                self.libxl.rename(machine.domain.domid, name)
+
+    def remove(self, vm: str) -> None:
+        """Forget a VM."""
+        self._records.remove(vm)
+
+    def running(self, vm: str) -> tuple[Domain, int]:
+        """A VM's domain that Xen has, and its number. Errors: `Does_not_exist`, `Domain_not_built`."""
+        return self.look(vm).launched()
+
+    def launch(self, execution: Execution, vm: str, make: Make) -> None:
+        """Have Xen make a VM's domain, with all that is plugged; it has it already, nothing to do.
+
+        Noted first: should the worker die meanwhile, the next one ends what is there of it.
+
+        Errors: `Does_not_exist`, `Domain_not_built`, `Not_enough_memory`, `Cancelled`, `Internal_error`.
+        """
+        domain = self.look(vm).living()
+        if domain.domid is not None:
+            return
+        if not domain.built:
+            raise XenopsError(DomainNotBuilt())
+        config = domain_config(vm, domain)
+        self._refuse_another(vm, domain)
+        self._refuse_without_memory(config)
+        self.change(vm, lambda machine: machine.with_domain(is_launching=True))
+        domid = None
+        try:
+            with spoken(execution):
+                domid = make(config, execution.cancellable)
+        finally:
+            self.change(vm, lambda machine: machine.with_domain(is_launching=False, domid=domid))
+        self._follow(domid)
+
+    def destroy(self, vm: str) -> None:
+        """End a VM's domain; there is none, nothing to do."""
+        noted = self._records.read(vm).domain
+        if noted is None:
+            return
+        if noted.domid is not None:
+            if self._watch is not None:
+                self._watch.forget(noted.domid)
+            if self.info(noted) is not None:
+                with spoken():
+                    self.libxl.destroy(noted.domid)
+        self.change(vm, lambda machine: machine.but(domain=None))
+
+    def _refuse_another(self, vm: str, domain: Domain) -> None:
+        """A domain of this identity that we know nothing of is somebody else's, who runs the same VM."""
+        ours = {machine.domain.domid for machine in self._records.all() if machine.domain is not None}
+        with spoken():
+            others = [info for info in self.libxl.domains() if info.uuid == domain.uuid]
+        if any(info.domid not in ours for info in others):
+            raise XenopsError(AlreadyExists(klass="domain", id=vm))
+
+    def _refuse_without_memory(self, config: Json) -> None:
+        with spoken():
+            needed_kib, free_kib = self.libxl.needed_memory_kib(config), self.libxl.free_memory_kib()
+        if needed_kib > free_kib:
+            raise XenopsError(NotEnoughMemory(needed_bytes=needed_kib * 1024))
+
+    def _clear_up(self, machine: Machine, domain: Domain) -> None:
+        """What Xen has of a domain that was being made, it was told to make by a worker that died."""
+        ours = {other.domain.domid for other in self._records.all() if other.domain is not None}
+        for info in self.libxl.domains():
+            if info.uuid == domain.uuid and info.domid not in ours:
+                _LOG.warning("domain %d of VM %s was never finished: ended", info.domid, machine.id)
+                self.libxl.destroy(info.domid)
+        self.change(machine.id, lambda known: known.with_domain(is_launching=False))
+
+    def _follow(self, domid: int) -> None:
+        if self._watch is not None:
+            try:
+                self._watch.follow(domid)
+            except LibxlError as error:
+                _LOG.warning("domain %d cannot be watched: %s", domid, error)
+
+    def _ended(self, domid: int) -> None:
+        """A domain has ended, or is gone: tell, in another thread, for libxl's must go on."""
+
+        def tell() -> None:
+            for machine in self._records.all():
+                if machine.domain is not None and machine.domain.domid == domid:
+                    self._on_change(VmObject(id=machine.id))
+
+        with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
+            self._telling.submit(tell)
+
+
+@contextmanager
+def spoken(execution: Execution | None = None) -> Iterator[None]:
+    """While inside, what libxl refuses becomes an error of the interface; an abort, the task's cancel."""
+    try:
+        yield
+    except LibxlError as error:
+        if isinstance(error, AbortedError) and execution is not None:
+            execution.check_cancelled()
+        raise internal_error(f"Xen refused to {error}") from error

@@ -1,0 +1,156 @@
+"""Image: a suspended VM in the original's container; its memory is what libxl writes, in chunks.
+
+    signature | Xenops: whose it is | Libxl: a chunk | Libxl: a chunk | … | End
+
+Nobody knows beforehand how much libxl will write, and a reader believes no length beyond a chunk's.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from engine.image import HEADER, SIGNATURE, ImageStream, RecordType
+from schema.fault import XenopsError, internal_error
+from typing_extensions import override
+
+CHUNK_BYTES = 1 << 20
+
+
+Progress = Callable[[int], None]
+"""Told how many bytes have come by."""
+
+
+class FileImage(ImageStream):
+    """An image in a file or on a device; the file must be there to be read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    @override
+    def write(self, data: bytes | memoryview) -> None:
+        """All of it."""
+        self._file.write(data)
+
+    @override
+    def read(self, size: int) -> bytes:
+        """Exactly so many bytes. Errors: `Internal_error`, it ends before."""
+        found = self._file.read(size)
+        if len(found) < size:
+            raise internal_error("it ends too early: End_of_file")
+        return found
+
+
+def write_head(stream: ImageStream, vm: str) -> None:
+    """Begin an image."""
+    words = json.dumps({"vm": vm, "backend": "xenlight"}).encode()
+    stream.write(SIGNATURE + HEADER.pack(RecordType.XENOPS, len(words)) + words)
+
+
+def write_end(stream: ImageStream) -> None:
+    """End it: without, it is none."""
+    stream.write(HEADER.pack(RecordType.END, 0))
+
+
+def read_head(stream: ImageStream, vm: str) -> None:
+    """Begin to read. Errors: `Internal_error` that says why it is no image of this backend's."""
+    signature = stream.read(len(SIGNATURE))
+    if signature != SIGNATURE:
+        raise damaged(vm, f'Not a valid signature: "{signature.decode("ascii", "backslashreplace")}"')
+    kind, length = read_header(stream, vm)
+    if kind is not RecordType.XENOPS:
+        raise damaged(vm, f"a record {kind.name} where XENOPS should be")
+    try:
+        backend = json.loads(stream.read(length))["backend"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(vm, "it does not say which backend has written it") from error
+    if backend != "xenlight":
+        raise internal_error(
+            f"Cannot resume VM {vm}: its suspend image was written by {backend!r}, not by xenlight"
+        )
+
+
+def read_header(stream: ImageStream, vm: str) -> tuple[RecordType, int]:
+    """The next record's type and length. Errors: `Internal_error`, it makes no sense."""
+    kind, length = HEADER.unpack(stream.read(HEADER.size))
+    if kind not in set(RecordType):
+        raise damaged(vm, f"Invalid_header_type: {kind:#x}")
+    if not 0 <= length <= CHUNK_BYTES:
+        raise damaged(vm, f"a record {RecordType(kind).name} of {length} bytes is not possible")
+    return RecordType(kind), length
+
+
+def damaged(vm: str, why: str) -> XenopsError:
+    """What is said of an image that is none."""
+    return internal_error(f"Cannot resume VM {vm}: its suspend image is damaged: {why}")
+
+
+class Pump:
+    """Carries bytes between libxl, which wants an open file, and an image; in a thread, through a pipe.
+
+    `error` is what kept it from going on; libxl then finds its end of the pipe closed.
+    """
+
+    def __init__(self, carry: Callable[[int], None], *, to_libxl: bool) -> None:
+        ends = os.pipe()
+        self.file, self._own = (ends[0], ends[1]) if to_libxl else (ends[1], ends[0])
+        self._carry = carry
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="xenlight-image")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Libxl has done with it: wait for the rest."""
+        with suppress(OSError):
+            os.close(self.file)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._carry(self._own)
+        except Exception as error:  # noqa: BLE001  a thread's top: whoever closes tells
+            self.error = error
+        finally:
+            os.close(self._own)
+
+
+def chunks_to(stream: ImageStream, progress: Progress) -> Callable[[int], None]:
+    """Carry what libxl writes into an image."""
+
+    def carry(source: int) -> None:
+        come = 0
+        while chunk := os.read(source, CHUNK_BYTES):
+            stream.write(HEADER.pack(RecordType.LIBXL, len(chunk)) + chunk)
+            come += len(chunk)
+            progress(come)
+
+    return carry
+
+
+def chunks_from(stream: ImageStream, vm: str, progress: Progress) -> Callable[[int], None]:
+    """Carry an image to libxl, up to its end."""
+
+    def carry(target: int) -> None:
+        come = 0
+        while True:
+            kind, length = read_header(stream, vm)
+            if kind is RecordType.END:
+                return
+            if kind is not RecordType.LIBXL:
+                raise damaged(vm, f"a record {kind.name} where LIBXL should be")
+            chunk = memoryview(stream.read(length))
+            while chunk:
+                chunk = chunk[os.write(target, chunk) :]
+            come += length
+            progress(come)
+
+    return carry
+
+
+def wipe(path: Path) -> None:
+    """Let a broken image be none: its signature is gone."""
+    with suppress(OSError), path.open("r+b") as file:
+        file.write(bytes(len(SIGNATURE)))

@@ -1,0 +1,177 @@
+"""Suspend: a VM's memory into an image and out of it, by libxl; there is a whole VM at the end or none."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.backend import Devices, Execution
+from engine.image import Image, ImageStream
+from schema.fault import XenopsError, internal_error
+from schema.objects.disk import LocalDisk, Vdi
+from schema.objects.errors import FailedToAcknowledgeSuspendRequest
+from schema.objects.vm import Pv, Vm
+
+from worker_xen.xenlight.content import find_source, local_path
+from worker_xen.xenlight.hypervisor import Hypervisor, spoken
+from worker_xen.xenlight.image import (
+    FileImage,
+    Pump,
+    chunks_from,
+    chunks_to,
+    read_head,
+    wipe,
+    write_end,
+    write_head,
+)
+from worker_xen.xenlight.libxl import OnAbort
+from worker_xen.xenlight.machine import Machine, attached, find_disk, plugged, with_disk
+from worker_xen.xenlight.values import Json
+
+
+def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, *, live: bool) -> None:
+    """Write the image; see `VmVerbs.save`. PV is never saved live: Xen without shadow paging cannot.
+
+    Errors: `Failed_to_acknowledge_suspend_request` at once when the guest is paused, for it is to take part.
+    """
+    domain, domid = hypervisor.running(vm.id)
+    if domain.saved:
+        return
+    execution.check_cancelled()
+    _, info = hypervisor.seen(vm.id)
+    if info is None or info.paused or info.reason is not None:
+        raise XenopsError(FailedToAcknowledgeSuspendRequest())
+    with _written(image, vm) as stream:
+        try:
+            write_head(stream, vm.id)
+            pump = Pump(chunks_to(stream, _progress(execution, vm)), to_libxl=False)
+            try:
+                with spoken(execution):
+                    is_live = live and not isinstance(vm.ty, Pv)
+                    hypervisor.libxl.suspend(domid, pump.file, execution.cancellable, live=is_live)
+            finally:
+                pump.close()
+            _raise(pump.error)
+            write_end(stream)
+            execution.forbid_cancel()
+        except BaseException:
+            _call_back(hypervisor, vm)
+            raise
+    hypervisor.change(vm.id, lambda machine: machine.with_domain(saved=True).but(suspended=True))
+
+
+def restore_vm(
+    hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, *, devices: Devices
+) -> None:
+    """Read the image into a domain with its devices; see `VmVerbs.restore`."""
+    if hypervisor.look(vm.id).living().domid is not None:
+        return
+    execution.check_cancelled()
+    with _read(image, vm) as stream:
+        read_head(stream, vm.id)
+        hypervisor.change(vm.id, lambda machine: _with_devices(machine, devices))
+        pump = Pump(chunks_from(stream, vm.id, _progress(execution, vm)), to_libxl=True)
+
+        def restore(config: Json, aborting: OnAbort) -> int:
+            return hypervisor.libxl.restore(config, pump.file, aborting)
+
+        try:
+            try:
+                hypervisor.launch(execution, vm.id, restore)
+            finally:
+                pump.close()
+            _raise(pump.error)
+        except BaseException as error:
+            _forget(hypervisor, vm)
+            _raise(None if isinstance(pump.error, OSError) else pump.error, error)
+            raise
+    hypervisor.change(vm.id, lambda machine: machine.but(suspended=False))
+
+
+def resume_vm(hypervisor: Hypervisor, vm: Vm) -> None:
+    """Go on in the domain that was saved; it runs already, nothing to do."""
+    domain, domid = hypervisor.running(vm.id)
+    if domain.saved:
+        with spoken():
+            hypervisor.libxl.resume(domid)
+        hypervisor.change(vm.id, lambda machine: machine.with_domain(saved=False).but(suspended=False))
+
+
+def _call_back(hypervisor: Hypervisor, vm: Vm) -> None:
+    """A save has failed: a guest that has suspended itself already goes on."""
+    _, info = hypervisor.seen(vm.id)
+    if info is not None and info.reason == "suspend":
+        with spoken():
+            hypervisor.libxl.resume(info.domid)
+
+
+def _forget(hypervisor: Hypervisor, vm: Vm) -> None:
+    """A restore has failed: what Xen has of the domain goes, what is noted of it begins anew."""
+    noted = hypervisor.look(vm.id).domain
+    if noted is not None and noted.domid is not None:
+        with spoken():
+            hypervisor.libxl.destroy(noted.domid)
+    fresh = {"domid": None, "built": False, "disks": (), "nics": ()}
+    hypervisor.change(vm.id, lambda machine: machine.with_domain(**fresh) if machine.domain else machine)
+
+
+def _with_devices(machine: Machine, devices: Devices) -> Machine:
+    """With all that the domain is to have from its beginning."""
+    for vbd in devices.vbds:
+        source = None if vbd.backend is None else find_source(vbd, vbd.backend)
+        machine = attached(machine, vbd, source)
+        disk = find_disk(machine, vbd.id)
+        if disk is not None:
+            machine = with_disk(machine, disk.model_copy(update={"activated": True}))
+    for vif in devices.vifs:
+        machine = plugged(machine, vif)
+    return machine.with_domain(built=True)
+
+
+@contextmanager
+def _written(image: Image, vm: Vm) -> Iterator[ImageStream]:
+    """Where to write; what breaks off on a disk is no image."""
+    if not isinstance(image, LocalDisk | Vdi):
+        yield image
+        return
+    path = Path(local_path(image, "VM.suspend to"))
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise internal_error(
+            f"Cannot suspend VM {vm.id} to {path}: {error.strerror}; see to the disk and its rights"
+        ) from error
+    with os.fdopen(descriptor, "wb") as file:
+        try:
+            yield FileImage(file)
+            file.flush()
+        except BaseException:
+            wipe(path)
+            raise
+
+
+@contextmanager
+def _read(image: Image, vm: Vm) -> Iterator[ImageStream]:
+    """Whence to read."""
+    if not isinstance(image, LocalDisk | Vdi):
+        yield image
+        return
+    path = local_path(image, "VM.resume from")
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115  it is closed below
+    except OSError as error:
+        raise internal_error(
+            f"Cannot resume VM {vm.id}: there is no suspend image {path}: {error.strerror}"
+        ) from error
+    with file:
+        yield FileImage(file)
+
+
+def _progress(execution: Execution, vm: Vm) -> Callable[[int], None]:
+    """Of about as many bytes as the VM has memory."""
+    return lambda come: execution.progress(min(1.0, come / max(1, vm.memory_static_max)))
+
+
+def _raise(error: Exception | None, cause: BaseException | None = None) -> None:
+    if error is not None and error is not cause:
+        raise error from cause
