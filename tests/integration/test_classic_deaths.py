@@ -1,0 +1,177 @@
+"""A worker on classic that dies between any two things that it does leaves a VM that can be shut down.
+
+The hypervisor, the drivers and the guests live on, and so do xenstored and what was noted: as after kill -9.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.conformance.execution import SuiteExecution
+from engine.conformance.subject import Life, Step, make_life
+from engine.halted import HALTED_VM
+from schema.objects.vm import PowerState
+from stack.xenstored import PrivateXenstored
+from test_classic_conformance import ClassicSubject
+
+DOES = frozenset(
+    {
+        *("write", "replace", "remove", "introduce", "resume"),  # xenstore
+        *("create_pv", "prepare_pv", "build_pv", "set_uuid", "pause", "unpause", "destroy"),  # Xen
+        *("join", "set_up", "opened"),  # the control domain
+        *("change", "rename"),  # what is noted
+        *("save", "restore"),  # the courier
+    }
+)
+"""What changes the world."""
+
+
+class DiedError(BaseException):
+    """The process is no more, and no handler of it runs."""
+
+
+class Death:
+    """Comes before or after the n-th thing that is done, and lets nothing be done afterwards."""
+
+    def __init__(self, at: int) -> None:
+        self.points = 0
+        self._at = at
+        self.came = False
+
+    def pass_by(self) -> None:
+        self.points += 1
+        if self.came or self.points == self._at:
+            self.came = True
+            raise DiedError
+
+
+class Mortal:
+    """Stands before a part, and lets no thing be done once death has come."""
+
+    def __init__(self, part: object, death: Death) -> None:
+        self._part = part
+        self._death = death
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._part, name)
+        return self._mortal(found) if name in DOES else found
+
+    def _mortal(self, does: Callable[..., Any]) -> Callable[..., Any]:
+        def act(*arguments: Any, **named: Any) -> Any:
+            self._death.pass_by()
+            done = does(*arguments, **named)
+            self._death.pass_by()
+            return done
+
+        return act
+
+
+@pytest.fixture(name="subject")
+def make_subject(tmp_path: Path) -> Iterator[ClassicSubject]:
+    directory = Path(tempfile.mkdtemp(prefix="xs-"))
+    with PrivateXenstored(directory, "xenstored") as daemon:
+        subject = ClassicSubject(tmp_path, daemon.socket)
+        yield subject
+        subject.backend.stop()
+        subject.host.end()
+    shutil.rmtree(directory)
+
+
+def let_die(subject: ClassicSubject, death: Death) -> None:
+    """From now on the backend is mortal."""
+    hypervisor: Any = subject.backend._hypervisor
+    for name in ("xen", "store", "dom0", "courier", "_records"):
+        setattr(hypervisor, name, Mortal(getattr(hypervisor, name), death))
+    devices: tuple[Any, ...] = (subject.backend.vbd, subject.backend.vif)
+    for verbs in devices:
+        ends = verbs._ends
+        ends._store, ends._dom0 = hypervisor.store, hypervisor.dom0
+
+
+def dies(subject: ClassicSubject, steps: Callable[[], list[Step]], at: int) -> bool:
+    """Do steps until death comes, and be started anew; answers whether it came."""
+    death = Death(at)
+    let_die(subject, death)
+    try:
+        for step in steps():
+            step(SuiteExecution())
+    except DiedError:
+        pass
+    subject.reopen()
+    return death.came
+
+
+def nothing_is_left(subject: ClassicSubject) -> None:
+    assert list(subject.host.found) == [0]
+    assert not subject.host.devices
+    store = subject.host.store
+    assert [name for name in store.names("/local/domain") if name != "0"] == []
+    assert store.names("/vm") == []
+    for kind in ("vbd", "vif"):
+        assert store.names(f"/local/domain/0/backend/{kind}") == []
+
+
+def test_a_worker_that_dies_while_it_starts_a_vm_leaves_one_that_can_be_shut_down(
+    subject: ClassicSubject,
+) -> None:
+    at, came = 1, True
+    while came:
+        life = make_life(subject)
+        came = dies(subject, life.start_steps, at)
+        life.stop()
+        assert subject.backend.vm.get_state(life.vm) == HALTED_VM
+        nothing_is_left(subject)
+        at += 1
+    assert at > 30, "hardly anything was done"
+
+
+def test_a_worker_that_dies_while_it_starts_a_vm_can_start_it_once_it_was_shut_down(
+    subject: ClassicSubject,
+) -> None:
+    for at in range(1, 40, 5):
+        life = make_life(subject)
+        dies(subject, life.start_steps, at)
+        life.stop()
+        life.start()
+        assert subject.backend.vm.get_state(life.vm).power_state is PowerState.PAUSED
+        life.stop()
+        nothing_is_left(subject)
+
+
+def test_a_worker_that_dies_while_it_stops_a_vm_can_stop_it_afterwards(subject: ClassicSubject) -> None:
+    at, came = 1, True
+    while came:
+        life = make_life(subject)
+        life.start()
+        came = dies(subject, life.stop_steps, at)
+        life.stop()
+        assert subject.backend.vm.get_state(life.vm) == HALTED_VM
+        nothing_is_left(subject)
+        at += 1
+    assert at > 10, "hardly anything was done"
+
+
+def suspending(subject: ClassicSubject, life: Life) -> Callable[[], list[Step]]:
+    image = subject.make_image()
+    return lambda: [lambda task: subject.backend.vm.save(task, life.vm, image, live=False)]
+
+
+def test_a_worker_that_dies_while_it_saves_a_vm_leaves_it_running_or_suspended(
+    subject: ClassicSubject,
+) -> None:
+    at, came = 1, True
+    while came:
+        life = make_life(subject)
+        life.start()
+        subject.let_boot(life.vm)
+        came = dies(subject, suspending(subject, life), at)
+        state = subject.backend.vm.get_state(life.vm).power_state
+        assert state in {PowerState.RUNNING, PowerState.SUSPENDED}
+        life.stop()
+        subject.backend.vm.remove(life.vm)
+        nothing_is_left(subject)
+        at += 1
+    assert at > 2, "hardly anything was done"
