@@ -93,6 +93,17 @@ def test_a_waiter_asks_again_only_when_its_task_changed(client: Client, door: An
     ]
 
 
+def test_a_waiter_looks_again_after_a_while_though_others_change_all_the_time(
+    client: Client, door: Any, task_in: TaskIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xenops.events.GET_TIMEOUT_S", 0)
+    door.answer("UPDATES.last_id", 4)
+    door.answer("Task.stat", task_in(Pending(progress=0.0)), task_in(DONE))
+    door.answer("UPDATES.get", ((), (VM,), 5))
+    door.answer("Task.destroy", None)
+    assert wait_for_task(client, "7").duration == 0.5
+
+
 def test_a_task_that_somebody_destroyed_is_noticed(client: Client, door: Any, task_in: TaskIn) -> None:
     gone = XenopsError(DoesNotExist(klass="task", id="7"))
     door.answer("UPDATES.last_id", 4)

@@ -1,7 +1,8 @@
 """Events: waiting for changes and for tasks, as the original's clients do.
 
 Both loop on UPDATES.get, which blocks until something changes; nothing is polled. A task is asked for only
-when it is told to have changed, or when nothing was told for a while: then it may have been destroyed.
+when it is told to have changed, or was not for a while: it may have been destroyed, or the event hub that was
+asked last may have known less than the one that told of the task.
 """
 
 import time
@@ -92,15 +93,16 @@ def wait_for_task(
 def _last_stat(client: Client, task: str, until: _Until, on_progress: Callable[[Task], None]) -> Task:
     token = client.updates.last_id()
     ours = TaskObject(id=task)
-    told = True
+    told, looked_at = True, 0.0
     while True:
         if told:
+            looked_at = time.monotonic()
             seen = client.task.stat(task)
             on_progress(seen)
             if not isinstance(seen.state, Pending):
                 return seen
         _, objects, token = client.updates.get(token, until.next_get_s())
-        told = not objects or ours in objects
+        told = not objects or ours in objects or time.monotonic() - looked_at >= GET_TIMEOUT_S
 
 
 def outcome_of(task: Task) -> Completion:
