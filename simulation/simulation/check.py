@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 from bus.dedup import Dedup
 from eventhub import tokens
 from schema.objects.dynamic import ObjectId
-from schema.records import Envelope, Finished, Leased, Merged, Record, Refused, Removed, Submitted
+from schema.records import (
+    CancelRequested,
+    Elected,
+    Envelope,
+    Finished,
+    Leased,
+    Merged,
+    Record,
+    Refused,
+    Removed,
+    Submitted,
+)
 
 from simulation.client import INSTANCE
 
@@ -21,12 +32,8 @@ TOKENS_TRIED = 6
 """How many of the tokens that a follower ever got are tried again at the end."""
 
 
-def unsettled(simulation: "Simulation") -> list[str]:
-    """What is still under way."""
-    return list(_unsettled(simulation))
-
-
-def _unsettled(simulation: "Simulation") -> Iterator[str]:
+def unsettled(simulation: "Simulation") -> Iterator[str]:
+    """What is still under way; what is dear to look at comes last."""
     yield from _behind(simulation)
     cores = [core for core in _redirectors(simulation) if core.leads]
     if len(cores) != 1:
@@ -45,13 +52,16 @@ def _unsettled(simulation: "Simulation") -> Iterator[str]:
     for core in _cores(simulation, "eventhub"):
         if core._fold.updates.barriers:
             yield f"barriers stand: {core._fold.updates.barriers}"
+    for core in _cores(simulation, "frontend"):
+        if core._pending:
+            yield f"a frontend waits for what becomes of {list(core._pending)}"
     if not any(seat.lost for seat in simulation.seats.values()):
         yield from _unknown(simulation)
-    machine = simulation.world.machine
-    yield from (f"{vm} is locked" for vm in simulation.scenario.vms if machine.locked(vm))
     if simulation.client.caller.asking:
         yield "the client waits for answers"
     yield from (f"task {asked.task} has not ended for its client" for asked in simulation.client.open_tasks())
+    machine = simulation.world.machine
+    yield from (f"{vm} is locked" for vm in simulation.scenario.vms if machine.locked(vm))
 
 
 def _behind(simulation: "Simulation") -> Iterator[str]:
@@ -119,9 +129,6 @@ def _leaks(simulation: "Simulation") -> Iterator[str]:
     """Whatever is kept of what has ended."""
     yield from _leaks_of_redirectors(simulation)
     yield from _leaks_of_hubs(simulation)
-    for core in _cores(simulation, "frontend"):
-        if core._pending:
-            yield f"a frontend keeps {list(core._pending)}"
     for worker in _services(simulation, "worker"):
         for name in ("_submitted", "_leases", "_cancelled", "_parked"):
             if getattr(worker._core, name):
@@ -171,9 +178,15 @@ class _Story:
     merged: dict[int, int] = field(default_factory=dict)
     leased: set[int] = field(default_factory=set)
     places: dict[ObjectId, int] = field(default_factory=dict)
+    term: int = -1
+    cancelled: dict[int, int] = field(default_factory=dict)
+    read_by: dict[str, int] = field(default_factory=dict)
+    disobeyed: list[int] = field(default_factory=list)
 
-    def read(self, offset: int, record: Record) -> None:
+    def read(self, offset: int, envelope: Envelope) -> None:
         """The next record."""
+        record = envelope.record
+        self._watch_cancels(offset, envelope.producer, record)
         match record:
             case Submitted():
                 self.submitted[offset] = record
@@ -189,6 +202,24 @@ class _Story:
                 pass
         for changed in getattr(record, "changed", ()):
             self.places[changed] = tokens.place_after(offset)
+
+    def _watch_cancels(self, offset: int, producer: str, record: Record) -> None:
+        """Who leases a task has read all up to its election, and up to each task that it leased before.
+
+        If a cancel of the task stands there, from when it waited, it is leased by one who knew of it.
+        """
+        match record:
+            case Elected():
+                self.term = offset
+            case CancelRequested(task=task) if task in self.submitted and task not in self.leased:
+                self.cancelled.setdefault(task, offset)
+            case Leased(task=task, term=term) if term == self.term:
+                known = max(term, self.read_by.get(producer, -1))
+                if self.cancelled.get(task, known) < known:
+                    self.disobeyed.append(task)
+                self.read_by[producer] = max(known, task)
+            case _:
+                pass
 
     def ends(self, task: int) -> bool:
         """Whether a task, or the one that it was merged into, has ended."""
@@ -206,12 +237,13 @@ def _story(simulation: "Simulation") -> _Story:
     dedup, story = Dedup(), _Story()
     for offset, item in enumerate(simulation.world.broker.logs[INSTANCE]):
         if isinstance(item, Envelope) and dedup.accepts(item.producer, item.seq):
-            story.read(offset, item.record)
+            story.read(offset, item)
     return story
 
 
 def _log(simulation: "Simulation", story: _Story) -> Iterator[str]:
-    """Each accepted task ends; what clients were told of their requests stays true."""
+    """Each accepted task ends; what clients were told of their requests stays true; cancels are obeyed."""
+    yield from (f"task {task} was leased by one who knew that it is cancelled" for task in story.disobeyed)
     yield from (f"task {task} never ends" for task in story.submitted if not story.ends(task))
     requests = [story.submitted[task].request_id for task in story.leased if task in story.submitted]
     yield from (f"request {each} was run twice" for each in set(requests) if requests.count(each) > 1)

@@ -91,7 +91,7 @@ class Simulation:
                 return
             self._go(self.scheduler.now + LOOK_S)
             self.striker.heal()
-            quiet = 0 if unsettled(self) else quiet + 1
+            quiet = 0 if any(unsettled(self)) else quiet + 1
 
     def _judge(self) -> None:
         if not self.findings:

@@ -34,7 +34,11 @@ class Snapshots:
         self._simulation.scheduler.after(EVERY_S, self._take)
         known: dict[int, bytes] = {}
         for place, core in self._redirectors():
-            snapshot = core.snapshot()
+            try:
+                snapshot = core.snapshot()
+            except AssertionError as error:
+                self._simulation.complain(f"a redirector knows what cannot be: {error}")
+                return
             if known.setdefault(place, snapshot) != snapshot:
                 self._simulation.complain(f"redirectors that have read {place} entries know different things")
         self._taken += known.items()

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from bus.dedup import Dedup
+from bus.follow import Follower
 from bus.insist import Insistent
+from bus.ports import Entry
 from bus.window import Window
 from engine.journal import Journal, JournalEntry
 from engine.lock import Held, VmLocks
@@ -16,9 +18,12 @@ from engine.worker.core import WorkerCore
 from engine.worker.service import WorkerService
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
+from frontend.core import Effect as FrontendEffect
+from frontend.core import Frontend
 from redirector.core import Redirector
 from redirector.effects import Append, Notify
 from redirector.effects import Effect as RedirectorEffect
+from redirector.fold import Fold
 from redirector.lanes import Lanes
 from redirector.requests import Requests
 from redirector.workers import Workers
@@ -166,6 +171,55 @@ def refusal_is_told_before_it_is_written(patch: Patch) -> None:
     patch.setattr(Redirector, "_on_submitted", on_submitted)
 
 
+def repeat_that_is_not_taken_fails_the_first(patch: Patch) -> None:
+    """Whose repeat the broker does not take is told that all has failed."""
+    failed = Frontend.on_append_failed
+
+    def on_append_failed(frontend: Frontend, record: Submitted, reason: str) -> list[FrontendEffect]:
+        if (pending := frontend._pending.get(record.request_id)) is not None:
+            pending.repeated = False
+        return failed(frontend, record, reason)
+
+    patch.setattr(Frontend, "on_append_failed", on_append_failed)
+
+
+def end_is_not_asked_for(patch: Patch) -> None:
+    """A frontend relies on being told the end of what is awaited."""
+    patch.setattr(Frontend, "_await_end", lambda *_: [])
+
+
+def removed_vm_is_not_fenced(patch: Patch) -> None:
+    """What a VM was executed under last is forgotten with it."""
+    patch.setattr("engine.worker.service.GONE_KEPT", 0)
+
+
+def cancel_of_what_waits_is_ignored(patch: Patch) -> None:
+    """No redirector takes a wish that a waiting task should end."""
+    patch.setattr(Fold, "_on_cancel", lambda *_: None)
+
+
+def every_lease_has_the_same_token(patch: Patch) -> None:
+    """A token is used again."""
+    obeyed = WorkerCore._on_leased
+
+    def on_leased(core: WorkerCore, _: LeaseToken, record: Leased) -> list[WorkerEffect]:
+        return obeyed(core, LeaseToken(7), record)
+
+    patch.setattr(WorkerCore, "_on_leased", on_leased)
+
+
+def snapshot_lacks_its_last_entry(patch: Patch) -> None:
+    """A fold is put away with a place that is one entry further on than its state."""
+
+    def on_entry(follower: Follower, entry: Entry) -> None:
+        follower._since += 1
+        if follower._live and not follower._busy and follower._is_due():
+            follower._put_away()
+        follower._of.fold.on_entry(entry)
+
+    patch.setattr(Follower, "_on_entry", on_entry)
+
+
 Mutation = Callable[[Patch], None]
 
 CAUGHT_BY: dict[Mutation, int | str] = {
@@ -187,6 +241,12 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     removed_task_keeps_its_lane: 0,
     change_told_one_place_too_early: 0,
     late_election_deposes: "an-election-late-of-one-that-leads-no-more",
+    repeat_that_is_not_taken_fails_the_first: "a-repeat-that-the-broker-does-not-take",
+    end_is_not_asked_for: "the-end-of-what-is-awaited-is-told-to-nobody",
+    removed_vm_is_not_fenced: "leased-to-a-life-that-lags-behind-the-end-of-its-vm",
+    cancel_of_what_waits_is_ignored: 7,
+    every_lease_has_the_same_token: 0,
+    snapshot_lacks_its_last_entry: 8,
     refusal_is_told_before_it_is_written: "told-that-it-is-refused-before-that-is-written",
 }
 """Each mutation with a seed or a file under `failures` that shows it."""
