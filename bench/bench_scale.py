@@ -129,8 +129,7 @@ def measure(count: int, wanted: argparse.Namespace) -> None:
         begun = time.monotonic()
         pids = {**broker, **stack.enter_context(services(node, groups, place))}
         hosts = [
-            Hosts(RabbitBus(node.url_of(Role.WORKER), "w", group, makes_logs=False), group)
-            for group in groups
+            Hosts(RabbitBus(node.url_of(Role.WORKER), "w", group, makes_logs=None), group) for group in groups
         ]
         for each in hosts:
             stack.callback(each.bus.close)

@@ -136,7 +136,7 @@ def connect_bus(url: str, name: str, timeout_s: float = CONNECT_TIMEOUT_S) -> Bu
     """
     from bus.rabbit import RabbitBus  # noqa: PLC0415  a client on a bus in memory needs no AMQP library
 
-    bus = RabbitBus(url, name, makes_logs=False)
+    bus = RabbitBus(url, name, makes_logs=None)
     try:
         bus.ready(timeout_s)
     except BaseException:

@@ -41,7 +41,7 @@ def test_a_log_that_is_on_another_node_alone_is_found_there(
     alone = {"x-queue-type": "stream", "x-initial-cluster-size": 1, "x-queue-leader-locator": "client-local"}
     connection.channel().queue_declare(log_stream(instance), durable=True, arguments=alone)
     connection.close()
-    bus = RabbitBus(f"{here.url},{there.url}", "test", makes_logs=False)
+    bus = RabbitBus(f"{here.url},{there.url}", "test", makes_logs=None)
     try:
         bus.tail(instance, BEGINNING, lambda _: None, lambda: None)
         bus.ready(PATIENCE_S)

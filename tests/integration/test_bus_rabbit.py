@@ -1,5 +1,6 @@
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from bus.fold import FoldOf
 from bus.node import PrivateNode
 from bus.ports import BEGINNING, BusBlockedError, BusUnavailableError, Entry, Request, RequestTimeoutError
 from bus.rabbit import RabbitBus
+from bus.retention import Retention
 from schema.ids import InstanceName, VmId
 from schema.records import LaneHeld
 
@@ -175,3 +177,36 @@ def test_a_bus_ends_while_it_is_being_connected(caplog: pytest.LogCaptureFixture
             assert connected.recv(8) == b"AMQP\x00\x00\x09\x01"
             bus.close()
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_log_that_was_made_otherwise_is_used_as_it_is_and_that_is_said(
+    bus: RabbitBus, node: PrivateNode, instance: InstanceName, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus.append(instance, held(1)).result(PATIENCE_S)
+    other = RabbitBus(node.url, "test", (instance,), makes_logs=Retention(1_000_000_000))
+    try:
+        other.append(instance, held(2)).result(PATIENCE_S)
+        assert Log(other, instance).wait_for(2) == ["vm-1", "vm-2"]
+    finally:
+        other.close()
+    said = [record.getMessage() for record in caplog.records if "was made with" in record.getMessage()]
+    assert len(said) == 1
+    assert "x-max-length-bytes 20000000000, and not with 1000000000" in said[0].replace("'", "")
+
+
+def test_it_is_said_before_and_when_the_broker_drops_what_no_snapshot_covers(
+    node: PrivateNode,
+    instance: InstanceName,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bus.follow.LOOK_S", 0.0)
+    bus = RabbitBus(node.url, "test", (instance,), makes_logs=Retention(bytes_max=200_000))
+    try:
+        bus.follow(instance, "late", FoldOf(lambda _: None, lambda: None, lambda: iter(()), lambda _: None))
+        deadline = time.monotonic() + PATIENCE_S
+        while "late has put away the log up to 0, and the broker has dropped" not in caplog.text:
+            assert time.monotonic() < deadline, "nothing was said"
+            bus.append(instance, *(held(number) for number in range(500))).result(PATIENCE_S)
+    finally:
+        bus.close()

@@ -16,6 +16,7 @@ from bus.clock import Clock
 from bus.loop import Action
 from bus.place import Place
 from bus.ports import Entry, Fold
+from bus.retention import Coverage
 from bus.snapshots import Header, SnapshotError, cut, opened
 
 RECORDS_MAX = 50_000
@@ -23,6 +24,9 @@ RECORDS_MAX = 50_000
 
 RECORDS_MIN, AGE_S = 1_000, 300.0
 """After so many, and so long, there is one as well: a quiet service starts at once, too."""
+
+LOOK_S = 600.0
+"""How often one looks whether the broker will drop what no snapshot covers; it drops a little in a day."""
 
 SLICE_LINES, PAUSE_S = 100, 0.002
 """So many lines are encoded at a time, then the bus's thread has its turn."""
@@ -38,6 +42,9 @@ class Shelf(Protocol):
 
     def holds(self, place: Place) -> bool:
         """Whether the log is still the one in which this place was."""
+
+    def first(self) -> int:
+        """The first offset of the log that is kept."""
 
     def put(self, pieces: Iterator[bytes]) -> int:
         """Keep one more; answers its bytes. Those before it may be dropped."""
@@ -89,8 +96,9 @@ class Follower:
         self._place: Callable[[], Place] = Place
         self._live = False
         self._since = 0
-        self._since_at = followed.clock.monotonic()
-        self._busy = False
+        self._since_at = self._looked_at = followed.clock.monotonic()
+        self._busy = self._looks = False
+        self._coverage = Coverage()
 
     def start(self) -> None:
         """Take the fold up, and read on; returns at once."""
@@ -125,6 +133,7 @@ class Follower:
         return Place()
 
     def _begin(self, place: Place) -> None:
+        self._coverage.note(self._of.service, place.next)
         self._place = self._of.read(place, self._on_entry, self._on_live)
 
     def _on_live(self) -> None:
@@ -134,10 +143,29 @@ class Follower:
     def _on_entry(self, entry: Entry) -> None:
         self._of.fold.on_entry(entry)
         self._since += 1
-        if isinstance(entry.record, Snapshotted) and entry.record.service == self._of.service:
-            self._rest()  # it serves all replicas
+        if isinstance(entry.record, Snapshotted):
+            self._coverage.note(entry.record.service, entry.record.next)
+            if entry.record.service == self._of.service:
+                self._rest()  # it serves all replicas
         if self._live and not self._busy and self._is_due():
             self._put_away()
+        if self._live and not self._looks and self._of.clock.monotonic() - self._looked_at > LOOK_S:
+            self._looks = True
+            end = self._place().next
+            threading.Thread(target=self._look, args=(end,), name="look-back", daemon=True).start()
+
+    def _look(self, end: int) -> None:
+        """Say it when the broker will soon drop what no snapshot covers, or has."""
+        try:
+            first = self._of.shelf.first()
+        except SnapshotError as error:
+            _log.warning("from where the log of %s is kept is not known: %s", self._of.instance, error)
+        else:
+            for warning in self._coverage.warnings(first, end):
+                _log.warning("the log of %s: %s", self._of.instance, warning)
+        finally:
+            self._looked_at = self._of.clock.monotonic()
+            self._looks = False
 
     def _is_due(self) -> bool:
         rhythm = self._of.rhythm

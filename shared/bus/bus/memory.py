@@ -76,6 +76,10 @@ class MemoryShelf(Shelf):
         return True
 
     @override
+    def first(self) -> int:
+        return 0
+
+    @override
     def put(self, pieces: Iterator[bytes]) -> int:
         self._pieces = list(pieces)
         return sum(map(len, self._pieces))

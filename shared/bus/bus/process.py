@@ -17,6 +17,7 @@ from bus.crash import CrashPoint, CrashPoints, crash_point
 from bus.crashing import CrashingBus
 from bus.ports import Bus, BusError
 from bus.rabbit import RabbitBus
+from bus.retention import RetentionError, retention_from
 
 _MAKES_LOGS = "redirector"
 """The one service that makes logs: who may make a stream may delete it, and others need not."""
@@ -145,11 +146,11 @@ def run_with(
     try:
         settings = read(os.environ)
         wanted = read_crash_point(os.environ)
-        makes_logs = name == _MAKES_LOGS
+        makes_logs = retention_from(os.environ) if name == _MAKES_LOGS else None
         bus: Bus = RabbitBus(
             settings.broker, name, settings.instances, makes_logs=makes_logs, on_lost=lost.note
         )
-    except (SettingsError, BusError) as error:
+    except (SettingsError, RetentionError, BusError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 2
     if wanted is not None:

@@ -100,7 +100,7 @@ class Wires:
                 self._at_node(node, "addr", "add", f"{address}/24", "dev", side)
                 self._at_node(node, "link", "set", side, "up")
             self._at_node(node, "link", "set", "lo", "up")
-        ours = f"xo{os.getpid()}"[:15]
+        ours = f"xo{self._holders[0].pid}"
         self._plug("machine", ours, os.getpid(), "outer")
         _ip("addr", "add", f"{self._outer[1]}/24", "dev", ours)
         _ip("link", "set", ours, "up")

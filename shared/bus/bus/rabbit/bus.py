@@ -28,6 +28,8 @@ from bus.rabbit.publisher import Publisher, Signature
 from bus.rabbit.reader import OnLost, Reader, Subscription, Watch, say_lost
 from bus.rabbit.requests import Post, ServedQueue
 from bus.rabbit.shelf import RabbitShelf
+from bus.rabbit.stream import Logs
+from bus.retention import USUAL, Retention
 
 
 class RabbitBus(Bus):
@@ -35,7 +37,7 @@ class RabbitBus(Bus):
 
     `url` is `amqp://user:password@host:port/vhost`, or several for the nodes of a cluster (see
     `bus.rabbit.address`). `instances` are those whose logs this service writes:
-    their streams are made before anything is sent, or, unless this one `makes_logs`, waited for. The
+    their streams are made before anything is sent, kept as `makes_logs` says, or, with None, waited for. The
     constructor returns at once; see `ready`. A handler that runs for more than some seconds lets the broker
     think us dead. `on_lost` is told, on the bus's thread, that a log is not the one any more that was read,
     and why; nothing more of it is handed over.
@@ -50,14 +52,14 @@ class RabbitBus(Bus):
         name: str = "xenops",
         instances: tuple[InstanceName, ...] = (),
         *,
-        makes_logs: bool = True,
+        makes_logs: Retention | None = USUAL,
         on_lost: OnLost = say_lost,
     ) -> None:
-        self._makes_logs = makes_logs
+        self._logs = Logs(makes_logs)
         self._on_lost = on_lost
         self._loop = Loop(f"bus-{name}")
         self._connection = Connection(url, name, self._loop)
-        self._publisher = Publisher(self._loop, Signature(name, self._connection.user, makes_logs), instances)
+        self._publisher = Publisher(self._loop, Signature(name, self._connection.user), instances, self._logs)
         self._post = Post(self._loop)
         self._ways = Ways(self._loop, self._connection.broker)
         self._guests = Guests(self._loop, self._connection.broker)
@@ -80,7 +82,7 @@ class RabbitBus(Bus):
         on_entry: Callable[[Entry], None],
         on_live: Action,
     ) -> None:
-        wanted = Subscription(instance, start, on_entry, on_live, self._makes_logs)
+        wanted = Subscription(instance, start, on_entry, on_live, self._logs)
         reader = Reader(self._loop, wanted, self._watch())
         self._loop.soon(lambda: self._connection.add(reader))
 
@@ -95,7 +97,7 @@ class RabbitBus(Bus):
     @override
     def follow(self, instance: InstanceName, service: str, fold: Fold) -> None:
         def read(place: Place, on_entry: Callable[[Entry], None], on_live: Action) -> Callable[[], Place]:
-            wanted = Subscription(instance, place.next, on_entry, on_live, self._makes_logs, place)
+            wanted = Subscription(instance, place.next, on_entry, on_live, self._logs, place)
             reader = Reader(self._loop, wanted, self._watch())
             self._connection.add(reader)
             return reader.place

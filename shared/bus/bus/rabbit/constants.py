@@ -41,10 +41,6 @@ STREAM_PREFETCH = 2000
 STREAM_ACK_EVERY = 200
 """Records between two acknowledgements, which are the stream's flow control."""
 
-STREAM_BYTES_MAX = 20_000_000_000
-STREAM_SEGMENT_BYTES_MAX = 100_000_000
-"""How much log the broker keeps, and in pieces of what size it drops the oldest."""
-
 SNAPSHOTS_BYTES_MAX = 256_000_000
 SNAPSHOT_SEGMENT_BYTES_MAX = 16_000_000
 """How much of a service's snapshots the broker keeps: two of the largest; usual ones have some kilobytes."""

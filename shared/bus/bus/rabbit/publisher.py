@@ -19,7 +19,7 @@ from bus.loop import Loop
 from bus.ports import BusBlockedError, BusError, BusUnavailableError
 from bus.rabbit.connection import Tenant
 from bus.rabbit.constants import CONFIRM_CHECK_S, CONFIRM_TIMEOUT_S
-from bus.rabbit.stream import declare_log
+from bus.rabbit.stream import Logs
 from bus.stamp import Stamp
 from bus.topology import EXCHANGE, routing_key
 from bus.window import Window
@@ -29,22 +29,23 @@ _log = logging.getLogger("bus")
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Who writes: what stands on each record, the user too, whom the broker checks; and what he may do."""
+    """Who writes: what stands on each record, the user too, whom the broker checks."""
 
     name: str
     user: str | None
-    makes_logs: bool = True
 
 
 class Publisher(Tenant):
     """Holds the window of what is unconfirmed; each new channel sends it again from its first record on."""
 
-    def __init__(self, loop: Loop, signature: Signature, instances: tuple[InstanceName, ...]) -> None:
+    def __init__(
+        self, loop: Loop, signature: Signature, instances: tuple[InstanceName, ...], logs: Logs
+    ) -> None:
         super().__init__()
         self._loop = loop
+        self._logs = logs
         self._instances = set(instances)
         self._undeclared: set[InstanceName] = set()
-        self._signature = signature
         self._stamp = Stamp(f"{signature.name}-{uuid.uuid4().hex}")
         self._user = signature.user
         self._window = Window()
@@ -115,7 +116,7 @@ class Publisher(Tenant):
         self._undeclared = set(self._instances)
         for instance in self._instances:
             declared = functools.partial(self._declared, channel, instance)
-            declare_log(channel, instance, declared, make=self._signature.makes_logs)
+            self._logs.declare(channel, instance, declared)
         if not self._instances:
             self._begin(channel)
 

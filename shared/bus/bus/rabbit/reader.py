@@ -18,7 +18,7 @@ from bus.ports import Entry
 from bus.quarantine import Arrival, Quarantined, judge, writer
 from bus.rabbit.connection import Tenant
 from bus.rabbit.constants import MARKER_RETRY_S, MARKERS_MISSED_MAX, STREAM_ACK_EVERY, STREAM_PREFETCH
-from bus.rabbit.stream import declare_log
+from bus.rabbit.stream import Logs
 from bus.snapshots import SnapshotError
 from bus.topology import log_stream
 
@@ -43,8 +43,7 @@ class Subscription:
     start: Offset
     on_entry: Callable[[Entry], None]
     on_live: Action
-    make: bool = True
-    """Whether the log is made where it is not there yet."""
+    logs: Logs
     place: Place = field(default_factory=Place)
 
 
@@ -101,7 +100,7 @@ class Reader(Tenant):
             return
         channel.add_on_cancel_callback(lambda _: channel.close())  # the stream was deleted, or has moved
         channel.basic_qos(prefetch_count=STREAM_PREFETCH)
-        declare_log(channel, self._wanted.instance, lambda: self._consume(channel), make=self._wanted.make)
+        self._wanted.logs.declare(channel, self._wanted.instance, lambda: self._consume(channel))
 
     def _consume(self, channel: Channel) -> None:
         self._is_proven = self._next == 0

@@ -72,6 +72,10 @@ class RabbitShelf(Shelf):
     def holds(self, place: Place) -> bool:
         return place.next == 0 or self._insisted(lambda channel: self._holds(channel, place))
 
+    @override
+    def first(self) -> int:
+        return int(self._insisted(lambda channel: next(_read(channel, self._log, "first", whole=True))[0]))
+
     def _holds(self, channel: BlockingChannel, place: Place) -> bool:
         before = place.next - 1
         end = max(offset for offset, *_ in _read(channel, self._log, "last", whole=True))
