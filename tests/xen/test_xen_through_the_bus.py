@@ -1,0 +1,103 @@
+"""A real VM on a real Xen through the whole bus; a stranger's domain on the same host is alive throughout."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bus.roles import Role
+from schema.ids import DeviceId
+from schema.objects.disk import LocalDisk
+from schema.objects.vm import PowerState
+from xen_dom0 import Dom0
+from xen_site import STRANGER, UP, Site
+
+BACKENDS = ("xenlight", "classic") if os.environ.get("XENOPS_TEST_XEN_ALL") else ("xenlight",)
+
+
+@pytest.fixture(name="site", scope="module", params=BACKENDS)
+def run_site(
+    request: pytest.FixtureRequest, dom0: Dom0, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    dom0.machine.check(f"cat > /root/stranger.cfg <<'E'\n{STRANGER}E\nxl create -q -p /root/stranger.cfg")
+    site = Site(tmp_path_factory.mktemp("site"), dom0, request.param)
+    try:
+        stranger = site.domid_of("stranger")
+        yield site
+        assert site.domid_of("stranger") == stranger
+        assert "Traceback" not in site.words()
+    finally:
+        site.close()
+        dom0.machine.run("xl destroy stranger")
+
+
+def test_a_vm_lives_through_all_that_may_happen_to_it(site: Site) -> None:
+    """Started, killed with its worker, rebooted, suspended, resumed and shut down, it is one VM."""
+    site.add("guest-1")
+    site.done(site.client.vm.start("guest-1"))
+    state = site.state("guest-1")
+    assert state.power_state is PowerState.PAUSED
+    assert [str(domid) for domid in state.domids] == [site.domid_of("guest-1")]
+    assert state.consoles[0].path.startswith("/dev/pts/")
+    assert site.client.vbd.stat(DeviceId("guest-1", "xvda"))[1].plugged
+    assert site.client.vif.stat(DeviceId("guest-1", "0"))[1].plugged
+
+    site.done(site.client.vm.unpause("guest-1"))
+    said = site.until_said("guest-1", UP)
+    assert "xvda:8388608" in said
+    assert "eth0:00:16:3e:00:00:01" in said
+
+    before = site.state("guest-1")
+    site.kill_worker()
+    assert site.state("guest-1") == before
+
+    site.done(site.client.vm.reboot("guest-1", 300.0))
+    site.until_said("guest-1", UP, times=2)
+    assert site.state("guest-1").domids != before.domids
+    assert site.state("guest-1").power_state is PowerState.RUNNING
+
+    image = LocalDisk(path="/var/lib/guest-1.image")
+    site.done(site.client.vm.suspend("guest-1", image))
+    assert site.state("guest-1").power_state is PowerState.SUSPENDED
+    assert site.domid_of("guest-1") == ""
+    site.done(site.client.vm.resume("guest-1", image))
+    assert site.state("guest-1").power_state is PowerState.PAUSED
+    site.done(site.client.vm.unpause("guest-1"))
+
+    site.done(site.client.vm.shutdown("guest-1", 300.0))
+    assert site.state("guest-1").power_state is PowerState.HALTED
+    assert site.domid_of("guest-1") == ""
+    assert site.said("guest-1").count(UP) == 2
+    site.client.vm.remove("guest-1")
+    left = site.dom0.machine.check("losetup --list --noheadings; ls /sys/class/net; xenstore-ls /libxl")
+    assert "guest-1" not in left
+    assert "vif" not in left
+
+
+def test_a_guest_that_ends_by_itself_leaves_a_halted_vm(site: Site) -> None:
+    """Nobody asked: the hypervisor tells."""
+    site.add("guest-2", "xenops.then=poweroff")
+    site.done(site.client.vm.start("guest-2"))
+    site.done(site.client.vm.unpause("guest-2"))
+    site.until("guest-2", lambda state: state.power_state is PowerState.HALTED)
+    site.client.vm.remove("guest-2")
+
+
+def test_the_command_lists_and_starts_vms_from_another_machine(site: Site) -> None:
+    """`xenops` runs beside the broker, far from dom0."""
+    site.add("guest-3")
+    told = {"XENOPS_BROKER": site.node.url_of(Role.CLIENT), "XENOPS_INSTANCE": site.instance}
+    command = str(Path(sys.executable).with_name("xenops"))
+
+    def xenops(*words: str) -> str:
+        return subprocess.run(
+            [command, *words], env=os.environ | told, capture_output=True, text=True, check=True
+        ).stdout
+
+    xenops("start", "guest-3")
+    assert "guest-3" in xenops("list")
+    assert site.domid_of("guest-3")
+    site.done(site.client.vm.shutdown("guest-3", None))
+    site.client.vm.remove("guest-3")

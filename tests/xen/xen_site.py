@@ -1,0 +1,159 @@
+"""A whole stack for Xen: broker and services here, the worker in dom0, which reaches this loopback."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bus.node import PrivateNode
+from bus.ports import BusError
+from bus.rabbit import RabbitBus
+from bus.roles import Role
+from engine.conformance.samples import sample_vm
+from schema.fault import XenopsError
+from schema.ids import DeviceId, InstanceName
+from schema.objects.disk import BusType, LocalDisk
+from schema.objects.vbd import Vbd
+from schema.objects.vif import Vif
+from schema.objects.vm import DirectBoot, Pv, PvDirectBoot, PvInfo, Vm, VmState
+from xen_dom0 import Dom0
+from xenops.client import Client
+from xenops.events import wait_for_task
+
+SERVICES = ("redirector", "eventhub", "frontend")
+GUEST = "/opt/xenops/sources/var/guest"
+UP = "xenops guest: userland is up"
+MIB = 1 << 20
+PATIENCE_S = 600.0
+"""Emulated, on cores that others use, too."""
+
+QUIET_S = 0.2
+STRANGER = f"""\
+name = "stranger"
+type = "pv"
+kernel = "{GUEST}/vmlinuz"
+ramdisk = "{GUEST}/initrd.gz"
+extra = "console=hvc0 quiet"
+memory = 96
+"""
+
+
+class Site:
+    """The stack for one backend, and a client; `stranger` is a domain that Xen's own tool has started."""
+
+    def __init__(self, directory: Path, dom0: Dom0, backend: str) -> None:
+        self.dom0 = dom0
+        self.instance = InstanceName(f"org.xen.xapi.xenops.{backend}")
+        self._directory = directory
+        self._backend = backend
+        self.node = PrivateNode(directory / "broker", (self.instance,))
+        self.node.start()
+        self._services = [self._start(service) for service in SERVICES]
+        self.worker = self._start_worker()
+        self._bus = RabbitBus(self.node.url_of(Role.CLIENT), "xen")
+        self._bus.ready(PATIENCE_S)
+        self.client = Client(self._bus, self.instance)
+        self.until_served()
+
+    def _start(self, service: str) -> subprocess.Popen[bytes]:
+        told = {"XENOPS_BROKER": self.node.url_of(Role(service)), "XENOPS_INSTANCE": self.instance}
+        with (self._directory / f"{service}.log").open("ab") as log:
+            return subprocess.Popen([sys.executable, "-m", service], env=os.environ | told, stderr=log)
+
+    def _start_worker(self) -> subprocess.Popen[bytes]:
+        broker = self.node.url_of(Role.WORKER).replace("127.0.0.1", "10.0.2.2")
+        told = {
+            "XENOPS_BROKER": broker,
+            "XENOPS_INSTANCE": self.instance,
+            "XENOPS_BACKEND": self._backend,
+            "XENOPS_STATE_DIR": f"/var/lib/xenops/{self._backend}",
+        }
+        words = " ".join(f"{name}={value}" for name, value in told.items())
+        return self.dom0.machine.spawn(f"env {words} python3 -m worker_xen", self._directory / "worker.log")
+
+    def kill_worker(self) -> None:
+        """As a crash would, and start it anew."""
+        self.dom0.machine.check("kill -9 $(pgrep -f 'python3 -m worker_xen')")
+        self.worker.wait()
+        self.worker = self._start_worker()
+        self.until_served()
+
+    def until_served(self) -> None:
+        """Wait until all answer."""
+        attempts, end = threading.Event(), time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            assert self.worker.poll() is None, self.words()
+            try:
+                self.client.vm.list()
+                self.client.updates.last_id()
+            except (BusError, XenopsError):
+                attempts.wait(QUIET_S)
+            else:
+                return
+        pytest.fail(f"the services do not answer; the worker says: {self.words()}")
+
+    def words(self) -> str:
+        """What the worker has logged."""
+        return (self._directory / "worker.log").read_text(errors="replace")
+
+    def add(self, name: str, *words: str) -> Vm:
+        """A VM of the tiny guest, as PV, with a disk and an interface."""
+        cmdline = " ".join(("console=hvc0 quiet panic=-1", *words))
+        boot = PvDirectBoot(kernel=f"{GUEST}/vmlinuz", ramdisk=f"{GUEST}/initrd.gz", cmdline=cmdline)
+        size = 128 * MIB
+        memory = {"memory_static_max": size, "memory_dynamic_max": size, "memory_dynamic_min": size}
+        ty = Pv(info=PvInfo(boot=DirectBoot(boot=boot), framebuffer=False))
+        vm = sample_vm(name, ty=ty, vcpus=1, vcpu_max=1, **memory)
+        self.client.vm.add(vm)
+        disk = f"/var/lib/{name}.raw"
+        self.dom0.machine.check(f"truncate -s 8M {disk}")
+        backend = LocalDisk(path=disk)
+        self.client.vbd.add(Vbd(id=DeviceId(name, "xvda"), position=(BusType.XEN, 0, 0), backend=backend))
+        self.client.vif.add(Vif(id=DeviceId(name, "0"), position=0, mac="00:16:3e:00:00:01"))
+        return vm
+
+    def done(self, task: str) -> None:
+        wait_for_task(self.client, task, PATIENCE_S)
+
+    def state(self, name: str) -> VmState:
+        return self.client.vm.stat(name)[1]
+
+    def until(self, name: str, holds: Callable[[VmState], bool]) -> VmState:
+        attempts, end = threading.Event(), time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            if holds(state := self.state(name)):
+                return state
+            attempts.wait(QUIET_S)
+        pytest.fail(f"{name} is still {self.state(name)}; the worker says: {self.words()}")
+
+    def said(self, name: str) -> str:
+        """What a guest has said on its console, so far."""
+        return self.dom0.machine.run(f"cat /var/log/xen/guest-{name}.log").stdout
+
+    def until_said(self, name: str, words: str, times: int = 1) -> str:
+        """Wait until a guest has said something so many times."""
+        attempts, end = threading.Event(), time.monotonic() + PATIENCE_S
+        while (said := self.said(name)).count(words) < times:
+            assert time.monotonic() < end, f"{name} has not said {words!r}, but: {said[-2000:]}"
+            attempts.wait(QUIET_S)
+        return said
+
+    def domid_of(self, name: str) -> str:
+        """The number of a domain by Xen's own tool; empty: there is none."""
+        return self.dom0.machine.run(f"xl domid {name}").stdout.strip()
+
+    def close(self) -> None:
+        self._bus.close()
+        self.dom0.machine.run("pkill -f 'python3 -m worker_xen'")
+        self.worker.kill()
+        self.worker.wait()
+        for service in self._services:
+            service.send_signal(signal.SIGTERM)
+        for service in self._services:
+            service.wait(PATIENCE_S)
+        self.node.stop()
