@@ -82,7 +82,7 @@ def make_subject(tmp_path: Path) -> Iterator[ClassicSubject]:
 
 def let_die(subject: ClassicSubject, death: Death) -> None:
     """From now on the backend is mortal."""
-    hypervisor: Any = subject.backend._hypervisor
+    hypervisor: Any = subject.backend._hypervisor  # type: ignore[attr-defined]
     for name in ("xen", "store", "dom0", "courier", "_records"):
         setattr(hypervisor, name, Mortal(getattr(hypervisor, name), death))
     devices: tuple[Any, ...] = (subject.backend.vbd, subject.backend.vif)
