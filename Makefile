@@ -1,6 +1,6 @@
 # Every task of the project. `make` alone lists them.
 PYTHON := .venv/bin/python
-PACKAGES := schema bus traces engine frontend redirector eventhub worker_sim worker_kvm worker_xen xenops stack simulation
+PACKAGES := schema bus traces engine frontend redirector eventhub dashboard worker_sim worker_kvm worker_xen xenops stack simulation
 TEST_DIRECTORIES := $(wildcard shared/*/tests services/*/tests clients/tests stack/tests simulation/tests tools/tests)
 DIR ?= ../shared/golden
 BUS ?= rabbitmq
@@ -13,7 +13,7 @@ REPLAY ?=
 SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
+.PHONY: help openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ isolate: ## Each distribution installs alone and imports
 
 golden: ## Check the wire encoding against a corpus: make golden DIR=…
 	@$(PYTHON) -m schema.golden $(DIR)
+
+openapi: ## The operators' API as OpenAPI: docs/operators/openapi.json, made anew
+	@mkdir -p docs/operators var && $(PYTHON) -m dashboard.web.describe > var/openapi.json && mv var/openapi.json docs/operators/openapi.json
 
 conformance: ## Which methods work, by every door, on every backend: docs/conformance.md, made anew
 	@$(PYTHON) tests/integration/conformance_table.py > var/conformance.md && mv var/conformance.md docs/conformance.md

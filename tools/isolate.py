@@ -19,6 +19,7 @@ PACKAGES = (
     "services/frontend",
     "services/redirector",
     "services/eventhub",
+    "services/dashboard",
     "services/worker-sim",
     "services/worker-kvm",
     "services/worker-xen",

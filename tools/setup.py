@@ -35,6 +35,7 @@ DEBIAN_PACKAGES = {
     "openssh-client": "the way into it: ssh",
     "e2fsprogs": "its file system: mke2fs",
     "libvirt-dev": "libvirt's headers, for the Python binding that compiles against them",
+    "chromium": "the operators' page in a real browser, for its tests",
     "pkg-config": "how that binding finds the headers",
 }
 """What is installed from Debian, and what for."""
@@ -47,6 +48,7 @@ OWN_PACKAGES = (
     "services/frontend",
     "services/redirector",
     "services/eventhub",
+    "services/dashboard",
     "services/worker-sim",
     "services/worker-kvm",
     "services/worker-xen",

@@ -26,6 +26,7 @@ NAMESPACES = (
     "lane",
     "worker",
     "quarantine",
+    "events",
 )
 OWN_SHAPE = {"VM.migrate", "Observer.create"}
 """Methods whose many parameters are grouped, or partly decided, for Python."""

@@ -11,6 +11,7 @@ from schema.rpc import decode_response, encode_request
 
 from xenops.calls import (
     DebugCalls,
+    EventsCalls,
     HostCalls,
     LaneCalls,
     ObserverCalls,
@@ -73,6 +74,7 @@ class Client:
         self.updates = UpdatesCalls(self.call)
         self.lane = LaneCalls(self.call)
         self.worker = WorkerCalls(self.call)
+        self.events = EventsCalls(self.call)
         self.quarantine = QuarantineCalls(self.call)
         self.debug = DebugCalls(self.call)
         self.observer = ObserverCalls(self.call)

@@ -10,7 +10,7 @@ from bus.ports import BusError
 from bus.users import commands
 from worker_kvm.network import NetworkError
 
-from stack import hypervisor
+from stack import hypervisor, page
 from stack.demo import demo
 from stack.layout import Layout
 from stack.local import LocalStack
@@ -123,6 +123,7 @@ def _up(layout: Layout, bus: BusKind, store: StoreKind) -> int:
     _say(f"  the message switch: {_near(layout.switch)}")
     for instance in shape.instances:
         _say(f"  {instance} as xenopsd: {_near(layout.sockets(instance) / 'xenopsd')}")
+    _say(f"  operators' page: {page.url_of(layout)}  sign in with a token of {_near(layout.tokens)}")
     _say("")
     process = SINGLE if bus is BusKind.MEMORY else "frontend"
     _say(f"`make status` shows what runs, `make restart SERVICE={process}` takes up new code,")

@@ -42,6 +42,16 @@ class Layout:
         return self.root / "rpc" / instance.rpartition(".")[2]
 
     @property
+    def tokens(self) -> Path:
+        """Who may look at the operators' page, and who may act there."""
+        return self.root / "page.tokens"
+
+    @property
+    def page_url(self) -> Path:
+        """A file that holds the address of the operators' page."""
+        return self.root / "page.url"
+
+    @property
     def shape(self) -> Path:
         """The file that says of what the stack is made."""
         return self.root / "shape.json"

@@ -17,7 +17,7 @@ from schema.fault import XenopsError
 from worker_kvm.settings import RUN_PATH_BYTES_MAX
 from xenops.client import Client, connect
 
-from stack import hypervisor, traces
+from stack import hypervisor, page, traces
 from stack.layout import DOOR_PATH_BYTES_MAX, LONGEST_SOCKET, Layout
 from stack.processes import (
     KILL_TIMEOUT_S,
@@ -215,7 +215,7 @@ class LocalStack:
         """Wait until worker, frontend and event hub of every instance answer."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         for instance in self.shape.instances:
-            while (trouble := self._trouble(instance)) is not None:
+            while (trouble := self._trouble(instance) or page.trouble(self._layout)) is not None:
                 if dead := self.dead():
                     raise StackError("\n".join(dead))
                 if time.monotonic() > deadline:
@@ -256,6 +256,7 @@ class LocalStack:
     def _prepare(self) -> None:
         for directory in (self._layout.pids, self._layout.log("").parent, self._layout.temporary):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        page.make_tokens(self._layout.tokens)
 
     def _shape_there(self) -> Shape | None:
         try:

@@ -18,6 +18,7 @@ QEMU_INSTANCE = "org.xen.xapi.xenops.qemu"
 """The instance that worker-kvm serves."""
 
 FRONTEND = "frontend"
+DASHBOARD = "dashboard"
 WORKER_SIM = "worker-sim"
 WORKER_KVM = "worker-kvm"
 BROKER = "broker"
@@ -89,7 +90,7 @@ class Shape:
     @property
     def services(self) -> tuple[str, ...]:
         """The services by name, in the order in which they are started."""
-        return ("redirector", "eventhub", *self.workers, FRONTEND)
+        return ("redirector", "eventhub", *self.workers, FRONTEND, DASHBOARD)
 
     def environment(self, service: str, layout: Layout, broker: BrokerOf) -> dict[str, str]:
         """What a service is told."""
@@ -106,6 +107,10 @@ class Shape:
             told["XENOPS_DOOR"] = str(layout.door)
             told["XENOPS_SWITCH"] = str(layout.switch)
             told["XENOPS_SOCKETS"] = ",".join(f"{name}={layout.sockets(name)}" for name in self.instances)
+        if service == DASHBOARD:
+            told["XENOPS_PAGE"] = "127.0.0.1:0"
+            told["XENOPS_PAGE_TOKENS"] = str(layout.tokens)
+            told["XENOPS_PAGE_URL"] = str(layout.page_url)
         if service == WORKER_KVM:
             told["XENOPS_RUN_DIR"] = str(layout.vms)
             told["XENOPS_KVM_ACCELERATOR"] = self.accelerator

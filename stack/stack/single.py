@@ -9,6 +9,9 @@ import threading
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import Bus
 from bus.process import Service, Settings, SettingsError
+from dashboard.operators import TokensError
+from dashboard.service import build as build_dashboard
+from dashboard.settings import from_environment as dashboard_settings
 from eventhub.service import build as build_eventhub
 from frontend.http.address import DoorError
 from frontend.service import build as build_frontend
@@ -22,6 +25,7 @@ from worker_sim.service import build as build_simulator
 from worker_sim.settings import from_environment as simulator_settings
 
 from stack.layout import Layout
+from stack.page import make_tokens
 from stack.shape import SINGLE, WORKER_KVM, Shape
 
 _NO_BROKER = "memory"
@@ -36,6 +40,7 @@ class Single:
         self._shape = shape
         self._broker = MemoryBroker()
         self._buses: list[MemoryBus] = []
+        make_tokens(layout.tokens)
         instances = tuple(map(InstanceName, shape.instances))
         common = Settings(instances)
         self._services: tuple[Service, ...] = (
@@ -43,6 +48,7 @@ class Single:
             build_eventhub(self._bus("eventhub"), common),
             *(self._worker(name) for name in shape.workers),
             build_frontend(self._bus("frontend"), frontend_settings(self._told("frontend"))),
+            build_dashboard(self._bus("dashboard"), dashboard_settings(self._told("dashboard"))),
         )
 
     def start(self) -> None:
@@ -83,7 +89,7 @@ def serve_single(layout: Layout, shape: Shape) -> int:
         signal.signal(number, lambda *_: ended.set())
     try:
         stack = Single(layout, shape)
-    except (SettingsError, DoorError) as error:
+    except (SettingsError, DoorError, TokensError) as error:
         sys.stderr.write(f"{SINGLE}: {error}\n")
         return 2
     except XenopsError as error:

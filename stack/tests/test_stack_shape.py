@@ -32,7 +32,7 @@ def at_broker(role: Role) -> str:
 
 
 def test_a_stack_is_the_simulator_unless_told_otherwise() -> None:
-    assert Shape().services == ("redirector", "eventhub", "worker-sim", "frontend")
+    assert Shape().services == ("redirector", "eventhub", "worker-sim", "frontend", "dashboard")
     assert Shape().instances == (SIMULATOR_INSTANCE,)
 
 
@@ -58,8 +58,16 @@ def test_every_service_runs_its_own_module_on_the_broker_and_keeps_its_state_apa
         "worker-kvm": "amqp://worker@b/",
         "worker-sim": "amqp://worker@b/",
         "frontend": "amqp://frontend@b/",
+        "dashboard": "amqp://dashboard@b/",
     }
     assert len({each.environment["XENOPS_STATE_DIR"] for each in found.values()}) == len(found)
+
+
+def test_the_dashboard_alone_is_told_where_the_page_is_and_who_may_see_it() -> None:
+    told = BOTH.environment("dashboard", LAYOUT, at_broker)
+    assert told["XENOPS_PAGE_TOKENS"] == str(LAYOUT.tokens)
+    assert told["XENOPS_PAGE_URL"] == str(LAYOUT.page_url)
+    assert "XENOPS_PAGE_TOKENS" not in BOTH.environment("eventhub", LAYOUT, at_broker)
 
 
 def test_only_the_worker_on_qemu_is_told_of_networks() -> None:

@@ -57,6 +57,7 @@ OWN = {
     Role.REDIRECTOR: {"leader", "log", "observers"},
     Role.EVENTHUB: {"events", "log", "observers"},
     Role.WORKER: {"control", "log", "observers"},
+    Role.DASHBOARD: {"log", "observers"},
     Role.OPERATOR: {"log", "observers"},
     Role.CLIENT: set[str](),
 }

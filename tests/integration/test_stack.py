@@ -1,11 +1,17 @@
 """The stack as processes: what survives a kill, a restart, a dead broker; and what down leaves."""
 
+import http.client
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from dashboard.operators import OperatorRole
+from schema.fault import XenopsError
 from schema.objects.vm import PowerState
 from stack.__main__ import main
 from stack.layout import Layout
@@ -17,10 +23,10 @@ from xenops.command.main import main as xenops
 from xenops.command.vmfile import parse_vm_file
 from xenops.events import wait_for_task
 
-from stack import traces
+from stack import page, traces
 
 PATIENCE_S = 60.0
-SERVICES = ("redirector", "eventhub", "worker-sim", "frontend")
+SERVICES = ("redirector", "eventhub", "worker-sim", "frontend", "dashboard")
 
 
 @pytest.fixture(name="layout", scope="module")
@@ -70,6 +76,43 @@ def test_up_is_idempotent_and_status_names_what_runs(
     assert stack.status() == before
     assert main(["--root", str(layout.root), "status"]) == 0
     assert stack.url in capsys.readouterr().out
+
+
+def asked(layout: Layout, role: OperatorRole, method: str, path: str) -> tuple[int, Any]:
+    """What the page's API says to a token of a role; `path` is below the instance."""
+    connection = http.client.HTTPConnection(urlsplit(page.url_of(layout)).netloc, timeout=PATIENCE_S)
+    headers = {"authorization": f"Bearer {page.token_of(layout, role)}"}
+    connection.request(method, f"/api/v1/instances/{SIMULATOR_INSTANCE}{path}", headers=headers)
+    answer = connection.getresponse()
+    told = json.loads(answer.read())
+    connection.close()
+    return answer.status, told
+
+
+def test_the_page_shows_what_was_done_and_its_actions_are_in_the_log(layout: Layout, client: Client) -> None:
+    vm = added(client, "shown")
+    done(client, client.vm.start, vm)
+    held, _ = asked(layout, OperatorRole.OPERATOR, "POST", f"/lanes/{vm}/hold")
+    assert held == http.client.OK
+    assert client.lane.stat(vm).lane.held
+    waits = client.vm.unpause(vm)
+    assert asked(layout, OperatorRole.READER, "POST", f"/tasks/{waits}/discard")[0] == http.client.FORBIDDEN
+    assert asked(layout, OperatorRole.OPERATOR, "POST", f"/tasks/{waits}/discard")[0] == http.client.OK
+    with pytest.raises(XenopsError):
+        wait_for_task(client, waits, PATIENCE_S)
+    assert asked(layout, OperatorRole.OPERATOR, "POST", f"/lanes/{vm}/release")[0] == http.client.OK
+    _, tasks = asked(layout, OperatorRole.READER, "GET", f"/tasks?vm={vm}")
+    assert [task["state"] for task in tasks["tasks"]] == ["cancelled", "done"]
+    _, started = asked(layout, OperatorRole.READER, "GET", f"/tasks/{tasks['tasks'][1]['id']}")
+    assert "VM_create" in [atom["kind"] for atom in started["atoms"]]
+    _, log = asked(layout, OperatorRole.READER, "GET", f"/log?vm={vm}&kind=Acted")
+    assert [(one["record"]["who"], one["record"]["action"]) for one in log["entries"]] == [
+        ("local-operator", "release"),
+        ("local-operator", "discard"),
+        ("local-operator", "hold"),
+    ]
+    assert asked(layout, OperatorRole.READER, "GET", "/updates")[1]["token"] > 0
+    assert asked(layout, OperatorRole.READER, "GET", "/workers")[1][0]["state"] == "up"
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 
 from schema.objects.dynamic import ObjectId
+from schema.objects.events import Events
 from schema.objects.quarantine import Quarantine
 from schema.objects.task import Task
 
@@ -78,3 +79,14 @@ class QuarantineCalls:
     def list(self) -> Quarantine:
         """The messages of the log that no service takes, the newest first, and how many there were."""
         return self.call("QUARANTINE.list")
+
+
+@dataclass(frozen=True, slots=True)
+class EventsCalls:
+    """The methods `EVENTS.*`, which the original does not have."""
+
+    call: Caller
+
+    def stat(self) -> Events:
+        """How far an event hub has read, who waits for news there, and which barriers stand."""
+        return self.call("EVENTS.stat")

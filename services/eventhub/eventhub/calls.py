@@ -1,11 +1,13 @@
 """Calls: what each method that the event hub serves comes to, given what is known now."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schema import records
 from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId, is_safe_name
 from schema.objects.errors import DoesNotExist
+from schema.objects.events import Events, Readers, StandingBarrier
 from schema.records import Record
 from schema.rpc import Call, encode_result
 
@@ -17,6 +19,9 @@ from eventhub.updates import BARRIERS_MAX, News
 
 GET_WAIT_S_MAX = 300.0
 """How long UPDATES.get waits at most, also when asked to wait for ever: clients go on from its token."""
+
+READERS_SHOWN_MAX = 1_000
+"""Places at which somebody waits that are told, those furthest behind; mostly all wait at one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,16 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class TellReaders:
+    """It is about those who wait for news."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskWorker:
     """A part of the answer is known to workers only."""
 
 
-Decision = Answer | AskAgain | WaitForNews | Write | AskWorker
+Decision = Answer | AskAgain | WaitForNews | Write | TellReaders | AskWorker
 
 
 def decide(fold: Fold, call: Call, *, patient: bool, pauses: bool = False) -> Decision:
@@ -83,10 +93,28 @@ def decide(fold: Fold, call: Call, *, patient: bool, pauses: bool = False) -> De
             return AskWorker()
         case "QUARANTINE.list":
             return Answer(encode_result(call.method, fold.quarantine.told()))
+        case "EVENTS.stat":
+            return TellReaders()
         case method:
             raise internal_error(
                 f"{method} was sent to the event hub, which does not serve it: a routing bug"
             )
+
+
+def events(fold: Fold, waiting: Iterable[tuple[int, int]]) -> bytes:
+    """The answer of EVENTS.stat; `waiting`: how many have seen all up to each place."""
+    last = fold.updates.last
+    readers = tuple(
+        Readers(token=fold.token_of(place), count=count, behind=max(0, last - place))
+        for place, count in sorted(waiting)[:READERS_SHOWN_MAX]
+    )
+    barriers = tuple(
+        StandingBarrier(id=one.id, token=fold.token_of(one.place), objects=len(one.changes))
+        for one in fold.updates.barriers
+    )
+    token, objects = fold.token_of(last), len(fold.updates.items())
+    told = Events(token=token, seen=fold.seen, objects=objects, readers=readers, barriers=barriers)
+    return encode_result("EVENTS.stat", told)
 
 
 def diagnostics(fold: Fold, part: bytes | None) -> bytes:

@@ -16,7 +16,18 @@ from schema.records import Record
 from schema.rpc import BadRequestError, Call, decode_request, encode_failure, encode_request, encode_result
 
 from eventhub import tokens
-from eventhub.calls import Answer, AskAgain, AskWorker, WaitForNews, Write, decide, diagnostics, encode_news
+from eventhub.calls import (
+    Answer,
+    AskAgain,
+    AskWorker,
+    TellReaders,
+    WaitForNews,
+    Write,
+    decide,
+    diagnostics,
+    encode_news,
+    events,
+)
 from eventhub.effects import Address, Append, Ask, Effect, Reply
 from eventhub.fold import Fold
 from eventhub.waiting import Waiting
@@ -161,7 +172,7 @@ class EventHub:
         return asked.answered(diagnostics(self._fold, answer))
 
     def on_request(self, request: Request, now: float) -> list[Effect]:
-        """Answer a request of `Task.*`, `UPDATES.*`, `get_diagnostics` or `QUARANTINE.*`, now or later."""
+        """Answer a request of `Task.*`, `UPDATES.*`, `get_diagnostics`, `QUARANTINE.*` or `EVENTS.*`."""
         address = Address(request.reply_to, request.correlation_id) if request.reply_to else None
         try:
             call = decode_request(request.body)
@@ -183,6 +194,8 @@ class EventHub:
                 return self._defer(asked, place)
             case Write(record):
                 return self._write(record, asked)
+            case TellReaders():
+                return asked.answered(events(self._fold, self._waiting.places()))
             case AskWorker():
                 return self._ask_worker(asked)
             case WaitForNews(place, timeout_s):  # pragma: no branch  there is no other decision

@@ -6,7 +6,7 @@ longer kept leads to telling everything, never to silence.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from schema.ids import VmId
@@ -100,7 +100,7 @@ class Updates:
         """All VMs of which something is known."""
         return sorted(self._of_vm)
 
-    def items(self) -> Iterable[tuple[ObjectId, int]]:
+    def items(self) -> Collection[tuple[ObjectId, int]]:
         """Every object with the place of its last change, ordered by it."""
         return self._places.items()
 

@@ -24,6 +24,10 @@ class Waiting:
     def __len__(self) -> int:
         return self._count
 
+    def places(self) -> Iterator[tuple[int, int]]:
+        """How many have seen all up to each place at which anybody waits."""
+        return ((place, len(addresses)) for place, addresses in self._by_place.items())
+
     def add(self, address: Address, place: int, deadline: float) -> None:
         """Somebody waits for what comes after `place`."""
         number, self._next = self._next, self._next + 1

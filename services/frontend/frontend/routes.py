@@ -86,7 +86,7 @@ class Lanes:
 Route = Queued | Control | Events | Lanes
 
 _LANES = ("LANE.", "WORKER.")
-_EVENTS = ("Task.", "UPDATES.", "get_diagnostics", "QUARANTINE.")
+_EVENTS = ("Task.", "UPDATES.", "get_diagnostics", "QUARANTINE.", "EVENTS.")
 
 
 def route(method: str) -> Route:

@@ -29,19 +29,24 @@ class Role(StrEnum):
     REDIRECTOR = "redirector"
     EVENTHUB = "eventhub"
     WORKER = "worker"
+    DASHBOARD = "dashboard"
+    """The operators' page and HTTP API: asks for them, reads the logs, and writes down who asked for what."""
     OPERATOR = "operator"
     """Asks as a client does, and reads the logs."""
     CLIENT = "client"
     """A toolstack: asks, and is answered."""
 
 
-SERVICES = frozenset({Role.FRONTEND, Role.REDIRECTOR, Role.EVENTHUB, Role.WORKER})
+SERVICES = frozenset({Role.FRONTEND, Role.REDIRECTOR, Role.EVENTHUB, Role.WORKER, Role.DASHBOARD})
 
-_FRONTEND, _REDIRECTOR, _EVENTHUB, _WORKER = (
-    frozenset({role}) for role in (Role.FRONTEND, Role.REDIRECTOR, Role.EVENTHUB, Role.WORKER)
+_FRONTEND, _REDIRECTOR, _EVENTHUB, _WORKER, _DASHBOARD = (
+    frozenset({role}) for role in (Role.FRONTEND, Role.REDIRECTOR, Role.EVENTHUB, Role.WORKER, Role.DASHBOARD)
 )
 _ON_REQUEST = _FRONTEND | _REDIRECTOR | _EVENTHUB
 """Whoever serves a request that becomes such a record."""
+
+_FOLDS = _REDIRECTOR | _EVENTHUB | _WORKER | _DASHBOARD
+"""Whoever takes a log up from snapshots."""
 
 WRITERS: Mapping[str, frozenset[Role]] = {
     "Submitted": _FRONTEND | _WORKER,
@@ -69,8 +74,10 @@ WRITERS: Mapping[str, frozenset[Role]] = {
     "WorkerDraining": _ON_REQUEST,
     "ChannelOffered": _FRONTEND,
     "Removed": _WORKER,
-    "Snapshotted": _REDIRECTOR | _EVENTHUB | _WORKER,
-    "LifeBegan": _REDIRECTOR | _EVENTHUB | _WORKER,
+    "Snapshotted": _FOLDS,
+    "LifeBegan": _FOLDS,
+    "Acted": _DASHBOARD,
+    "Pinged": _DASHBOARD,
     "ObserverCreated": _WORKER,
     "ObserverChanged": _WORKER,
     "ObserverDestroyed": _WORKER,
@@ -125,6 +132,10 @@ def permissions(role: Role, instances: Iterable[InstanceName]) -> Permissions:
             return Permissions(_only(own), written, _only(own, logs, exchange), append)
         case Role.WORKER:
             own = _both(_any(map(control_queue, names)), snapshots)
+            written = _only(exchange, _POST, snapshots)
+            return Permissions(_only(own), written, _only(own, logs, exchange), append)
+        case Role.DASHBOARD:
+            own = _both(_REPLIES, snapshots)
             written = _only(exchange, _POST, snapshots)
             return Permissions(_only(own), written, _only(own, logs, exchange), append)
         case Role.OPERATOR:

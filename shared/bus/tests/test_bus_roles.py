@@ -71,6 +71,7 @@ QUEUES = {
     "reply": "amq.gen-x",
     "redirector's snapshots": snapshot_stream(MINE, "redirector"),
     "hub's snapshots": snapshot_stream(MINE, "eventhub"),
+    "dashboard's snapshots": snapshot_stream(MINE, "dashboard"),
     "worker's snapshots": snapshot_stream(MINE, "worker.w.1"),
 }
 MADE = {
@@ -78,6 +79,7 @@ MADE = {
     Role.REDIRECTOR: {"redirector's snapshots", "inbox", "lanes", "leader", "log", "observers"},
     Role.EVENTHUB: {"hub's snapshots", "events"},
     Role.WORKER: {"worker's snapshots", "control"},
+    Role.DASHBOARD: {"dashboard's snapshots", "reply"},
     Role.OPERATOR: {"reply"},
     Role.CLIENT: {"reply"},
 }
@@ -86,6 +88,7 @@ READ = {
     Role.REDIRECTOR: {"redirector's snapshots", "inbox", "lanes", "log", "observers"},
     Role.EVENTHUB: {"hub's snapshots", "events", "log", "observers"},
     Role.WORKER: {"worker's snapshots", "control", "log", "observers"},
+    Role.DASHBOARD: {"dashboard's snapshots", "reply", "log", "observers"},
     Role.OPERATOR: {"reply", "log", "observers"},
     Role.CLIENT: {"reply"},
 }
@@ -121,10 +124,12 @@ def test_a_name_that_another_begins_with_is_a_name_of_its_own() -> None:
     assert names == {"a", "ab"}
 
 
-@pytest.mark.parametrize("role", [Role.REDIRECTOR, Role.EVENTHUB, Role.WORKER])
+@pytest.mark.parametrize("role", [Role.REDIRECTOR, Role.EVENTHUB, Role.WORKER, Role.DASHBOARD])
 def test_a_role_puts_away_its_own_snapshots_and_no_others(role: Role) -> None:
     append = permissions(role, (MINE,)).append
-    keys = {other: snapshot_key(MINE, other) for other in ("redirector", "eventhub", "worker.w.1")}
+    keys = {
+        other: snapshot_key(MINE, other) for other in ("redirector", "eventhub", "worker.w.1", "dashboard")
+    }
     assert [other for other, key in keys.items() if may(append, key)] == [
         other for other in keys if other.startswith(role)
     ]

@@ -1,11 +1,21 @@
 """What a running task says."""
 
+import pytest
+from engine.backend import Execution
 from engine.cancellation import Cancellation
 from engine.worker.core import Lease
-from engine.worker.reporter import Reporter
+from engine.worker.reporter import ATOMS_MAX, Reporter
+from schema.atomics import Atomic
+from schema.atomics.vm import VmPause, VmUnpause
+from schema.fault import XenopsError, internal_error
 from schema.ids import LeaseToken, TaskId, VmId, WorkerName
 from schema.operations import VmStart
 from schema.records import Record, Started, Submitted
+
+
+class Step(Execution):
+    """Whatever an atomic is performed in."""
+
 
 VM = VmId("vm")
 WORKER = WorkerName("w")
@@ -32,3 +42,28 @@ def test_a_task_that_goes_on_after_a_pause_says_so_at_once_and_once() -> None:
     one.begin(WORKER, tell=True)
     one.tell_if_due()
     assert told == [Started(vm=VM, task=TaskId(1), token=LeaseToken(2), worker=WORKER)]
+
+
+def test_each_atomic_is_noted_with_how_it_ended() -> None:
+    one = reporter([])
+    one.begin(WORKER, tell=False)
+
+    def perform(atomic: Atomic, _: Execution) -> str:
+        if isinstance(atomic, VmPause):
+            raise internal_error("no")
+        return "result"
+
+    noted = one.noted(perform)
+    assert noted(VmUnpause(vm=VM), Step()) == "result"
+    with pytest.raises(XenopsError):
+        noted(VmPause(vm=VM), Step())
+    assert [(atom.kind, atom.failed) for atom in one.atoms()] == [("VM_unpause", False), ("VM_pause", True)]
+    assert all(atom.began_s >= 0 and atom.took_s >= 0 for atom in one.atoms())
+
+
+def test_of_very_many_atomics_the_first_are_noted() -> None:
+    one = reporter([])
+    noted = one.noted(lambda *_: None)
+    for _ in range(ATOMS_MAX + 3):
+        noted(VmUnpause(vm=VM), Step())
+    assert len(one.atoms()) == ATOMS_MAX

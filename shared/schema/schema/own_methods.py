@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 
 from schema.methods import METHODS, Method
+from schema.objects.events import Events
 from schema.objects.lane import Lanes, LaneTasks, Worker
 from schema.objects.quarantine import Quarantine
 
 _QUARANTINE = (Method("QUARANTINE.list", (("debug_info", str),), Quarantine),)
+
+_EVENTS = (Method("EVENTS.stat", (("debug_info", str),), Events),)
 
 _LANE = (
     Method("LANE.list", (("debug_info", str), ("limit", int)), Lanes),
@@ -24,7 +27,7 @@ _WORKER = (
 )
 
 OWN_METHODS: Mapping[str, Method] = {
-    method.name: method for methods in (_QUARANTINE, _LANE, _WORKER) for method in methods
+    method.name: method for methods in (_QUARANTINE, _EVENTS, _LANE, _WORKER) for method in methods
 }
 """Every method of our own by its wire name."""
 

@@ -10,6 +10,7 @@ from schema.migration import Channel
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import Error
 from schema.operations import Operation
+from schema.overseen import Acted, Atom, Pinged
 
 
 class Submitted(LogRecord):
@@ -103,6 +104,8 @@ class Progress(LogRecord):
     debug_info: tuple[tuple[str, str], ...] = ()
     cancellable: bool = True
     changed: tuple[ObjectId, ...] = ()
+    atom: str = ""
+    """The atomic that is being performed; of several at once, the one that began last."""
 
 
 class Heartbeat(LogRecord):
@@ -152,6 +155,7 @@ class Finished(LogRecord):
     debug_info: tuple[tuple[str, str], ...] = ()
     changed: tuple[ObjectId, ...] = ()
     traceparent: str | None = None
+    atoms: tuple[Atom, ...] = ()
 
 
 class CancelRequested(LogRecord):
@@ -351,6 +355,8 @@ Record = Annotated[
     | WorkerUp
     | WorkerDown
     | WorkerDraining
+    | Acted
+    | Pinged
     | ChannelOffered
     | Removed
     | Snapshotted

@@ -2,13 +2,18 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from bus.clock import SYSTEM_CLOCK, Clock
+from schema.atomics import Atomic
 from schema.ids import WorkerName
 from schema.objects.dynamic import ObjectId
+from schema.overseen import Atom
 from schema.records import Progress, Record, Started
 
+from engine.backend import Execution
 from engine.cancellation import Cancellation
+from engine.execute import Perform
 from engine.worker.core import Lease
 
 INTERVAL_S = 0.1
@@ -16,6 +21,12 @@ INTERVAL_S = 0.1
 
 STARTED_AFTER_S = 0.02
 """How long a task may take without a word: every service reads every record, and most tasks are over then."""
+
+ATOMS_MAX = 256
+"""So many atomics of a task are told of, the first; a VM.start of the tests' VM has some twenty."""
+
+_DIGITS = 6
+"""Of a second, in what is told of an atomic."""
 
 
 class Reporter:
@@ -38,6 +49,8 @@ class Reporter:
         self._told = 0.0
         self._told_at = self._begun_at = self._clock.monotonic()
         self._started: Started | None = None
+        self._atom = ""
+        self._atoms: list[Atom] = []
 
     def begin(self, worker: WorkerName, *, tell: bool) -> None:
         """The task is executed from now on; said at once, or when it has taken a while."""
@@ -80,8 +93,37 @@ class Reporter:
                 debug_info=self.debug_info(),
                 cancellable=not self._cancellation.forbidden,
                 changed=self._take(),
+                atom=self._atom,
             )
             self._append(record)
+
+    def noted(self, perform: Perform) -> Perform:
+        """Performs each atomic, and notes when and for how long, in whichever thread that is."""
+
+        def perform_noted(atomic: Atomic, execution: Execution) -> Any:
+            began = self._clock.monotonic()
+            self._atom = atomic.kind
+            failed = True
+            try:
+                result = perform(atomic, execution)
+                failed = False
+            finally:
+                self._note(atomic.kind, began, failed=failed)
+            return result
+
+        return perform_noted
+
+    def _note(self, kind: str, began: float, *, failed: bool) -> None:
+        took_s = self._clock.monotonic() - began
+        with self._lock:
+            if len(self._atoms) < ATOMS_MAX:
+                since_s = round(began - self._begun_at, _DIGITS)
+                self._atoms.append(Atom(kind, since_s, round(took_s, _DIGITS), failed))
+
+    def atoms(self) -> tuple[Atom, ...]:
+        """The atomics that have ended, in the order of their ends."""
+        with self._lock:
+            return tuple(self._atoms)
 
     def rest(self) -> tuple[ObjectId, ...]:
         """What has changed and was not told yet; for the record of the end, after which nothing is told."""

@@ -164,6 +164,7 @@ class Runner:
             debug_info=self.reporter.debug_info(),
             changed=self.reporter.rest(),
             traceparent=self.lease.traceparent if span is None else span.traceparent,
+            atoms=self.reporter.atoms(),
         )
 
     def _outcome(self, entry: JournalEntry, held: Held) -> Outcome:
@@ -229,7 +230,7 @@ class Runner:
             note()
 
     def _around_steps(self, perform: Perform) -> Perform:
-        return self._crash.steps(spanned(perform, self._tools.tracer))
+        return self.reporter.noted(self._crash.steps(spanned(perform, self._tools.tracer)))
 
     def _execute(self, operation: Operation, view: VmView) -> Any:
         tools = self._tools

@@ -1,0 +1,47 @@
+"""Bell: wakes all who wait for news, at most so often; who does not wait misses nothing but the sound."""
+
+import asyncio
+
+from bus.ports import Bus
+
+PAUSE_S = 0.05
+"""Between two rings: what comes meanwhile is told together."""
+
+
+class Bell:
+    """To be rung and waited for on the bus's thread."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._rests = False
+        self._owes = False
+
+    def ring(self) -> None:
+        """There is news."""
+        if self._rests:
+            self._owes = True
+            return
+        self._rests, self._owes = True, False
+        waiting, self._waiting = self._waiting, set()
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+        self._bus.later(PAUSE_S, self._rested)
+
+    def _rested(self) -> None:
+        self._rests = False
+        if self._owes:
+            self.ring()
+
+    async def heard(self, timeout_s: float) -> bool:
+        """Wait for news, so long at most; answers whether there is any."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await asyncio.wait_for(waiting, timeout_s)
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(waiting)
+        return True

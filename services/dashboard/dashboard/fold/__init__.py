@@ -1,0 +1,1 @@
+"""The fold: what the log comes to for operators; no clock, socket or thread inside."""

@@ -1,0 +1,77 @@
+"""Feed: the newest entries of the log, for whoever looks or follows; who falls too far behind is told so."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from bus.ports import Entry
+
+from dashboard.fold.tasks import vm_of
+
+KEPT_MAX = 20_000
+"""Entries that are kept: some 30 MB; who follows may be so far behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody wants of the log; "" is anything."""
+
+    vm: str = ""
+    kind: str = ""
+
+    def takes(self, entry: Entry) -> bool:
+        """Whether an entry is wanted."""
+        if self.kind and entry.record.kind != self.kind:
+            return False
+        return not self.vm or vm_of(entry.record) == self.vm
+
+
+class Feed:
+    """A ring of entries, in order."""
+
+    def __init__(self, kept_max: int = KEPT_MAX) -> None:
+        self._entries: deque[Entry] = deque(maxlen=kept_max)
+        self._dropped = 0
+
+    def add(self, entry: Entry) -> None:
+        """Keep one more; the oldest may go."""
+        if len(self._entries) == self._entries.maxlen:
+            self._dropped += 1
+        self._entries.append(entry)
+
+    @property
+    def first(self) -> int | None:
+        """The offset of the oldest entry that is kept."""
+        return self._entries[0].offset if self._entries else None
+
+    @property
+    def end(self) -> int:
+        """How many entries there were: a place behind the newest one."""
+        return self._dropped + len(self._entries)
+
+    def place_after(self, offset: int) -> int | None:
+        """The place of who has seen all up to an offset; None when what comes next may not be kept."""
+        if self.first is None or offset < self.first - 1:
+            return None
+        behind = 0
+        for entry in reversed(self._entries):
+            if entry.offset <= offset:
+                break
+            behind += 1
+        return self.end - behind
+
+    def since(self, place: int, count: int) -> tuple[tuple[Entry, ...], int] | None:
+        """At most `count` entries from a place on, and the place behind them; None when some are gone."""
+        if place < self._dropped:
+            return None
+        found = tuple(islice(self._entries, place - self._dropped, place - self._dropped + count))
+        return found, place + len(found)
+
+    def newest_first(self, wanted: Wanted, before: int | None = None) -> Iterator[Entry]:
+        """What is wanted of what is kept, below an offset if one is given."""
+        return (
+            entry
+            for entry in reversed(self._entries)
+            if (before is None or entry.offset < before) and wanted.takes(entry)
+        )

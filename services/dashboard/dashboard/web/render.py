@@ -1,0 +1,69 @@
+"""Render: pages from templates; whatever a name or a text holds is shown as text, never as markup."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+_FOLDER = Path(__file__).parent / "templates"
+
+NOTHING = "\N{EN DASH}"
+"""Where there is no figure."""
+
+TEXT_SHOWN_MAX = 400
+"""Of a text that others wrote; the API has the rest."""
+
+
+def span(seconds: float | None) -> str:
+    """A duration for people: `340 ms`, `3.2 s`, `5 min 3 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 1:
+        return f"{seconds * 1000:.1f} ms" if seconds < 0.01 else f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def clock(at: float | None) -> str:
+    """A time of day, or a day and a time if that is longer ago than a day's beginning."""
+    return NOTHING if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def figure(value: float | None) -> str:
+    """A number with three digits that matter, or none."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def short(text: str) -> str:
+    """The beginning of a long text, without what would turn its direction or break its line."""
+    printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return printable if len(printable) <= TEXT_SHOWN_MAX else f"{printable[:TEXT_SHOWN_MAX]}…"
+
+
+class Pages:
+    """All templates."""
+
+    def __init__(self) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(_FOLDER),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {"span": span, "clock": clock, "figure": figure, "short": short}
+
+    def show(self, name: str, status: int = 200, /, **known: Any) -> HTMLResponse:
+        """A page, with its status."""
+        text = self._environment.get_template(f"{name}.html").render(**known)
+        return HTMLResponse(text.encode("utf-8", "replace"), status)

@@ -1,0 +1,151 @@
+"""Streams: Server-Sent Events: the log as it comes, resumable; and a pulse that says that something is new.
+
+Nothing is kept for a reader but its place: one that is slow reads later from the ring that all share, and
+is told of a gap when the ring has passed it. One that does not read at all is let go.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
+
+from dashboard.fold.feed import Wanted
+from dashboard.metrics import Metrics
+from dashboard.showing import entry
+from dashboard.watch import Watch
+
+STREAMS_MAX = 1_000
+"""Streams at a time."""
+
+CHUNK_ENTRIES = 200
+"""So many entries are looked at and sent at a time."""
+
+SILENCE_S = 15.0
+"""After so long without anything a comment is sent, so that both sides know that the other is there."""
+
+STUCK_S = 60.0
+"""A reader that takes nothing for so long is let go."""
+
+RETRY = b"retry: 2000\n\n"
+
+
+async def log_events(watch: Watch, after: int | None, wanted: Wanted) -> AsyncIterator[bytes]:
+    """Entries after an offset (None: from now on) as events, their offsets as ids."""
+    yield RETRY
+    place = watch.feed.end if after is None else watch.feed.place_after(after)
+    while True:
+        found = None if place is None else watch.feed.since(place, CHUNK_ENTRIES)
+        if found is None:
+            first = watch.feed.first or 0
+            yield _event("gap", None, {"first": first})
+            place = watch.feed.place_after(first - 1)
+            place = watch.feed.end if place is None else place
+            continue
+        entries, place = found
+        events = [
+            _event("entry", one.offset, entry(one).model_dump(mode="json"))
+            for one in entries
+            if wanted.takes(one)
+        ]
+        if events:
+            yield b"".join(events)
+        if not entries and not await watch.bell.heard(SILENCE_S):
+            yield b": still here\n\n"
+
+
+async def news(watch: Watch, pause_s: float) -> AsyncIterator[bytes]:
+    """That there is news, with the last offset as its id, at most every `pause_s`."""
+    yield RETRY
+    yield _event("news", watch.fold.offset, {"offset": watch.fold.offset})
+    while True:
+        if await watch.bell.heard(SILENCE_S):
+            yield _event("news", watch.fold.offset, {"offset": watch.fold.offset})
+            await asyncio.sleep(pause_s)
+        else:
+            yield b": still here\n\n"
+
+
+def _event(name: str, number: int | None, data: object) -> bytes:
+    head = f"event: {name}\n" if number is None else f"event: {name}\nid: {number}\n"
+    return f"{head}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+class OpenStreams:
+    """The streams that are open; on the bus's own thread."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._gauge = metrics.streams
+        self._ends: set[asyncio.Event] = set()
+        self._on_none: Callable[[], None] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._ends)
+
+    @property
+    def full(self) -> bool:
+        """Whether there may be no more."""
+        return self.count >= STREAMS_MAX
+
+    def add(self) -> asyncio.Event:
+        """One has begun; it ends when it is told so."""
+        end = asyncio.Event()
+        self._ends.add(end)
+        self._gauge.set(self.count)
+        return end
+
+    def remove(self, end: asyncio.Event) -> None:
+        """One has ended."""
+        self._ends.discard(end)
+        self._gauge.set(self.count)
+        if not self._ends and self._on_none is not None:
+            self._on_none()
+
+    def end(self, on_none: Callable[[], None]) -> None:
+        """End all; `on_none` is told when there are none any more."""
+        self._on_none = on_none
+        for end in self._ends:
+            end.set()
+        if not self._ends:
+            on_none()
+
+
+class EventStream(Response):
+    """An endless answer that ends when its reader does, or takes nothing any more, or all are ended."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncIterator[bytes], streams: OpenStreams) -> None:
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._events = events
+        self._streams = streams
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        end = self._streams.add()
+        tasks = [asyncio.ensure_future(one) for one in (self._send(send), _gone(receive), end.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._streams.remove(end)
+        if end.is_set():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for chunk in self._events:
+            message = {"type": "http.response.body", "body": chunk, "more_body": True}
+            await asyncio.wait_for(send(message), STUCK_S)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,81 @@
+"""Who follows the log, and how far behind he may be."""
+
+from bus.ports import Entry
+from dashboard.fold.feed import Feed, Wanted
+from dashboard.fold.history import History, quantile
+from dashboard.fold.story import State, Story
+from log_in_hand import VM
+from schema import records
+from schema.ids import Offset, VmId
+from schema.overseen import Pinged
+
+
+def entry(offset: int, *, vm: bool = True) -> Entry:
+    record = records.LaneHeld(vm=VM) if vm else Pinged(by="d", number=offset)
+    return Entry(Offset(offset), 0.0, record)
+
+
+def feed(*offsets: int, kept: int = 3) -> Feed:
+    one = Feed(kept)
+    for offset in offsets:
+        one.add(entry(offset))
+    return one
+
+
+def offsets(found: tuple[tuple[Entry, ...], int] | None) -> list[int] | None:
+    return None if found is None else [one.offset for one in found[0]]
+
+
+def test_a_reader_goes_on_after_what_it_has_seen() -> None:
+    one = feed(10, 12, 15)
+    place = one.place_after(12)
+    assert place is not None
+    assert offsets(one.since(place, 10)) == [15]
+    assert one.place_after(15) == one.end
+    assert one.place_after(99) == one.end
+    begin = one.place_after(9)
+    assert begin is not None
+    assert offsets(one.since(begin, 2)) == [10, 12]
+
+
+def test_a_reader_that_was_away_for_too_long_is_told_so() -> None:
+    one = feed(0, 1, 2)
+    place = one.place_after(-1)
+    assert place == 0
+    one.add(entry(3))
+    assert one.since(place, 10) is None
+    assert one.place_after(-1) is None
+    assert one.place_after(0) == 1
+    assert one.first == 1
+    assert feed().place_after(5) is None
+    assert feed().first is None
+
+
+def test_entries_are_found_by_vm_kind_and_offset() -> None:
+    one = feed(1, 2)
+    one.add(entry(3, vm=False))
+    assert [each.offset for each in one.newest_first(Wanted())] == [3, 2, 1]
+    assert [each.offset for each in one.newest_first(Wanted(vm=VM), 2)] == [1]
+    assert [each.offset for each in one.newest_first(Wanted(kind="Pinged"))] == [3]
+    assert list(one.newest_first(Wanted(vm=VmId("other")))) == []
+
+
+def story(wait_s: float | None, run_s: float, state: State = State.DONE) -> Story:
+    leased = None if wait_s is None else wait_s
+    return Story(1, VM, "VM_start", "", 0.0, state=state, leased_at=leased, ended_at=9.0, duration_s=run_s)
+
+
+def test_a_sample_tells_of_the_time_since_the_last_one() -> None:
+    history = History()
+    history.on_end([story(1.0, 0.1), story(3.0, 0.3, State.FAILED), story(None, 0.0)])
+    history.sample(5.0, waiting=2, running=1)
+    history.sample(10.0, waiting=0, running=0)
+    first, second = history.samples
+    assert (first.waiting, first.running, first.ended, first.failed) == (2, 1, 3, 1)
+    assert (first.wait_p50_s, first.wait_p95_s, first.run_p95_s) == (3.0, 3.0, 0.3)
+    assert (second.ended, second.wait_p95_s) == (0, None)
+
+
+def test_a_quantile_of_nothing_is_none() -> None:
+    assert quantile([], 0.5) is None
+    assert quantile([1.0], 1.0) == 1.0
