@@ -18,7 +18,7 @@ from broker_points import sweep_broker
 from bus.node import PrivateNode
 from history import Counts
 from page import Page, introduction, times, words_of
-from qemu import OPERATIONS, TARGETS, qemu_sweep, why_not
+from qemu_room import OPERATIONS, TARGETS, qemu_sweep, why_not
 from room import Part, Room
 from storms import storms
 from sweep import Operation, Result, Sweep, operations, sweep_parts, targets

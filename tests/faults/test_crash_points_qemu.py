@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bus.crash import CrashKind
 from bus.node import PrivateNode
-from qemu import OPERATIONS, WORKER, qemu_sweep, why_not
+from qemu_room import OPERATIONS, WORKER, qemu_sweep, why_not
 from sweep import Operation, Sweep, Target
 
 FIRST, EVERY = 5, 15
