@@ -108,7 +108,7 @@ class Site:
         size = 128 * MIB
         memory = {"memory_static_max": size, "memory_dynamic_max": size, "memory_dynamic_min": size}
         ty = Pv(info=PvInfo(boot=DirectBoot(boot=boot), framebuffer=False))
-        vm = sample_vm(name, ty=ty, vcpus=1, vcpu_max=1, **memory)
+        vm = sample_vm(name, name=name, ty=ty, vcpus=1, vcpu_max=1, **memory)
         self.client.vm.add(vm)
         disk = f"/var/lib/{name}.raw"
         self.dom0.machine.check(f"truncate -s 8M {disk}")
