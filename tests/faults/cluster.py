@@ -10,9 +10,12 @@ from pathlib import Path
 from bus.cluster import NODES, PrivateCluster
 from bus.topology import log_stream
 from room import HERE, Room, eventually, usual_parts
-from scenarios import Fire
+from scenarios import Fire, until_true
 
 Fault = Callable[[], None]
+
+_NO_CONNECTION = "no connection to the broker"
+"""What a service says of each node that it has tried in vain."""
 
 
 @contextmanager
@@ -52,6 +55,26 @@ def node_dies(fire: Fire, cluster: PrivateCluster, choose: Callable[[], int]) ->
         fire.goes_on()
         cluster.nodes[number].start()
         await_whole(cluster, number)
+
+    return die
+
+
+def majority_dies(room: Room, cluster: PrivateCluster) -> Fault:
+    """Two of three nodes are killed: the third pauses, so nobody is served until they are back."""
+
+    def die() -> None:
+        last, *others = cluster.nodes
+        before = {name: room.words_of(name).count(_NO_CONNECTION) for name in room.parts}
+        for node in others:
+            node.kill()
+        until_true(
+            lambda: all(room.words_of(name).count(_NO_CONNECTION) >= before[name] + NODES for name in before)
+        )
+        for node in others:
+            node.launch()
+        for node in (*others, last):
+            node.await_answer()
+        await_whole(cluster, 0)
 
     return die
 

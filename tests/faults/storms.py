@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bus.cluster import PrivateCluster
 from bus.node import PrivateNode
-from cluster import clustered, log_leader, node_dies, node_is_cut_off, nodes_roll
+from cluster import clustered, log_leader, majority_dies, node_dies, node_is_cut_off, nodes_roll
 from cut_off import behind_proxies, breaks_and_crawls, goes_silent, leader_stands_still, worker_stands_still
 from page import Page, times, words_of
 from proxy import Proxy
@@ -45,7 +45,7 @@ def storms(page: Page, own_place: Place) -> None:
         return
     page.begin("Under load, on a cluster of three nodes", COLUMNS)
     with own_place("cluster") as place, clustered(place) as (room, cluster):
-        _burn(page, room, _on_a_cluster(cluster))
+        _burn(page, room, _on_a_cluster(room, cluster))
 
 
 def _on_one_broker(page: Page, place: Path, node: PrivateNode) -> None:
@@ -98,7 +98,7 @@ def _by_proxies(room: Room, proxies: dict[str, Proxy]) -> Iterator[Scenario]:
     yield "connections half-open", lambda _: [goes_silent(room, proxies)]
 
 
-def _on_a_cluster(cluster: PrivateCluster) -> Iterator[Scenario]:
+def _on_a_cluster(room: Room, cluster: PrivateCluster) -> Iterator[Scenario]:
     def leader() -> int:
         return log_leader(cluster)
 
@@ -109,6 +109,7 @@ def _on_a_cluster(cluster: PrivateCluster) -> Iterator[Scenario]:
         "the node that leads the log is killed, and comes back",
         lambda fire: [node_dies(fire, cluster, leader)] * 2,
     )
+    yield "two of three nodes are killed, and come back", lambda _: [majority_dies(room, cluster)]
     yield "rolling restart of the three nodes", lambda fire: [nodes_roll(fire, cluster)]
     yield (
         "the node that leads the log is cut off from its peers",
