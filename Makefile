@@ -74,7 +74,7 @@ lint:
 
 types:
 	@.venv/bin/mypy $(addprefix -p ,$(PACKAGES))
-	@.venv/bin/mypy tools bench examples
+	@MYPYPATH=tools:tests/xen .venv/bin/mypy tools bench examples
 	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/xen; do MYPYPATH=tools .venv/bin/mypy $$directory || exit 1; done
 
 imports:
