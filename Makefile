@@ -60,7 +60,7 @@ faults: setup ## Kill every service at every crash point, and all else of docs/f
 xen-host: setup ## A Xen host for tests, emulated: built if need be, started, kept until Ctrl and C
 	@$(PYTHON) tools/xen_host.py
 
-test-xen: setup ## All tests inside dom0 of that host; `make test` runs a short part
+test-xen: setup ## All tests inside dom0 of that host, for an hour; wants the machine for itself
 	@$(PYTHON) tools/xen_host.py image
 	@XENOPS_TEST_XEN_ALL=1 $(PYTHON) -m pytest -q tests/xen
 
