@@ -169,7 +169,10 @@ def test_a_worker_that_dies_while_it_saves_a_vm_leaves_it_running_or_suspended(
         subject.let_boot(life.vm)
         came = dies(subject, suspending(subject, life), at)
         state = subject.backend.vm.get_state(life.vm).power_state
-        assert state in {PowerState.RUNNING, PowerState.SUSPENDED}
+        if state is PowerState.RUNNING:
+            assert subject.backend.vm.get_domain_action_request(life.vm) is None
+        else:
+            assert state is PowerState.SUSPENDED
         life.stop()
         subject.backend.vm.remove(life.vm)
         nothing_is_left(subject)

@@ -20,7 +20,7 @@ from worker_xen.classic.dom0 import Dom0
 from worker_xen.classic.machine import Domain, Machine
 from worker_xen.classic.suspend import Courier
 from worker_xen.libxc.port import Xen, XenError
-from worker_xen.libxc.values import DomainInfo
+from worker_xen.libxc.values import DomainInfo, ShutdownReason
 from worker_xen.xenstore.daemon import Daemon
 from worker_xen.xenstore.tree import BACKENDS, ERRORS, domain_path, vm_path
 
@@ -73,7 +73,10 @@ class Hypervisor:
         self._changes = Changes(self.store, self._seen)
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
-        """Watch all that happens by itself."""
+        """Watch all that happens by itself. A guest that was to be saved when a worker died goes on."""
+        for machine in self._records.all():
+            if machine.domain is not None and machine.domain.built and not machine.domain.suspended:
+                self.let_go_on(machine.id)
         self._changes.start(on_change)
 
     def stop(self) -> None:
@@ -109,13 +112,20 @@ class Hypervisor:
         domain = self._records.read(vm).living()
         if domain.domid is not None and self._info(domain) is not None:
             return domain.domid
-        uuid = UUID(domain.uuid)
-        self._end_unnoted(uuid)
+        self.unmake(vm)
         with self.told(vm):
-            domid = make(uuid)
+            domid = make(UUID(domain.uuid))
         self._records.change(vm, lambda machine: machine.with_domain(domid=domid))
         self._changes.look_again()
         return domid
+
+    def let_go_on(self, vm: str) -> None:
+        """Let a guest run on that has suspended itself; any other one is left alone."""
+        info = self.look(vm).info
+        if info is not None and info.stopped == ShutdownReason.SUSPEND:
+            with self.told(vm):
+                self.xen.resume(info.domid)
+            self.store.resume(info.domid)
 
     def refuse_strangers(self, vm: str, uuid: UUID) -> None:
         """Before a domain is noted: see that nobody else has one of that id. Errors: `Already_exists`."""
@@ -135,7 +145,8 @@ class Hypervisor:
 
     def told(self, vm: str) -> "_Told":
         """While inside, the hypervisor's errors become the interface's."""
-        return _Told(vm, self.xen)
+        domain = self._records.read(vm).domain
+        return _Told(vm, 0 if domain is None else domain.memory_target_bytes)
 
     def _unmake(self, vm: str, domid: int, uuid: str) -> None:
         with self.told(vm):
@@ -149,8 +160,9 @@ class Hypervisor:
 
     def _is_ours_or_nobodys(self, domid: int, uuid: str) -> bool:
         """A number is used again after 32,752 domains: another's domain is not ours."""
-        info = self.xen.domain(domid)
-        return info is None or str(info.uuid) == uuid
+        with self.told(uuid):
+            info = self.xen.domain(domid)
+            return info is None or str(info.uuid) == uuid
 
     def _end_unnoted(self, uuid: UUID) -> None:
         for info in self._unnoted(uuid):
@@ -159,14 +171,17 @@ class Hypervisor:
 
     def _unnoted(self, uuid: UUID) -> list[DomainInfo]:
         noted = {machine.domain.domid for machine in self._records.all() if machine.domain is not None}
-        return [info for info in self.xen.domains() if info.uuid == uuid and info.domid not in noted]
+        with self.told(str(uuid)):
+            return [info for info in self.xen.domains() if info.uuid == uuid and info.domid not in noted]
 
     def _info(self, domain: Domain) -> DomainInfo | None:
         """One question to the hypervisor, however many domains it has."""
         if domain.domid is None:
             return None
-        info = self.xen.domain(domain.domid)
-        return info if info is not None and str(info.uuid) == domain.uuid and not info.is_dying else None
+        with self.told(domain.vm.id):
+            info = self.xen.domain(domain.domid)
+            is_its = info is not None and str(info.uuid) == domain.uuid and not info.is_dying
+            return info if is_its else None
 
     def _seen(self) -> dict[str, tuple[int, object]]:
         """Of each VM with a domain its number, and all by which one notices that something happened to it."""
@@ -183,16 +198,17 @@ class Hypervisor:
 class _Told:
     """Turns `XenError` into the interface's errors."""
 
-    def __init__(self, vm: str, xen: Xen) -> None:
+    def __init__(self, vm: str, memory_bytes: int) -> None:
         self._vm = vm
-        self._xen = xen
+        self._memory_bytes = memory_bytes
 
     def __enter__(self) -> None:
         """Nothing to do before."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Errors: `Not_enough_memory` with what the VM wants; `Internal_error` with Xen's words."""
         if not isinstance(error, XenError):
             return
         if error.is_out_of_memory:
-            raise XenopsError(NotEnoughMemory(needed_bytes=0)) from error
+            raise XenopsError(NotEnoughMemory(needed_bytes=self._memory_bytes)) from error
         raise internal_error(f"VM {self._vm}: {error}") from error

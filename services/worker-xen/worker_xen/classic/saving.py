@@ -49,7 +49,7 @@ class Saving:
                     descriptor, domain, lambda: self._suspend(vm, execution), execution
                 )
         except BaseException:
-            self._go_on(vm.id)
+            self._hypervisor.let_go_on(vm.id)
             raise
         self._hypervisor.change(vm.id, saved)
 
@@ -75,7 +75,7 @@ class Saving:
     def resume(self, vm: Vm) -> None:
         """Go on after a save."""
         self._hypervisor.look(vm.id).built()
-        self._go_on(vm.id)
+        self._hypervisor.let_go_on(vm.id)
         self._hypervisor.change(vm.id, resumed)
 
     def _suspend(self, vm: Vm, execution: Execution) -> None:
@@ -88,14 +88,6 @@ class Saving:
         stopped = self._hypervisor.look(vm.id).info
         if stopped is None or stopped.stopped != ShutdownReason.SUSPEND:
             raise internal_error(f"Cannot save VM {vm.id}: its guest has ended instead of suspending itself")
-
-    def _go_on(self, vm: str) -> None:
-        """Let a guest run on that has suspended itself; any other one is left alone."""
-        info = self._hypervisor.look(vm).info
-        if info is not None and info.stopped == ShutdownReason.SUSPEND:
-            with self._hypervisor.told(vm):
-                self._hypervisor.xen.resume(info.domid)
-            self._hypervisor.store.resume(info.domid)
 
 
 def _path(image: Image) -> Path:
