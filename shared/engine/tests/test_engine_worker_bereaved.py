@@ -12,9 +12,10 @@ from engine.simulator import Simulator, SimulatorSettings
 from engine.store.xenstore import XenstoreStore
 from engine.worker import WorkerService, WorkerSettings, host_of
 from engine.worker.core import Forget
+from schema.atomics.vm import VmRemove
 from schema.ids import InstanceName, LeaseToken, TaskId, VmId, WorkerName
-from schema.operations import VmStart
-from schema.records import Failed, Finished, Succeeded
+from schema.operations import AtomicOperation, VmStart
+from schema.records import Failed, Finished, Removed, Succeeded
 
 VM = VmId("v1")
 GONE = VmId("gone")
@@ -29,7 +30,8 @@ class Bereaved:
         store = XenstoreStore(self.door, "/xenops")
         store.write(sample_vm(VM))
         settings = WorkerSettings(InstanceName("i"), WorkerName("w"), directory / "state", directory)
-        self.bus = MemoryBus(MemoryBroker(), "worker")
+        self.broker = MemoryBroker()
+        self.bus = MemoryBus(self.broker, "worker")
         self.service = WorkerService(
             self.bus, settings, host_of(settings, Simulator(SimulatorSettings()), store)
         )
@@ -78,6 +80,16 @@ def test_a_vm_that_a_daemon_started_anew_has_forgotten_needs_nothing(
     bereaved.service._recover(VM)
     assert "not configured any more" in caplog.text
     assert list(bereaved.journal.unfinished()) == []
+
+
+def test_a_removal_that_was_done_when_its_worker_died_is_told(bereaved: Bereaved) -> None:
+    removal = AtomicOperation(atomic=VmRemove(vm=GONE))
+    bereaved.journal.forget(GONE)
+    bereaved.journal.begin(_entry(GONE).model_copy(update={"operation": removal}))
+    bereaved.service._recover(GONE)
+    assert list(bereaved.journal.unfinished()) == [bereaved.journal.read(VM)]
+    told = bereaved.broker.log(InstanceName("i"))
+    assert [each.record for each in told if each.record.kind == "Removed"] == [Removed(vm=GONE)]
 
 
 def test_nothing_is_forgotten_of_a_vm_that_cannot_be_looked_up(

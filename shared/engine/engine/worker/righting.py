@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Callable
 
+from schema.atomics.vm import VmRemove
 from schema.fault import XenopsError
 from schema.ids import TaskId, VmId
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
 from schema.operations import (
+    AtomicOperation,
     Operation,
     VmCheckState,
     VmMigrate,
@@ -18,7 +20,7 @@ from schema.operations import (
     VmShutdown,
     VmSuspend,
 )
-from schema.records import Failed, Outcome
+from schema.records import Failed, Outcome, Removed, Succeeded
 
 from engine.execute import Executor
 from engine.journal import JournalEntry
@@ -42,7 +44,8 @@ Signal = Callable[[ObjectId], None]
 def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> Outcome | None:
     """A worker died while it executed this: do what the domain asks for, so that it is intact or gone.
 
-    A migration is brought to its end, on either side; only that has an outcome to tell.
+    A migration is brought to its end, on either side; that has an outcome to tell, and so has a removal that was
+    done.
 
     Raises:
         XenopsError: the store cannot say what the VM is like; nothing was done, and it is still to be.
@@ -57,6 +60,9 @@ def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
         return outcome  # the name is not ours any more
     if not tools.store.exists(vm):
         _LOG.warning("VM %s: a worker died while it executed it, and it is not configured any more", vm)
+        if removes(entry.operation):
+            tools.append(Removed(vm=vm))  # that worker may have told nobody
+            return Succeeded()
         return outcome
     _LOG.warning("VM %s: a worker died while it executed it; it is put right", vm)
     perform_check(VmCheckState(vm=vm), vm, tools, signal)
@@ -67,6 +73,11 @@ def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
         shut_down(vm, tools, signal)
     signal(VmObject(id=vm))
     return outcome
+
+
+def removes(operation: Operation) -> bool:
+    """Whether an operation, done well, leaves no VM."""
+    return isinstance(operation, AtomicOperation) and isinstance(operation.atomic, VmRemove)
 
 
 def _is_half_down(operation: Operation, vm: VmId, tools: Tools) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from bus.crash import CrashKind
-from schema.atomics.vm import VmImportMetadata, VmRemove
+from schema.atomics.vm import VmImportMetadata
 from schema.fault import XenopsError
 from schema.ids import VmId, WorkerName
 from schema.objects.dynamic import VmObject
@@ -35,7 +35,7 @@ from engine.worker.core import Lease
 from engine.worker.crashing import Crashing
 from engine.worker.delay import delay_s, is_delay, wanted_delay_s
 from engine.worker.reporter import Reporter
-from engine.worker.righting import course_of, crashed, perform_check, put_right, shut_down
+from engine.worker.righting import course_of, crashed, perform_check, put_right, removes, shut_down
 from engine.worker.spans import execution_start, fail_span, spanned
 from engine.worker.tools import Tools
 from engine.worker.viewing import view_of
@@ -150,7 +150,7 @@ class Runner:
         except XenopsError as error:
             _LOG.error("%s", error)
         self._append(finished)
-        if _removes(entry.operation) and isinstance(finished.outcome, Succeeded):
+        if removes(entry.operation) and isinstance(finished.outcome, Succeeded):
             self._append(Removed(vm=self._vm))
 
     def _finished(self, outcome: Outcome) -> Finished:
@@ -255,10 +255,6 @@ class Runner:
             is_here = check == VmCheckState(vm=self._vm) and self._vm in held
             if is_here or not isinstance(operation, VmMigrate):
                 perform_check(check, self._vm, self._tools, self.reporter.signal)
-
-
-def _removes(operation: Operation) -> bool:
-    return isinstance(operation, AtomicOperation) and isinstance(operation.atomic, VmRemove)
 
 
 def _includes_reboot(operation: Operation, view: VmView) -> bool:

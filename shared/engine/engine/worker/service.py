@@ -190,8 +190,8 @@ class WorkerService:
 
     def _forget_the_gone(self, busy: set[VmId]) -> None:
         """What earlier lives of this worker noted of VMs that are no more, but for the last of them."""
-        ended = self._tools.journal.ended()
-        for vm in dict.fromkeys((*ended, *self._tools.locks.names())):
+        ended = dict.fromkeys(self._tools.journal.ended())
+        for vm in {**ended, **dict.fromkeys(self._tools.locks.names())}:
             try:
                 is_gone = vm not in busy and not self._tools.store.exists(vm)
             except XenopsError as error:
