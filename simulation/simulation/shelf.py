@@ -75,6 +75,10 @@ class SimShelf(Shelf):
         return self._holds(place)
 
     @override
+    def first(self) -> int:
+        return 0
+
+    @override
     def put(self, pieces: Iterator[bytes]) -> int:
         size = 0
         for piece in pieces:

@@ -152,7 +152,7 @@ class Follower:
         if self._live and not self._looks and self._of.clock.monotonic() - self._looked_at > LOOK_S:
             self._looks = True
             end = self._place().next
-            threading.Thread(target=self._look, args=(end,), name="look-back", daemon=True).start()
+            self._of.begin(partial(self._look, end), "look-back")
 
     def _look(self, end: int) -> None:
         """Say it when the broker will soon drop what no snapshot covers, or has."""

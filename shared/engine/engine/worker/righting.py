@@ -44,7 +44,7 @@ Signal = Callable[[ObjectId], None]
 def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> Outcome | None:
     """A worker died while it executed this: do what the domain asks for, so that it is intact or gone.
 
-    A migration is brought to its end, on either side; that has an outcome to tell, and so has a removal that was
+    A migration is brought to its end, on either side: that has an outcome to tell. So has a removal that was
     done.
 
     Raises:
