@@ -42,7 +42,7 @@ def trouble(layout: Layout) -> str | None:
         place = urlsplit(url_of(layout))
         connection = http.client.HTTPConnection(place.netloc, timeout=ANSWER_S)
         try:
-            connection.request("GET", "/healthz")
+            connection.request("GET", "/readyz")
             status = connection.getresponse().status
         finally:
             connection.close()

@@ -59,10 +59,9 @@ def lane_detail(seen: LaneSeen, told: LaneTasks | None, now: float) -> views.Lan
     return views.LaneDetail(**dict(shown), tasks=tuple(task(story, now) for story in waiting))
 
 
-def lanes(fold: InstanceFold, told: Lanes | None, now: float) -> list[views.LaneView]:
-    """All lanes."""
-    blocked = {one.vm: one.blocked for one in told.lanes} if told else {}
-    return [lane(seen, blocked.get(seen.vm, ""), now) for seen in fold.lanes()]
+def blocked(told: Lanes) -> dict[str, str]:
+    """What is in the way of each lane, as the redirector says."""
+    return {one.vm: one.blocked for one in told.lanes}
 
 
 def workers(fold: InstanceFold, told: tuple[Worker, ...] | None, now: float) -> tuple[views.WorkerView, ...]:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from dashboard import showing, views
 from dashboard.asking import UnreachableError
 from dashboard.fold.feed import Wanted
+from dashboard.fold.instance import LaneSeen
 from dashboard.fold.story import State, Story
 from dashboard.safety import UnknownError
 from dashboard.watch import Watch
@@ -89,12 +91,28 @@ class TasksWanted:
         )
 
 
-async def lanes_of(watch: Watch) -> tuple[list[views.LaneView], bool]:
-    """All lanes, and whether the redirector has said why they wait."""
+@dataclass(frozen=True, slots=True)
+class LanesFound:
+    """Lanes that are wanted; `blocked` is None where the redirector has not said what is in their way."""
+
+    lanes: list[LaneSeen]
+    blocked: dict[str, str] | None
+    now: float
+
+    def shown(self, skip: int, limit: int) -> tuple[views.LaneView, ...]:
+        """Some of them."""
+        told = self.blocked or {}
+        part = self.lanes[skip : skip + limit]
+        return tuple(showing.lane(lane, told.get(lane.vm, ""), self.now) for lane in part)
+
+
+async def lanes_of(watch: Watch, vm: str = "") -> LanesFound:
+    """All lanes of VMs whose names hold a text."""
     told = None
     with suppress(UnreachableError, XenopsError):  # what the log tells is shown all the same
         told = await watch.lanes()
-    return showing.lanes(watch.fold, told, watch.bus.clock.now()), told is not None
+    lanes = [lane for lane in watch.fold.lanes() if vm in lane.vm]
+    return LanesFound(lanes, None if told is None else showing.blocked(told), watch.bus.clock.now())
 
 
 async def lane_of(watch: Watch, vm: str) -> views.LaneDetail:
@@ -158,14 +176,14 @@ def _add_lanes(router: APIRouter, watches: Watches) -> None:
     async def lanes(instance: str, limit: Limit = 100, skip: Skip = 0) -> views.LanesView:
         """Lanes in which anything is or that are held, those that wait longest first."""
         watch = find(watches, instance)
-        found, complete = await lanes_of(watch)
+        found = await lanes_of(watch)
         seen = showing.overview(watch)
         return views.LanesView(
-            total=len(found),
+            total=len(found.lanes),
             waiting=seen.waiting,
             running=seen.running,
-            complete=complete,
-            lanes=tuple(found[skip : skip + limit]),
+            complete=found.blocked is not None,
+            lanes=found.shown(skip, limit),
         )
 
     @router.get("/instances/{instance}/lanes/{vm}", tags=["lanes and workers"])

@@ -147,10 +147,9 @@ def _add_queues(router: APIRouter, screens: Screens) -> None:
         page: Annotated[int, NUMBERED] = 1,
     ) -> Response:
         watch = find(screens.watches, instance)
-        found, complete = await lanes_of(watch)
-        found = [lane for lane in found if vm in lane.vm]
-        part = numbered(len(found), page)
-        lanes = found[part["skip"] : part["skip"] + ROWS]
+        found = await lanes_of(watch, vm)
+        part, complete = numbered(len(found.lanes), page), found.blocked is not None
+        lanes = found.shown(part["skip"], ROWS)
         seen = showing.overview(watch)
         return screens.show(
             "queues", session, watch, lanes=lanes, complete=complete, vm=vm, part=part, seen=seen
