@@ -30,7 +30,7 @@ from bus.users import ADMINISTRATOR, definitions, user_of
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's; the wrapper on PATH wants to run as user rabbitmq."""
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 240.0
 STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.02
 _PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
