@@ -11,6 +11,7 @@ from bus.users import commands
 from worker_kvm.network import NetworkError
 
 from stack import hypervisor, page
+from stack.credentials import hand_out
 from stack.demo import demo
 from stack.layout import Layout
 from stack.local import LocalStack
@@ -53,10 +54,19 @@ def _parser() -> argparse.ArgumentParser:
     rights = commanded.add_parser("permissions", help="print how a broker is told who may do what")
     rights.add_argument("instances", nargs="+", metavar="INSTANCE")
     rights.add_argument("--vhost", default="/", help="the virtual host (default: %(default)s)")
+    _credentials_arguments(
+        commanded.add_parser("credentials", help="make a broker's users, and a file with its URL for each")
+    )
     _replay_arguments(commanded.add_parser("replay", help="show what a service made of an exported log"))
     commanded.add_parser("demo", help="show a VM's life, from nothing")
     commanded.add_parser(SINGLE, help="everything in this process; `up --bus memory` starts it")
     return parser
+
+
+def _credentials_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("instances", nargs="+", metavar="INSTANCE")
+    parser.add_argument("--directory", type=Path, required=True, help="where a folder for each of them is")
+    parser.add_argument("--broker", required=True, metavar="HOST:PORT", help="where the broker will be")
 
 
 def _replay_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +95,9 @@ def _perform(parsed: argparse.Namespace, layout: Layout) -> int:
         case "permissions":
             for line in commands(parsed.vhost, parsed.instances):
                 _say(line)
+            return 0
+        case "credentials":
+            hand_out(parsed.directory, parsed.broker, parsed.instances)
             return 0
         case "replay":
             wanted = Wanted(parsed.service, parsed.last, parsed.steps, parsed.worker)

@@ -2,10 +2,9 @@
 
 import logging
 import os
-import signal
 import sys
-import threading
 
+from bus.ending import await_end, listen
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import Bus
 from bus.process import Service, Settings, SettingsError
@@ -84,9 +83,7 @@ def serve_single(layout: Layout, shape: Shape) -> int:
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in shape.services:
         logging.getLogger(name.partition("-")[0]).setLevel(logging.INFO)
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = listen()
     try:
         stack = Single(layout, shape)
     except (SettingsError, DoorError, TokensError) as error:
@@ -96,6 +93,6 @@ def serve_single(layout: Layout, shape: Shape) -> int:
         sys.stderr.write(f"{SINGLE}: cannot start: {error}; see to it, then start again\n")
         return 1
     stack.start()
-    ended.wait()
+    await_end(ended)
     stack.stop()
     return 0

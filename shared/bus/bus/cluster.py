@@ -5,15 +5,14 @@ and prints their URLs.
 """
 
 import shutil
-import signal
 import sys
-import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bus.ending import await_end, listen
 from bus.node import NodeError, PrivateNode
 from bus.roles import Role
 from bus.seat import Seat
@@ -86,14 +85,12 @@ def main(arguments: list[str]) -> int:
     if not arguments:
         sys.stderr.write("usage: python -m bus.cluster DIR [INSTANCE...]\n")
         return 2
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = listen()
     try:
         with PrivateCluster(Path(arguments[0]), arguments[1:]) as cluster:
             sys.stdout.write(f"{cluster.url}\n")
             sys.stdout.flush()
-            ended.wait()
+            await_end(ended)
     except (NodeError, WiresError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

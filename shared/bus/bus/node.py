@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,9 +22,11 @@ from typing import IO, Self
 
 from schema.ids import InstanceName
 
+from bus.credentials import keep, write_secret
+from bus.ending import await_end, listen
 from bus.roles import Role
 from bus.seat import ALONE, Seat
-from bus.users import ADMINISTRATOR, definitions, user_of
+from bus.users import ADMINISTRATOR, user_of
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's; the wrapper on PATH wants to run as user rabbitmq."""
@@ -153,8 +154,8 @@ class PrivateNode:
                 raise NodeError(f"RabbitMQ does not come up; its words are in {self._directory / 'log'}")
             time.sleep(_POLL_S)
         urls = {role: self.url_of(role) for role in Role}
-        _write_secret(self._directory / "urls.json", json.dumps(urls))
-        _write_secret(self._directory / "url", self.url)
+        write_secret(self._directory / "urls.json", json.dumps(urls))
+        write_secret(self._directory / "url", self.url)
 
     def kill(self) -> None:
         """End the node as a crash would."""
@@ -215,7 +216,7 @@ class PrivateNode:
         here = str(self._directory)
         (self._directory / "enabled_plugins").write_text("[].\n")
         (self._directory / "rabbitmq.conf").write_text(self._configuration())
-        self._make_users()
+        self._passwords = keep(self._directory, self._instances)
         self._environment = {
             "HOME": here,
             "RUNNING_UNDER_SYSTEMD": "1",  # the start script then becomes the broker, with no shell between
@@ -244,17 +245,6 @@ class PrivateNode:
             "log.console = false\n"
             "disk_free_limit.absolute = 50MB\n"
         )
-
-    def _make_users(self) -> None:
-        """Passwords are made once; what they are good for, at each start."""
-        kept = self._directory / "passwords.json"
-        self._passwords = json.loads(kept.read_text()) if kept.exists() else {}
-        users = (ADMINISTRATOR, *map(user_of, Role))
-        self._passwords = {user: self._passwords.get(user) or secrets.token_urlsafe(18) for user in users}
-        _write_secret(kept, json.dumps(self._passwords))
-        salts = {user: secrets.token_bytes(4) for user in users}
-        told = definitions(self._passwords, salts, self._instances)
-        _write_secret(self._directory / "definitions.json", json.dumps(told))
 
     def _spawn(self, last_word: signal.Signals, *command: str) -> None:
         """Run a program that is sent `last_word` when its owner is gone."""
@@ -293,12 +283,6 @@ def role_url(directory: Path, role: Role) -> str | None:
     except FileNotFoundError:
         return None
     return urls[role]
-
-
-def _write_secret(path: Path, text: str) -> None:
-    """Write a file that is its user's alone."""
-    path.touch(0o600)
-    path.write_text(text)
 
 
 def _find(program: str, package: str) -> str:
@@ -346,14 +330,12 @@ def main(arguments: list[str]) -> int:
     if not arguments:
         sys.stderr.write("usage: python -m bus.node DIR [INSTANCE...]\n")
         return 2
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = listen()
     try:
         with PrivateNode(Path(arguments[0]), arguments[1:]) as node:
             sys.stdout.write(f"RabbitMQ answers at port {node.port}\n")
             sys.stdout.flush()
-            ended.wait()
+            await_end(ended)
     except NodeError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -2,11 +2,11 @@
 
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from schema.fault import XenopsError
@@ -15,6 +15,7 @@ from schema.kept import LifeBegan
 
 from bus.crash import CrashPoint, CrashPoints, crash_point
 from bus.crashing import CrashingBus
+from bus.ending import await_end, listen
 from bus.ports import Bus, BusError
 from bus.rabbit import RabbitBus
 from bus.retention import RetentionError, retention_from
@@ -50,12 +51,17 @@ class Service(Protocol):
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """The settings of a process, from `XENOPS_BROKER` and `XENOPS_INSTANCE`.
 
+    The broker's URL is a secret: instead of it, `XENOPS_BROKER_FILE` may name a file that holds it.
+
     Raises:
         SettingsError: a variable is missing, or an instance's name cannot name queues.
     """
-    broker = environment.get("XENOPS_BROKER", "")
+    broker = environment.get("XENOPS_BROKER", "") or _content(environment.get("XENOPS_BROKER_FILE", ""))
     if not broker:
-        raise SettingsError("XENOPS_BROKER is not set: give the broker's URL, amqp://user:secret@host:5672/")
+        raise SettingsError(
+            "XENOPS_BROKER is not set: give the broker's URL, amqp://user:secret@host:5672/, or name a file "
+            "that holds it in XENOPS_BROKER_FILE"
+        )
     names = [name.strip() for name in environment.get("XENOPS_INSTANCE", "").split(",")]
     instances = tuple(InstanceName(name) for name in names if name)
     if not instances:
@@ -66,6 +72,14 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
                 f"XENOPS_INSTANCE names {instance!r}: use up to 64 letters, digits, '.', '_' and '-'"
             )
     return Settings(instances, broker)
+
+
+def _content(path: str) -> str:
+    """What a file of a secret holds; a process that starts before the secret is made is started again."""
+    try:
+        return Path(path).read_text().strip() if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"XENOPS_BROKER_FILE: {path} cannot be read: {error}") from error
 
 
 def read_crash_point(environment: Mapping[str, str]) -> CrashPoint | None:
@@ -87,8 +101,8 @@ LOST = "XENOPS_LOST"
 class Lost:
     """Which logs of this process are not any more what was read; `ended` tells the process's end."""
 
-    def __init__(self) -> None:
-        self.ended = threading.Event()
+    def __init__(self, ended: threading.Event) -> None:
+        self.ended = ended
         self.instances: list[InstanceName] = []
 
     def note(self, instance: InstanceName, reason: str) -> None:
@@ -140,9 +154,7 @@ def run_with(
     """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger(name).setLevel(logging.INFO)  # libraries speak up only when something is wrong
-    lost = Lost()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: lost.ended.set())
+    lost = Lost(listen())
     try:
         settings = read(os.environ)
         wanted = read_crash_point(os.environ)
@@ -163,7 +175,7 @@ def run_with(
         sys.stderr.write(f"{name}: cannot start: {error}; see to it, then start again\n")
         bus.close()
         return 1
-    lost.ended.wait()
+    await_end(lost.ended)
     if lost.instances:
         begin_anew(lost.instances)
     service.stop()

@@ -1,3 +1,6 @@
+import threading
+from pathlib import Path
+
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
 from bus.process import Lost, Settings, SettingsError, from_environment
@@ -20,7 +23,7 @@ def test_settings_take_several_instances() -> None:
 
 def test_a_lost_log_ends_the_process_and_its_next_life_says_so_in_the_logs_that_it_writes() -> None:
     instance = InstanceName("i")
-    lost = Lost()
+    lost = Lost(threading.Event())
     lost.note(instance, "a test")
     assert lost.ended.is_set()
     assert lost.instances == [instance]
@@ -30,3 +33,12 @@ def test_a_lost_log_ends_the_process_and_its_next_life_says_so_in_the_logs_that_
     assert [envelope.record.kind for envelope in broker.log(instance)] == ["LifeBegan"]
     assert broker.log(InstanceName("other")) == []
     bus.close()
+
+
+def test_the_brokers_url_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    environment = {"XENOPS_BROKER_FILE": str(file), "XENOPS_INSTANCE": "a"}
+    with pytest.raises(SettingsError, match=r"XENOPS_BROKER_FILE: .* cannot be read"):
+        from_environment(environment)
+    file.write_text("amqp://user:secret@localhost/\n")
+    assert from_environment(environment).broker == "amqp://user:secret@localhost/"

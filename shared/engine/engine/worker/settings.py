@@ -38,7 +38,7 @@ class WorkerSettings:
 def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
     """The settings of a worker process.
 
-    From `XENOPS_BROKER`, `XENOPS_INSTANCE`, `XENOPS_STATE_DIR`, and, if need be, `XENOPS_HOOKS_DIR`,
+    From those of every process (`bus.process`), `XENOPS_STATE_DIR`, and, if need be, `XENOPS_HOOKS_DIR`,
     `XENOPS_WORKER` (default: the host's name) and `XENOPS_CAPACITY`. `XENOPS_STORE` says where metadata is:
     `files`, below `XENOPS_METADATA_DIR` (default: metadata in the state's), or `xenstore`, below
     `XENOPS_XENSTORE_PATH` (default: /xenops/ and the instance) of the one at `XENOPS_XENSTORE_SOCKET`.

@@ -1,0 +1,45 @@
+"""Credentials: what a broker and each service are told of users and passwords, each in a folder of its own.
+
+Where services run in containers, each gets its own folder and no other's.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bus.credentials import DEFINITIONS, keep, write_secret
+from bus.roles import Role
+from bus.users import user_of
+from schema.ids import InstanceName, is_safe_name
+
+from stack.processes import StackError
+
+BROKER = "broker"
+"""The folder whose `definitions.json` the broker imports; it holds hashes, so anybody may read it."""
+
+URL = "url"
+"""The file in each role's folder that its `XENOPS_BROKER_FILE` names."""
+
+_KEPT = "kept"
+
+
+def hand_out(directory: Path, place: str, names: Iterable[str]) -> None:
+    """Make what is not there yet; a password stays what it was. `place` is the broker's host:port.
+
+    Raises:
+        StackError: a name cannot be an instance's, or the directory cannot be written to.
+    """
+    instances = tuple(map(InstanceName, names))
+    unsafe = [name for name in instances if not is_safe_name(name)]
+    if unsafe:
+        raise StackError(f"{unsafe[0]!r} cannot name an instance: use letters, digits, '.', '_' and '-'")
+    try:
+        for name in (_KEPT, BROKER, *Role):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+        passwords = keep(directory / _KEPT, instances)
+        told = directory / BROKER / DEFINITIONS
+        told.write_text((directory / _KEPT / DEFINITIONS).read_text())
+        for role in Role:
+            user = user_of(role)
+            write_secret(directory / role / URL, f"amqp://{user}:{passwords[user]}@{place}/\n")
+    except OSError as error:
+        raise StackError(f"credentials cannot be kept in {directory}: {error}") from error
