@@ -3,6 +3,7 @@
 import pytest
 from engine.backend import Execution
 from engine.cancellation import Cancellation
+from engine.conformance import SuiteExecution
 from engine.worker.core import Lease
 from engine.worker.reporter import ATOMS_MAX, Reporter
 from schema.atomics import Atomic
@@ -11,10 +12,6 @@ from schema.fault import XenopsError, internal_error
 from schema.ids import LeaseToken, TaskId, VmId, WorkerName
 from schema.operations import VmStart
 from schema.records import Record, Started, Submitted
-
-
-class Step(Execution):
-    """Whatever an atomic is performed in."""
 
 
 VM = VmId("vm")
@@ -54,9 +51,9 @@ def test_each_atomic_is_noted_with_how_it_ended() -> None:
         return "result"
 
     noted = one.noted(perform)
-    assert noted(VmUnpause(vm=VM), Step()) == "result"
+    assert noted(VmUnpause(vm=VM), SuiteExecution()) == "result"
     with pytest.raises(XenopsError):
-        noted(VmPause(vm=VM), Step())
+        noted(VmPause(vm=VM), SuiteExecution())
     assert [(atom.kind, atom.failed) for atom in one.atoms()] == [("VM_unpause", False), ("VM_pause", True)]
     assert all(atom.began_s >= 0 and atom.took_s >= 0 for atom in one.atoms())
 
@@ -65,5 +62,5 @@ def test_of_very_many_atomics_the_first_are_noted() -> None:
     one = reporter([])
     noted = one.noted(lambda *_: None)
     for _ in range(ATOMS_MAX + 3):
-        noted(VmUnpause(vm=VM), Step())
+        noted(VmUnpause(vm=VM), SuiteExecution())
     assert len(one.atoms()) == ATOMS_MAX
