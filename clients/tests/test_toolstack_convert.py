@@ -394,12 +394,3 @@ def test_a_bootloader_looks_at_disks_that_lie_somewhere() -> None:
     vm = {"domain_type": "pv", "PV_bootloader": "pygrub"}
     ty: Any = metadata(pool(vm, ("VDI", vdi_ref(1), {"SR": "OpaqueRef:gone"}))).vm.ty
     assert ty.info.boot.boot.devices == ()
-
-
-@pytest.mark.parametrize(
-    ("domain_type", "builder"),
-    [("hvm", "HVM"), ("pv", "PV"), ("pv_in_pvh", "PVinPVH"), ("pvh", "PVH")],
-)
-def test_a_domain_type_has_its_builder(domain_type: str, builder: str) -> None:
-    ty: Any = metadata(pool({"domain_type": domain_type, "PV_kernel": "/var/lib/xcp/guest/vmlinuz"})).vm.ty
-    assert ty.kind == builder
