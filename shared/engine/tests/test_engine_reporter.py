@@ -13,7 +13,6 @@ from schema.ids import LeaseToken, TaskId, VmId, WorkerName
 from schema.operations import VmStart
 from schema.records import Record, Started, Submitted
 
-
 VM = VmId("vm")
 WORKER = WorkerName("w")
 
