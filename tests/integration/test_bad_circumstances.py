@@ -90,6 +90,10 @@ class Running:
         ({"XENOPS_BROKER": "nonsense"}, "the broker's URL makes no sense: it must look like amqp://"),
         ({"XENOPS_BROKER": "http://127.0.0.1/"}, "the broker's URL makes no sense"),
         ({"XENOPS_BROKER": "amqp://h:port/"}, "the broker's URL makes no sense"),
+        (
+            {"XENOPS_BROKER": "amqp://u:p@a/,amqp://x:p@b/"},
+            "the broker's URLs differ in user, password or virtual host",
+        ),
         ({"XENOPS_INSTANCE": ""}, "XENOPS_INSTANCE is not set: name the instances"),
         ({"XENOPS_INSTANCE": "#"}, "XENOPS_INSTANCE names '#': use up to 64 letters"),
         ({"XENOPS_INSTANCE": "../etc"}, "XENOPS_INSTANCE names '../etc'"),
@@ -101,6 +105,19 @@ def test_a_setting_that_makes_no_sense_ends_the_service_with_its_name(
     code, said = run(service, settings(tmp_path, **chosen))
     assert code == 2
     assert words in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("XENOPS_LOG_BYTES_MAX", "1GB"), ("XENOPS_LOG_AGE_MAX", "5"), ("XENOPS_LOG_REPLICAS", "0")],
+)
+def test_a_log_that_cannot_be_kept_so_ends_the_redirector_with_the_settings_name(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    code, said = run("redirector", settings(tmp_path, **{name: value}))
+    assert code == 2
+    assert f"{name} is '{value}': give " in said
     assert said.count("\n") == 1
 
 
