@@ -78,7 +78,7 @@ class Site:
 
     def kill_worker(self) -> None:
         """As a crash would, and start it anew."""
-        self.dom0.machine.check("kill -9 $(pgrep -f 'python3 -m worker_xen')")
+        self.dom0.machine.check("kill -9 $(pgrep -f '[p]ython3 -m worker_xen')")
         self.worker.wait()
         self.worker = self._start_worker()
         self.until_served()
@@ -149,7 +149,7 @@ class Site:
 
     def close(self) -> None:
         self._bus.close()
-        self.dom0.machine.run("pkill -f 'python3 -m worker_xen'")
+        self.dom0.machine.run("pkill -f '[p]ython3 -m worker_xen'")
         self.worker.kill()
         self.worker.wait()
         for service in self._services:
