@@ -8,6 +8,7 @@ from bus.node import PrivateNode
 from bus.ports import BEGINNING, Entry, Request
 from bus.process import Settings
 from bus.rabbit import RabbitBus
+from bus.retention import USUAL
 from bus.roles import Role
 from bus.topology import observers_log
 from eventhub.service import build as build_eventhub
@@ -54,7 +55,7 @@ def make_client(tmp_path: Path) -> Iterator[Client]:
             node.url_of(role),
             role.value,
             () if role is Role.CLIENT else (INSTANCE,),
-            makes_logs=role is Role.REDIRECTOR,
+            makes_logs=USUAL if role is Role.REDIRECTOR else None,
         )
         for role in roles
     ]
