@@ -30,7 +30,7 @@ IMAGES = {"broker": "rabbitmq", "service": "service", "worker-kvm": "worker-kvm"
 
 PACKAGES = (
     *("shared/schema", "shared/bus", "shared/traces", "shared/engine"),
-    *("services/frontend", "services/redirector", "services/eventhub"),
+    *("services/frontend", "services/redirector", "services/eventhub", "services/dashboard"),
     *("services/worker-sim", "services/worker-kvm", "clients", "stack"),
 )
 """The distributions that are installed; the worker on Xen belongs on its host, with that host's libraries."""

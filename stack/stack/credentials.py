@@ -11,6 +11,7 @@ from bus.roles import Role
 from bus.users import user_of
 from schema.ids import InstanceName, is_safe_name
 
+from stack.page import make_tokens
 from stack.processes import StackError
 
 BROKER = "broker"
@@ -18,6 +19,9 @@ BROKER = "broker"
 
 URL = "url"
 """The file in each role's folder that its `XENOPS_BROKER_FILE` names."""
+
+TOKENS = "tokens"
+"""The file beside it with which people sign in at the dashboard, as its `XENOPS_PAGE_TOKENS` names it."""
 
 _KEPT = "kept"
 
@@ -41,5 +45,6 @@ def hand_out(directory: Path, place: str, names: Iterable[str]) -> None:
         for role in Role:
             user = user_of(role)
             write_secret(directory / role / URL, f"amqp://{user}:{passwords[user]}@{place}/\n")
+        make_tokens(directory / Role.DASHBOARD / TOKENS)
     except OSError as error:
         raise StackError(f"credentials cannot be kept in {directory}: {error}") from error

@@ -18,6 +18,17 @@ def test_each_role_has_its_own_url_and_keeps_it(tmp_path: Path) -> None:
     assert urls == {role: (tmp_path / role / "url").read_text() for role in Role}
 
 
+def test_the_dashboard_has_its_tokens_and_keeps_them(tmp_path: Path) -> None:
+    hand_out(tmp_path, "rabbitmq:5672", ["a"])
+    tokens = (tmp_path / "dashboard" / "tokens").read_text()
+    hand_out(tmp_path, "rabbitmq:5672", ["a"])
+    assert (tmp_path / "dashboard" / "tokens").read_text() == tokens
+    assert {line.split()[1] for line in tokens.splitlines() if not line.startswith("#")} == {
+        "reader",
+        "operator",
+    }
+
+
 def test_the_brokers_folder_holds_no_password(tmp_path: Path) -> None:
     hand_out(tmp_path, "rabbitmq:5672", ["a"])
     told = (tmp_path / "broker" / "definitions.json").read_text()

@@ -12,7 +12,9 @@ import pytest
 from bus.exported import exported, imported
 from bus.ports import BusUnavailableError, Entry
 from bus.quarantine import Quarantined
+from bus.rabbit.shelf import RabbitShelf
 from bus.roles import SERVICES, WRITERS, Role
+from bus.snapshots import Header, cut, opened
 from bus.topology import (
     EXCHANGE,
     control_queue,
@@ -22,6 +24,7 @@ from bus.topology import (
     log_stream,
     observers_log,
     routing_word,
+    snapshot_stream,
 )
 from bus.users import user_of
 from engine.conformance.samples import sample_vm
@@ -145,6 +148,23 @@ def test_only_the_redirector_may_touch_a_log_itself(outcome: Outcome, role: Role
         REFUSED,
         LOCKED,
     )
+
+
+@pytest.mark.parametrize("role", [Role.REDIRECTOR, Role.EVENTHUB, Role.WORKER, Role.DASHBOARD])
+def test_who_folds_the_log_keeps_snapshots_of_its_own_and_no_others(
+    stack: Stack, outcome: Outcome, role: Role
+) -> None:
+    service = f"{role}.{uuid.uuid4()}"
+    nodes = (pika.URLParameters(stack.node.url_of(role)),)
+    shelf = RabbitShelf(lambda: nodes, INSTANCE, service)
+    header = Header(service=service, at=0.0, next=0, anchor="", producers={})
+    shelf.put(cut("s", header, [b"line"]))
+    found = [opened(whole) for whole in shelf.newest_first()]
+    assert [(at.service, list(lines)) for at, lines in found] == [(service, [b"line"])]
+    stream = snapshot_stream(INSTANCE, service)
+    for other in (*WRITERS, "OtherSnapshot"):
+        own = outcome(role, lambda channel, kind=other: channel.queue_bind(stream, EXCHANGE, key(kind)))  # type: ignore[misc]
+        assert own == (0 if role is Role.REDIRECTOR else REFUSED)
 
 
 @pytest.mark.parametrize("role", [Role.CLIENT, Role.OPERATOR])

@@ -88,18 +88,21 @@ WRITERS: Mapping[str, frozenset[Role]] = {
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """RabbitMQ's three patterns for one user of a virtual host, and the one of what it may append to logs.
+    """RabbitMQ's three patterns for one user of a virtual host, and two of routing keys.
 
-    Patterns are regular expressions; "^$" is nothing.
+    `append` are those of what it may append to logs, `bind` those that it may bind queues by. Patterns are
+    regular expressions; "^$" is nothing.
     """
 
     configure: str
     write: str
     read: str
     append: str
+    bind: str
 
 
 NOTHING = "^$"
+ANYTHING = ".*"
 _REPLIES = r"amq\.gen-.*"
 """Queues that the broker names: whoever waits for answers has made one, unless he uses its pseudo-queue."""
 
@@ -115,33 +118,33 @@ def permissions(role: Role, instances: Iterable[InstanceName]) -> Permissions:
     names = sorted(set(instances))
     logs = _any(map(log_stream, names)) + _OR_OBSERVERS
     exchange = re.escape(EXCHANGE)
-    append = _append(role, names)
+    append, bind = _append(role, names), f"^{_any(map(routing_word, names))}{_own_snapshots(role)}$"
     snapshots = rf"{_any(snapshot_stream(name, '')[:-1] for name in names)}\.{role}(\..+)?"
     match role:
         case Role.FRONTEND:
             own = _both(_any(map(door_queue, names)), r"xenops\.inbox\..*")
-            return Permissions(_only(own), _only(exchange, _POST), _only(own, logs), append)
+            return Permissions(_only(own), _only(exchange, _POST), _only(own, logs), append, NOTHING)
         case Role.REDIRECTOR:
             made = _both(_any(map(leader_queue, names)), logs, exchange)
             own = _both(_any(map(lanes_queue, names)), snapshots, r"xenops\.inbox\..*")
             written = _only(made, snapshots, _POST)
-            return Permissions(_only(made, own), written, _only(own, logs, exchange), append)
+            return Permissions(_only(made, own), written, _only(own, logs, exchange), append, ANYTHING)
         case Role.EVENTHUB:
             own = _both(_any(map(events_queue, names)), snapshots)
             written = _only(exchange, _POST, snapshots)
-            return Permissions(_only(own), written, _only(own, logs, exchange), append)
+            return Permissions(_only(own), written, _only(own, logs, exchange), append, bind)
         case Role.WORKER:
             own = _both(_any(map(control_queue, names)), snapshots)
             written = _only(exchange, _POST, snapshots)
-            return Permissions(_only(own), written, _only(own, logs, exchange), append)
+            return Permissions(_only(own), written, _only(own, logs, exchange), append, bind)
         case Role.DASHBOARD:
             own = _both(_REPLIES, snapshots)
             written = _only(exchange, _POST, snapshots)
-            return Permissions(_only(own), written, _only(own, logs, exchange), append)
+            return Permissions(_only(own), written, _only(own, logs, exchange), append, bind)
         case Role.OPERATOR:
-            return Permissions(_only(_REPLIES), _only(_POST), _only(_REPLIES, logs), NOTHING)
+            return Permissions(_only(_REPLIES), _only(_POST), _only(_REPLIES, logs), NOTHING, NOTHING)
         case Role.CLIENT:
-            return Permissions(_only(_REPLIES), _only(_POST), _only(_REPLIES), NOTHING)
+            return Permissions(_only(_REPLIES), _only(_POST), _only(_REPLIES), NOTHING, NOTHING)
 
 
 def _append(role: Role, names: list[InstanceName]) -> str:
@@ -150,10 +153,14 @@ def _append(role: Role, names: list[InstanceName]) -> str:
     if not kinds:
         return NOTHING
     words = _any(map(routing_word, names))
-    snapshots = re.escape(routing_word(snapshots_of(InstanceName(""))))
-    own = rf"{snapshots}\.[^.]+\.{role.capitalize()}Snapshot"
     observers = re.escape(observers_log(InstanceName("")))
-    return rf"^{words}(({observers})?\.[^.]+\.({'|'.join(kinds)})|{own})$"
+    return rf"^{words}(({observers})?\.[^.]+\.({'|'.join(kinds)})|{_own_snapshots(role)})$"
+
+
+def _own_snapshots(role: Role) -> str:
+    """The routing keys of the role's snapshots, behind an instance's word."""
+    snapshots = re.escape(routing_word(snapshots_of(InstanceName(""))))
+    return rf"{snapshots}\.[^.]+\.{role.capitalize()}Snapshot"
 
 
 def _any(names: Iterable[str]) -> str:

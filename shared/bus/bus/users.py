@@ -8,13 +8,11 @@ from typing import Any
 
 from schema.ids import InstanceName
 
-from bus.roles import NOTHING, Role, permissions
+from bus.roles import ANYTHING, Role, permissions
 from bus.topology import EXCHANGE
 
 ADMINISTRATOR = "administrator"
 """Who may do everything; no service needs it."""
-
-_EVERYTHING = ".*"
 
 
 def user_of(role: Role) -> str:
@@ -32,7 +30,7 @@ def definitions(
         {"user": user, "configure": one.configure, "write": one.write, "read": one.read}
         for user, one in roles.items()
     ]
-    everything = {"configure": _EVERYTHING, "write": _EVERYTHING, "read": _EVERYTHING}
+    everything = {"configure": ANYTHING, "write": ANYTHING, "read": ANYTHING}
     return {
         "vhosts": [{"name": "/"}],
         "users": [
@@ -46,7 +44,7 @@ def definitions(
         ],
         "permissions": [{"vhost": "/", **one} for one in ({"user": ADMINISTRATOR, **everything}, *allowed)],
         "topic_permissions": [
-            {"vhost": "/", "exchange": EXCHANGE, "user": user, "write": one.append, "read": _topic_read(user)}
+            {"vhost": "/", "exchange": EXCHANGE, "user": user, "write": one.append, "read": one.bind}
             for user, one in roles.items()
         ],
     }
@@ -60,13 +58,8 @@ def commands(vhost: str, instances: Iterable[InstanceName]) -> Iterator[str]:
         yield shlex.join(("rabbitmqctl", "add_user", user))
         patterns = (one.configure, one.write, one.read)
         yield shlex.join(("rabbitmqctl", "set_permissions", "-p", vhost, user, *patterns))
-        topics = (EXCHANGE, one.append, _topic_read(user))
+        topics = (EXCHANGE, one.append, one.bind)
         yield shlex.join(("rabbitmqctl", "set_topic_permissions", "-p", vhost, user, *topics))
-
-
-def _topic_read(user: str) -> str:
-    """Only who makes the logs binds them."""
-    return _EVERYTHING if user == user_of(Role.REDIRECTOR) else NOTHING
 
 
 def _hash(password: str, salt: bytes) -> str:

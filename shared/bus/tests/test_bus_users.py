@@ -43,5 +43,5 @@ def test_a_broker_of_ones_own_is_told_the_same_by_commands() -> None:
     assert lines[0] == "rabbitmqctl add_user xenops-frontend"
     worker = permissions(Role.WORKER, (INSTANCE,))
     assert lines[10].startswith("rabbitmqctl set_permissions -p /xenops xenops-worker '^(")
-    assert lines[11].endswith(f"xenops '{worker.append}' '^$'")
+    assert lines[11].endswith(f"xenops '{worker.append}' '{worker.bind}'")
     assert len(lines) == 3 * len(Role)
