@@ -19,6 +19,7 @@ class Watch:
         self._generators: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._wake = os.eventfd(0)
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="xenlight-events", daemon=True)
         self._thread.start()
 
@@ -32,6 +33,7 @@ class Watch:
             code = lib.libxl_evenable_domain_death(self._context.pointer, domid, domid, generator)
             self._libxl.check("watch a domain", code, self._context)
             self._generators[domid] = generator
+        os.eventfd_write(self._wake, 1)  # the thread polls what there was to poll before
 
     def forget(self, domid: int) -> None:
         """Hear of it no more."""
@@ -42,6 +44,7 @@ class Watch:
 
     def stop(self) -> None:
         """End the thread, and let go."""
+        self._stopping = True
         os.eventfd_write(self._wake, 1)
         self._thread.join()
         for domid in list(self._generators):
@@ -52,7 +55,12 @@ class Watch:
     def _run(self) -> None:
         lib, ffi = self._libxl.lib, self._libxl.ffi
         event = ffi.new("libxl_event **")
-        while lib.xenops_next_event(self._context.pointer, self._wake, event) == 0 and event[0] != ffi.NULL:
-            domid = int(event[0].for_user)
-            lib.libxl_event_free(self._context.pointer, event[0])
-            self._on_end(domid)
+        while lib.xenops_next_event(self._context.pointer, self._wake, event) == 0:
+            if event[0] != ffi.NULL:
+                domid = int(event[0].for_user)
+                lib.libxl_event_free(self._context.pointer, event[0])
+                self._on_end(domid)
+                continue
+            os.eventfd_read(self._wake)
+            if self._stopping:
+                return
