@@ -110,8 +110,9 @@ def a_world(tmp_path: Path) -> Iterator[World]:
     world.stop()
 
 
-def named(name: str) -> Callable[[list[Span]], bool]:
-    return lambda spans: any(span["name"] == name for span in spans)
+def named(*names: str) -> Callable[[list[Span]], bool]:
+    """All of them are there: each service writes its own when it likes."""
+    return lambda spans: set(names) <= {span["name"] for span in spans}
 
 
 def one(spans: list[Span], name: str) -> Span:
@@ -129,7 +130,7 @@ def test_a_start_is_one_tree_from_the_call_to_what_clients_are_told(world: World
     task = traced.vm.start("v1")
     wait_for_task(world.client, task, PATIENCE_S, destroy=False)
     assert world.client.task.stat(task).dbg == "mine"
-    spans = world.spans(lambda found: named("tell")(found) and named("VM_start")(found))
+    spans = world.spans(named("process VM.start", "lane", "VM_start", "tell"))
     door, lane, start, tell = (one(spans, name) for name in ("process VM.start", "lane", "VM_start", "tell"))
     assert door["parentId"] == PARENT.split("-")[2]
     assert (lane["parentId"], start["parentId"], tell["parentId"]) == (door["id"], lane["id"], start["id"])
@@ -154,7 +155,8 @@ def test_a_read_is_a_tree_and_its_failure_is_marked(world: World) -> None:
         traced.vm.stat("nobody")
     with pytest.raises(XenopsError):
         traced.task.stat("nobody")
-    spans = world.spans(lambda found: sum(span["name"] == "answer" for span in found) == 2)
+    doors = named("process VM.stat", "process Task.stat")
+    spans = world.spans(lambda found: doors(found) and sum(span["name"] == "answer" for span in found) == 2)
     for method, service in (("VM.stat", "xenopsd-worker"), ("Task.stat", "xenopsd-eventhub")):
         door = one(spans, f"process {method}")
         [answer] = [span for span in spans if span.get("parentId") == door["id"]]
@@ -199,7 +201,7 @@ def test_a_task_that_never_ran_says_why_in_its_trace(world: World) -> None:
     traced = world.named(f"mine\n{PARENT}")
     task = traced.vm.start("v1")
     world.client.task.cancel(task)
-    lane = one(world.spans(lambda found: named("lane")(found) and named("tell")(found)), "lane")
+    lane = one(world.spans(named("lane", "tell")), "lane")
     assert lane["tags"]["error"] == "true"
     assert one(world.spans(named("tell")), "tell")["parentId"] == lane["id"]
     world.own.append(INSTANCE, LaneReleased(vm=VmId("v1")))
@@ -219,7 +221,7 @@ def test_a_question_is_asked_under_the_span_of_who_asks(world: World) -> None:
     heard = threading.Event()
     world.own.ask(INSTANCE, Request(world.exists(), traceparent=PARENT), PATIENCE_S, lambda _: heard.set())
     assert heard.wait(PATIENCE_S)
-    spans = world.spans(lambda found: named("process VM.exists")(found) and named("answer")(found))
+    spans = world.spans(named("process VM.exists", "answer"))
     assert one(spans, "answer")["parentId"] == one(spans, "process VM.exists")["id"]
 
 
@@ -231,7 +233,7 @@ def test_a_call_at_a_door_of_the_frontend_is_a_tree_too(world: World) -> None:
     assert isinstance(frontend, FrontendService)
     bus.call_soon(lambda: frontend._ask(INSTANCE, Request(body), lambda _: heard.set()))
     assert heard.wait(PATIENCE_S)
-    spans = world.spans(lambda found: named("process VM.exists")(found) and named("answer")(found))
+    spans = world.spans(named("process VM.exists", "answer"))
     assert one(spans, "answer")["parentId"] == one(spans, "process VM.exists")["id"]
 
 
