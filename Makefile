@@ -13,7 +13,7 @@ REPLAY ?=
 SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
+.PHONY: help images test-compose openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ fuzz: setup ## Arbitrary and damaged input to cores and doors: make fuzz INPUTS=
 
 faults: setup ## Kill every service at every crash point, and all else of docs/faults.md, made anew; EVERY=3: at one of three
 	@$(PYTHON) tests/faults/faults_table.py $(EVERY) > var/faults.md && mv var/faults.md docs/faults.md
+
+images: setup ## The images of docker-compose.yml, from a registry's Debian or from Debian's packages
+	@$(PYTHON) tools/images.py
+
+test-compose: images ## docker-compose.yml from nothing to running VMs and back; wants a Docker engine
+	@$(PYTHON) -m pytest -q tests/compose
 
 xen-host: setup ## A Xen host for tests, emulated: built if need be, started, kept until Ctrl and C
 	@$(PYTHON) tools/xen_host.py
