@@ -57,7 +57,11 @@ def test_every_variable_that_a_document_names_is_read_somewhere(document: Path) 
 def variables_of_the_code() -> set[str]:
     folders = ("shared", "services", "clients", "stack", "tools")
     modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    return {name for path in modules for name in VARIABLE_IN_WORDS.findall(path.read_text())}
+    return {
+        name
+        for path in (*modules, ROOT / "docker-compose.yml")
+        for name in VARIABLE_IN_WORDS.findall(path.read_text())
+    }
 
 
 VARIABLES = variables_of_the_code()
