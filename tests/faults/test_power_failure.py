@@ -41,6 +41,9 @@ def lose_power(disk: Disk, count: int) -> list[str]:
     """So many records are confirmed, the power fails at once; answers what is in the log afterwards."""
     with PrivateNode(disk.mount / "broker") as node:
         bus = RabbitBus(node.url, "test", (HERE,))
+        bus.ready(PATIENCE_S)
+        node.stop()  # a stream that was made just now, RabbitMQ itself may forget
+        node.start()
         for number in range(count):
             bus.append(HERE, LaneHeld(vm=VmId(f"vm-{number}"))).result(PATIENCE_S)
         with disk.power_failure():

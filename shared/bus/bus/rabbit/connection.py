@@ -112,10 +112,12 @@ class Connection:
         """
         self._closing = True
         connection = self._connection
-        if connection is not None and connection.is_open:
-            connection.close()
-        elif connection is None or not (connection.is_closing or self._services.break_off()):
+        if connection is None:
             self._loop.stop()
+        elif connection.is_open:
+            connection.close()
+        elif not connection.is_closing:
+            self._services.break_off()  # if it has not come so far, it is told once it has
 
     def add(self, tenant: Tenant) -> None:
         """House one more."""
@@ -142,6 +144,9 @@ class Connection:
         )
 
     def _on_open(self, connection: StreamConnection) -> None:
+        if self._closing:
+            connection.close()
+            return
         _log.info("connected to the broker at %s", self.address)
         self._backoff.reset()
         self._in_vain = self._elsewhere = 0

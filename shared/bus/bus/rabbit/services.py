@@ -43,12 +43,10 @@ class LoopServices(AbstractIOServices):
         self._loop = loop
         self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
 
-    def break_off(self) -> bool:
-        """Cut all connections, as a broker that dies does; answers whether there are any."""
-        streams = list(self._streams)
-        for stream in streams:
+    def break_off(self) -> None:
+        """Cut all connections, as a broker that dies does."""
+        for stream in list(self._streams):
             stream.cut()
-        return bool(streams)
 
     @override
     def get_native_ioloop(self) -> asyncio.AbstractEventLoop:
