@@ -202,11 +202,15 @@ def test_it_is_said_before_and_when_the_broker_drops_what_no_snapshot_covers(
 ) -> None:
     monkeypatch.setattr("bus.follow.LOOK_S", 0.0)
     bus = RabbitBus(node.url, "test", (instance,), makes_logs=Retention(bytes_max=200_000))
+    has_read = threading.Semaphore(0)
     try:
-        bus.follow(instance, "late", FoldOf(lambda _: None, lambda: None, lambda: iter(()), lambda _: None))
+        fold = FoldOf(lambda _: has_read.release(), lambda: None, lambda: iter(()), lambda _: None)
+        bus.follow(instance, "late", fold)
         deadline = time.monotonic() + PATIENCE_S
         while "late has put away the log up to 0, and the broker has dropped" not in caplog.text:
             assert time.monotonic() < deadline, "nothing was said"
-            bus.append(instance, *(held(number) for number in range(500))).result(PATIENCE_S)
+            bus.append(instance, *(held(number) for number in range(100))).result(PATIENCE_S)
+            for _ in range(100):  # what is dropped must have been read: it is late with its snapshots only
+                assert has_read.acquire(timeout=PATIENCE_S)
     finally:
         bus.close()
