@@ -1,6 +1,6 @@
 # Every task of the project. `make` alone lists them.
 PYTHON := .venv/bin/python
-PACKAGES := schema bus traces engine frontend redirector eventhub dashboard worker_sim worker_kvm worker_xen xenops stack simulation
+PACKAGES := schema bus traces engine virt frontend redirector eventhub dashboard worker_sim worker_kvm worker_xen xenops stack simulation
 TEST_DIRECTORIES := $(wildcard shared/*/tests services/*/tests clients/tests stack/tests simulation/tests tools/tests)
 DIR ?= ../shared/golden
 BUS ?= rabbitmq

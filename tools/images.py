@@ -29,7 +29,7 @@ IMAGES = {"broker": "rabbitmq", "service": "service", "worker-kvm": "worker-kvm"
 """Each target of images/Dockerfile, and the name of its image."""
 
 PACKAGES = (
-    *("shared/schema", "shared/bus", "shared/traces", "shared/engine"),
+    *("shared/schema", "shared/bus", "shared/traces", "shared/engine", "shared/virt"),
     *("services/frontend", "services/redirector", "services/eventhub", "services/dashboard"),
     *("services/worker-sim", "services/worker-kvm", "clients", "stack"),
 )

@@ -16,6 +16,7 @@ PACKAGES = (
     "shared/bus",
     "shared/traces",
     "shared/engine",
+    "shared/virt",
     "services/frontend",
     "services/redirector",
     "services/eventhub",

@@ -35,6 +35,8 @@ DEBIAN_PACKAGES = {
     "openssh-client": "the way into it: ssh",
     "e2fsprogs": "its file system: mke2fs",
     "libvirt-dev": "libvirt's headers, for the Python binding that compiles against them",
+    "libvirt-daemon": "the virtual machines of the libvirt backend, for its tests",
+    "libvirt-daemon-driver-qemu": "the same: its driver of QEMU",
     "chromium": "the operators' page in a real browser, for its tests",
     "pkg-config": "how that binding finds the headers",
 }
@@ -45,6 +47,7 @@ OWN_PACKAGES = (
     "shared/bus",
     "shared/traces",
     "shared/engine",
+    "shared/virt",
     "services/frontend",
     "services/redirector",
     "services/eventhub",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from engine.backend import CreateOptions, Devices
+from engine.backend import Backend, CreateOptions, Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_vm
 from schema.atomics.vm import DomainAction
@@ -47,7 +47,7 @@ class Host:
         self.open()
 
     def open(self) -> None:
-        self.backend = Qemu(self.settings)
+        self.backend: Backend = Qemu(self.settings)
         self.backend.start(self.changes.put)
 
     def vm(self, then: str = "", **fields: object) -> Vm:

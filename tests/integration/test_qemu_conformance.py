@@ -1,29 +1,19 @@
 """The QEMU backend passes what every backend must, on real QEMU; its network is a namespace of its own."""
 
-import itertools
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from engine.conformance import BackendConformance, Subject
-from engine.conformance.samples import sample_vm
-from schema.ids import DeviceId
-from schema.objects.disk import BusType, Disk, LocalDisk
-from schema.objects.vbd import Vbd, VbdMode, VbdType
-from schema.objects.vif import Vif
-from schema.objects.vm import Hvm, HvmInfo, Pv, Pvh, Vm
-from stack.guest import guest_in
+from kvm_subject import GUEST, KvmSubject
+from schema.objects.vm import Hvm, HvmInfo, Pv, Pvh
 from typing_extensions import override
 from worker_kvm.accelerator import choose_accelerator, find_qemu
 from worker_kvm.network import make_namespace, remove_namespace
 from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
 from worker_kvm.qemu.sweep import end_domains
-
-GUEST = guest_in(Path("var/guest"))
-MIB = 1 << 20
 
 UNSUPPORTED = frozenset(
     {
@@ -57,59 +47,20 @@ UNSUPPORTED = frozenset(
 )
 
 
-class QemuSubject(Subject):
+class QemuSubject(KvmSubject):
     unsupported = UNSUPPORTED
 
     def __init__(self, ty: Pv | Pvh | Hvm, settings: QemuSettings, disks: Path) -> None:
-        self._ty = ty
+        super().__init__(ty, disks)
         self._settings = settings
-        self._disks = disks
-        self._numbers = itertools.count()
-        self.guest_shuts_down = not isinstance(ty, Hvm)  # the other has nothing to boot
         self.backend = Qemu(settings)
         self.backend.start(lambda _: None)
-
-    @override
-    def make_vm(self) -> Vm:
-        size = 128 * MIB
-        memory = {"memory_static_max": size, "memory_dynamic_max": size, "memory_dynamic_min": size // 2}
-        return sample_vm(f"vm-{next(self._numbers)}", ty=self._ty, vcpus=1, vcpu_max=2, **memory)
-
-    @override
-    def make_vbd(self, vm: Vm, number: int) -> Vbd:
-        return Vbd(
-            id=DeviceId(vm.id, f"xvd{'abcd'[number]}"),
-            position=(BusType.XEN, number, 0),
-            backend=LocalDisk(path=str(self._disk(f"{vm.id}-{number}", "qcow2" if number % 2 else "raw"))),
-        )
-
-    @override
-    def make_cd(self, vm: Vm, number: int) -> Vbd:
-        return Vbd(
-            id=DeviceId(vm.id, f"xvd{'abcd'[number]}"),
-            ty=VbdType.CDROM,
-            mode=VbdMode.READ_ONLY,
-            backend=LocalDisk(path=str(self._disk(f"{vm.id}-cd-{number}", "raw"))),
-        )
-
-    @override
-    def make_vif(self, vm: Vm, number: int) -> Vif:
-        return Vif(id=DeviceId(vm.id, str(number)), position=number, mac=f"52:54:00:00:00:{number:02x}")
-
-    @override
-    def make_image(self) -> Disk:
-        return LocalDisk(path=str(self._disk(f"image-{next(self._numbers)}", "raw")))
 
     @override
     def reopen(self) -> None:
         self.backend.stop()
         self.backend = Qemu(self._settings)
         self.backend.start(lambda _: None)
-
-    def _disk(self, name: str, kind: str) -> Path:
-        path = self._disks / f"{name}.{kind}"
-        subprocess.run(["qemu-img", "create", "-q", "-f", kind, str(path), "4M"], check=True)
-        return path
 
 
 @pytest.fixture(name="namespace", scope="module")

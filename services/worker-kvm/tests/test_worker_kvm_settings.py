@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from bus.process import SettingsError
-from worker_kvm.settings import from_environment
+from worker_kvm.settings import BackendName, from_environment
 
 USUAL = {"XENOPS_BROKER": "amqp://b/", "XENOPS_INSTANCE": "i", "XENOPS_STATE_DIR": "/state"}
 
@@ -35,8 +35,18 @@ def test_all_may_be_said() -> None:
         ({"XENOPS_KVM_ACCELERATOR": "xen"}, "XENOPS_KVM_ACCELERATOR is 'xen': choose one of auto, kvm, tcg"),
         ({"XENOPS_KVM_NETWORK": "ovs"}, "XENOPS_KVM_NETWORK is 'ovs': choose one of bridge, user"),
         ({"XENOPS_KVM_NETNS": "../x"}, "XENOPS_KVM_NETNS is '../x'"),
+        ({"XENOPS_BACKEND": "xen"}, "XENOPS_BACKEND is .xen.: choose one of qemu, libvirt"),
     ],
 )
 def test_what_makes_no_sense_is_named(change: dict[str, str], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         from_environment(USUAL | change)
+
+
+def test_libvirt_may_be_chosen() -> None:
+    assert from_environment(USUAL).backend is BackendName.QEMU
+    settings = from_environment(USUAL | {"XENOPS_BACKEND": "libvirt"})
+    assert (settings.backend, settings.libvirt_uri) == (BackendName.LIBVIRT, "qemu:///system")
+    said = {"XENOPS_LIBVIRT_URI": "qemu:///embed?root=/r", "XENOPS_LIBVIRT_LOGS": "/r/log/qemu"}
+    settings = from_environment(USUAL | said)
+    assert (settings.libvirt_uri, settings.libvirt_logs) == ("qemu:///embed?root=/r", Path("/r/log/qemu"))

@@ -1,7 +1,8 @@
-"""The QEMU backend as a worker."""
+"""A backend on KVM as a worker."""
 
 from bus.ports import Bus
 from bus.process import SettingsError
+from engine.backend import Backend
 from engine.records import RunDirectoryInUseError
 from engine.store import open_store
 from engine.worker import WorkerService, host_of
@@ -9,23 +10,50 @@ from engine.worker import WorkerService, host_of
 from worker_kvm.accelerator import Accelerator, QemuMissingError, choose_accelerator, find_qemu
 from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
-from worker_kvm.settings import Settings
+from worker_kvm.settings import BackendName, Settings
 
 
 def build(bus: Bus, settings: Settings) -> WorkerService:
     """The worker on a bus, not yet started.
 
     Raises:
-        SettingsError: QEMU cannot be run, or another worker has the run directory.
+        SettingsError: QEMU cannot be run, libvirt not reached, or another worker has the run directory.
     """
     settings.worker.state.mkdir(parents=True, exist_ok=True)
     try:
-        backend = Qemu(qemu_settings(settings))
+        backend = open_backend(settings)
     except RunDirectoryInUseError as error:
         raise SettingsError(str(error)) from error
     return WorkerService(
         bus, settings.worker, host_of(settings.worker, backend, open_store(settings.worker.metadata))
     )
+
+
+def open_backend(settings: Settings) -> Backend:
+    """The backend that was chosen.
+
+    Raises:
+        SettingsError: QEMU cannot be run, or libvirt is not reached.
+        RunDirectoryInUseError: another worker serves these VMs.
+    """
+    match settings.backend:
+        case BackendName.QEMU:
+            return Qemu(qemu_settings(settings))
+        case BackendName.LIBVIRT:
+            return _libvirt(settings)
+
+
+def _libvirt(settings: Settings) -> Backend:
+    try:
+        # only here: who runs QEMU without libvirt need not have its library
+        from worker_kvm.libvirt.opening import open_libvirt  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(f"libvirt's library cannot be used ({error}): install libvirt0") from error
+    try:
+        accelerator = _accelerator(settings, find_qemu())
+    except QemuMissingError as error:
+        raise SettingsError(str(error)) from error
+    return open_libvirt(settings, accelerator)
 
 
 def qemu_settings(settings: Settings) -> QemuSettings:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,6 +14,20 @@ from schema.ids import InstanceName
 
 AcceleratorChoice = Literal["auto", "kvm", "tcg"]
 NetworkChoice = Literal["bridge", "user"]
+
+LIBVIRT_URI = "qemu:///system"
+"""Libvirt of the host, unless told otherwise."""
+
+LIBVIRT_LOGS = Path("/var/log/libvirt/qemu")
+"""Where that has what QEMU says."""
+
+
+class BackendName(StrEnum):
+    """What runs QEMU: we ourselves, or libvirt."""
+
+    QEMU = "qemu"
+    LIBVIRT = "libvirt"
+
 
 RUN_PATH_BYTES_MAX = 80
 """Sockets live below it, and the path of a Unix socket ends at 107 bytes."""
@@ -29,6 +44,9 @@ class Settings:
     accelerator: AcceleratorChoice = "auto"
     network: NetworkChoice = "bridge"
     namespace: str | None = None
+    backend: BackendName = BackendName.QEMU
+    libvirt_uri: str = LIBVIRT_URI
+    libvirt_logs: Path = LIBVIRT_LOGS
 
     @property
     def broker(self) -> str:
@@ -42,12 +60,16 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """The settings of a process: those of every worker (see `engine.worker.settings`), and four of its own.
+    """The settings of a process: those of every worker (see `engine.worker.settings`), and some of its own.
 
     `XENOPS_RUN_DIR` is where running VMs have their sockets (default: `run` in the state directory),
     `XENOPS_KVM_ACCELERATOR` is auto, kvm or tcg, `XENOPS_KVM_NETWORK` bridge (taps on bridges that are
     there) or user (QEMU's own network, without any rights), `XENOPS_KVM_NETNS` the network namespace that
     has the bridges.
+
+    `XENOPS_BACKEND` is qemu or libvirt: then `XENOPS_LIBVIRT_URI` says which (qemu:///system), and
+    `XENOPS_LIBVIRT_LOGS` where its logs of QEMU are (/var/log/libvirt/qemu), by which a guest that ended is
+    known to have rebooted; the namespace is libvirt's own then.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
@@ -68,7 +90,16 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         accelerator=_accelerator(environment.get("XENOPS_KVM_ACCELERATOR") or "auto"),
         network=_network(environment.get("XENOPS_KVM_NETWORK") or "bridge"),
         namespace=namespace,
+        backend=_backend(environment.get("XENOPS_BACKEND") or BackendName.QEMU),
+        libvirt_uri=environment.get("XENOPS_LIBVIRT_URI") or LIBVIRT_URI,
+        libvirt_logs=Path(environment.get("XENOPS_LIBVIRT_LOGS") or LIBVIRT_LOGS),
     )
+
+
+def _backend(word: str) -> BackendName:
+    if word not in set(BackendName):
+        raise SettingsError(_choose("XENOPS_BACKEND", word, tuple(BackendName)))
+    return BackendName(word)
 
 
 def _accelerator(word: str) -> AcceleratorChoice:

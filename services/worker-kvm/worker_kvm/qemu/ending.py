@@ -38,7 +38,12 @@ def action_of(cause: str) -> DomainAction:
 
 def logged_action(log: Path, untraced: DomainAction) -> DomainAction:
     """The same from the last trace of it in QEMU's log; `untraced` when there is none."""
-    numbers = _TRACED.findall(tail(log))
+    return traced_action(tail(log), untraced)
+
+
+def traced_action(text: str, untraced: DomainAction) -> DomainAction:
+    """The same from a log's text."""
+    numbers = _TRACED.findall(text)
     if not numbers:
         return untraced
     number = int(numbers[-1])

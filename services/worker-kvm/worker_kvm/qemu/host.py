@@ -1,6 +1,7 @@
 """The host's own verbs, from what Linux tells of itself."""
 
 import os
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,19 +16,21 @@ from worker_kvm.accelerator import Accelerator, qemu_version
 _MIB = 1 << 20
 
 
-class QemuHost(HostVerbs):
-    """`HostVerbs` on QEMU."""
+class LinuxHost(HostVerbs):
+    """`HostVerbs` where Linux tells all but the hypervisor."""
 
-    def __init__(self, qemu: str, accelerator: Accelerator) -> None:
-        version = f"QEMU {qemu_version(qemu)}"
-        self._hypervisor = Hypervisor(version=version, capabilities=f"hvm-3.0-x86_64 {accelerator}")
+    def __init__(self, accelerator: Accelerator) -> None:
         self._has_hvm = accelerator == "kvm"
+
+    @abstractmethod
+    def hypervisor(self) -> Hypervisor:
+        """What runs the VMs."""
 
     @override
     def stat(self) -> Host:
         return Host(
             cpu_info=cpu_info(Path("/proc/cpuinfo").read_text(), _nodes()),
-            hypervisor=self._hypervisor,
+            hypervisor=self.hypervisor(),
             chipset_info=ChipsetInfo(iommu=_has_entries(Path("/sys/class/iommu")), hvm=self._has_hvm),
         )
 
@@ -54,6 +57,20 @@ class QemuHost(HostVerbs):
     @override
     def is_compatible(self, vm_policy: str, host_policy: str) -> bool:
         raise XenopsError(Unimplemented(what="HOST.is_compatible"))
+
+
+class QemuHost(LinuxHost):
+    """`HostVerbs` on QEMU."""
+
+    def __init__(self, qemu: str, accelerator: Accelerator) -> None:
+        version = f"QEMU {qemu_version(qemu)}"
+        self._hypervisor = Hypervisor(version=version, capabilities=f"hvm-3.0-x86_64 {accelerator}")
+        super().__init__(accelerator)
+
+    @override
+    def hypervisor(self) -> Hypervisor:
+        """QEMU."""
+        return self._hypervisor
 
 
 def cpu_info(cpuinfo: str, nodes: int) -> CpuInfo:

@@ -1,0 +1,311 @@
+"""What is known of a VM on libvirt, what libvirt is told of it, and how its end is understood."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.conformance.samples import sample_vm
+from engine.conformance.subject import refusal
+from engine.halted import HALTED_VM
+from schema.atomics.vm import DomainAction
+from schema.ids import DeviceId
+from schema.objects.disk import BusType, DeviceNumber, LocalDisk
+from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError, Unimplemented
+from schema.objects.network import LocalNetwork
+from schema.objects.vbd import Vbd, VbdMode, VbdType
+from schema.objects.vif import Vif
+from schema.objects.vm import (
+    DirectBoot,
+    Hvm,
+    HvmInfo,
+    IndirectBoot,
+    PowerState,
+    Pv,
+    PvDirectBoot,
+    PvIndirectBoot,
+    PvInfo,
+    StandardVga,
+    Uefi,
+    UefiVariables,
+    Vm,
+    Vtpm,
+)
+from virt.xml import Element, attribute, node, parsed, written
+from worker_kvm.libvirt.bootable import refuse_unless_bootable
+from worker_kvm.libvirt.document import (
+    Surroundings,
+    disk_node,
+    domain_document,
+    domain_name,
+    instance_of,
+    life_of,
+    mark,
+    nic_node,
+)
+from worker_kvm.libvirt.machine import (
+    Disk,
+    Domain,
+    Machine,
+    Nic,
+    Stage,
+    attached,
+    created,
+    find_disk,
+    find_nic,
+    plugged,
+    with_disk,
+    with_nic,
+    without_disk,
+    without_nic,
+)
+from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
+from worker_kvm.libvirt.states import vbd_state, vif_state, vm_state
+from worker_kvm.qemu.live import Seen, Status
+from worker_kvm.qemu.machine import Source
+
+HVM = sample_vm(ty=Hvm(info=HvmInfo()))
+KERNEL = DirectBoot(boot=PvDirectBoot(kernel="/k", ramdisk="/r", cmdline="a=b,c"))
+PV = sample_vm(ty=Pv(info=PvInfo(boot=KERNEL, framebuffer=False)))
+UUID = "6d1d6d4c-3d0a-4d0c-8a1e-0c2f3b8f1a11"
+RAW = Source(path="/a,b.raw", format="raw")
+AROUND = Surroundings("i", "v1", "tcg", bridged=True, console=Path("/run/1/console"))
+
+
+def domain(vm: Vm = HVM, **fields: Any) -> Domain:
+    usual = {"domid": 1, "uuid": "u", "life": "l", "vm": vm, "created_at": 5.0}
+    return Domain.model_validate(usual | {"memory_target_bytes": 1 << 28, "vcpus": 2} | fields)
+
+
+def machine(vm: Vm = HVM, **fields: Any) -> Machine:
+    return Machine(id=vm.id, domain=domain(vm, **fields))
+
+
+def vbd(device: str = "xvda", position: DeviceNumber | None = None, **fields: Any) -> Vbd:
+    return Vbd(id=DeviceId("v1", device), position=position, **fields)
+
+
+def vif(position: int, **fields: Any) -> Vif:
+    usual = {"mac": f"52:54:00:00:00:{position & 0xFF:02x}"}
+    return Vif(id=DeviceId("v1", str(position)), position=position, **(usual | fields))
+
+
+def disk_of(found: Machine, device: str = "xvda") -> Disk:
+    disk = find_disk(found, DeviceId("v1", device))
+    assert disk is not None
+    return disk
+
+
+def nic_of(found: Machine, device: str = "0") -> Nic:
+    nic = find_nic(found, DeviceId("v1", device))
+    assert nic is not None
+    return nic
+
+
+def test_a_vm_without_a_domain_has_none_to_use() -> None:
+    blank = Machine(id="v1")
+    assert refusal(blank.living) == DoesNotExist(klass="domain", id="v1")
+    assert refusal(machine().launched) == DomainNotBuilt()
+    assert machine(stage=Stage.LAUNCHED).launched().domid == 1
+    assert without_disk(blank, DeviceId("v1", "x")) is blank
+    assert without_nic(blank, DeviceId("v1", "x")) is blank
+    assert find_disk(blank, DeviceId("v1", "x")) is None
+
+
+def test_a_domain_is_created_once() -> None:
+    first = created(Machine(id="v1"), domain())
+    assert first.living().action is DomainAction.REBOOT
+    assert created(first, domain(domid=2)) is first
+    assert refusal(lambda: created(first.with_domain(built=True), domain())) == AlreadyExists(
+        klass="domain", id="v1"
+    )
+
+
+def test_disks_have_places() -> None:
+    found = attached(machine(), vbd("hda", (BusType.IDE, 0, 0)), RAW)
+    found = attached(found, vbd("xvda", (BusType.XEN, 0, 0)), RAW)
+    found = attached(found, vbd("xvdb"), None)
+    assert [disk.alias for disk in found.living().disks] == ["ua-sata0", "ua-scsi0", "ua-scsi1"]
+    assert [disk.target for disk in found.living().disks] == ["sda", "sdg", "sdh"]
+    assert attached(found, vbd("xvda"), None) is found
+    assert attached(found, vbd("xvdz", (BusType.XEN, 30, 0)), None).living().disks[-1].target == "sdak"
+    late = attached(machine(stage=Stage.LAUNCHED), vbd("hda", (BusType.IDE, 0, 0)), None)
+    assert disk_of(late, "hda").bus == "scsi"
+    taken = refusal(lambda: attached(found, vbd("other", (BusType.XEN, 0, 0)), None))
+    assert taken == AlreadyExists(klass="vbd", id=f"{BusType.XEN}(0, 0)")
+    assert isinstance(
+        refusal(lambda: attached(found, vbd("far", (BusType.XEN, 999, 0)), None)), InternalError
+    )
+    held = with_disk(found, disk_of(found).holding(LocalDisk(path="/m"), RAW))
+    assert disk_of(held).vbd.backend == LocalDisk(path="/m")
+    assert find_disk(without_disk(held, DeviceId("v1", "xvda")), DeviceId("v1", "xvda")) is None
+
+
+def test_interfaces_have_places() -> None:
+    found = plugged(plugged(machine(), vif(0)), vif(1))
+    assert [nic.alias for nic in found.living().nics] == ["ua-nic0-0", "ua-nic1-1"]
+    assert plugged(found, vif(0)) is found
+    other = vif(0).model_copy(update={"id": DeviceId("v1", "other")})
+    assert refusal(lambda: plugged(found, other)) == AlreadyExists(klass="vif", id="0")
+    assert isinstance(refusal(lambda: plugged(found, vif(8))), InternalError)
+    tapped = with_nic(found, nic_of(found).model_copy(update={"tap": "vnet3"}))
+    assert vif_state(tapped, DeviceId("v1", "0")).device == "vnet3"
+    assert find_nic(without_nic(tapped, DeviceId("v1", "0")), DeviceId("v1", "0")) is None
+
+
+def test_a_document_says_all_of_a_domain_with_a_kernel() -> None:
+    found = plugged(attached(machine(PV), vbd(), RAW), vif(2))
+    found = with_disk(found, disk_of(found).model_copy(update={"activated": True}))
+    found = attached(found, vbd("xvdq"), RAW)
+    document = domain_document(found.living(), AROUND)
+    assert document.findtext("name") == domain_name(found.living()) == "xenops-u"
+    assert [document.findtext(f"os/{tag}") for tag in ("kernel", "initrd", "cmdline")] == [
+        "/k",
+        "/r",
+        "a=b,c",
+    ]
+    assert document.findtext("on_reboot") == "destroy"
+    assert attribute(document, "devices/video/model", "type") == "none"
+    assert len(document.findall("devices/disk")) == 1
+    assert attribute(document, "devices/disk/driver", "type") == "raw"
+    assert attribute(document, "devices/disk/source", "file") == "/a,b.raw"
+    assert attribute(document, "devices/interface/address", "bus") == "3"
+    assert document.find("devices/disk/boot") is None
+    assert document.find("features/tcg") is not None
+    text = written(mark(found.living(), AROUND))
+    assert (life_of(text), instance_of(text)) == ("l", "i")
+    assert (life_of(None), instance_of(None)) == (None, None)
+
+
+def test_a_document_says_what_a_firmware_tries() -> None:
+    hvm = sample_vm(ty=Hvm(info=HvmInfo(boot_order="dcx", video=StandardVga())))
+    found = attached(machine(hvm), vbd("hda", (BusType.IDE, 0, 0)), RAW)
+    found = attached(found, vbd("cd", (BusType.IDE, 1, 0), ty=VbdType.CDROM), None)
+    for disk in found.living().disks:
+        found = with_disk(found, disk.model_copy(update={"activated": True}))
+    found = plugged(found, vif(0, carrier=False))
+    around = Surroundings("i", "v1", "kvm", bridged=False, console=Path("/c"))
+    document = domain_document(found.living(), around)
+    disks = {attribute(disk, "alias", "name"): disk for disk in document.findall("devices/disk")}
+    assert attribute(disks["ua-sata1"], "boot", "order") == "1"
+    assert attribute(disks["ua-sata0"], "boot", "order") == "2"
+    assert document.find("devices/interface/boot") is None
+    assert document.get("type") == "kvm"
+    assert attribute(document, "devices/video/model", "type") == "vga"
+    assert attribute(document, "devices/interface", "type") == "user"
+    assert attribute(document, "devices/interface/link", "state") == "down"
+
+
+def test_a_guest_with_a_boot_loader_of_its_own_is_left_to_the_firmware() -> None:
+    boot = IndirectBoot(boot=PvIndirectBoot())
+    document = domain_document(domain(sample_vm(ty=Pv(info=PvInfo(boot=boot)))), AROUND)
+    assert document.find("os/kernel") is None
+    bare = DirectBoot(boot=PvDirectBoot(kernel="/k"))
+    document = domain_document(domain(sample_vm(ty=Pv(info=PvInfo(boot=bare)))), AROUND)
+    assert document.find("os/initrd") is None
+    assert document.find("os/cmdline") is None
+
+
+def test_disks_and_interfaces_are_told_as_they_are() -> None:
+    device = Disk(vbd=vbd("a b", mode=VbdMode.READ_ONLY), bus="scsi", unit=0, source=RAW)
+    block = device.model_copy(update={"source": Source(path="/dev/x", format="raw", is_device=True)})
+    assert attribute(disk_node(block), "source", "dev") == "/dev/x"
+    assert disk_node(block).get("type") == "block"
+    assert disk_node(device).find("readonly") is not None
+    assert disk_node(device).find("serial") is None
+    assert disk_node(device.model_copy(update={"vbd": vbd()})).findtext("serial") == "xvda"
+    nic = Nic(vif=vif(0, backend=LocalNetwork(bridge="b")), tap="vnet0")
+    assert attribute(nic_node(nic, bridged=True), "target", "dev") == "vnet0"
+    assert attribute(nic_node(nic, bridged=True), "source", "bridge") == "b"
+    assert nic_node(nic, bridged=True).find("address") is None
+
+
+def test_states_are_told() -> None:
+    console = Path("/c")
+    assert vm_state(Machine(id="v1"), None, console) == HALTED_VM
+    assert vm_state(Machine(id="v1", suspended=True), None, console).power_state is PowerState.SUSPENDED
+    waiting = vm_state(machine(PV), None, console)
+    assert (waiting.power_state, waiting.consoles, waiting.hvm) == (PowerState.PAUSED, (), False)
+    running = machine(stage=Stage.LAUNCHED, screen="/vnc")
+    state = vm_state(running, Seen(Status.RUNNING, 9), console)
+    assert (state.power_state, state.memory_actual) == (PowerState.RUNNING, 9)
+    assert [found.path for found in state.consoles] == ["/vnc", "/c"]
+    assert len(vm_state(machine(stage=Stage.LAUNCHED), Seen(Status.PAUSED, 0), console).consoles) == 1
+    assert (
+        vm_state(running.but(suspended=True), Seen(Status.PAUSED, 0), console).power_state
+        is PowerState.SUSPENDED
+    )
+    assert not vbd_state(running, DeviceId("v1", "xvda")).plugged
+    assert not vif_state(running.but(active=("vif.0",)), DeviceId("v1", "0")).plugged
+    there = attached(running, vbd(backend=LocalDisk(path="/d")), RAW)
+    assert not vbd_state(there, DeviceId("v1", "xvda")).plugged
+    there = with_disk(there, disk_of(there).model_copy(update={"activated": True}))
+    assert vbd_state(there, DeviceId("v1", "xvda")).backend_present == LocalDisk(path="/d")
+
+
+def saved() -> Element:
+    found = plugged(plugged(attached(machine(), vbd(), RAW), vif(0)), vif(1))
+    found = with_disk(found, disk_of(found).model_copy(update={"activated": True}))
+    document = domain_document(found.living(), AROUND)
+    console = node("console", node("source", path="/old"))
+    devices = document.find("devices")
+    assert devices is not None
+    devices.append(console)
+    nameless = node("interface", node("mac", address="52:54:00:00:00:77"), type="user")
+    devices.append(nameless)
+    return parsed(written(document))
+
+
+def test_a_saved_machine_is_found_in_its_document() -> None:
+    document = saved()
+    assert uuid_in(document) == "u"
+    assert uuid_in(node("domain")) == ""
+    on_sata = Disk(vbd=vbd(), bus="sata", unit=0, source=RAW)
+    placed = placed_disk(document, on_sata)
+    assert placed is not None
+    assert placed.bus == "scsi"
+    assert placed_disk(document, on_sata.model_copy(update={"unit": 3})) is None
+    nic = placed_nic(document, Nic(vif=vif(1), plugs=9))
+    assert nic is not None
+    assert nic.alias == "ua-nic1-1"
+    assert placed_nic(document, Nic(vif=vif(5))) is None
+    assert placed_nic(document, Nic(vif=vif(0x77))) is None
+
+
+def test_a_saved_machine_moves_to_the_files_and_bridges_of_now() -> None:
+    now = plugged(
+        attached(machine(), vbd(), Source(path="/dev/x", format="qcow2", is_device=True)),
+        vif(0, backend=LocalNetwork(bridge="other"), carrier=False),
+    )
+    around = Surroundings("i2", "v2", "tcg", bridged=True, console=Path("/new"))
+    document = moved(saved(), now.living(), around)
+    assert attribute(document, "devices/disk/source", "dev") == "/dev/x"
+    assert attribute(document, "devices/disk", "type") == "block"
+    assert attribute(document, "devices/interface/source", "bridge") == "other"
+    assert attribute(document, "devices/interface/link", "state") == "down"
+    assert attribute(document, "devices/serial/source", "path") == "/new"
+    assert attribute(document, "devices/console/source", "path") == "/new"
+    [metadata] = document.findall("metadata")
+    assert instance_of(written(metadata[0])) == "i2"
+    assert len(moved(node("domain"), domain(), around).findall("metadata")) == 1
+
+
+def test_what_cannot_boot_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.touch()
+
+    def direct(**files: Any) -> Vm:
+        return sample_vm(ty=Pv(info=PvInfo(boot=DirectBoot(boot=PvDirectBoot(**files)))))
+
+    refuse_unless_bootable(HVM)
+    refuse_unless_bootable(sample_vm(ty=Pv(info=PvInfo(boot=IndirectBoot(boot=PvIndirectBoot())))))
+    refuse_unless_bootable(direct(kernel=str(kernel)))
+    for vm, words in (
+        (direct(kernel="/none"), "its kernel is '/none', and it is no file"),
+        (direct(kernel=str(kernel), ramdisk="/none"), "its ramdisk"),
+    ):
+        assert words in str(refusal(refuse_unless_bootable, vm))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "it cannot be read" in str(refusal(refuse_unless_bootable, direct(kernel=str(kernel))))
+    for info_ in (HvmInfo(firmware=Uefi(variables=UefiVariables())), HvmInfo(tpm=Vtpm(uuid=UUID))):
+        assert isinstance(refusal(refuse_unless_bootable, sample_vm(ty=Hvm(info=info_))), Unimplemented)

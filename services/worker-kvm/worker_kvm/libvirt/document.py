@@ -1,0 +1,230 @@
+"""Document: a domain, a disk, an interface as libvirt's XML, from values alone."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from schema.objects.network import LocalNetwork
+from schema.objects.vbd import VbdMode, VbdType
+from schema.objects.vm import DirectBoot, Hvm, StandardVga, Vm
+from virt.xml import Element, node, parsed
+
+from worker_kvm.accelerator import Accelerator
+from worker_kvm.libvirt.machine import Disk, Domain, Nic
+from worker_kvm.qemu.command import has_screen
+from worker_kvm.qemu.devices import DEFAULT_BOOT_ORDER
+from worker_kvm.qemu.machine import NIC_PORTS
+
+MARK = "https://xapi-project.org/xmlns/xenops/1"
+"""The namespace of our element in a domain's metadata."""
+
+_QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+"""The namespace in which libvirt takes options for QEMU."""
+
+_TCG_CACHE_MIB = 128
+"""Translated code for one guest; QEMU's own choice is an eighth of the host's memory each."""
+
+_SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,20}")
+"""What libvirt and the guest's SCSI take for a disk's serial number."""
+
+_SLOT_PORTS, _SLOT_SCSI, _SLOT_BALLOON = 3, 4, 5
+"""Places on the root bus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a domain's document says besides what the domain is like."""
+
+    instance: str
+    vm: str
+    accelerator: Accelerator
+    bridged: bool
+    console: Path
+
+
+def domain_name(domain: Domain) -> str:
+    """What operators see in `virsh list`; the same in all lives of a VM, for libvirt keeps a log by it."""
+    return f"xenops-{domain.uuid}"
+
+
+def domain_document(domain: Domain, around: Surroundings) -> Element:
+    """The whole. The domain is gone once its guest ends; QEMU's log then says by what.
+
+    Errors: `ImpossibleTextError`.
+    """
+    vm = domain.vm
+    return node(
+        "domain",
+        node("name", text=domain_name(domain)),
+        node("uuid", text=domain.uuid),
+        node("metadata", mark(domain, around)),
+        node("memory", text=str(vm.memory_static_max // 1024), unit="KiB"),
+        node("currentMemory", text=str(domain.memory_target_bytes // 1024), unit="KiB"),
+        node("vcpu", text=str(max(vm.vcpu_max, vm.vcpus)), current=vm.vcpus),
+        _system(vm),
+        _features(around),
+        node("cpu", mode="host-passthrough" if around.accelerator == "kvm" else "maximum"),
+        node("clock", offset="utc"),
+        node("on_poweroff", text="destroy"),
+        node("on_reboot", text="destroy"),
+        node("on_crash", text="preserve"),
+        node("devices", *_devices(domain, around)),
+        node(
+            f"{{{_QEMU}}}commandline",
+            node(f"{{{_QEMU}}}arg", value="-trace"),
+            node(f"{{{_QEMU}}}arg", value="enable=qemu_system_shutdown_request"),
+        ),
+        type=_type(around),
+    )
+
+
+def mark(domain: Domain, around: Surroundings) -> Element:
+    """Our element in its metadata: whose it is."""
+    return node(f"{{{MARK}}}vm", instance=around.instance, id=around.vm, life=domain.life)
+
+
+def life_of(mark: str | None) -> str | None:
+    """Which life a domain's mark speaks of; None: it is not ours."""
+    return None if mark is None else parsed(mark).get("life")
+
+
+def instance_of(mark: str | None) -> str | None:
+    """Which instance it is of."""
+    return None if mark is None else parsed(mark).get("instance")
+
+
+def disk_node(disk: Disk, boot_order: int | None = None) -> Element:
+    """A disk.
+
+    The format is always said: a guest that writes a header into its raw disk would choose which file of the
+    host it reads next.
+    """
+    source, takes_media = disk.source, disk.vbd.ty is VbdType.CDROM
+    kind = "block" if source is not None and source.is_device else "file"
+    children = [
+        node("driver", name="qemu", type="raw" if source is None else source.format, discard="unmap"),
+        node("target", dev=disk.target, bus=disk.bus),
+        node("alias", name=disk.alias),
+        _drive_place(disk),
+    ]
+    if source is not None:
+        children.append(node("source", **{"dev" if source.is_device else "file": source.path}))
+    if takes_media or disk.vbd.mode is VbdMode.READ_ONLY:
+        children.append(node("readonly"))
+    if not takes_media and _SERIAL.fullmatch(disk.vbd.id.device):
+        children.append(node("serial", text=disk.vbd.id.device))
+    return node("disk", *children, *_order(boot_order), type=kind, device="cdrom" if takes_media else "disk")
+
+
+def nic_node(nic: Nic, *, bridged: bool, place: bool = False, boot_order: int | None = None) -> Element:
+    """An interface; with `place`, at the port of its position, else at any that is free."""
+    vif = nic.vif
+    children = [
+        node("mac", address=vif.mac),
+        node("model", type="virtio"),
+        node("link", state="up" if vif.carrier else "down"),
+        node("alias", name=nic.alias),
+    ]
+    if bridged:
+        bridge = vif.backend.bridge if isinstance(vif.backend, LocalNetwork) else ""
+        children += [node("source", bridge=bridge), node("mtu", size=vif.mtu)]
+        if nic.tap is not None:
+            children.append(node("target", dev=nic.tap))
+    if place:
+        children.append(_pci(bus=vif.position + 1))
+    return node("interface", *children, *_order(boot_order), type="bridge" if bridged else "user")
+
+
+def boot_orders(domain: Domain) -> Mapping[str, int]:
+    """What the firmware tries in which order, from 1, by the device's alias; a kernel given needs none."""
+    vm = domain.vm
+    if not isinstance(vm.ty, Hvm):
+        return {}
+    disks = sorted(
+        (disk for disk in domain.disks if disk.activated), key=lambda disk: (disk.bus != "sata", disk.unit)
+    )
+    classes = {
+        "c": [disk.alias for disk in disks if disk.vbd.ty is not VbdType.CDROM],
+        "d": [disk.alias for disk in disks if disk.vbd.ty is VbdType.CDROM],
+        "n": [nic.alias for nic in sorted(domain.nics, key=lambda nic: nic.vif.position)],
+    }
+    order = vm.ty.info.boot_order or DEFAULT_BOOT_ORDER
+    tried = [alias for letter in dict.fromkeys(order) for alias in classes.get(letter, [])]
+    return {alias: number for number, alias in enumerate(tried, start=1)}
+
+
+def _type(around: Surroundings) -> str:
+    return "kvm" if around.accelerator == "kvm" else "qemu"
+
+
+def _system(vm: Vm) -> Element:
+    """A kernel given; or what the firmware finds on disks, also for a guest with a boot loader of its own."""
+    machine = node("type", text="hvm", arch="x86_64", machine="q35")
+    if isinstance(vm.ty, Hvm) or not isinstance(vm.ty.info.boot, DirectBoot):
+        return node("os", machine)
+    boot = vm.ty.info.boot.boot
+    children = [machine, node("kernel", text=boot.kernel)]
+    if boot.ramdisk is not None:
+        children.append(node("initrd", text=boot.ramdisk))
+    if boot.cmdline:
+        children.append(node("cmdline", text=boot.cmdline))
+    return node("os", *children)
+
+
+def _features(around: Surroundings) -> Element:
+    common = [node("acpi"), node("apic"), node("vmport", state="off")]
+    if around.accelerator == "tcg":
+        common.append(node("tcg", node("tb-cache", text=str(_TCG_CACHE_MIB), unit="MiB")))
+    return node("features", *common)
+
+
+def _devices(domain: Domain, around: Surroundings) -> Iterator[Element]:
+    """Each device at a place of its own, so that the same machine is put together on every host."""
+    yield node("controller", type="usb", model="none")
+    yield node("controller", type="pci", index=0, model="pcie-root")
+    for port in range(NIC_PORTS):
+        yield _port(port)
+    yield node("controller", _pci(slot=_SLOT_SCSI), type="scsi", index=0, model="virtio-scsi")
+    orders = boot_orders(domain)
+    for disk in domain.disks:
+        if disk.activated:
+            yield disk_node(disk, orders.get(disk.alias))
+    for nic in domain.nics:
+        yield nic_node(nic, bridged=around.bridged, place=True, boot_order=orders.get(nic.alias))
+    yield node("serial", node("source", mode="bind", path=str(around.console)), type="unix")
+    yield from _screen(domain.vm)
+    yield node("memballoon", _pci(slot=_SLOT_BALLOON), model="virtio")
+    yield node("panic", model="isa")
+
+
+def _screen(vm: Vm) -> Iterator[Element]:
+    if not has_screen(vm):
+        yield node("video", node("model", type="none"))
+        return
+    is_standard = isinstance(vm.ty, Hvm) and isinstance(vm.ty.info.video, StandardVga)
+    yield node("graphics", node("listen", type="socket"), type="vnc")
+    yield node("video", node("model", type="vga" if is_standard else "cirrus"))
+
+
+def _port(port: int) -> Element:
+    """All on one slot of the root bus, a function each."""
+    place = _pci(slot=_SLOT_PORTS, function=port, multifunction="on" if port == 0 else "off")
+    target = node("target", chassis=port + 1, port=port)
+    return node("controller", target, place, type="pci", index=port + 1, model="pcie-root-port")
+
+
+def _pci(*, bus: int = 0, slot: int = 0, function: int = 0, multifunction: str = "off") -> Element:
+    return node(
+        "address", type="pci", domain=0, bus=bus, slot=slot, function=function, multifunction=multifunction
+    )
+
+
+def _drive_place(disk: Disk) -> Element:
+    unit, target = (0, disk.unit) if disk.bus == "scsi" else (disk.unit, 0)
+    return node("address", type="drive", controller=0, bus=0, target=target, unit=unit)
+
+
+def _order(number: int | None) -> Iterator[Element]:
+    if number is not None:
+        yield node("boot", order=number)

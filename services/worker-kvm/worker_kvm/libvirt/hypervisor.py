@@ -1,0 +1,351 @@
+"""Hypervisor: the domains of a libvirtd that are ours; no other one is touched."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from schema.atomics.vm import DomainAction
+from schema.fault import XenopsError, internal_error
+from schema.objects.dynamic import ObjectId, VmObject
+from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator
+from schema.objects.vm import Vm
+from virt.connection import Connection
+from virt.values import DomainInfo, VirtError, VirtEvent
+from virt.xml import Element, ImpossibleTextError, attribute, parsed, written
+
+from worker_kvm.accelerator import Accelerator
+from worker_kvm.libvirt.document import (
+    MARK,
+    Surroundings,
+    domain_document,
+    domain_name,
+    instance_of,
+    life_of,
+)
+from worker_kvm.libvirt.live import Live
+from worker_kvm.libvirt.machine import Domain, Machine, Stage
+from worker_kvm.numbered import NumberedRecords
+
+_LOG = logging.getLogger(__name__)
+
+Change = Callable[[Machine], Machine]
+"""Quick and pure: it runs while all records are locked. One that answers what it was given writes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibvirtSettings:
+    """Which libvirtd, where its logs are, and how it is to run QEMU; `run` is where is noted what is ours."""
+
+    run: Path
+    uri: str
+    logs: Path
+    instance: str
+    accelerator: Accelerator
+    bridged: bool = True
+
+
+def _nobody(_: ObjectId) -> None:
+    """Before `start` there is nobody to tell."""
+
+
+class Hypervisor:
+    """The host; safe for any thread. What libvirt refuses becomes an `Internal_error` with its words."""
+
+    def __init__(self, settings: LibvirtSettings, now: Callable[[], float] = time.time) -> None:
+        """Take the host's VMs, and reach libvirt. Errors: those of `Records`, `VirtGoneError`."""
+        self.settings = settings
+        self.now = now
+        self.virt = Connection(settings.uri, MARK, self)
+        self._records = NumberedRecords(Machine, settings.run)
+        self._lives: dict[str, Live] = {}
+        self._on_change: Callable[[ObjectId], None] = _nobody
+        self._telling = ThreadPoolExecutor(1, thread_name_prefix="libvirt-changes")
+        try:
+            self.virt.open()
+        except VirtError:
+            self._records.close()
+            raise
+
+    def start(self, on_change: Callable[[ObjectId], None]) -> None:
+        """Find what runs, end what a worker was making when it died, and hear from all from now on."""
+        self._on_change = on_change
+        for machine in self._records.all():
+            domain = machine.domain
+            if domain is None:
+                continue
+            if domain.stage is Stage.LAUNCHING:
+                with spoken():
+                    self._clear_up(machine.id, domain)
+            if domain.stage is Stage.LAUNCHED and domain.saved is None:
+                self._lives[domain.uuid] = Live(domain.uuid, self._log_of(domain), self)
+        self.on_connected()
+        self._report_strays()
+
+    def stop(self) -> None:
+        """Hang up; VMs run on."""
+        self.virt.close()
+        self._telling.shutdown()
+        self._records.close()
+
+    def look(self, vm: str) -> Machine:
+        """What is known of a VM."""
+        return self._records.read(vm)
+
+    def change(self, vm: str, change: Change) -> Machine:
+        """Change what is known; see `Records.change`."""
+        return self._records.change(vm, change)
+
+    def rename(self, vm: str, name: str) -> None:
+        """Give a VM another id; its domain goes on, and goes by its UUID."""
+        self._records.rename(vm, name)
+
+    def remove(self, vm: str) -> None:
+        """Forget a VM."""
+        self._records.remove(vm)
+
+    def fresh(self, vm: Vm) -> Domain:
+        """A new domain for a VM; libvirt knows it by the VM's id if that is a UUID that none of ours has."""
+        domains = [machine.domain for machine in self._records.all() if machine.domain is not None]
+        wanted = uuid_of(vm.id)
+        is_free = wanted is not None and all(domain.uuid != wanted for domain in domains)
+        return Domain(
+            domid=self._records.next_domid(),
+            uuid=wanted if wanted is not None and is_free else str(uuid.uuid4()),
+            life=uuid.uuid4().hex,
+            vm=vm,
+            created_at=self.now(),
+            memory_target_bytes=vm.memory_dynamic_max,
+            vcpus=vm.vcpus,
+        )
+
+    def console(self, domid: int) -> Path:
+        """The socket of a domain's serial console."""
+        return self.settings.run / str(domid) / "console"
+
+    def live(self, vm: str) -> Live | None:
+        """A VM's domain at libvirt; None when there is none."""
+        domain = self.look(vm).domain
+        return None if domain is None else self._lives.get(domain.uuid)
+
+    def running(self, vm: str) -> Live:
+        """The same. Errors: `Does_not_exist`, `Domain_not_built`."""
+        live = self._lives.get(self.look(vm).launched().uuid)
+        if live is None:
+            raise XenopsError(DomainNotBuilt())
+        return live
+
+    def launch(self, vm: str) -> None:
+        """Have libvirt start a VM's domain, with all that is plugged; it has it already, nothing to do.
+
+        Errors: `Does_not_exist`, `Domain_not_built`, `Already_exists` when somebody else runs one of that
+        UUID, `Failed_to_start_emulator` with libvirt's words, which are QEMU's where it came so far.
+        """
+        domain = self.look(vm).living()
+        if domain.uuid in self._lives:
+            return
+        if not domain.built:
+            raise XenopsError(DomainNotBuilt())
+        document = self._document(vm, domain)
+        self.bring_up(vm, domain, lambda: self.virt.create(written(document)))
+
+    def bring_up(self, vm: str, domain: Domain, make: Callable[[], None]) -> None:
+        """Have libvirt make a domain. Noted first: should the worker die meanwhile, the next one ends it."""
+        self.console(domain.domid).parent.mkdir(mode=0o700, exist_ok=True)
+        self.change(vm, lambda machine: machine.with_domain(stage=Stage.LAUNCHING, saved=None))
+        live = self._lives[domain.uuid] = Live(domain.uuid, self._log_of(domain), self)
+        try:
+            make()
+            self._note_launched(vm, domain, live)
+        except VirtError as error:
+            live.leave()
+            self._lives.pop(domain.uuid, None)
+            with spoken():
+                self._clear_up(vm, domain)
+            with spoken():
+                self._refuse_another(vm, domain)
+            raise XenopsError(FailedToStartEmulator(vm=vm, name="libvirt", message=str(error))) from error
+
+    def end(self, vm: str) -> None:
+        """End a VM's domain at libvirt; there is none, nothing to do."""
+        domain = self.look(vm).domain
+        if domain is None or domain.stage is Stage.NOTED:
+            return
+        live = self._lives.get(domain.uuid)
+        if live is not None:
+            live.leave()
+        with spoken():
+            self._clear_up(vm, domain)
+        self._lives.pop(domain.uuid, None)
+
+    def saved(self, vm: str, path: str) -> None:
+        """A domain was saved to a file: libvirt has it no more."""
+        self.change(
+            vm, lambda machine: machine.with_domain(stage=Stage.NOTED, saved=path).but(suspended=True)
+        )
+        self._lives.pop(self.look(vm).living().uuid, None)
+
+    def clear(self, domid: int) -> None:
+        """Remove the files of a domain that is gone."""
+        directory = self.console(domid).parent
+        if directory.exists():
+            for path in directory.iterdir():
+                path.unlink(missing_ok=True)
+            directory.rmdir()
+
+    def surroundings(self, vm: str, domain: Domain) -> Surroundings:
+        """What its document says besides."""
+        settings = self.settings
+        return Surroundings(
+            settings.instance, vm, settings.accelerator, settings.bridged, self.console(domain.domid)
+        )
+
+    def devices(self, uuid_: str) -> Element:
+        """A domain's document as libvirt has it now, with what it has chosen. Errors: `Internal_error`."""
+        with spoken():
+            return parsed(self.virt.document(uuid_))
+
+    def has_device(self, uuid_: str, alias: str) -> bool:
+        """Whether libvirt has a device: a worker before us may have died before it noted that."""
+        found = self.devices(uuid_).findall("./devices/*/alias")
+        return any(element.get("name") == alias for element in found)
+
+    def attach(self, uuid_: str, device: Element) -> None:
+        """Give a domain a device. Errors: `Internal_error`."""
+        with spoken():
+            self.virt.attach(uuid_, written(device))
+
+    def detach(self, live: Live, alias: str, timeout_s: float) -> bool:
+        """Take a device from the guest, which may have to agree; answers whether it is gone in time."""
+        live.expect_removal(alias)
+        if not self.has_device(live.uuid, alias):
+            return True
+        with suppress(VirtError):  # it was asked before
+            self.virt.detach(live.uuid, alias)
+        return live.await_removal(alias, timeout_s)
+
+    def on_event(self, event: VirtEvent) -> None:
+        """From the connection."""
+        live = self._lives.get(event.uuid)
+        if live is not None:
+            live.on_event(event)
+
+    def on_connected(self) -> None:
+        """After a time without events: see how all of ours are."""
+        for live in list(self._lives.values()):
+            domain = next((found for _, found in self._domains() if found.uuid == live.uuid), None)
+            if domain is not None:
+                try:
+                    live.look(self._ours(domain))
+                except VirtError as error:
+                    _LOG.warning("domain %s: %s", live.uuid, error)
+
+    def on_ended(self, uuid_: str, action: DomainAction) -> None:
+        """A guest has ended: note what it wants, and let that be done."""
+        self._tell(uuid_, lambda machine: machine.with_domain(action=action))
+
+    def on_status(self, uuid_: str) -> None:
+        """A guest was paused, or runs again, by something other than us."""
+        self._tell(uuid_, lambda machine: machine)
+
+    def _document(self, vm: str, domain: Domain) -> Element:
+        try:
+            return domain_document(domain, self.surroundings(vm, domain))
+        except ImpossibleTextError as error:
+            raise internal_error(f"Cannot start VM {vm}: {error}: correct its configuration") from error
+
+    def _note_launched(self, vm: str, domain: Domain, live: Live) -> None:
+        """With what libvirt has chosen: VNC's socket, the taps."""
+        live.look(self.virt.find(domain.uuid))
+        document = parsed(self.virt.document(domain.uuid))
+        screen = attribute(document, "./devices/graphics/listen[@type='socket']", "socket")
+        taps = taps_of(document)
+        self.change(
+            vm,
+            lambda machine: machine.with_domain(
+                stage=Stage.LAUNCHED,
+                screen=screen,
+                nics=tuple(
+                    nic.model_copy(update={"tap": taps.get(nic.alias)}) for nic in machine.living().nics
+                ),
+            ),
+        )
+
+    def _domains(self) -> Iterator[tuple[str, Domain]]:
+        return ((found.id, found.domain) for found in self._records.all() if found.domain is not None)
+
+    def _ours(self, domain: Domain) -> DomainInfo | None:
+        """A domain of ours as libvirt has it: another one of that UUID is not ours."""
+        info = self.virt.find(domain.uuid)
+        return info if info is not None and life_of(info.mark) == domain.life else None
+
+    def _clear_up(self, vm: str, domain: Domain) -> None:
+        """Libvirt has nothing of the domain from now on. Errors: `VirtError`."""
+        if self._ours(domain) is not None:
+            self.virt.destroy(domain.uuid)
+        self.change(vm, lambda known: known.with_domain(stage=Stage.NOTED) if known.domain else known)
+
+    def _refuse_another(self, vm: str, domain: Domain) -> None:
+        """A domain of this UUID that is not ours is somebody else's, who runs the same VM."""
+        if self.virt.find(domain.uuid) is not None:
+            raise XenopsError(AlreadyExists(klass="domain", id=vm))
+
+    def _report_strays(self) -> None:
+        """A domain that says it is this instance's and that is noted nowhere: it is left alone, and told."""
+        known = {domain.life for _, domain in self._domains()}
+        with spoken():
+            found = self.virt.domains()
+        for info in found:
+            if instance_of(info.mark) == self.settings.instance and life_of(info.mark) not in known:
+                _LOG.warning(
+                    "libvirt's domain %s is marked as of %s, and is not known here: it is left alone; "
+                    "`virsh destroy %s` ends it",
+                    *(info.name, self.settings.instance, info.name),
+                )
+
+    def _log_of(self, domain: Domain) -> Path:
+        return self.settings.logs / f"{domain_name(domain)}.log"
+
+    def _tell(self, uuid_: str, change: Change) -> None:
+        """In another thread: libvirt's must not wait for disks or the bus."""
+
+        def tell() -> None:
+            for vm, domain in self._domains():
+                if domain.uuid == uuid_ and domain.stage is not Stage.LAUNCHING:
+                    self.change(vm, change)
+                    self._on_change(VmObject(id=vm))
+
+        with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
+            self._telling.submit(tell)
+
+
+@contextmanager
+def spoken() -> Iterator[None]:
+    """While inside, what libvirt refuses becomes an error of the interface."""
+    try:
+        yield
+    except VirtError as error:
+        raise internal_error(str(error)) from error
+
+
+def uuid_of(vm: str) -> str | None:
+    """A VM's id as a UUID, if it is one."""
+    try:
+        found = str(uuid.UUID(vm))
+    except ValueError:
+        return None
+    return found if found == vm.lower() else None
+
+
+def taps_of(document: Element) -> dict[str, str]:
+    """The taps of a domain, by their interfaces' aliases."""
+    found = ((attribute(nic, "alias", "name"), attribute(nic, "target", "dev")) for nic in _nics(document))
+    return {alias: tap for alias, tap in found if alias is not None and tap is not None}
+
+
+def _nics(document: Element) -> list[Element]:
+    return document.findall("./devices/interface")

@@ -1,0 +1,178 @@
+"""Live: a domain that libvirt has: what its guest does, kept true by events."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from engine.backend import Execution
+from schema.atomics.vm import DomainAction
+from virt.values import (
+    Ballooned,
+    DeviceRemoved,
+    DeviceStays,
+    DomainInfo,
+    DomainStatus,
+    Ended,
+    How,
+    Panicked,
+    Paused,
+    Resumed,
+    VirtEvent,
+)
+
+from worker_kvm.libvirt.ending import action_after
+from worker_kvm.qemu.ending import tail
+from worker_kvm.qemu.live import Seen, Status
+
+SETTLE_TIMEOUT_S = 5.0
+"""The event of what libvirt has just done has been heard by then."""
+
+
+class LiveListener(Protocol):
+    """Whom a live domain tells what happens by itself; must not wait."""
+
+    def on_ended(self, uuid: str, action: DomainAction) -> None:
+        """The guest has ended, or its QEMU with it."""
+
+    def on_status(self, uuid: str) -> None:
+        """The guest was paused or let run by something other than us: `virsh`, or storage that is full."""
+
+
+class Live:
+    """One domain; safe for any thread."""
+
+    def __init__(self, uuid: str, log: Path, listener: LiveListener) -> None:
+        self.uuid = uuid
+        self._log = log
+        self._listener = listener
+        self._told = threading.Condition()
+        self._status = Status.PAUSED
+        self._memory_bytes = 0
+        self._asked: DomainAction | None = None
+        self._removed: set[str] = set()
+        self._refused: set[str] = set()
+        self._changing = False
+        self._leaving = False
+
+    @property
+    def status(self) -> Status:
+        """What the guest does now."""
+        return self._status
+
+    @property
+    def seen(self) -> Seen:
+        """What is seen of the guest now."""
+        return Seen(self._status, self._memory_bytes)
+
+    @property
+    def asked(self) -> DomainAction | None:
+        """What the guest wants that has ended; None while it has not."""
+        return self._asked
+
+    def look(self, info: DomainInfo | None) -> None:
+        """Take what libvirt says of it, as after a time in which no event was heard; None: it is gone."""
+        if info is None or info.status is DomainStatus.ENDED:
+            self._end(self._action(None))
+            return
+        self._memory_bytes = info.memory_bytes
+        if info.status is DomainStatus.CRASHED:
+            self._end(DomainAction.CRASHDUMP)
+        else:
+            self._tell(Status.RUNNING if info.status is DomainStatus.RUNNING else Status.PAUSED)
+
+    def on_event(self, event: VirtEvent) -> None:
+        """What libvirt has told of it."""
+        match event:
+            case Ended(how=how):
+                self._end(self._action(how))
+            case Panicked():
+                self._end(DomainAction.CRASHDUMP)
+            case Paused():
+                self._tell(Status.PAUSED)
+            case Resumed():
+                self._tell(Status.RUNNING)
+            case Ballooned(memory_bytes=size):
+                self._memory_bytes = size
+            case DeviceRemoved(alias=alias):
+                self._note(self._removed, alias)
+            case DeviceStays(alias=alias):
+                self._note(self._refused, alias)
+
+    def change(self, act: Callable[[], None], status: Status) -> None:
+        """Have libvirt pause or unpause it, and wait until that has been heard."""
+        self._changing = True
+        try:
+            act()
+            self.wait(lambda: self._status in {status, Status.ENDED}, SETTLE_TIMEOUT_S)
+        finally:
+            self._changing = False
+
+    def count_as_paused(self) -> None:
+        """A guest that has ended stays where it is."""
+        with self._told:
+            self._status = Status.PAUSED
+
+    def leave(self) -> None:
+        """It is ended by us: that is no news."""
+        self._leaving = True
+
+    def stay(self) -> None:
+        """It was not ended after all."""
+        self._leaving = False
+
+    def expect_removal(self, alias: str) -> None:
+        """Another device of that alias may have gone before."""
+        with self._told:
+            self._removed.discard(alias)
+            self._refused.discard(alias)
+
+    def await_removal(self, alias: str, timeout_s: float) -> bool:
+        """Wait until the guest has let go of a device; answers whether it has."""
+        self.wait(lambda: alias in self._removed or alias in self._refused, timeout_s)
+        return alias in self._removed
+
+    def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for what events bring; answers whether it came in time."""
+        with self._told:
+            return self._told.wait_for(until, timeout_s)
+
+    def wait_ended(self, execution: Execution, timeout_s: float) -> bool:
+        """Wait until the guest has ended; a cancel raises. Answers whether it has in time."""
+        cancelled = threading.Event()
+
+        def wake() -> None:
+            cancelled.set()
+            with self._told:
+                self._told.notify_all()
+
+        with execution.cancellable(wake):
+            self.wait(lambda: cancelled.is_set() or self._status is Status.ENDED, timeout_s)
+        execution.check_cancelled()
+        return self._status is Status.ENDED
+
+    def _action(self, how: How | None) -> DomainAction:
+        return action_after(how, tail(self._log))
+
+    def _end(self, action: DomainAction) -> None:
+        if self._leaving or self._asked is not None:
+            return
+        with self._told:
+            self._asked = action
+            self._status = Status.ENDED
+            self._told.notify_all()
+        self._listener.on_ended(self.uuid, action)
+
+    def _tell(self, status: Status) -> None:
+        with self._told:
+            if self._asked is not None or self._status is status:
+                return
+            self._status = status
+            self._told.notify_all()
+        if not self._changing:
+            self._listener.on_status(self.uuid)
+
+    def _note(self, names: set[str], alias: str) -> None:
+        with self._told:
+            names.add(alias)
+            self._told.notify_all()

@@ -1,0 +1,80 @@
+"""States: what a client is told of a VM on libvirt and its devices."""
+
+from pathlib import Path
+
+from engine.domain_type import domain_type
+from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
+from schema.ids import DeviceId
+from schema.objects.vbd import VbdState
+from schema.objects.vif import VifState
+from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
+
+from worker_kvm.libvirt.machine import Domain, Machine, Stage, find_disk, find_nic
+from worker_kvm.qemu.live import Seen, Status
+
+
+def vm_state(machine: Machine, seen: Seen | None, console: Path) -> VmState:
+    """The VM; of one without a domain: Halted or Suspended, all else empty. `seen` is None before it runs.
+
+    One whose guest has ended counts as running until that has been dealt with, as in the original.
+    """
+    domain = machine.domain
+    if domain is None:
+        state = PowerState.SUSPENDED if machine.suspended else PowerState.HALTED
+        return HALTED_VM.model_copy(update={"power_state": state})
+    vm = domain.vm
+    return HALTED_VM.model_copy(
+        update={
+            "power_state": _power_state(machine, seen),
+            "domids": (domain.domid,),
+            "consoles": _consoles(domain, console) if domain.stage is Stage.LAUNCHED else (),
+            "memory_target": domain.memory_target_bytes,
+            "memory_actual": 0 if seen is None else seen.memory_bytes,
+            "memory_limit": vm.memory_static_max,
+            "vcpu_target": domain.vcpus,
+            "rtc_timeoffset": vm.ty.info.timeoffset if isinstance(vm.ty, Hvm) else "",
+            "last_start_time": domain.created_at,
+            "hvm": isinstance(vm.ty, Hvm),
+            "nomigrate": True,
+            "domain_type": domain_type(vm),
+        }
+    )
+
+
+def _power_state(machine: Machine, seen: Seen | None) -> PowerState:
+    if machine.suspended:
+        return PowerState.SUSPENDED
+    return PowerState.PAUSED if seen is None or seen.status is Status.PAUSED else PowerState.RUNNING
+
+
+def _consoles(domain: Domain, console: Path) -> tuple[Console, ...]:
+    """Sockets of this host: the path is one to connect to, and the port none."""
+    text = Console(protocol=ConsoleProtocol.VT100, port=0, path=str(console))
+    if domain.screen is None:
+        return (text,)
+    return (Console(protocol=ConsoleProtocol.RFB, port=0, path=domain.screen), text)
+
+
+def vbd_state(machine: Machine, id_: DeviceId) -> VbdState:
+    """A disk; its backend is shown while it is plugged."""
+    active = f"vbd.{id_.device}" in machine.active
+    disk = find_disk(machine, id_)
+    if disk is None or not disk.activated:
+        return UNPLUGGED_VBD.model_copy(update={"active": active})
+    return VbdState(active=active, plugged=True, backend_present=disk.vbd.backend)
+
+
+def vif_state(machine: Machine, id_: DeviceId) -> VifState:
+    """An interface; `device` is its tap."""
+    active = f"vif.{id_.device}" in machine.active
+    nic = find_nic(machine, id_)
+    if nic is None:
+        return UNPLUGGED_VIF.model_copy(update={"active": active})
+    return VifState(
+        active=active,
+        plugged=True,
+        kthread_pid=0,
+        media_present=nic.vif.carrier,
+        device=nic.tap,
+        pvs_rules_active=False,
+    )

@@ -1,0 +1,197 @@
+"""Suspend: a VM's memory into a file and out of it, by libvirt; there is a whole VM at the end or none."""
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from pathlib import Path
+
+from engine.backend import Devices, Execution
+from engine.image import Image
+from schema.fault import XenopsError, internal_error
+from schema.objects.disk import LocalDisk
+from schema.objects.errors import FailedToStartEmulator, Unimplemented
+from schema.objects.vm import Vm
+from virt.values import VirtError
+from virt.xml import Element, ImpossibleTextError, parsed, written
+
+from worker_kvm.libvirt.hypervisor import Hypervisor, spoken
+from worker_kvm.libvirt.live import Live
+from worker_kvm.libvirt.machine import (
+    Machine,
+    Stage,
+    attached,
+    find_disk,
+    find_nic,
+    plugged,
+    with_disk,
+    with_nic,
+)
+from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
+from worker_kvm.libvirt.seal import check_seal, seal
+from worker_kvm.qemu.content import Content
+from worker_kvm.qemu.live import Status
+
+_PROGRESS_POLL_S = 0.1
+
+
+def assert_can_save(hypervisor: Hypervisor, vm: Vm) -> None:
+    """Errors: `Does_not_exist`, `Domain_not_built`."""
+    if hypervisor.look(vm.id).living().saved is None:
+        hypervisor.running(vm.id)
+
+
+def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) -> None:
+    """Write the image; see `VmVerbs.save`. Broken off, libvirt lets the guest go on where it stood.
+
+    Errors: `Unimplemented` to anything but a file, `Cancelled`, `Internal_error`.
+    """
+    if hypervisor.look(vm.id).living().saved is not None:
+        return
+    live, path = hypervisor.running(vm.id), _path(image, "VM.suspend to")
+    _refuse_unless_file(path)
+    execution.check_cancelled()
+    was_running = live.status is Status.RUNNING
+    live.leave()
+    try:
+        _save(hypervisor, execution, live, path)
+    except VirtError as error:
+        live.stay()
+        path.unlink(missing_ok=True)
+        with suppress(VirtError):
+            live.look(hypervisor.virt.find(live.uuid))
+        execution.check_cancelled()
+        raise internal_error(f"Cannot suspend VM {vm.id} to {path}: {error}") from error
+    hypervisor.saved(vm.id, str(path))
+    try:
+        seal(path)
+        execution.forbid_cancel()
+    except (OSError, XenopsError) as error:
+        _bring_back(hypervisor, vm.id, paused=not was_running)
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise internal_error(f"Cannot suspend VM {vm.id} to {path}: {error}") from error
+        raise
+
+
+def restore_vm(
+    hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, *, devices: Devices
+) -> None:
+    """Read the image into a domain with its devices; see `VmVerbs.restore`."""
+    domain = hypervisor.look(vm.id).living()
+    if hypervisor.live(vm.id) is not None:
+        return
+    execution.check_cancelled()
+    path = _path(image, "VM.resume from")
+    check_seal(vm.id, path)
+    with spoken():
+        document = parsed(hypervisor.virt.saved_document(str(path)))
+    content = Content(hypervisor.settings.run / "overlays")
+    try:
+        hypervisor.change(
+            vm.id,
+            lambda machine: _with_devices(
+                machine.with_domain(uuid=uuid_in(document)), document, devices, content
+            ),
+        )
+        now = hypervisor.look(vm.id).living()
+        words = _words(moved(document, now, hypervisor.surroundings(vm.id, now)), vm.id)
+        hypervisor.bring_up(vm.id, now, lambda: hypervisor.virt.restore(str(path), words, paused=True))
+    except XenopsError as error:
+        fresh = {"uuid": domain.uuid, "built": False, "disks": (), "nics": (), "stage": Stage.NOTED}
+        hypervisor.change(vm.id, lambda machine: machine.with_domain(**fresh))
+        if isinstance(error.error, FailedToStartEmulator):
+            raise internal_error(f"Cannot resume VM {vm.id} from {path}: {error.error.message}") from error
+        raise
+    hypervisor.change(vm.id, lambda machine: machine.but(suspended=False))
+
+
+def resume_vm(hypervisor: Hypervisor, vm: Vm) -> None:
+    """Go on in the domain that was saved, from its image; it runs already, nothing to do.
+
+    Errors: `Does_not_exist`, `Internal_error`.
+    """
+    if hypervisor.look(vm.id).living().saved is not None:
+        _bring_back(hypervisor, vm.id, paused=False)
+
+
+def _save(hypervisor: Hypervisor, execution: Execution, live: Live, path: Path) -> None:
+    """Libvirt's call waits for its end: meanwhile the task hears how far it has come."""
+    virt, come = hypervisor.virt, 0.0
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="libvirt-save") as thread,
+        execution.cancellable(lambda: virt.abort(live.uuid)),
+    ):
+        saving = thread.submit(virt.save, live.uuid, str(path))
+        while not _is_done(saving, _PROGRESS_POLL_S):
+            come = max(come, min(1.0, virt.job_progress(live.uuid)))
+            execution.progress(come)
+
+
+def _is_done(saving: Future[None], timeout_s: float) -> bool:
+    try:
+        saving.result(timeout_s)
+    except FutureTimeoutError:
+        return False
+    return True
+
+
+def _bring_back(hypervisor: Hypervisor, vm: str, *, paused: bool) -> None:
+    domain = hypervisor.look(vm).living()
+    path = domain.saved or ""
+
+    def restore() -> None:
+        hypervisor.virt.restore(path, hypervisor.virt.saved_document(path), paused=paused)
+
+    hypervisor.bring_up(vm, domain, restore)
+    hypervisor.change(vm, lambda machine: machine.but(suspended=False))
+
+
+def _with_devices(machine: Machine, document: Element, devices: Devices, content: Content) -> Machine:
+    """With what the saved machine has; a disk or an interface that it has not cannot come in now."""
+    for vbd in devices.vbds:
+        machine = attached(machine, vbd, None if vbd.backend is None else content.find(vbd, vbd.backend))
+        disk = find_disk(machine, vbd.id)
+        placed = None if disk is None else placed_disk(document, disk)
+        if placed is None:
+            raise _missing(machine, f"disk {vbd.id.device}")
+        machine = with_disk(machine, placed.model_copy(update={"activated": True}))
+    for vif in devices.vifs:
+        machine = plugged(machine, vif)
+        nic = find_nic(machine, vif.id)
+        known = None if nic is None else placed_nic(document, nic)
+        if known is None:
+            raise _missing(machine, f"interface {vif.mac}")
+        machine = with_nic(machine, known)
+    domain = machine.living()
+    plugs = 1 + max((nic.plugs for nic in domain.nics), default=-1)
+    return machine.with_domain(built=True, nic_plugs=max(plugs, domain.nic_plugs))
+
+
+def _missing(machine: Machine, what: str) -> XenopsError:
+    return internal_error(
+        f"Cannot resume VM {machine.id}: when it was suspended it had no {what}: unplug that, plug it later"
+    )
+
+
+def _words(document: Element, vm: str) -> str:
+    try:
+        return written(document)
+    except ImpossibleTextError as error:
+        raise internal_error(f"Cannot resume VM {vm}: {error}: correct its configuration") from error
+
+
+def _refuse_unless_file(path: Path) -> None:
+    """What breaks off is removed, by libvirt too: that must be nothing that was there for another purpose.
+
+    Errors: `Unimplemented`.
+    """
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise XenopsError(Unimplemented(what=f"VM.suspend to {path}, which is no plain file"))
+
+
+def _path(image: Image, what: str) -> Path:
+    """Errors: `Unimplemented` for what is no file of this host."""
+    if isinstance(image, LocalDisk):
+        return Path(image.path)
+    raise XenopsError(Unimplemented(what=f"{what} anything but a local file"))

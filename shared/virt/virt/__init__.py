@@ -1,0 +1,1 @@
+"""The door to libvirt, for every worker whose backend goes through it."""

@@ -1,0 +1,388 @@
+"""Connection: a libvirtd, for callers in threads; it comes back. The only importer of libvirt.
+
+Calls wait for their answer. Events are told in order from libvirt's own thread, which must not wait.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from typing import Any, Protocol, TypeVar
+
+import libvirt  # type: ignore[import-untyped]
+
+from virt.values import (
+    AbortedError,
+    Ballooned,
+    DeviceRemoved,
+    DeviceStays,
+    DomainInfo,
+    DomainStatus,
+    Ended,
+    How,
+    NoDomainError,
+    Panicked,
+    Paused,
+    Resumed,
+    VirtError,
+    VirtEvent,
+    VirtGoneError,
+)
+
+_LOG = logging.getLogger(__name__)
+
+KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 5, 4
+"""A libvirtd that has not answered so many probes in a row, so far apart, counts as lost."""
+
+RECONNECT_S = 0.5
+"""How long to wait between attempts to reach it again."""
+
+_KIB = 1024
+
+Handle = Any
+"""libvirt-python has no types: a connection or a domain of its."""
+
+T = TypeVar("T")
+
+
+class Listener(Protocol):
+    """Whom a connection tells what happens by itself."""
+
+    def on_event(self, event: VirtEvent) -> None:
+        """From libvirt's thread; must not wait."""
+
+    def on_connected(self) -> None:
+        """It was reached again, in a thread of its own: what was missed meanwhile must be looked for."""
+
+
+class Connection:
+    """A connection to one libvirtd; its methods may be called from any thread.
+
+    All of them raise `VirtGoneError` when it is not reached, and `VirtError` with its words when it says no;
+    those on a domain raise `NoDomainError` when there is none of that UUID.
+    """
+
+    def __init__(self, uri: str, mark: str, listener: Listener) -> None:
+        """`mark` is the XML namespace of our element in a domain's metadata."""
+        self.uri = uri
+        self._mark = mark
+        self._listener = listener
+        self._handle: Handle | None = None
+        self._callbacks: list[int] = []
+        self._changed = threading.Condition()
+        self._lost = False
+        self._closed = False
+        self._keeper = threading.Thread(target=self._keep, name="libvirt-keeper", daemon=True)
+
+    def open(self) -> None:
+        """Connect, and come back from now on."""
+        _run_events()
+        self._connect()
+        self._keeper.start()
+
+    def close(self) -> None:
+        """Hang up; domains live on."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._keeper.is_alive():
+            self._keeper.join()
+        self._hang_up()
+
+    def versions(self) -> tuple[str, str]:
+        """Libvirt's, and its hypervisor's."""
+        numbers = self.call("tell its versions", lambda handle: (handle.getLibVersion(), handle.getVersion()))
+        return _version(numbers[0]), _version(numbers[1])
+
+    def domains(self) -> list[DomainInfo]:
+        """All that run, also those of others."""
+
+        def listed(handle: Handle) -> list[DomainInfo]:
+            found = []
+            for domain in handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+                with suppress(libvirt.libvirtError):  # it has ended meanwhile
+                    found.append(self._info(domain))
+            return found
+
+        return self.call("list its domains", listed)
+
+    def find(self, uuid: str) -> DomainInfo | None:
+        """A domain; None when there is none."""
+        try:
+            return self._on(uuid, "tell how it is", self._info)
+        except NoDomainError:
+            return None
+
+    def create(self, document: str) -> None:
+        """Start a domain that is gone once it ends; its vCPUs wait."""
+        flags = libvirt.VIR_DOMAIN_START_PAUSED
+        self.call("start the domain", lambda handle: handle.createXML(document, flags))
+
+    def document(self, uuid: str) -> str:
+        """Its XML as it is now."""
+        return self._on(uuid, "describe it", lambda domain: str(domain.XMLDesc(0)))
+
+    def suspend(self, uuid: str) -> None:
+        """Stop its vCPUs."""
+        self._on(uuid, "pause it", lambda domain: domain.suspend())
+
+    def resume(self, uuid: str) -> None:
+        """Let them run."""
+        self._on(uuid, "unpause it", lambda domain: domain.resume())
+
+    def press_power_button(self, uuid: str) -> None:
+        """As a person would, by ACPI."""
+        flags = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+        self._on(uuid, "press its power button", lambda domain: domain.shutdownFlags(flags))
+
+    def destroy(self, uuid: str) -> None:
+        """End it at once; there is none, nothing to do."""
+        with suppress(NoDomainError):
+            self._on(uuid, "destroy it", lambda domain: domain.destroy())
+
+    def set_memory(self, uuid: str, size_bytes: int) -> None:
+        """Where its balloon shall go."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._on(uuid, "set its memory", lambda domain: domain.setMemoryFlags(size_bytes // _KIB, flags))
+
+    def set_vcpus(self, uuid: str, count: int) -> None:
+        """How many vCPUs it has."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._on(uuid, f"give it {count} vCPUs", lambda domain: domain.setVcpusFlags(count, flags))
+
+    def attach(self, uuid: str, device: str) -> None:
+        """Give it a device."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._on(uuid, "attach a device", lambda domain: domain.attachDeviceFlags(device, flags))
+
+    def update(self, uuid: str, device: str) -> None:
+        """Change a device in place: the medium of a drive, by force; the bridge or cable of an interface."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE
+        self._on(uuid, "change a device", lambda domain: domain.updateDeviceFlags(device, flags))
+
+    def detach(self, uuid: str, alias: str) -> None:
+        """Ask the guest to let go of a device; an event tells whether it has."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._on(uuid, "detach a device", lambda domain: domain.detachDeviceAlias(alias, flags))
+
+    def throttle(self, uuid: str, disk: str, limits: dict[str, int]) -> None:
+        """Limit what a disk may do, by its target's name; the words are those of `<iotune>`."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._on(uuid, "throttle a disk", lambda domain: domain.setBlockIoTune(disk, limits, flags))
+
+    def save(self, uuid: str, path: str) -> None:
+        """Write it to a file and end it. Errors: `AbortedError`; on any error it goes on as before."""
+        self._on(uuid, f"save it to {path}", lambda domain: domain.saveFlags(path, None, 0))
+
+    def abort(self, uuid: str) -> None:
+        """Break off what `save` does; too late or too early, nothing happens."""
+        with suppress(VirtError):
+            self._on(uuid, "abort what it does", lambda domain: domain.abortJob())
+
+    def job_progress(self, uuid: str) -> float:
+        """How far `save` has come, 0..1; nothing under way: 0."""
+        try:
+            stats = self._on(uuid, "tell how far it has come", lambda domain: dict(domain.jobStats()))
+        except VirtError:
+            return 0.0
+        return float(stats.get("data_processed", 0)) / max(1.0, float(stats.get("data_total", 0)))
+
+    def saved_document(self, path: str) -> str:
+        """The XML in a saved domain's file."""
+        return self.call(f"read {path}", lambda handle: str(handle.saveImageGetXMLDesc(path, 0)))
+
+    def restore(self, path: str, document: str, *, paused: bool) -> None:
+        """Start what was saved, described anew."""
+        flags = libvirt.VIR_DOMAIN_SAVE_PAUSED if paused else libvirt.VIR_DOMAIN_SAVE_RUNNING
+        self.call(f"restore {path}", lambda handle: handle.restoreFlags(path, document, flags))
+
+    def call(self, what: str, act: Callable[[Handle], T]) -> T:
+        """Have libvirt do something."""
+        handle = self._handle
+        if handle is None or self._lost:
+            raise VirtGoneError(f"libvirt at {self.uri} is not reached: it could not {what}; see to libvirtd")
+        try:
+            return act(handle)
+        except libvirt.libvirtError as error:
+            raise self._translated(handle, what, error) from error
+
+    def _on(self, uuid: str, what: str, act: Callable[[Handle], T]) -> T:
+        return self.call(what, lambda handle: act(handle.lookupByUUIDString(uuid)))
+
+    def _translated(self, handle: Handle, what: str, error: Any) -> VirtError:
+        sentence = f"libvirt did not {what}: {error.get_error_message()}"
+        match error.get_error_code():
+            case libvirt.VIR_ERR_NO_DOMAIN:
+                return NoDomainError(sentence)
+            case libvirt.VIR_ERR_OPERATION_ABORTED:
+                return AbortedError(sentence)
+            case _ if not _is_alive(handle):
+                return VirtGoneError(f"{sentence}; libvirt at {self.uri} is not reached: see to libvirtd")
+            case _:
+                return VirtError(sentence)
+
+    def _info(self, domain: Handle) -> DomainInfo:
+        state, _, memory_kib, *_ = domain.info()
+        return DomainInfo(
+            uuid=domain.UUIDString(),
+            name=domain.name(),
+            status=_STATUSES.get(state, DomainStatus.ENDED),
+            memory_bytes=memory_kib * _KIB,
+            mark=self._mark_of(domain),
+        )
+
+    def _mark_of(self, domain: Handle) -> str | None:
+        try:
+            return str(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, self._mark, 0))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+                return None
+            raise
+
+    def _connect(self) -> None:
+        try:
+            handle = libvirt.open(self.uri)
+        except libvirt.libvirtError as error:
+            words = error.get_error_message()
+            raise VirtGoneError(f"libvirt at {self.uri} is not reached: {words}; see to libvirtd") from error
+        try:
+            with suppress(libvirt.libvirtError):  # a driver within this process has no connection to lose
+                handle.registerCloseCallback(self._on_lost, None)
+                handle.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
+            self._callbacks = [
+                handle.domainEventRegisterAny(None, event, heard, self) for event, heard in _HEARD.items()
+            ]
+        except libvirt.libvirtError as error:
+            handle.close()
+            raise VirtGoneError(f"libvirt at {self.uri} tells no events: {error}") from error
+        self._lost = False
+        self._handle = handle
+
+    def _hang_up(self) -> None:
+        """The library keeps what has callbacks: they are taken back first."""
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        for callback in self._callbacks:
+            with suppress(libvirt.libvirtError):
+                handle.domainEventDeregisterAny(callback)
+        with suppress(libvirt.libvirtError):
+            handle.unregisterCloseCallback()
+        with suppress(libvirt.libvirtError):
+            handle.close()
+
+    def _on_lost(self, _handle: Handle, _reason: int, _: object) -> None:
+        with self._changed:
+            self._lost = True
+            self._changed.notify_all()
+
+    def _keep(self) -> None:
+        """Until it is closed: wait for it to be lost, come back, tell."""
+        while self._is_lost():
+            _LOG.warning("libvirt at %s is lost; its domains live on, and so they are waited for", self.uri)
+            self._hang_up()
+            while not self._is_back():
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._closed, RECONNECT_S):
+                        return
+            _LOG.warning("libvirt at %s is reached again", self.uri)
+            self._listener.on_connected()
+
+    def _is_lost(self) -> bool:
+        """Wait until it is; no: it is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._lost or self._closed)
+            return not self._closed
+
+    def _is_back(self) -> bool:
+        try:
+            self._connect()
+        except VirtGoneError:
+            return False
+        return True
+
+    def tell(self, event: VirtEvent | None) -> None:
+        """What libvirt's thread has heard, if it is of interest."""
+        if event is not None:
+            self._listener.on_event(event)
+
+
+@cache
+def _run_events() -> threading.Thread:
+    """Libvirt has one event loop for all of a process."""
+    libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised, not printed
+    libvirt.virEventRegisterDefaultImpl()
+
+    def run() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    thread = threading.Thread(target=run, name="libvirt-events", daemon=True)
+    thread.start()
+    return thread
+
+
+def _is_alive(handle: Handle) -> bool:
+    try:
+        return bool(handle.isAlive())
+    except libvirt.libvirtError:
+        return False
+
+
+def _version(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
+
+
+_STATUSES = {
+    libvirt.VIR_DOMAIN_RUNNING: DomainStatus.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: DomainStatus.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: DomainStatus.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: DomainStatus.RUNNING,
+    libvirt.VIR_DOMAIN_SHUTDOWN: DomainStatus.RUNNING,  # its event comes when it is gone
+    libvirt.VIR_DOMAIN_CRASHED: DomainStatus.CRASHED,
+}
+
+_HOW = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: How.SHUT_DOWN,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: How.DESTROYED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: How.SAVED,
+}
+
+
+def _lifecycle(*heard: Any) -> None:
+    _, domain, event, detail, connection = heard
+    uuid = domain.UUIDString()
+    told: VirtEvent | None = None
+    match event:
+        case libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            told = Ended(uuid, _HOW.get(detail, How.CRASHED))
+        case libvirt.VIR_DOMAIN_EVENT_CRASHED:
+            told = Panicked(uuid)
+        case libvirt.VIR_DOMAIN_EVENT_SUSPENDED:
+            told = Paused(uuid)
+        case libvirt.VIR_DOMAIN_EVENT_RESUMED:
+            told = Resumed(uuid)
+        case _:
+            pass  # that it started, or was defined, changes nothing here
+    connection.tell(told)
+
+
+def _removed(_handle: Handle, domain: Handle, alias: str, connection: Connection) -> None:
+    connection.tell(DeviceRemoved(domain.UUIDString(), alias))
+
+
+def _stays(_handle: Handle, domain: Handle, alias: str, connection: Connection) -> None:
+    connection.tell(DeviceStays(domain.UUIDString(), alias))
+
+
+def _ballooned(_handle: Handle, domain: Handle, size_kib: int, connection: Connection) -> None:
+    connection.tell(Ballooned(domain.UUIDString(), size_kib * _KIB))
+
+
+_HEARD: dict[int, Callable[..., None]] = {
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE: _lifecycle,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: _removed,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED: _stays,
+    libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: _ballooned,
+}

@@ -1,0 +1,222 @@
+"""A libvirtd of a test's own: its files, its network namespace, its mounts; with it end all its QEMUs.
+
+    python libvirt_daemon.py reap COMMAND…
+
+runs a command, takes in every process that loses its parent below it, and ends them all when it is ended.
+"""
+
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from virt.connection import Connection
+from virt.values import VirtEvent
+from worker_kvm.libvirt.document import MARK
+
+PATIENCE_S = 60.0
+
+SMALL_BYTES = 1 << 18
+"""Less than a suspended guest needs."""
+_POLL_S = 0.02
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+"""Linux, <linux/prctl.h>."""
+
+_QEMU_CONF = """\
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+cgroup_controllers = [ ]
+namespaces = [ ]
+stdio_handler = "file"
+set_process_name = 0
+"""
+
+_BOUND = {
+    "run": "/run/libvirt",
+    "lib": "/var/lib/libvirt",
+    "cache": "/var/cache/libvirt",
+    "log": "/var/log/libvirt",
+    "etc": "/etc/libvirt",
+}
+"""What libvirtd has of its own, and where it looks for it."""
+
+_USERS = {
+    "passwd": "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin\n",
+    "group": "libvirt-qemu:x:64055:\n",
+}
+"""Its driver does not start without that user, which libvirt-daemon-system would make for the whole host."""
+
+
+class _Deaf:
+    def on_event(self, event: VirtEvent) -> None:
+        pass
+
+    def on_connected(self) -> None:
+        pass
+
+
+class LibvirtDaemon:
+    """libvirtd with QEMU's driver alone; `logs` is where QEMU's words are."""
+
+    def __init__(self, directory: Path, namespace: str | None = None) -> None:
+        self.directory = directory
+        self._namespace = namespace
+        self._reapers: list[subprocess.Popen[bytes]] = []
+        self._socket = directory / "sock" / "libvirt-sock"
+        self._prepare()
+
+    @property
+    def uri(self) -> str:
+        """Where it is reached."""
+        return f"qemu+unix:///system?socket={self._socket}"
+
+    @property
+    def logs(self) -> Path:
+        """The logs of its QEMUs."""
+        return self.directory / "log" / "qemu"
+
+    @property
+    def small(self) -> Path:
+        """A directory in which libvirtd finds little room."""
+        return self.directory / "small"
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return int((self.directory / "pid").read_text())
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        self._socket.unlink(missing_ok=True)
+        inside = "; ".join(
+            [
+                "set -e",
+                *(
+                    f"mkdir -p {path}; mount --bind {self.directory / name} {path}"
+                    for name, path in _BOUND.items()
+                ),
+                *(f"mount --bind {self.directory / name} /etc/{name}" for name in _USERS),
+                f"mount -t tmpfs -o size={SMALL_BYTES} none {self.small}",
+                f"exec /usr/sbin/libvirtd -f /etc/libvirt/libvirtd.conf -p {self.directory / 'pid'}",
+            ]
+        )
+        enter = ["ip", "netns", "exec", self._namespace] if self._namespace else []
+        command = [*enter, "unshare", "--mount", "--propagation", "private", "sh", "-c", inside]
+        with (self.directory / "out").open("ab") as out:
+            self._reapers.append(
+                subprocess.Popen(
+                    [sys.executable, __file__, "reap", *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                )
+            )
+        self._await(self._socket.exists, f"libvirtd does not start: {shlex.join(command)}")
+
+    def kill(self) -> None:
+        """End it as by a crash; its QEMUs live on."""
+        pid = self.pid
+        os.kill(pid, signal.SIGKILL)
+        self._await(lambda: not Path(f"/proc/{pid}").exists(), "a killed libvirtd stays")
+
+    def restart(self) -> None:
+        """End it and start another one; QEMUs live on."""
+        self.kill()
+        self.start()
+
+    def client(self) -> Connection:
+        """Libvirt as an operator has it."""
+        connection = Connection(self.uri, MARK, _Deaf())
+        connection.open()
+        return connection
+
+    def destroy_all(self) -> None:
+        """End every domain that it has."""
+        client = self.client()
+        for domain in client.domains():
+            client.destroy(domain.uuid)
+        client.close()
+
+    def end(self) -> None:
+        """End it with all its QEMUs."""
+        for reaper in self._reapers:
+            reaper.terminate()
+        for reaper in self._reapers:
+            reaper.wait(PATIENCE_S)
+        self._reapers.clear()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def _prepare(self) -> None:
+        for name in (*_BOUND, "sock", "small"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        (self.directory / "etc" / "qemu.conf").write_text(_QEMU_CONF)
+        (self.directory / "etc" / "libvirtd.conf").write_text(
+            f'unix_sock_dir = "{self._socket.parent}"\nauth_unix_ro = "none"\nauth_unix_rw = "none"\n'
+            f'log_outputs = "2:file:{self.directory}/libvirtd.log"\nlog_filters = "3:object 3:event 3:util"\n'
+        )
+        for name, line in _USERS.items():
+            there = Path("/etc", name).read_text()
+            (self.directory / name).write_text(there if "libvirt-qemu:" in there else there + line)
+
+    def _await(self, come: Callable[[], bool], complaint: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not come():
+            if time.monotonic() > end:
+                words = (self.directory / "out").read_text()
+                raise TimeoutError(f"{complaint}\n{words}")
+            time.sleep(_POLL_S)
+
+
+def reap(command: list[str]) -> None:
+    """See above."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: _end_children())
+    os.posix_spawnp(command[0], command, os.environ)
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            return
+
+
+def _end_children() -> None:
+    """All of them, and those whose parents end by that: every one becomes ours sooner or later."""
+    while children := _children():
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.wait()
+    sys.exit(0)
+
+
+def _children() -> list[int]:
+    text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+if __name__ == "__main__":
+    reap(sys.argv[2:])
