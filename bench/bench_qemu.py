@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus.ports import BusError
-from engine.backend import CreateOptions, Devices
+from engine.backend import Backend, CreateOptions, Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_vm
 from figures import interleaved, tell
@@ -106,10 +106,10 @@ class Bare:
 class Alone:
     """The backend without anything around it."""
 
-    def __init__(self, settings: QemuSettings, guest: Guest) -> None:
+    def __init__(self, backend: Backend, guest: Guest) -> None:
         self._guest = guest
         self._task = SuiteExecution()
-        self.backend = Qemu(settings)
+        self.backend = backend
         self.backend.start(lambda _: None)
 
     def start(self) -> None:
@@ -180,7 +180,7 @@ def measure(directory: Path, qemu: str, accelerator: Accelerator, rounds: int) -
     settings = QemuSettings(directory / "run", qemu, accelerator, bridged=False, namespace=None)
     accelerated = ["-accel", accelerator]
     with LocalStack(Layout(directory / "s"), shape) as stack, stack.client(QEMU_INSTANCE) as client:
-        alone = Alone(settings, guest("alone", directory))
+        alone = Alone(Qemu(settings), guest("alone", directory))
         starts = (
             Bare(qemu, directory, accelerated),
             Bare(qemu, directory, [*accelerated, *devices_like_ours(directory)]),

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 from engine.conformance import SuiteExecution
-from libvirt_daemon import LibvirtDaemon
 from qemu_host import Host
 from schema.objects.dynamic import ObjectId
+from stack.libvirtd import LibvirtDaemon
 from typing_extensions import override
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.hypervisor import LibvirtSettings

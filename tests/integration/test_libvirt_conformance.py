@@ -12,8 +12,8 @@ from engine.conformance.devices import DeviceConformance
 from engine.conformance.suspend import SuspendConformance
 from engine.conformance.vms import VmConformance
 from kvm_subject import GUEST, KvmSubject
-from libvirt_daemon import LibvirtDaemon
 from schema.objects.vm import Hvm, HvmInfo, Pvh, Vm
+from stack.libvirtd import LibvirtDaemon
 from typing_extensions import override
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.hypervisor import LibvirtSettings

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from libvirt_daemon import LibvirtDaemon
 from schema.objects.vm import PowerState, VmAction
 from stack.guest import guest_in
 from stack.layout import Layout
+from stack.libvirtd import LibvirtDaemon
 from stack.local import LocalStack
 from stack.shape import WORKER_KVM, Network, Shape
 from test_libvirt_life import await_that

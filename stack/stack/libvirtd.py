@@ -1,6 +1,6 @@
-"""A libvirtd of a test's own: its files, its network namespace, its mounts; with it end all its QEMUs.
+"""Libvirtd: one for tests and benches, with files, mounts and a network of its own; with it end its QEMUs.
 
-    python libvirt_daemon.py reap COMMAND…
+    python -m stack.libvirtd reap COMMAND…
 
 runs a command, takes in every process that loses its parent below it, and ends them all when it is ended.
 """
@@ -116,7 +116,7 @@ class LibvirtDaemon:
         with (self.directory / "out").open("ab") as out:
             self._reapers.append(
                 subprocess.Popen(
-                    [sys.executable, __file__, "reap", *command],
+                    [sys.executable, "-m", "stack.libvirtd", "reap", *command],
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=out,
