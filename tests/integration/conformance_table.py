@@ -3,20 +3,30 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from interface_doors import DOORS, client_through, home
 from interface_tour import PASS, Visit, tour
 from schema.methods import METHODS
-from stack.hypervisor import look
+from stack.hypervisor import look, open_network
 from stack.layout import Layout
+from stack.libvirtd import LibvirtDaemon
 from stack.local import LocalStack
-from stack.shape import QEMU_INSTANCE, SIMULATOR_INSTANCE
+from stack.shape import QEMU_INSTANCE, SIMULATOR_INSTANCE, WORKER_KVM, Network, Shape
 
-BACKENDS: Mapping[str, str] = {"simulator": SIMULATOR_INSTANCE, "QEMU": QEMU_INSTANCE}
-"""By name, their instance; QEMU only where it runs."""
+LIBVIRT_INSTANCE = "org.xen.xapi.xenops.libvirt"
+
+BACKENDS: Mapping[str, str] = {
+    "simulator": SIMULATOR_INSTANCE,
+    "QEMU": QEMU_INSTANCE,
+    "libvirt": LIBVIRT_INSTANCE,
+}
+"""By name, their instance; QEMU and libvirt only where they run."""
+
+Stacks = Callable[[], AbstractContextManager[tuple[LocalStack, Layout]]]
+"""What brings up a stack."""
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
@@ -26,7 +36,7 @@ _HEAD = """\
 Made by `make conformance` from a run of `tests/integration/interface_tour.py`; do not edit. Each method is
 called once or more, in the course of VMs' lives, and passes if its answer is read without an error and, for
 an operation, its task completes. What is not the same by every door is told door by door. VM.migrate goes
-from the host to itself. `tests/integration/test_interface_tour.py` holds both backends to it.
+from the host to itself. `tests/integration/test_interface_tour.py` holds all of them to it.
 
 """
 
@@ -42,10 +52,37 @@ def every_backend() -> Iterator[tuple[LocalStack, Layout]]:
         shutil.rmtree(layout.root.parent)
 
 
+@contextmanager
+def on_libvirt() -> Iterator[tuple[LocalStack, Layout]]:
+    """A stack whose worker-kvm goes through a libvirtd of its own, which has the stack's bridge."""
+    directory = Path(tempfile.mkdtemp(prefix="xs-"))
+    layout = Layout(directory / "stack")
+    try:
+        open_network(layout)
+        with LibvirtDaemon(directory / "d", layout.namespace) as daemon:
+            told = {
+                "XENOPS_BACKEND": "libvirt",
+                "XENOPS_LIBVIRT_URI": daemon.uri,
+                "XENOPS_LIBVIRT_LOGS": str(daemon.logs),
+            }
+            shape = Shape({WORKER_KVM: LIBVIRT_INSTANCE}, Network.BRIDGE)
+            with LocalStack(layout, shape, environment=told) as stack:
+                yield stack, layout
+    finally:
+        shutil.rmtree(directory)
+
+
 def _found() -> dict[str, dict[str, dict[str, str]]]:
     """By backend and door, what came of each method."""
     found: dict[str, dict[str, dict[str, str]]] = {}
-    with every_backend() as (stack, layout):
+    for stacks in (every_backend, on_libvirt):
+        found |= _found_on(stacks)
+    return found
+
+
+def _found_on(stacks: Stacks) -> dict[str, dict[str, dict[str, str]]]:
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    with stacks() as (stack, layout):
         there = {name: instance for name, instance in BACKENDS.items() if instance in stack.shape.instances}
         for backend, instance in there.items():
             for door in DOORS:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conformance_table import BACKENDS, documented, every_backend, plain
+from conformance_table import BACKENDS, documented, every_backend, on_libvirt, plain
 from interface_doors import DOORS, client_through, home
 from interface_tour import PASS, STEPS, Visit, tour
 from schema.methods import METHODS
@@ -24,6 +24,12 @@ def bring_up() -> Iterator[tuple[LocalStack, Layout]]:
         yield running
 
 
+@pytest.fixture(name="on_libvirt", scope="module")
+def bring_up_libvirt() -> Iterator[tuple[LocalStack, Layout]]:
+    with on_libvirt() as running:
+        yield running
+
+
 def test_the_tour_leaves_no_method_out() -> None:
     assert sorted(method for method, _ in STEPS) == sorted(METHODS)
 
@@ -36,11 +42,18 @@ def test_every_method_works_on_the_simulator() -> None:
 def test_what_comes_of_each_method_is_what_the_page_says(
     backend: str, door: str, running: tuple[LocalStack, Layout], tmp_path: Path
 ) -> None:
-    stack, layout = running
-    instance = BACKENDS[backend]
-    if instance not in stack.shape.instances:
+    if BACKENDS[backend] not in running[0].shape.instances:
         pytest.skip(f"{backend} does not run here")
+    hold_to_the_page(backend, door, running, tmp_path)
+
+
+def test_on_libvirt_too(on_libvirt: tuple[LocalStack, Layout], tmp_path: Path) -> None:
+    hold_to_the_page("libvirt", "amqp", on_libvirt, tmp_path)
+
+
+def hold_to_the_page(backend: str, door: str, running: tuple[LocalStack, Layout], disks: Path) -> None:
+    (stack, layout), instance = running, BACKENDS[backend]
     name = f"{door}-vm"
     with client_through(door, stack, layout, instance) as client:
-        found = tour(Visit(client, name, tmp_path, home(layout, instance)))
+        found = tour(Visit(client, name, disks, home(layout, instance)))
     assert {method: plain(how) for method, how in found.items()} == documented(backend)
