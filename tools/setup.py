@@ -31,6 +31,7 @@ DEBIAN_PACKAGES = {
     "busybox-static": "the tiny guest's userland",
     "cpio": "the tiny guest's initramfs",
     "iproute2": "network namespaces for the VMs' bridges: ip",
+    "nftables": "what the VMs may send: nft",
     "mmdebstrap": "the Xen test host's dom0",
     "openssh-client": "the way into it: ssh",
     "e2fsprogs": "its file system: mke2fs",

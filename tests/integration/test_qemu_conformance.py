@@ -26,7 +26,6 @@ UNSUPPORTED = frozenset(
         "VGPU.set_active",
         "VGPU.start",
         "VIF.set_ipv4_configuration",
-        "VIF.set_locking_mode",
         "VIF.set_trunks",
         "VM.assert_can_save",
         "VM.get_internal_state",

@@ -15,7 +15,6 @@ from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import DoesNotExist, FailedToStartEmulator, InternalError, Unimplemented
 from schema.objects.network import LocalNetwork
 from schema.objects.vbd import VbdMode
-from schema.objects.vif import Disabled
 from schema.objects.vm import PowerState
 from worker_kvm.network import Network, TapSettings
 
@@ -165,8 +164,8 @@ def test_what_is_missing_is_named(host: Host) -> None:
     nowhere = vif(0, backend=LocalNetwork(bridge="nowhere"))
     host.backend.vif.plug(host.task, VM, nowhere)
     assert refusal(lambda: host.launch(vm)) == DoesNotExist(klass="bridge", id="nowhere")
-    locked = vif(1, locking_mode=Disabled())
-    assert isinstance(refusal(lambda: host.backend.vif.plug(host.task, VM, locked)), Unimplemented)
+    tagged = vif(1, vlan=7)
+    assert isinstance(refusal(lambda: host.backend.vif.plug(host.task, VM, tagged)), Unimplemented)
 
 
 def test_a_disk_in_use_fails_the_start_in_qemus_words(host: Host) -> None:

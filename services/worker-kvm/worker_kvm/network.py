@@ -21,6 +21,9 @@ from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-unty
 from schema.fault import XenopsError
 from schema.objects.errors import DoesNotExist
 
+from worker_kvm.nft import list_chains, run_script
+from worker_kvm.port_rules import PortRules, clearing, setting, taps_of
+
 _NAMESPACES = Path("/run/netns")
 
 _TUN = "/dev/net/tun"
@@ -43,11 +46,12 @@ class NetworkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TapSettings:
-    """A tap: its name, the bridge it is a port of, and the largest packet."""
+    """A tap: its name, the bridge it is a port of, the largest packet, and what may pass (None: all)."""
 
     name: str
     bridge: str
     mtu: int
+    rules: PortRules | None = None
 
 
 class Network:
@@ -73,6 +77,20 @@ class Network:
                 route.link("set", index=_index(route, name, "interface"), master=_bridge(route, bridge))
 
         self._inside(move, f"connect the tap {name} to the bridge {bridge}")
+
+    def set_rules(self, rules: PortRules) -> None:
+        """Have a tap, which is there, let pass what these rules say. Errors: `NetworkError`."""
+        self._inside(lambda: run_script(setting(rules)), f"set what the tap {rules.tap} lets pass")
+
+    def clear_rules(self, *taps: str) -> None:
+        """Remove the rules of taps, which may be gone already. Errors: `NetworkError`."""
+        self._inside(
+            lambda: run_script(clearing(list_chains(), taps)), f"remove the rules of {', '.join(taps)}"
+        )
+
+    def clear_stale_rules(self) -> None:
+        """Remove the rules of taps that are no more: a kernel may keep them. Errors: `NetworkError`."""
+        self._inside(_clear_stale_rules, "remove the rules of taps that are gone")
 
     def make_bridges(self, names: tuple[str, ...]) -> None:
         """Make bridges, those that are not there, and bring them up. Errors: `NetworkError`."""
@@ -126,6 +144,8 @@ def _open_tap(settings: TapSettings) -> int:
         try:
             _attach_to_tap(descriptor, settings.name)
             tap = _index(route, settings.name, "interface")
+            if settings.rules is not None and not settings.rules.is_open:
+                run_script(setting(settings.rules))  # before the first frame can pass
             route.link("set", index=tap, mtu=settings.mtu)
             route.link("set", index=tap, master=bridge, state="up")
         except BaseException:
@@ -147,6 +167,13 @@ def _attach_to_tap(descriptor: int, name: str) -> None:
             time.sleep(_TAP_BUSY_POLL_S)
         else:
             return
+
+
+def _clear_stale_rules() -> None:
+    chains = list_chains()
+    with IPRoute() as route:
+        gone = [tap for tap in taps_of(chains) if not route.link_lookup(ifname=tap)]
+    run_script(clearing(chains, gone))
 
 
 def _make_bridges(names: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from schema.objects.errors import DomainNotBuilt, FailedToStartEmulator
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.monitor import MonitorError, MonitorLoop
 from worker_kvm.network import Network, NetworkError, TapSettings
+from worker_kvm.port_rules import PortRules, port_rules
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
 from worker_kvm.qemu.ending import complaint
 from worker_kvm.qemu.live import Live
@@ -72,6 +73,7 @@ class Hypervisor:
         for domain in domains:
             if domain.process is not None:
                 self._find_again(domain, domain.process)
+        self._find_rules_again(domains)
 
     def stop(self) -> None:
         """Hang up; VMs run on."""
@@ -145,6 +147,7 @@ class Hypervisor:
             self._lives.pop(domain.domid, None)
         elif domain.process is not None:
             kill(domain.process)
+        self.clear_rules(*domain.nics)
         self.change(vm, lambda machine: machine.with_domain(process=None) if machine.domain else machine)
 
     def clear(self, domid: int) -> None:
@@ -164,11 +167,28 @@ class Hypervisor:
         if nic.tap is None or backend.kind != "Local":
             raise internal_error(f"VIF {nic.vif.id.device} of VM {nic.vif.id.vm} has no tap")
         try:
-            return self.network.open_tap(TapSettings(nic.tap, backend.bridge, nic.vif.mtu))
+            rules = port_rules(nic.tap, nic.vif)
+            return self.network.open_tap(TapSettings(nic.tap, backend.bridge, nic.vif.mtu, rules))
         except NetworkError as error:
             raise internal_error(
                 f"Cannot plug VIF {nic.vif.id.device} of VM {nic.vif.id.vm}: {error}"
             ) from error
+
+    def set_rules(self, rules: PortRules) -> None:
+        """Have a tap let pass what these rules say. Errors: `Internal_error`."""
+        try:
+            self.network.set_rules(rules)
+        except NetworkError as error:
+            raise internal_error(f"Cannot restrict what a VIF may send: {error}") from error
+
+    def clear_rules(self, *nics: Nic) -> None:
+        """Remove the rules of interfaces; what cannot be removed now is when the next worker starts."""
+        taps = [rules.tap for rules in _restricted(nics)]
+        if taps:
+            try:
+                self.network.clear_rules(*taps)
+            except NetworkError as error:
+                _LOG.warning("%s", error)
 
     def on_ended(self, domid: int, action: DomainAction) -> None:
         """A guest has ended: note what it wants, and let that be done."""
@@ -218,6 +238,19 @@ class Hypervisor:
             raise XenopsError(FailedToStartEmulator(vm=vm, name="qemu", message=words)) from error
         self._lives[domid] = live
 
+    def _find_rules_again(self, domains: Sequence[Domain]) -> None:
+        """They are the kernel's and outlive a worker; something that flushes all rules may have been here."""
+        if not self.settings.bridged:
+            return
+        alive = [domain for domain in domains if domain.process is not None and is_alive(domain.process)]
+        try:
+            for domain in alive:
+                for rules in _restricted(domain.nics):
+                    self.network.set_rules(rules)
+            self.network.clear_stale_rules()
+        except NetworkError as error:
+            _LOG.warning("VIFs may be without their restrictions: %s", error)
+
     def _find_again(self, domain: Domain, process: Process) -> None:
         """A worker before us started it; while nobody listened it may have ended."""
         live = Live(self._loop, domain.domid, process, self.sockets(domain.domid), listener=self)
@@ -229,6 +262,14 @@ class Hypervisor:
             live.connect()
         except MonitorError as error:
             _LOG.warning("VM %s: its QEMU, process %d: %s", domain.vm.id, process.pid, error)
+
+
+def _restricted(nics: Iterable[Nic]) -> Iterator[PortRules]:
+    for nic in nics:
+        if nic.tap is not None:
+            rules = port_rules(nic.tap, nic.vif)
+            if not rules.is_open:
+                yield rules
 
 
 def _listen(path: Path) -> socket.socket:

@@ -23,6 +23,7 @@ from schema.objects.vif import (
 from typing_extensions import override
 
 from worker_kvm.network import NetworkError
+from worker_kvm.port_rules import port_rules
 from worker_kvm.qemu.devices import netdev, nic_device
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
@@ -55,8 +56,8 @@ class QemuVifs(VifVerbs):
         execution.check_cancelled()
         if find_nic(self._hypervisor.look(vm), vif.id) is not None:
             return
-        _refuse_what_is_missing(vif)
         bridged = self._hypervisor.settings.bridged
+        _refuse_what_is_missing(vif, bridged=bridged)
 
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif, bridged=bridged)
@@ -80,6 +81,7 @@ class QemuVifs(VifVerbs):
                     "let it run and try again, or force it"
                 )
             live.try_to("netdev_del", {"id": nic.netdev})
+        self._hypervisor.clear_rules(nic)
         self._hypervisor.change(vm, lambda machine: without_nic(machine, vif.id))
 
     @override
@@ -106,8 +108,20 @@ class QemuVifs(VifVerbs):
 
     @override
     def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
-        if not isinstance(mode, Unlocked):
-            raise XenopsError(Unimplemented(what=f"VIF.set_locking_mode to {mode.kind}"))
+        """What is on its way passes; from the next frame on the new mode holds."""
+        nic = find_nic(self._hypervisor.look(vm), vif.id)
+        if nic is None:
+            return
+        if nic.tap is None:
+            if not isinstance(mode, Unlocked):
+                raise XenopsError(
+                    Unimplemented(what=f"VIF.set_locking_mode to {mode.kind} in QEMU's own network")
+                )
+            return
+        rules = port_rules(nic.tap, nic.vif.model_copy(update={"locking_mode": mode}))
+        if self._hypervisor.live(vm) is not None:
+            self._hypervisor.set_rules(rules)
+        self._set(vm, vif, locking_mode=mode)
 
     @override
     def set_ipv4_configuration(
@@ -170,11 +184,11 @@ class QemuVifs(VifVerbs):
             live.do("set_link", {"name": nic.device, "up": False})
 
 
-def _refuse_what_is_missing(vif: Vif) -> None:
+def _refuse_what_is_missing(vif: Vif, *, bridged: bool) -> None:
     """An interface that was to be restricted is not plugged without its restrictions."""
     wanted = {
-        "a locking mode": not isinstance(vif.locking_mode, Unlocked),
-        "a rate": vif.rate is not None,
+        "a locking mode in QEMU's own network": not (bridged or isinstance(vif.locking_mode, Unlocked)),
+        "a rate in QEMU's own network": not (bridged or vif.rate is None),
         "a PVS proxy": vif.pvs_proxy is not None,
         "a VLAN": vif.vlan is not None or bool(vif.trunks),
     }
@@ -182,6 +196,7 @@ def _refuse_what_is_missing(vif: Vif) -> None:
         if is_wanted:
             raise XenopsError(Unimplemented(what=f"VIF.plug with {what}"))
     _bridge(vif.backend)
+    port_rules(vif.id.device, vif)
 
 
 def _bridge(network: Network) -> str:
