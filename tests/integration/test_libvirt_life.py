@@ -274,6 +274,29 @@ def test_an_image_that_was_changed_or_cut_is_refused_and_the_vm_can_be_shut_down
         line(console, "still-here")
 
 
+@pytest.mark.parametrize("done", [True, False], ids=["libvirt had done it", "libvirt had it under way"])
+def test_a_save_that_a_worker_died_in_is_whole_or_was_none(room: LibvirtRoom, *, done: bool) -> None:
+    vm, image = room.vm(), LocalDisk(path=str(room.directory / "image"))
+    room.start(vm)
+    room.backend.stop()
+    record, client = room.directory / "run" / "vm" / f"{VM}.json", room.daemon.client()
+    record.write_text(record.read_text().replace('"saving":null', f'"saving":"{image.path}"'))
+    if done:
+        [domain] = client.domains()
+        client.save(domain.uuid, image.path)
+    client.close()
+    room.open()
+    if not done:
+        assert room.state(vm).power_state is PowerState.PAUSED
+        assert len(domains(room)) == 1
+        return
+    assert room.state(vm).power_state is PowerState.SUSPENDED
+    room.backend.vm.destroy(room.task, vm)
+    room.backend.vm.create(room.task, vm, DEVICES, OPTIONS)
+    room.backend.vm.restore(room.task, vm, DEVICES, image)
+    assert room.state(vm).power_state is PowerState.PAUSED
+
+
 def test_a_save_that_finds_no_room_leaves_the_guest_as_it_was(room: LibvirtRoom) -> None:
     vm = room.vm()
     room.start(vm)

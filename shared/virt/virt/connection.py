@@ -5,6 +5,7 @@ Calls wait for their answer. Events are told in order from libvirt's own thread,
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -38,6 +39,10 @@ KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 5, 4
 RECONNECT_S = 0.5
 """How long to wait between attempts to reach it again."""
 
+JOB_TIMEOUT_S = 60.0
+"""How long what was broken off may take to end; storage that hangs keeps it."""
+
+_JOB_POLL_S = 0.05
 _KIB = 1024
 
 Handle = Any
@@ -166,11 +171,6 @@ class Connection:
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
         self._on(uuid, "detach a device", lambda domain: domain.detachDeviceAlias(alias, flags))
 
-    def throttle(self, uuid: str, disk: str, limits: dict[str, int]) -> None:
-        """Limit what a disk may do, by its target's name; the words are those of `<iotune>`."""
-        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
-        self._on(uuid, "throttle a disk", lambda domain: domain.setBlockIoTune(disk, limits, flags))
-
     def save(self, uuid: str, path: str) -> None:
         """Write it to a file and end it. Errors: `AbortedError`; on any error it goes on as before."""
         self._on(uuid, f"save it to {path}", lambda domain: domain.saveFlags(path, None, 0))
@@ -179,6 +179,13 @@ class Connection:
         """Break off what `save` does; too late or too early, nothing happens."""
         with suppress(VirtError):
             self._on(uuid, "abort what it does", lambda domain: domain.abortJob())
+
+    def end_job(self, uuid: str) -> None:
+        """Break off what somebody else had it do, and wait until that has ended, one way or the other."""
+        self.abort(uuid)
+        end = time.monotonic() + JOB_TIMEOUT_S
+        while self._has_job(uuid) and time.monotonic() < end:
+            time.sleep(_JOB_POLL_S)
 
     def job_progress(self, uuid: str) -> float:
         """How far `save` has come, 0..1; nothing under way: 0."""
@@ -206,6 +213,13 @@ class Connection:
             return act(handle)
         except libvirt.libvirtError as error:
             raise self._translated(handle, what, error) from error
+
+    def _has_job(self, uuid: str) -> bool:
+        try:
+            kind = self._on(uuid, "tell what it does", lambda domain: domain.jobInfo()[0])
+        except NoDomainError:
+            return False
+        return bool(kind != libvirt.VIR_DOMAIN_JOB_NONE)
 
     def _on(self, uuid: str, what: str, act: Callable[[Handle], T]) -> T:
         return self.call(what, lambda handle: act(handle.lookupByUUIDString(uuid)))
@@ -368,21 +382,15 @@ def _lifecycle(*heard: Any) -> None:
     connection.tell(told)
 
 
-def _removed(_handle: Handle, domain: Handle, alias: str, connection: Connection) -> None:
-    connection.tell(DeviceRemoved(domain.UUIDString(), alias))
-
-
-def _stays(_handle: Handle, domain: Handle, alias: str, connection: Connection) -> None:
-    connection.tell(DeviceStays(domain.UUIDString(), alias))
-
-
-def _ballooned(_handle: Handle, domain: Handle, size_kib: int, connection: Connection) -> None:
-    connection.tell(Ballooned(domain.UUIDString(), size_kib * _KIB))
-
-
 _HEARD: dict[int, Callable[..., None]] = {
     libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE: _lifecycle,
-    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: _removed,
-    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED: _stays,
-    libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: _ballooned,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: lambda _, domain, alias, connection: connection.tell(
+        DeviceRemoved(domain.UUIDString(), alias)
+    ),
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED: lambda _, domain, alias, connection: connection.tell(
+        DeviceStays(domain.UUIDString(), alias)
+    ),
+    libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: lambda _, domain, size_kib, connection: connection.tell(
+        Ballooned(domain.UUIDString(), size_kib * _KIB)
+    ),
 }

@@ -15,7 +15,7 @@ from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator
 from schema.objects.vm import Vm
 from virt.connection import Connection
-from virt.values import DomainInfo, VirtError, VirtEvent
+from virt.values import DomainInfo, VirtError, VirtEvent, VirtGoneError
 from virt.xml import Element, ImpossibleTextError, attribute, parsed, written
 
 from worker_kvm.accelerator import Accelerator
@@ -29,6 +29,7 @@ from worker_kvm.libvirt.document import (
 )
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Stage
+from worker_kvm.libvirt.seal import seal
 from worker_kvm.numbered import NumberedRecords
 
 _LOG = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Hypervisor:
             if domain.stage is Stage.LAUNCHING:
                 with spoken():
                     self._clear_up(machine.id, domain)
-            if domain.stage is Stage.LAUNCHED and domain.saved is None:
+            if domain.stage is Stage.LAUNCHED and not self._was_saved(machine.id, domain):
                 self._lives[domain.uuid] = Live(domain.uuid, self._log_of(domain), self)
         self.on_connected()
         self._report_strays()
@@ -154,9 +155,14 @@ class Hypervisor:
         self.bring_up(vm, domain, lambda: self.virt.create(written(document)))
 
     def bring_up(self, vm: str, domain: Domain, make: Callable[[], None]) -> None:
-        """Have libvirt make a domain. Noted first: should the worker die meanwhile, the next one ends it."""
+        """Have libvirt make a domain. Noted first: should the worker die meanwhile, the next one ends it.
+
+        Errors: `Already_exists`, `Failed_to_start_emulator`.
+        """
+        if domain.uuid in self._lives:
+            raise XenopsError(AlreadyExists(klass="domain", id=vm))
         self.console(domain.domid).parent.mkdir(mode=0o700, exist_ok=True)
-        self.change(vm, lambda machine: machine.with_domain(stage=Stage.LAUNCHING, saved=None))
+        self.change(vm, lambda machine: machine.with_domain(stage=Stage.LAUNCHING))
         live = self._lives[domain.uuid] = Live(domain.uuid, self._log_of(domain), self)
         try:
             make()
@@ -169,6 +175,8 @@ class Hypervisor:
             with spoken():
                 self._refuse_another(vm, domain)
             raise XenopsError(FailedToStartEmulator(vm=vm, name="libvirt", message=str(error))) from error
+        if live.asked is not None:  # it has ended already, when nothing was noted of it yet
+            self.on_ended(live.uuid, live.asked)
 
     def end(self, vm: str) -> None:
         """End a VM's domain at libvirt; there is none, nothing to do."""
@@ -178,16 +186,28 @@ class Hypervisor:
         live = self._lives.get(domain.uuid)
         if live is not None:
             live.leave()
-        with spoken():
-            self._clear_up(vm, domain)
+        try:
+            with spoken():
+                self._clear_up(vm, domain)
+        except XenopsError:
+            if live is not None:
+                live.stay()
+            raise
         self._lives.pop(domain.uuid, None)
 
     def saved(self, vm: str, path: str) -> None:
         """A domain was saved to a file: libvirt has it no more."""
         self.change(
-            vm, lambda machine: machine.with_domain(stage=Stage.NOTED, saved=path).but(suspended=True)
+            vm,
+            lambda machine: machine.with_domain(stage=Stage.NOTED, saving=None, saved=path).but(
+                suspended=True
+            ),
         )
         self._lives.pop(self.look(vm).living().uuid, None)
+
+    def note_saving(self, vm: str, path: str | None) -> None:
+        """A domain is about to be saved to a file; None: it is not after all."""
+        self.change(vm, lambda machine: machine.with_domain(saving=path))
 
     def clear(self, domid: int) -> None:
         """Remove the files of a domain that is gone."""
@@ -236,9 +256,9 @@ class Hypervisor:
 
     def on_connected(self) -> None:
         """After a time without events: see how all of ours are."""
-        for live in list(self._lives.values()):
-            domain = next((found for _, found in self._domains() if found.uuid == live.uuid), None)
-            if domain is not None:
+        for _, domain in self._domains():
+            live = self._lives.get(domain.uuid)
+            if live is not None:
                 try:
                     live.look(self._ours(domain))
                 except VirtError as error:
@@ -251,6 +271,29 @@ class Hypervisor:
     def on_status(self, uuid_: str) -> None:
         """A guest was paused, or runs again, by something other than us."""
         self._tell(uuid_, lambda machine: machine)
+
+    def _was_saved(self, vm: str, domain: Domain) -> bool:
+        """Whether a worker died while it had a domain saved, and it was: else it runs on."""
+        if domain.saving is None:
+            return False
+        with spoken():
+            self.virt.end_job(domain.uuid)
+            if self._ours(domain) is None and self._is_image(domain.saving):
+                seal(Path(domain.saving))
+                self.saved(vm, domain.saving)
+                return True
+        self.note_saving(vm, None)
+        return False
+
+    def _is_image(self, path: str) -> bool:
+        """Libvirt reads none that it has not finished."""
+        try:
+            self.virt.saved_document(path)
+        except VirtGoneError:
+            raise
+        except VirtError:
+            return False
+        return True
 
     def _document(self, vm: str, domain: Domain) -> Element:
         try:
@@ -268,6 +311,7 @@ class Hypervisor:
             vm,
             lambda machine: machine.with_domain(
                 stage=Stage.LAUNCHED,
+                saved=None,
                 screen=screen,
                 nics=tuple(
                     nic.model_copy(update={"tap": taps.get(nic.alias)}) for nic in machine.living().nics
@@ -315,7 +359,7 @@ class Hypervisor:
 
         def tell() -> None:
             for vm, domain in self._domains():
-                if domain.uuid == uuid_ and domain.stage is not Stage.LAUNCHING:
+                if domain.uuid == uuid_:
                     self.change(vm, change)
                     self._on_change(VmObject(id=vm))
 

@@ -89,6 +89,8 @@ class Domain(_Value):
     stage: Stage = Stage.NOTED
     screen: str | None = None
     """VNC's socket."""
+    saving: str | None = None
+    """The image that it is being suspended to."""
     saved: str | None = None
     """The image that it was suspended to: libvirt has it no more."""
     memory_target_bytes: int

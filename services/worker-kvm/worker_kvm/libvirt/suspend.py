@@ -53,11 +53,13 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) 
     execution.check_cancelled()
     was_running = live.status is Status.RUNNING
     live.leave()
+    hypervisor.note_saving(vm.id, str(path))
     try:
         _save(hypervisor, execution, live, path)
     except VirtError as error:
         live.stay()
         path.unlink(missing_ok=True)
+        hypervisor.note_saving(vm.id, None)
         with suppress(VirtError):
             live.look(hypervisor.virt.find(live.uuid))
         execution.check_cancelled()
