@@ -32,6 +32,7 @@ DEBIAN_PACKAGES = {
     "cpio": "the tiny guest's initramfs",
     "iproute2": "network namespaces for the VMs' bridges: ip",
     "nftables": "what the VMs may send: nft",
+    "ovmf": "UEFI for them",
     "mmdebstrap": "the Xen test host's dom0",
     "openssh-client": "the way into it: ssh",
     "e2fsprogs": "its file system: mke2fs",

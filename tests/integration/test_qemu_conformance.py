@@ -38,7 +38,6 @@ UNSUPPORTED = frozenset(
         "VM.save",
         "VM.set_internal_state",
         "VM.set_shadow_multiplier",
-        "VM.set_vcpus",
         "VM.set_xsdata",
         "VM.soft_reset",
         "VUSB.plug",

@@ -25,10 +25,13 @@ from schema.objects.vm import (
     PvIndirectBoot,
     PvInfo,
     StandardVga,
+    Uefi,
+    UefiVariables,
     Vm,
 )
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
+from worker_kvm.qemu.firmware import UefiFiles
 from worker_kvm.qemu.machine import Disk, Machine, Source, attached, created, find_disk, plugged, with_disk
 
 COMMANDS = Path(__file__).parent / "commands"
@@ -71,6 +74,7 @@ CASES = {
     "boot-loader-of-its-own": sample_vm(
         ty=Pv(info=PvInfo(boot=LOADER)), memory_static_max=100_000_000, vcpus=5
     ),
+    "firmware-uefi": sample_vm(ty=Hvm(info=HvmInfo(firmware=Uefi(variables=UefiVariables())))),
 }
 
 
@@ -79,7 +83,8 @@ def words(name: str, accelerator: Accelerator) -> list[str]:
     machine = created(Machine(id=vm.id), vm, 7, 0.0)
     if name.endswith("with-devices"):
         machine = with_devices(machine, vm)
-    inherited = Inherited(monitor=9, taps={"nic1-0": 11})
+    uefi = UefiFiles(Path("/f/code.fd"), Path("/run/x,y/v.fd")) if name.endswith("uefi") else None
+    inherited = Inherited(monitor=9, taps={"nic1-0": 11}, uefi=uefi)
     return command_line(machine.living(), accelerator, Sockets(Path("/run/x,y/7")), inherited)
 
 

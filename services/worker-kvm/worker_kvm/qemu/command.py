@@ -18,6 +18,7 @@ from worker_kvm.qemu.devices import (
     netdev,
     nic_device,
 )
+from worker_kvm.qemu.firmware import UefiFiles
 from worker_kvm.qemu.machine import NIC_PORTS, Domain
 
 BALLOON = "balloon"
@@ -58,10 +59,11 @@ class Sockets:
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """The open files that QEMU is given: the listening monitor, and the taps by device id."""
+    """What QEMU is given: the listening monitor and the taps by device id, as open files; and UEFI."""
 
     monitor: int
     taps: Mapping[str, int]
+    uefi: UefiFiles | None = None
 
 
 def has_screen(vm: Vm) -> bool:
@@ -79,7 +81,7 @@ def command_line(
     """
     return [
         *_identity(domain),
-        *_machine(domain, accelerator),
+        *_machine(domain, accelerator, inherited.uefi),
         *_ways_in(domain.vm, sockets, inherited.monitor),
         *_boot(domain.vm),
         *_devices(domain, inherited.taps),
@@ -93,11 +95,13 @@ def _identity(domain: Domain) -> list[str]:
     return [*words, "-uuid", vm.id] if _is_uuid(vm.id) else words
 
 
-def _machine(domain: Domain, accelerator: Accelerator) -> list[str]:
+def _machine(domain: Domain, accelerator: Accelerator, uefi: UefiFiles | None) -> list[str]:
     vm = domain.vm
+    firmware = "" if uefi is None else ",pflash0=uefi-code,pflash1=uefi-variables"
     acceleration = "kvm" if accelerator == "kvm" else f"tcg,tb-size={_TCG_CACHE_MIB}"
     return [
-        *("-machine", "q35,vmport=off", "-accel", acceleration),
+        *(_flash(uefi) if uefi is not None else ()),
+        *("-machine", f"q35,vmport=off{firmware}", "-accel", acceleration),
         *("-cpu", "host" if accelerator == "kvm" else "max"),
         *("-smp", f"cpus={vm.vcpus},maxcpus={max(vm.vcpu_max, vm.vcpus)}"),
         *("-m", f"{-(-vm.memory_static_max // MIB)}M"),
@@ -105,6 +109,13 @@ def _machine(domain: Domain, accelerator: Accelerator) -> list[str]:
         *("-action", "reboot=shutdown,shutdown=pause,panic=pause", "-device", "pvpanic"),
         *("-trace", "enable=qemu_system_shutdown_request"),
     ]
+
+
+def _flash(uefi: UefiFiles) -> Iterator[str]:
+    for name, path, read_only in (("code", uefi.code, True), ("variables", uefi.variables, False)):
+        file = {"driver": "file", "filename": str(path)}
+        node = {"driver": "raw", "node-name": f"uefi-{name}", "read-only": read_only, "file": file}
+        yield from ("-blockdev", json.dumps(node))
 
 
 def _ways_in(vm: Vm, sockets: Sockets, monitor: int) -> Iterator[str]:

@@ -21,6 +21,7 @@ from worker_kvm.network import Network, NetworkError, TapSettings
 from worker_kvm.port_rules import PortRules, port_rules
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
 from worker_kvm.qemu.ending import complaint
+from worker_kvm.qemu.firmware import Firmware
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Domain, Machine, Nic, Process
 from worker_kvm.qemu.process import is_alive, kill, spawn
@@ -53,6 +54,7 @@ class Hypervisor:
         self.settings = settings
         self.now = now
         self.network = Network(settings.namespace)
+        self.firmware = Firmware(settings.run / "firmware")
         self._records = Records(settings.run)
         self._loop = MonitorLoop()
         self._lives: dict[int, Live] = {}
@@ -94,11 +96,13 @@ class Hypervisor:
 
     def rename(self, vm: str, name: str) -> None:
         """Give a VM another id; its domain goes on."""
+        self.firmware.rename(vm, name)
         self._records.rename(vm, name)
 
     def remove(self, vm: str) -> None:
         """Forget a VM."""
         self._records.remove(vm)
+        self.firmware.forget(vm)
 
     def next_domid(self) -> int:
         """A number for a new domain."""
@@ -219,7 +223,7 @@ class Hypervisor:
                 if nic.tap is not None:
                     taps[nic.device] = self.open_tap(nic)
                     opened.callback(os.close, taps[nic.device])
-            inherited = Inherited(listener.fileno(), taps)
+            inherited = Inherited(listener.fileno(), taps, self.firmware.files(vm, domain.vm))
             line = command_line(domain, self.settings.accelerator, sockets, inherited)
             process = spawn([self.settings.qemu, *line], sockets.log, [listener.fileno(), *taps.values()])
         except OSError as error:

@@ -13,7 +13,7 @@ from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.errors import BallooningTimeoutBeforeMigration, Unimplemented
 from schema.objects.network import Network
-from schema.objects.vm import Bios, DirectBoot, Hvm, Vm, VmState
+from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
 from schema.wire.codec import encode_text
 from typing_extensions import override
 
@@ -22,6 +22,7 @@ from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Status
 from worker_kvm.qemu.machine import Machine, created
 from worker_kvm.qemu.states import vm_state
+from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
 
 BALLOONING_TIMEOUT_S = 120.0
 """As in the original."""
@@ -74,6 +75,7 @@ class QemuVms(VmVerbs):
         execution.check_cancelled()
         self._hypervisor.look(vm.id).living()
         _refuse_unless_bootable(vm)
+        self._hypervisor.firmware.refuse_if_missing(vm)
         self._hypervisor.change(vm.id, lambda machine: machine.with_domain(built=True))
 
     @override
@@ -116,7 +118,14 @@ class QemuVms(VmVerbs):
 
     @override
     def set_vcpus(self, execution: Execution, vm: Vm, vcpus: int) -> None:
-        _unimplemented("VM.set_vcpus")
+        """Plug or unplug vCPUs; the guest must let go of one, and keeps those that it started with."""
+        domain = self._hypervisor.look(vm.id).launched()
+        refuse_vcpus(domain.vm, vcpus)
+        set_vcpus(self._hypervisor.running(vm.id), vcpus)
+        counted = domain.vm.model_copy(
+            update={"vcpus": vcpus, "vcpu_max": max(domain.vm.vcpu_max, domain.vm.vcpus)}
+        )
+        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(vm=counted))
 
     @override
     def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
@@ -274,8 +283,6 @@ def _refuse_unless_bootable(vm: Vm) -> None:
     """Errors: `Internal_error` that names the file, `Unimplemented`."""
     match vm.ty:
         case Hvm(info=info):
-            if not isinstance(info.firmware, Bios):
-                _unimplemented("VM.start with UEFI firmware")
             if info.tpm is not None:
                 _unimplemented("VM.start with a TPM")
         case other:

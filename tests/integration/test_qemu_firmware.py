@@ -1,0 +1,70 @@
+"""What boots by UEFI, and vCPUs that come while a guest runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine.conformance.subject import refusal
+from qemu_host import MIB, Host, line
+from schema.objects.errors import InternalError
+from schema.objects.vm import Hvm, HvmInfo, Uefi, UefiOnBoot, UefiVariables, Vm
+from worker_kvm.qemu.firmware import OVMF
+
+
+@pytest.fixture(name="host")
+def make_host(tmp_path: Path) -> Iterator[Host]:
+    with Host(tmp_path, bridged=False) as host:
+        yield host
+
+
+def uefi_vm(host: Host, on_boot: UefiOnBoot) -> Vm:
+    firmware = Uefi(variables=UefiVariables(on_boot=on_boot))
+    memory = {"memory_static_max": 128 * MIB, "memory_dynamic_max": 128 * MIB}
+    return host.vm(**memory).model_copy(update={"ty": Hvm(info=HvmInfo(firmware=firmware))})
+
+
+def variables(host: Host) -> bytes:
+    [found] = (host.settings.run / "firmware").iterdir()
+    return found.read_bytes()
+
+
+def test_a_guest_boots_by_uefi_and_its_variables_are_kept_until_it_is_removed(host: Host) -> None:
+    vm, new = uefi_vm(host, UefiOnBoot.PERSIST), (OVMF / "OVMF_VARS_4M.fd").read_bytes()
+    host.start(vm)
+    assert variables(host) == new
+    with host.console(vm) as console:
+        host.backend.vm.unpause(host.task, vm)
+        line(console, "BdsDxe")
+    host.backend.vm.destroy(host.task, vm)
+    written = variables(host)
+    assert written != new
+    assert len(written) == len(new)
+    host.start(vm)
+    assert variables(host) == written
+    host.backend.vm.destroy(host.task, vm)
+    reset = uefi_vm(host, UefiOnBoot.RESET)
+    host.start(reset)
+    assert variables(host) == new
+    host.backend.vm.remove(vm)
+    assert not list((host.settings.run / "firmware").iterdir())
+
+
+def test_a_guest_gets_vcpus_while_it_runs(host: Host) -> None:
+    vm = host.vm(vcpus=1, vcpu_max=3)
+    host.start(vm)
+    with host.console(vm) as console:
+        host.backend.vm.unpause(host.task, vm)
+        line(console, "userland is up")
+        host.backend.vm.set_vcpus(host.task, vm, 3)
+        assert host.state(vm).vcpu_target == 3
+        console.say("while ! ls -d /sys/devices/system/cpu/cpu2; do :; done; echo cpus c\\ame")
+        line(console, "cpus came")
+
+
+def test_a_vcpu_of_the_start_stays(host: Host) -> None:
+    vm = host.vm(vcpus=2, vcpu_max=2)
+    host.start(vm)
+    error = refusal(lambda: host.backend.vm.set_vcpus(host.task, vm, 1))
+    assert isinstance(error, InternalError)
+    assert "cannot have fewer vCPUs than it started with" in error.message
+    assert host.state(vm).vcpu_target == 2
