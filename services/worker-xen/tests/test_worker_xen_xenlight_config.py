@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from engine.conformance.samples import sample_vbd, sample_vm
 from engine.conformance.subject import refusal
+from engine.refusals import bridge_of
 from schema.ids import DeviceId
 from schema.objects.disk import BusType
 from schema.objects.errors import Unimplemented
@@ -32,7 +33,7 @@ from schema.objects.vm import (
     Vm,
     Vtpm,
 )
-from worker_xen.xenlight.config import booting, bridge, domain_config, pci_config, scheduling
+from worker_xen.xenlight.config import booting, domain_config, pci_config, scheduling
 from worker_xen.xenlight.machine import Machine, Source, attached, created, find_disk, plugged, with_disk
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -93,8 +94,8 @@ def test_weight_and_cap_are_given() -> None:
 
 def test_a_network_that_is_no_bridge_is_named() -> None:
     address = PciAddress(domain=0, bus=1, dev=2, fn=3)
-    assert bridge(LocalNetwork(bridge="b")) == "b"
-    error = refusal(lambda: bridge(SriovNetwork(address=address)))
+    assert bridge_of(LocalNetwork(bridge="b")) == "b"
+    error = refusal(lambda: bridge_of(SriovNetwork(address=address)))
     assert error == Unimplemented(what="VIF.plug to a Sriov network")
     config = pci_config(address, msi_translate=True, power_management=False)
     assert (config["func"], config["msitranslate"], config["power_mgmt"]) == (3, "True", "False")

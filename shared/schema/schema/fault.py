@@ -1,6 +1,6 @@
 """Fault: the one exception that carries an error of the interface to whoever must be told."""
 
-from schema.objects.errors import Error, InternalError
+from schema.objects.errors import Error, InternalError, Unimplemented
 
 
 class XenopsError(Exception):
@@ -14,3 +14,8 @@ class XenopsError(Exception):
 def internal_error(sentence: str) -> XenopsError:
     """An `Internal_error`: what was attempted, on what, and what to do."""
     return XenopsError(InternalError(message=sentence))
+
+
+def unimplemented(what: str) -> XenopsError:
+    """An `Unimplemented`: what this backend cannot do."""
+    return XenopsError(Unimplemented(what=what))

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
+from engine.absent import NoPcis, NoVgpus, NoVusbs
 from engine.backend import Backend
-from schema.fault import XenopsError
+from schema.fault import unimplemented
 from schema.objects.dynamic import ObjectId
-from schema.objects.errors import Unimplemented
 from typing_extensions import override
 
 from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.host import QemuHost
 from worker_kvm.qemu.hypervisor import Hypervisor, QemuSettings
-from worker_kvm.qemu.passthrough import QemuPcis, QemuVgpus, QemuVusbs
 from worker_kvm.qemu.vbds import QemuVbds
 from worker_kvm.qemu.vifs import QemuVifs
 from worker_kvm.qemu.vms import QemuVms
@@ -27,11 +26,11 @@ class Qemu(Backend):
         self._hypervisor = Hypervisor(settings)
         self.host = QemuHost(settings.qemu, settings.accelerator)
         self.vm = QemuVms(self._hypervisor)
-        self.pci = QemuPcis()
+        self.pci = NoPcis()
         self.vbd = QemuVbds(self._hypervisor, Content(settings.run / "overlays"))
         self.vif = QemuVifs(self._hypervisor)
-        self.vgpu = QemuVgpus()
-        self.vusb = QemuVusbs()
+        self.vgpu = NoVgpus()
+        self.vusb = NoVusbs()
 
     @override
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
@@ -46,4 +45,4 @@ class Qemu(Backend):
     @override
     def trigger(self, command: str, arguments: Sequence[str]) -> None:
         """No trigger is known: on a real host things happen by themselves."""
-        raise XenopsError(Unimplemented(what=command))
+        raise unimplemented(command)

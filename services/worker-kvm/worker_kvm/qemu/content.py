@@ -1,19 +1,15 @@
 """Content: where a disk's bytes are on this host; and the overlays of disks that forget what is written."""
 
 import hashlib
-import stat
 import subprocess
 from pathlib import Path
 
-from schema.fault import XenopsError, internal_error
-from schema.objects.disk import Disk, LocalDisk, Vdi
-from schema.objects.errors import Unimplemented
+from engine.localdisk import format_of, local_path, refuse_unless_disk
+from schema.fault import internal_error
+from schema.objects.disk import Disk
 from schema.objects.vbd import Vbd
 
 from worker_kvm.qemu.machine import Source
-
-FORMAT_KEY = "format"
-"""In a VBD's `extra_backend_keys`: `raw` or `qcow2`, where the file's name does not say it."""
 
 _QEMU_IMG_TIMEOUT_S = 60.0
 
@@ -29,7 +25,9 @@ class Content:
 
         Errors: `Internal_error` that names the file; `Unimplemented` for a disk of a storage service.
         """
-        source = _source(_local(disk), dict(vbd.extra_backend_keys).get(FORMAT_KEY))
+        path = local_path(disk)
+        is_device = refuse_unless_disk(path)
+        source = Source(path=path, format=format_of(vbd, path), is_device=is_device)
         overlay = self._overlay(disk)
         if not overlay.exists():
             return source
@@ -39,7 +37,7 @@ class Content:
 
     def begin(self, disk: Disk) -> None:
         """From now on what is written to a disk goes to an overlay, made when the disk is first found."""
-        _local(disk)
+        local_path(disk)
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._overlay(disk).write_bytes(b"")
 
@@ -66,31 +64,3 @@ def _make_overlay(overlay: Path, source: Source) -> None:
     if done.returncode:
         overlay.write_bytes(b"")
         raise internal_error(f"Cannot make an overlay for the disk {source.path}: {done.stderr.strip()}")
-
-
-def _local(disk: Disk) -> str:
-    match disk:
-        case LocalDisk(path=path):
-            return path
-        case Vdi(name=name):
-            raise XenopsError(Unimplemented(what=f"VBD.plug of the VDI {name}: only local disks are known"))
-
-
-def _source(path: str, chosen: str | None) -> Source:
-    try:
-        mode = Path(path).stat().st_mode
-        with Path(path).open("rb"):
-            pass
-    except FileNotFoundError as error:
-        sentence = f"There is no disk {path} on this host: make it, or correct the VBD's backend"
-        raise internal_error(sentence) from error
-    except (OSError, ValueError) as error:
-        raise internal_error(f"The disk {path} cannot be read: {error}; see to its rights") from error
-    if stat.S_ISDIR(mode):
-        raise internal_error(f"The disk {path} is a directory: name a file or a block device")
-    is_device = stat.S_ISBLK(mode)
-    match chosen or ("qcow2" if path.endswith(".qcow2") else "raw"):
-        case "raw" | "qcow2" as format_:
-            return Source(path=path, format=format_, is_device=is_device)
-        case other:
-            raise internal_error(f"The disk {path} is said to have the format {other!r}: give raw or qcow2")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.backend import HostVerbs
-from schema.fault import XenopsError
-from schema.objects.errors import Unimplemented
+from engine.cpuinfo import CPUINFO, described, processors
+from schema.fault import unimplemented
 from schema.objects.host import ChipsetInfo, CpuInfo, GuestAgentFeature, Host, Hypervisor
 from typing_extensions import override
 
@@ -29,14 +29,14 @@ class LinuxHost(HostVerbs):
     @override
     def stat(self) -> Host:
         return Host(
-            cpu_info=cpu_info(Path("/proc/cpuinfo").read_text(), _nodes()),
+            cpu_info=cpu_info(CPUINFO.read_text(), _nodes()),
             hypervisor=self.hypervisor(),
             chipset_info=ChipsetInfo(iommu=_has_entries(Path("/sys/class/iommu")), hvm=self._has_hvm),
         )
 
     @override
     def console_data(self) -> str:
-        raise XenopsError(Unimplemented(what="HOST.get_console_data"))
+        raise unimplemented("HOST.get_console_data")
 
     @override
     def total_memory_mib(self) -> int:
@@ -44,19 +44,19 @@ class LinuxHost(HostVerbs):
 
     @override
     def send_debug_keys(self, keys: str) -> None:
-        raise XenopsError(Unimplemented(what="HOST.send_debug_keys"))
+        raise unimplemented("HOST.send_debug_keys")
 
     @override
     def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:
-        raise XenopsError(Unimplemented(what="HOST.update_guest_agent_features"))
+        raise unimplemented("HOST.update_guest_agent_features")
 
     @override
     def combine_cpu_policies(self, first: str, second: str) -> str:
-        raise XenopsError(Unimplemented(what="HOST.combine_cpu_policies"))
+        raise unimplemented("HOST.combine_cpu_policies")
 
     @override
     def is_compatible(self, vm_policy: str, host_policy: str) -> bool:
-        raise XenopsError(Unimplemented(what="HOST.is_compatible"))
+        raise unimplemented("HOST.is_compatible")
 
 
 class QemuHost(LinuxHost):
@@ -75,33 +75,18 @@ class QemuHost(LinuxHost):
 
 def cpu_info(cpuinfo: str, nodes: int) -> CpuInfo:
     """The CPUs as /proc/cpuinfo has them; what a line does not say is empty, and counts as one."""
-    cpus = [_fields(block) for block in cpuinfo.split("\n\n") if block.strip()]
+    cpus = processors(cpuinfo)
     first = cpus[0] if cpus else {}
     sockets = {cpu.get("physical id", "0") for cpu in cpus}
     siblings, cores = int(first.get("siblings", "1")), int(first.get("cpu cores", "1"))
-    return CpuInfo(
-        cpu_count=len(cpus),
-        socket_count=max(1, len(sockets)),
-        threads_per_core=max(1, siblings // max(1, cores)),
-        nr_nodes=nodes,
-        vendor=first.get("vendor_id", ""),
-        speed=first.get("cpu MHz", ""),
-        modelname=first.get("model name", ""),
-        family=first.get("cpu family", ""),
-        model=first.get("model", ""),
-        stepping=first.get("stepping", ""),
-        flags=first.get("flags", ""),
-        features="",
-        features_pv="",
-        features_hvm="",
-        features_pv_host="",
-        features_hvm_host="",
+    return described(first).model_copy(
+        update={
+            "cpu_count": len(cpus),
+            "socket_count": max(1, len(sockets)),
+            "threads_per_core": max(1, siblings // max(1, cores)),
+            "nr_nodes": nodes,
+        }
     )
-
-
-def _fields(block: str) -> dict[str, str]:
-    pairs = (line.partition(":") for line in block.splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _nodes() -> int:

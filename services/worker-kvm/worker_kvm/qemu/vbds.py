@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 
-from engine.backend import Execution, VbdVerbs
+from engine.backend import Execution
 from engine.noted import noted
-from schema.fault import XenopsError
-from schema.ids import DeviceId, VmId
+from engine.refusals import dotted
+from engine.unrestricted import UnrestrictedVbds
+from schema.fault import XenopsError, unimplemented
+from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
 from schema.objects.errors import (
     DeviceDetachRejected,
     DoesNotExist,
     MediaNotEjectable,
     MediaPresent,
-    Unimplemented,
 )
 from schema.objects.vbd import Vbd, VbdState, VbdType
 from typing_extensions import override
@@ -36,7 +37,7 @@ UNPLUG_TIMEOUT_S = 10.0
 """SCSI asks no guest: a disk is gone as soon as what it does has ended."""
 
 
-class QemuVbds(VbdVerbs):
+class QemuVbds(UnrestrictedVbds):
     """`VbdVerbs` on QEMU."""
 
     def __init__(self, hypervisor: Hypervisor, content: Content) -> None:
@@ -68,7 +69,7 @@ class QemuVbds(VbdVerbs):
         execution.check_cancelled()
         self._hypervisor.look(vm).living()
         if vbd.ty is VbdType.FLOPPY:
-            raise XenopsError(Unimplemented(what="VBD.plug of a floppy drive"))
+            raise unimplemented("VBD.plug of a floppy drive")
         source = None if vbd.backend is None else self._content.find(vbd, vbd.backend)
         self._hypervisor.change(vm, lambda machine: attached(machine, vbd, source))
 
@@ -118,24 +119,8 @@ class QemuVbds(VbdVerbs):
         self._change_medium(execution, vm, vbd, lambda drive: _with_medium(drive, None, None))
 
     @override
-    def set_qos(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """There is no I/O scheduling yet; none wanted, nothing to do."""
-        if vbd.qos is not None:
-            raise XenopsError(Unimplemented(what="VBD.set_qos"))
-
-    @override
     def get_state(self, vm: VmId, vbd: Vbd) -> VbdState:
         return vbd_state(self._hypervisor.look(vm), vbd.id)
-
-    @override
-    def wants_unplug(self, vm: VmId, vbd: Vbd) -> bool:
-        """No guest asks."""
-        return False
-
-    @override
-    def wants_qos(self, vm: VmId, vbd: Vbd) -> bool:
-        """Never: see `set_qos`."""
-        return False
 
     def _put(self, vm: VmId, disk: Disk) -> None:
         self._hypervisor.change(vm, lambda machine: with_disk(machine, disk))
@@ -159,12 +144,8 @@ def _attached_disk(machine: Machine, vbd: Vbd) -> Disk:
     machine.living()
     disk = find_disk(machine, vbd.id)
     if disk is None:
-        raise XenopsError(DoesNotExist(klass="VBD", id=_dotted(vbd.id)))
+        raise XenopsError(DoesNotExist(klass="VBD", id=dotted(vbd.id)))
     return disk
-
-
-def _dotted(id_: DeviceId) -> str:
-    return f"{id_.vm}.{id_.device}"
 
 
 def _with_medium(drive: Disk, backend: DiskBackend | None, source: Source | None) -> Disk:
@@ -191,11 +172,11 @@ def _remove(live: Live, disk: Disk) -> None:
         reason = (
             "a disk on SATA cannot be unplugged while the VM runs: shut the VM down, or give it position xvd…"
         )
-        raise XenopsError(DeviceDetachRejected(klass="VBD", id=_dotted(disk.vbd.id), reason=reason))
+        raise XenopsError(DeviceDetachRejected(klass="VBD", id=dotted(disk.vbd.id), reason=reason))
     removed = live.remove_device(disk.slot.device, UNPLUG_TIMEOUT_S)
     if not (removed and live.remove_node(disk.slot.node, UNPLUG_TIMEOUT_S)):
         reason = f"QEMU has not let go of it within {UNPLUG_TIMEOUT_S:g} s: its storage is slow, try again"
-        raise XenopsError(DeviceDetachRejected(klass="VBD", id=_dotted(disk.vbd.id), reason=reason))
+        raise XenopsError(DeviceDetachRejected(klass="VBD", id=dotted(disk.vbd.id), reason=reason))
 
 
 def _exchange(live: Live, drive: Disk, changed: Disk) -> None:

@@ -1,25 +1,15 @@
 """The verbs on network interfaces: a tap on a bridge, or QEMU's own network, and a card in the guest."""
 
 import os
-from collections.abc import Sequence
 
-from engine.backend import Execution, VifVerbs
+from engine.backend import Execution
 from engine.noted import noted
-from schema.fault import XenopsError, internal_error
+from engine.refusals import bridge_of, refuse_restrictions
+from engine.unrestricted import UnrestrictedVifs
+from schema.fault import XenopsError, internal_error, unimplemented
 from schema.ids import VmId
-from schema.objects.errors import Unimplemented
-from schema.objects.network import LocalNetwork, Network
-from schema.objects.vif import (
-    Ipv4Configuration,
-    Ipv6Configuration,
-    LockingMode,
-    PvsProxy,
-    Unlocked,
-    Unspecified4,
-    Unspecified6,
-    Vif,
-    VifState,
-)
+from schema.objects.network import Network
+from schema.objects.vif import LockingMode, Unlocked, Vif, VifState
 from typing_extensions import override
 
 from worker_kvm.network import NetworkError
@@ -37,7 +27,7 @@ FORCED_UNPLUG_TIMEOUT_S = 1.0
 """The same before it is taken by force."""
 
 
-class QemuVifs(VifVerbs):
+class QemuVifs(UnrestrictedVifs):
     """`VifVerbs` on QEMU."""
 
     def __init__(self, hypervisor: Hypervisor) -> None:
@@ -57,7 +47,9 @@ class QemuVifs(VifVerbs):
         if find_nic(self._hypervisor.look(vm), vif.id) is not None:
             return
         bridged = self._hypervisor.settings.bridged
-        _refuse_what_is_missing(vif, bridged=bridged)
+        refuse_restrictions(vif, has_locking=bridged, has_rates=bridged)
+        bridge_of(vif.backend)
+        port_rules(vif.id.device, vif)
 
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif, bridged=bridged)
@@ -89,7 +81,7 @@ class QemuVifs(VifVerbs):
         nic = find_nic(self._hypervisor.look(vm), vif.id)
         if nic is None:
             return
-        bridge = _bridge(network)
+        bridge = bridge_of(network)
         if nic.tap is not None and self._hypervisor.live(vm) is not None:
             try:
                 self._hypervisor.network.move_tap(nic.tap, bridge)
@@ -114,9 +106,7 @@ class QemuVifs(VifVerbs):
             return
         if nic.tap is None:
             if not isinstance(mode, Unlocked):
-                raise XenopsError(
-                    Unimplemented(what=f"VIF.set_locking_mode to {mode.kind} in QEMU's own network")
-                )
+                raise unimplemented(f"VIF.set_locking_mode to {mode.kind} in QEMU's own network")
             return
         rules = port_rules(nic.tap, nic.vif.model_copy(update={"locking_mode": mode}))
         if self._hypervisor.live(vm) is not None:
@@ -124,38 +114,8 @@ class QemuVifs(VifVerbs):
         self._set(vm, vif, locking_mode=mode)
 
     @override
-    def set_ipv4_configuration(
-        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv4Configuration
-    ) -> None:
-        if not isinstance(configuration, Unspecified4):
-            raise XenopsError(Unimplemented(what="VIF.set_ipv4_configuration"))
-
-    @override
-    def set_ipv6_configuration(
-        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv6Configuration
-    ) -> None:
-        """Nothing to configure is all that can be done: there is no agent in the guest to tell."""
-        if not isinstance(configuration, Unspecified6):
-            raise XenopsError(Unimplemented(what="VIF.set_ipv6_configuration"))
-
-    @override
-    def set_pvs_proxy(self, execution: Execution, vm: VmId, vif: Vif, proxy: PvsProxy | None) -> None:
-        if proxy is not None:
-            raise XenopsError(Unimplemented(what="VIF.set_pvs_proxy"))
-
-    @override
-    def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
-        if trunks:
-            raise XenopsError(Unimplemented(what="VIF.set_trunks"))
-
-    @override
     def get_state(self, vm: VmId, vif: Vif) -> VifState:
         return vif_state(self._hypervisor.look(vm), vif.id)
-
-    @override
-    def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
-        """No guest asks."""
-        return False
 
     def _set(self, vm: VmId, vif: Vif, **fields: object) -> None:
         nic = find_nic(self._hypervisor.look(vm), vif.id)
@@ -182,24 +142,3 @@ class QemuVifs(VifVerbs):
             raise
         if not nic.vif.carrier:
             live.do("set_link", {"name": nic.device, "up": False})
-
-
-def _refuse_what_is_missing(vif: Vif, *, bridged: bool) -> None:
-    """An interface that was to be restricted is not plugged without its restrictions."""
-    wanted = {
-        "a locking mode in QEMU's own network": not (bridged or isinstance(vif.locking_mode, Unlocked)),
-        "a rate in QEMU's own network": not (bridged or vif.rate is None),
-        "a PVS proxy": vif.pvs_proxy is not None,
-        "a VLAN": vif.vlan is not None or bool(vif.trunks),
-    }
-    for what, is_wanted in wanted.items():
-        if is_wanted:
-            raise XenopsError(Unimplemented(what=f"VIF.plug with {what}"))
-    _bridge(vif.backend)
-    port_rules(vif.id.device, vif)
-
-
-def _bridge(network: Network) -> str:
-    if isinstance(network, LocalNetwork):
-        return network.bridge
-    raise XenopsError(Unimplemented(what=f"VIF.plug to a {network.kind} network"))

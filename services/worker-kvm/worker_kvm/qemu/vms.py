@@ -1,17 +1,15 @@
 """The verbs on VMs: a domain is noted, its kernel checked, devices gathered; QEMU then starts with all."""
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from engine.backend import CreateOptions, Devices, Execution, VmVerbs
 from engine.image import Image, ImageStream
+from engine.refusals import refuse_unless_there
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import XenopsError, internal_error
+from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
-from schema.objects.errors import BallooningTimeoutBeforeMigration, Unimplemented
+from schema.objects.errors import BallooningTimeoutBeforeMigration
 from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
 from schema.wire.codec import encode_text
@@ -114,7 +112,7 @@ class QemuVms(VmVerbs):
 
     @override
     def set_xsdata(self, execution: Execution, vm: Vm, xsdata: Sequence[tuple[str, str]]) -> None:
-        _unimplemented("VM.set_xsdata")
+        raise unimplemented("VM.set_xsdata")
 
     @override
     def set_vcpus(self, execution: Execution, vm: Vm, vcpus: int) -> None:
@@ -129,7 +127,7 @@ class QemuVms(VmVerbs):
 
     @override
     def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
-        _unimplemented("VM.set_shadow_multiplier")
+        raise unimplemented("VM.set_shadow_multiplier")
 
     @override
     def set_memory_dynamic_range(
@@ -172,35 +170,35 @@ class QemuVms(VmVerbs):
     @override
     def assert_can_save(self, vm: Vm) -> None:
         self._hypervisor.look(vm.id).launched()
-        _unimplemented("VM.suspend")
+        raise unimplemented("VM.suspend")
 
     @override
     def save(
         self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
     ) -> None:
-        _unimplemented("VM.suspend")
+        raise unimplemented("VM.suspend")
 
     @override
     def restore(
         self, execution: Execution, vm: Vm, devices: Devices, image: Image, *, vgpu: ImageStream | None = None
     ) -> None:
-        _unimplemented("VM.resume")
+        raise unimplemented("VM.resume")
 
     @override
     def resume(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.resume")
+        raise unimplemented("VM.resume")
 
     @override
     def s3suspend(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.s3suspend")
+        raise unimplemented("VM.s3suspend")
 
     @override
     def s3resume(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.s3resume")
+        raise unimplemented("VM.s3resume")
 
     @override
     def soft_reset(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.soft_reset")
+        raise unimplemented("VM.soft_reset")
 
     @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
@@ -215,11 +213,11 @@ class QemuVms(VmVerbs):
 
     @override
     def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
-        _unimplemented("VM.run_script")
+        raise unimplemented("VM.run_script")
 
     @override
     def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
-        _unimplemented("VM.request_rdp")
+        raise unimplemented("VM.request_rdp")
 
     @override
     def get_state(self, vm: Vm) -> VmState:
@@ -260,11 +258,11 @@ class QemuVms(VmVerbs):
     def get_internal_state(
         self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
     ) -> str:
-        _unimplemented("VM.get_internal_state")
+        raise unimplemented("VM.get_internal_state")
 
     @override
     def set_internal_state(self, vm: Vm, state: str) -> None:
-        _unimplemented("VM.set_internal_state")
+        raise unimplemented("VM.set_internal_state")
 
     def _destroy(self, vm: str) -> None:
         domain = self._hypervisor.look(vm).domain
@@ -275,29 +273,13 @@ class QemuVms(VmVerbs):
         self._hypervisor.change(vm, lambda machine: machine.but(domain=None))
 
 
-def _unimplemented(what: str) -> NoReturn:
-    raise XenopsError(Unimplemented(what=what))
-
-
 def _refuse_unless_bootable(vm: Vm) -> None:
     """Errors: `Internal_error` that names the file, `Unimplemented`."""
     match vm.ty:
         case Hvm(info=info):
             if info.tpm is not None:
-                _unimplemented("VM.start with a TPM")
+                raise unimplemented("VM.start with a TPM")
         case other:
             if isinstance(other.info.boot, DirectBoot):
                 boot = other.info.boot.boot
-                _refuse_unless_readable(vm, "kernel", boot.kernel)
-                if boot.ramdisk is not None:
-                    _refuse_unless_readable(vm, "ramdisk", boot.ramdisk)
-
-
-def _refuse_unless_readable(vm: Vm, what: str, path: str) -> None:
-    reason = "it is no file"
-    with suppress(OSError, ValueError):
-        if Path(path).is_file():
-            if os.access(path, os.R_OK):
-                return
-            reason = "it cannot be read"
-    raise internal_error(f"Cannot build VM {vm.id}: its {what} is {path!r}, and {reason}: see to that file")
+                refuse_unless_there(vm, boot)

@@ -4,17 +4,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from engine.absent import NoPcis, NoVgpus, NoVusbs
 from engine.backend import Backend
-from schema.fault import XenopsError
+from schema.fault import unimplemented
 from schema.objects.dynamic import ObjectId
-from schema.objects.errors import Unimplemented
 from typing_extensions import override
 
 from worker_xen.classic.dom0 import LinuxDom0
 from worker_xen.classic.ends import Ends
 from worker_xen.classic.host import ClassicHost
 from worker_xen.classic.hypervisor import Hypervisor, Parts
-from worker_xen.classic.passthrough import ClassicPcis, ClassicVgpus, ClassicVusbs
 from worker_xen.classic.suspend import Courier
 from worker_xen.classic.vbds import ClassicVbds
 from worker_xen.classic.vifs import ClassicVifs
@@ -47,11 +46,11 @@ class Classic(Backend):
         ends = Ends(parts.store, parts.dom0)
         self.host = ClassicHost(self._hypervisor)
         self.vm = ClassicVms(self._hypervisor)
-        self.pci = ClassicPcis()
+        self.pci = NoPcis()
         self.vbd = ClassicVbds(self._hypervisor, ends)
         self.vif = ClassicVifs(self._hypervisor, ends)
-        self.vgpu = ClassicVgpus()
-        self.vusb = ClassicVusbs()
+        self.vgpu = NoVgpus()
+        self.vusb = NoVusbs()
 
     @override
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
@@ -66,4 +65,4 @@ class Classic(Backend):
     @override
     def trigger(self, command: str, arguments: Sequence[str]) -> None:
         """No trigger is known: on a real host things happen by themselves."""
-        raise XenopsError(Unimplemented(what=command))
+        raise unimplemented(command)

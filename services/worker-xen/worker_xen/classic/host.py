@@ -1,11 +1,11 @@
 """The host's own verbs, as the hypervisor and Linux tell of it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from engine.backend import HostVerbs
+from engine.cpuinfo import CPUINFO, first_described
 from schema.fault import internal_error
-from schema.objects.host import ChipsetInfo, CpuInfo, GuestAgentFeature, Host
+from schema.objects.host import ChipsetInfo, GuestAgentFeature, Host
 from schema.objects.host import Hypervisor as HypervisorInfo
 from typing_extensions import override
 
@@ -15,7 +15,6 @@ from worker_xen.xenstore.tree import Node
 
 _MIB = 1 << 20
 _FEATURES = "/guest_agent_features"
-_CPUINFO = Path("/proc/cpuinfo")
 _PV, _HVM, _RAW = 2, 3, 0
 
 
@@ -32,25 +31,21 @@ class ClassicHost(HostVerbs):
             host = xen.host()
             extra, capabilities = xen.version_details()
             raw, pv, hvm = (words_of(xen.featureset(index)) for index in (_RAW, _PV, _HVM))
-        cpu = _first_cpu(_CPUINFO.read_text())
+        per_socket = max(1, host.cores_per_socket * host.threads_per_core)
         return Host(
-            cpu_info=CpuInfo(
-                cpu_count=host.cpus,
-                socket_count=max(1, host.cpus // max(1, host.cores_per_socket * host.threads_per_core)),
-                threads_per_core=host.threads_per_core,
-                nr_nodes=host.nodes,
-                vendor=cpu.get("vendor_id", ""),
-                speed=f"{host.cpu_khz / 1000:.3f}",
-                modelname=cpu.get("model name", ""),
-                family=cpu.get("cpu family", ""),
-                model=cpu.get("model", ""),
-                stepping=cpu.get("stepping", ""),
-                flags=cpu.get("flags", ""),
-                features=raw,
-                features_pv=pv,
-                features_hvm=hvm,
-                features_pv_host=pv,
-                features_hvm_host=hvm,
+            cpu_info=first_described(CPUINFO.read_text()).model_copy(
+                update={
+                    "cpu_count": host.cpus,
+                    "socket_count": max(1, host.cpus // per_socket),
+                    "threads_per_core": host.threads_per_core,
+                    "nr_nodes": host.nodes,
+                    "speed": f"{host.cpu_khz / 1000:.3f}",
+                    "features": raw,
+                    "features_pv": pv,
+                    "features_hvm": hvm,
+                    "features_pv_host": pv,
+                    "features_hvm_host": hvm,
+                }
             ),
             hypervisor=HypervisorInfo(version=f"{xen.version_text}{extra}", capabilities=capabilities),
             chipset_info=ChipsetInfo(iommu=host.has_iommu, hvm=host.has_hvm),
@@ -98,8 +93,3 @@ class ClassicHost(HostVerbs):
             raise internal_error(
                 f"Cannot compare the CPU policies {vm_policy!r} and {host_policy!r}: {error}"
             ) from error
-
-
-def _first_cpu(cpuinfo: str) -> dict[str, str]:
-    pairs = (line.partition(":") for line in cpuinfo.partition("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}

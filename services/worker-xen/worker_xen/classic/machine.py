@@ -6,6 +6,7 @@ What can be seen at the hypervisor or in xenstore is asked there and not noted.
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from engine.holding import find, replacing, without
 from engine.records import Record
 from pydantic import BaseModel, ConfigDict
 from schema.atomics.vm import DomainAction
@@ -34,11 +35,21 @@ class Disk(_Value):
     """The device's number for the guest."""
     activated: bool = False
 
+    @property
+    def id(self) -> DeviceId:
+        """The VBD's."""
+        return self.vbd.id
+
 
 class Nic(_Value):
     """A VIF that the domain has."""
 
     vif: Vif
+
+    @property
+    def id(self) -> DeviceId:
+        """The VIF's."""
+        return self.vif.id
 
 
 class Domain(_Value):
@@ -137,13 +148,13 @@ def destroyed(machine: Machine) -> Machine:
 def find_disk(machine: Machine, id_: DeviceId) -> Disk | None:
     """The disk of that id."""
     disks = () if machine.domain is None else machine.domain.disks
-    return next((disk for disk in disks if disk.vbd.id.device == id_.device), None)
+    return find(disks, id_)
 
 
 def find_nic(machine: Machine, id_: DeviceId) -> Nic | None:
     """The interface of that id."""
     nics = () if machine.domain is None else machine.domain.nics
-    return next((nic for nic in nics if nic.vif.id.device == id_.device), None)
+    return find(nics, id_)
 
 
 def attached(machine: Machine, vbd: Vbd) -> Machine:
@@ -167,18 +178,14 @@ def with_disk(machine: Machine, disk: Disk) -> Machine:
     """With a disk as given now; without a domain, nothing to note."""
     if machine.domain is None:
         return machine
-    disks = machine.domain.disks
-    return machine.with_domain(
-        disks=tuple(disk if other.vbd.id.device == disk.vbd.id.device else other for other in disks)
-    )
+    return machine.with_domain(disks=replacing(machine.domain.disks, disk))
 
 
 def without_disk(machine: Machine, id_: DeviceId) -> Machine:
     """Without a disk."""
     if machine.domain is None:
         return machine
-    disks = tuple(disk for disk in machine.domain.disks if disk.vbd.id.device != id_.device)
-    return machine.with_domain(disks=disks)
+    return machine.with_domain(disks=without(machine.domain.disks, id_))
 
 
 def plugged(machine: Machine, vif: Vif) -> Machine:
@@ -200,18 +207,14 @@ def with_nic(machine: Machine, nic: Nic) -> Machine:
     """With an interface as given now; without a domain, nothing to note."""
     if machine.domain is None:
         return machine
-    nics = machine.domain.nics
-    return machine.with_domain(
-        nics=tuple(nic if other.vif.id.device == nic.vif.id.device else other for other in nics)
-    )
+    return machine.with_domain(nics=replacing(machine.domain.nics, nic))
 
 
 def without_nic(machine: Machine, id_: DeviceId) -> Machine:
     """Without an interface."""
     if machine.domain is None:
         return machine
-    nics = tuple(nic for nic in machine.domain.nics if nic.vif.id.device != id_.device)
-    return machine.with_domain(nics=nics)
+    return machine.with_domain(nics=without(machine.domain.nics, id_))
 
 
 def disk_path(domid: int, disk: Disk) -> DevicePath:

@@ -5,9 +5,9 @@ from pathlib import Path
 from engine.backend import Execution
 from engine.image import Image
 from schema.atomics.vm import ShutdownRequest
-from schema.fault import XenopsError, internal_error
+from schema.fault import XenopsError, internal_error, unimplemented
 from schema.objects.disk import LocalDisk, Vdi
-from schema.objects.errors import FailedToAcknowledgeSuspendRequest, FailedToSuspend, Unimplemented
+from schema.objects.errors import FailedToAcknowledgeSuspendRequest, FailedToSuspend
 from schema.objects.vm import Vm
 
 from worker_xen.classic import suspend
@@ -95,6 +95,6 @@ def _path(image: Image) -> Path:
         case LocalDisk(path=path):
             return Path(path)
         case Vdi(name=name):
-            raise XenopsError(Unimplemented(what=f"VM.suspend to the VDI {name}: only local disks are known"))
+            raise unimplemented(f"VM.suspend to the VDI {name}: only local disks are known")
         case _:
-            raise XenopsError(Unimplemented(what="VM.migrate on classic"))
+            raise unimplemented("VM.migrate on classic")

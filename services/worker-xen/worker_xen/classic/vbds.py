@@ -1,17 +1,19 @@
 """The verbs on disks: attached, when the content is looked at, then activated, when the guest gets it."""
 
-from engine.backend import Execution, VbdVerbs
+from engine.backend import Execution
+from engine.localdisk import FORMAT_KEY, local_path
 from engine.noted import noted
-from schema.fault import XenopsError, internal_error
-from schema.ids import DeviceId, VmId
-from schema.objects.disk import BusType, LocalDisk, Vdi
+from engine.refusals import dotted
+from engine.unrestricted import UnrestrictedVbds
+from schema.fault import XenopsError, internal_error, unimplemented
+from schema.ids import VmId
+from schema.objects.disk import BusType
 from schema.objects.disk import Disk as DiskBackend
 from schema.objects.errors import (
     DeviceDetachRejected,
     DoesNotExist,
     MediaNotEjectable,
     MediaPresent,
-    Unimplemented,
 )
 from schema.objects.vbd import Vbd, VbdMode, VbdState, VbdType
 from typing_extensions import override
@@ -26,11 +28,8 @@ from worker_xen.xenstore.devices import BlockDevice, DiskNode, disk_nodes, linux
 SCRIPT_KEY = "script"
 """In a VBD's `extra_backend_keys`: the hotplug script that makes its content ready."""
 
-FORMAT_KEY = "format"
-"""The same: what the content is; only `raw`."""
 
-
-class ClassicVbds(VbdVerbs):
+class ClassicVbds(UnrestrictedVbds):
     """`VbdVerbs` on Xen by libxc."""
 
     def __init__(self, hypervisor: Hypervisor, ends: Ends) -> None:
@@ -49,7 +48,7 @@ class ClassicVbds(VbdVerbs):
     def epoch_begin(self, execution: Execution, vm: VmId, disk: DiskBackend, *, persistent: bool) -> None:
         """Only the storage itself could forget what is written."""
         if not persistent:
-            raise XenopsError(Unimplemented(what="VBD.epoch_begin of a disk that is not persistent"))
+            raise unimplemented("VBD.epoch_begin of a disk that is not persistent")
 
     @override
     def epoch_end(self, execution: Execution, vm: VmId, disk: DiskBackend) -> None:
@@ -63,7 +62,7 @@ class ClassicVbds(VbdVerbs):
         if vbd.backend is not None:
             path = _local(vbd.backend)
             if dict(vbd.extra_backend_keys).get(FORMAT_KEY, "raw") != "raw":
-                raise XenopsError(Unimplemented(what="VBD.plug of a disk that is not raw"))
+                raise unimplemented("VBD.plug of a disk that is not raw")
             if SCRIPT_KEY not in dict(vbd.extra_backend_keys):
                 self._hypervisor.dom0.check(path, read_only=_is_read_only(vbd))
         self._hypervisor.change(vm, lambda machine: attached(machine, vbd))
@@ -76,7 +75,7 @@ class ClassicVbds(VbdVerbs):
         _, info = found.living()
         disk = find_disk(found.machine, vbd.id)
         if disk is None:
-            raise XenopsError(DoesNotExist(klass="VBD", id=_dotted(vbd.id)))
+            raise XenopsError(DoesNotExist(klass="VBD", id=dotted(vbd.id)))
         if disk.activated:
             return
         if disk.vbd.backend is not None:
@@ -119,25 +118,9 @@ class ClassicVbds(VbdVerbs):
             self._change_medium(execution, vm, drive, None)
 
     @override
-    def set_qos(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """There is no I/O scheduling yet; none wanted, nothing to do."""
-        if vbd.qos is not None:
-            raise XenopsError(Unimplemented(what="VBD.set_qos"))
-
-    @override
     def get_state(self, vm: VmId, vbd: Vbd) -> VbdState:
         found = self._hypervisor.look(vm)
         return vbd_state(found.machine, vbd.id, has_domain=found.info is not None)
-
-    @override
-    def wants_unplug(self, vm: VmId, vbd: Vbd) -> bool:
-        """No guest asks."""
-        return False
-
-    @override
-    def wants_qos(self, vm: VmId, vbd: Vbd) -> bool:
-        """Never: see `set_qos`."""
-        return False
 
     def _give(self, domid: int, disk: Disk, backend: DiskBackend, execution: Execution) -> None:
         device, vbd, path = disk_path(domid, disk), disk.vbd, _local(backend)
@@ -163,7 +146,7 @@ class ClassicVbds(VbdVerbs):
         device = disk_path(found.machine.domain.domid, disk)
         if not force and found.info is not None and not self._ends.ask_guest(device, execution):
             reason = f"the guest has not let go of it within {GUEST_TIMEOUT_S:g} s: try again, or force it"
-            raise XenopsError(DeviceDetachRejected(klass="VBD", id=_dotted(disk.vbd.id), reason=reason))
+            raise XenopsError(DeviceDetachRejected(klass="VBD", id=dotted(disk.vbd.id), reason=reason))
         script = dict(disk.vbd.extra_backend_keys).get(SCRIPT_KEY)
         if script is not None and disk.activated:
             hotplug.remove(device, hotplug.script_path(script))
@@ -200,14 +183,7 @@ def _is_read_only(vbd: Vbd) -> bool:
 
 
 def _local(disk: DiskBackend) -> str:
-    match disk:
-        case LocalDisk(path=path):
-            if not path.startswith("/"):
-                raise internal_error(f"The disk {path!r} has no absolute path: correct the VBD's backend")
-            return path
-        case Vdi(name=name):
-            raise XenopsError(Unimplemented(what=f"VBD.plug of the VDI {name}: only local disks are known"))
-
-
-def _dotted(id_: DeviceId) -> str:
-    return f"{id_.vm}.{id_.device}"
+    path = local_path(disk)
+    if not path.startswith("/"):
+        raise internal_error(f"The disk {path!r} has no absolute path: correct the VBD's backend")
+    return path

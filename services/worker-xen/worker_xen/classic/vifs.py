@@ -1,25 +1,16 @@
 """The verbs on network interfaces: a card in the guest, whose other end is a port of a bridge."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from engine.backend import Execution, VifVerbs
+from engine.backend import Execution
 from engine.noted import noted
-from schema.fault import XenopsError, internal_error
+from engine.refusals import bridge_of, refuse_restrictions
+from engine.unrestricted import UnrestrictedVifs
+from schema.fault import internal_error
 from schema.ids import VmId
-from schema.objects.errors import Unimplemented
-from schema.objects.network import LocalNetwork, Network
-from schema.objects.vif import (
-    Ipv4Configuration,
-    Ipv6Configuration,
-    LockingMode,
-    PvsProxy,
-    Unlocked,
-    Unspecified4,
-    Unspecified6,
-    Vif,
-    VifState,
-)
+from schema.objects.network import Network
+from schema.objects.vif import Vif, VifState
 from typing_extensions import override
 
 from worker_xen.classic.ends import DRIVER_TIMEOUT_S, GUEST_TIMEOUT_S, Ends
@@ -33,7 +24,7 @@ _POLL_S = 0.005
 """The control domain's interfaces cannot be waited for by a watch."""
 
 
-class ClassicVifs(VifVerbs):
+class ClassicVifs(UnrestrictedVifs):
     """`VifVerbs` on Xen by libxc."""
 
     def __init__(self, hypervisor: Hypervisor, ends: Ends) -> None:
@@ -53,7 +44,8 @@ class ClassicVifs(VifVerbs):
         """Give the interface to the guest."""
         execution.check_cancelled()
         _, info = self._hypervisor.look(vm).living()
-        _refuse_what_is_missing(vif)
+        refuse_restrictions(vif)
+        bridge_of(vif.backend)
         machine = self._hypervisor.change(vm, lambda machine: plugged(machine, vif))
         try:
             self._give(info.domid, find_nic(machine, vif.id) or Nic(vif=vif), execution)
@@ -85,7 +77,7 @@ class ClassicVifs(VifVerbs):
         nic = find_nic(found.machine, vif.id)
         if nic is None:
             return
-        name = _bridge(network)
+        name = bridge_of(network)
         if found.info is not None:
             interface = interface_name(found.info.domid, nic.vif.position)
             self._hypervisor.dom0.join(interface, name, nic.vif.mtu, up=nic.vif.carrier)
@@ -105,48 +97,14 @@ class ClassicVifs(VifVerbs):
         self._set(vm, nic, carrier=carrier)
 
     @override
-    def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
-        if not isinstance(mode, Unlocked):
-            raise XenopsError(Unimplemented(what=f"VIF.set_locking_mode to {mode.kind}"))
-
-    @override
-    def set_ipv4_configuration(
-        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv4Configuration
-    ) -> None:
-        if not isinstance(configuration, Unspecified4):
-            raise XenopsError(Unimplemented(what="VIF.set_ipv4_configuration"))
-
-    @override
-    def set_ipv6_configuration(
-        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv6Configuration
-    ) -> None:
-        if not isinstance(configuration, Unspecified6):
-            raise XenopsError(Unimplemented(what="VIF.set_ipv6_configuration"))
-
-    @override
-    def set_pvs_proxy(self, execution: Execution, vm: VmId, vif: Vif, proxy: PvsProxy | None) -> None:
-        if proxy is not None:
-            raise XenopsError(Unimplemented(what="VIF.set_pvs_proxy"))
-
-    @override
-    def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
-        if trunks:
-            raise XenopsError(Unimplemented(what="VIF.set_trunks"))
-
-    @override
     def get_state(self, vm: VmId, vif: Vif) -> VifState:
         found = self._hypervisor.look(vm)
         return vif_state(found.machine, vif.id, None if found.info is None else found.info.domid)
 
-    @override
-    def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
-        """No guest asks."""
-        return False
-
     def _give(self, domid: int, nic: Nic, execution: Execution) -> None:
         """Both ends, then the bridge, then the word to netback that it may connect."""
         device, vif = nic_path(domid, nic), nic.vif
-        interface, name = interface_name(domid, vif.position), _bridge(vif.backend)
+        interface, name = interface_name(domid, vif.position), bridge_of(vif.backend)
         self._ends.make(device, _nodes(device, vif, name), lambda: True, execution)
         try:
             self._ends.await_backend(device, execution)
@@ -186,22 +144,3 @@ def _nodes(device: DevicePath, vif: Vif, name: str) -> Iterable[Node]:
             frontend_keys=vif.extra_private_keys,
         )
     )
-
-
-def _refuse_what_is_missing(vif: Vif) -> None:
-    """An interface that was to be restricted is not plugged without its restrictions."""
-    wanted = {
-        "a locking mode": not isinstance(vif.locking_mode, Unlocked),
-        "a PVS proxy": vif.pvs_proxy is not None,
-        "a VLAN": vif.vlan is not None or bool(vif.trunks),
-    }
-    for what, is_wanted in wanted.items():
-        if is_wanted:
-            raise XenopsError(Unimplemented(what=f"VIF.plug with {what}"))
-    _bridge(vif.backend)
-
-
-def _bridge(network: Network) -> str:
-    if isinstance(network, LocalNetwork):
-        return network.bridge
-    raise XenopsError(Unimplemented(what=f"VIF.plug to a {network.kind} network"))

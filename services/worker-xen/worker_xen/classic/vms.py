@@ -1,19 +1,18 @@
 """The verbs on VMs: a domain is made and filled by libxc, and shown to its guest by xenstore."""
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from engine.backend import CreateOptions, Devices, Execution, VmVerbs
 from engine.image import Image, ImageStream
 from pydantic import ValidationError
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import XenopsError, internal_error
+from schema.fault import XenopsError, internal_error, unimplemented
 from schema.ids import VmId
 from schema.objects.errors import (
     BallooningTimeoutBeforeMigration,
     InvalidVcpus,
     NotEnoughMemory,
-    Unimplemented,
 )
 from schema.objects.network import Network
 from schema.objects.vm import Vm, VmState
@@ -177,7 +176,7 @@ class ClassicVms(VmVerbs):
 
     @override
     def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
-        _unimplemented("VM.set_shadow_multiplier")
+        raise unimplemented("VM.set_shadow_multiplier")
 
     @override
     def set_memory_dynamic_range(
@@ -230,15 +229,15 @@ class ClassicVms(VmVerbs):
 
     @override
     def s3suspend(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.s3suspend")
+        raise unimplemented("VM.s3suspend")
 
     @override
     def s3resume(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.s3resume")
+        raise unimplemented("VM.s3resume")
 
     @override
     def soft_reset(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.soft_reset")
+        raise unimplemented("VM.soft_reset")
 
     @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
@@ -255,11 +254,11 @@ class ClassicVms(VmVerbs):
 
     @override
     def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
-        _unimplemented("VM.run_script")
+        raise unimplemented("VM.run_script")
 
     @override
     def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
-        _unimplemented("VM.request_rdp")
+        raise unimplemented("VM.request_rdp")
 
     @override
     def get_state(self, vm: Vm) -> VmState:
@@ -338,7 +337,3 @@ class ClassicVms(VmVerbs):
             xsdata=tuple(store.below(path, ("vm-data", "FIST"))),
             is_uncooperative=f"{path}/memory/uncooperative" in words,
         )
-
-
-def _unimplemented(what: str) -> NoReturn:
-    raise XenopsError(Unimplemented(what=what))

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
+from engine.absent import NoVgpus, NoVusbs
 from engine.backend import Backend
-from schema.fault import XenopsError
+from schema.fault import unimplemented
 from schema.objects.dynamic import ObjectId
-from schema.objects.errors import Unimplemented
 from typing_extensions import override
 
 from worker_xen.xenlight.host import XenlightHost
 from worker_xen.xenlight.hypervisor import Hypervisor, XenlightSettings
-from worker_xen.xenlight.passthrough import XenlightPcis, XenlightVgpus, XenlightVusbs
+from worker_xen.xenlight.pcis import XenlightPcis
 from worker_xen.xenlight.vbds import XenlightVbds
 from worker_xen.xenlight.vifs import XenlightVifs
 from worker_xen.xenlight.vms import XenlightVms
@@ -29,8 +29,8 @@ class Xenlight(Backend):
         self.pci = XenlightPcis(self._hypervisor)
         self.vbd = XenlightVbds(self._hypervisor)
         self.vif = XenlightVifs(self._hypervisor)
-        self.vgpu = XenlightVgpus()
-        self.vusb = XenlightVusbs()
+        self.vgpu = NoVgpus()
+        self.vusb = NoVusbs()
 
     @override
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
@@ -45,4 +45,4 @@ class Xenlight(Backend):
     @override
     def trigger(self, command: str, arguments: Sequence[str]) -> None:
         """No trigger is known: on a real host things happen by themselves."""
-        raise XenopsError(Unimplemented(what=command))
+        raise unimplemented(command)

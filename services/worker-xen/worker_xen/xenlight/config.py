@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from schema.fault import XenopsError
-from schema.objects.errors import Unimplemented
-from schema.objects.network import LocalNetwork, Network
+from engine.refusals import bridge_of
+from schema.fault import unimplemented
 from schema.objects.pci import PciAddress
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vif import Vif
@@ -67,12 +66,12 @@ def booting(vm: Vm) -> dict[str, Any]:
         case Pvh(info=info):
             return {**_kernel(info), "tsc_mode": "native", "type.pvh": {}}
         case PvInPvh():
-            raise XenopsError(Unimplemented(what="VM.start of PV in PVH"))
+            raise unimplemented("VM.start of PV in PVH")
 
 
 def _kernel(info: PvInfo) -> dict[str, Any]:
     if not isinstance(info.boot, DirectBoot):
-        raise XenopsError(Unimplemented(what="VM.start with a boot loader"))
+        raise unimplemented("VM.start with a boot loader")
     boot = info.boot.boot
     ramdisk = {} if boot.ramdisk is None else {"ramdisk": boot.ramdisk}
     return {"kernel": boot.kernel, "cmdline": boot.cmdline, **ramdisk}
@@ -81,9 +80,9 @@ def _kernel(info: PvInfo) -> dict[str, Any]:
 def _firmware(ty: Hvm) -> dict[str, Any]:
     info = ty.info
     if not isinstance(info.firmware, Bios):
-        raise XenopsError(Unimplemented(what="VM.start with UEFI firmware"))
+        raise unimplemented("VM.start with UEFI firmware")
     if info.tpm is not None:
-        raise XenopsError(Unimplemented(what="VM.start with a TPM"))
+        raise unimplemented("VM.start with a TPM")
     details = {
         "acpi": info.acpi,
         "hap": info.hap,
@@ -131,7 +130,7 @@ def nic_config(vm: Vm, nic: Nic) -> dict[str, Any]:
         "devid": vif.position,
         "mac": vif.mac,
         "mtu": vif.mtu,
-        "bridge": bridge(vif.backend),
+        "bridge": bridge_of(vif.backend),
         "nictype": "vif_ioemu" if isinstance(vm.ty, Hvm) else "vif",
     }
     return {**words, **_rate(vif)}
@@ -146,13 +145,6 @@ def _rate(vif: Vif) -> dict[str, int]:
         "rate_bytes_per_interval": kib_per_s * KIB * slice_us // 1_000_000,
         "rate_interval_usecs": slice_us,
     }
-
-
-def bridge(network: Network) -> str:
-    """The bridge. Errors: `Unimplemented` for other networks."""
-    if isinstance(network, LocalNetwork):
-        return network.bridge
-    raise XenopsError(Unimplemented(what=f"VIF.plug to a {network.kind} network"))
 
 
 def pci_config(address: PciAddress, *, msi_translate: bool, power_management: bool) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """The host's own verbs, from what the hypervisor and dom0's kernel tell."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from engine.backend import HostVerbs
-from schema.fault import XenopsError
-from schema.objects.errors import Unimplemented
-from schema.objects.host import ChipsetInfo, CpuInfo, GuestAgentFeature, Host
+from engine.cpuinfo import CPUINFO, first_described
+from schema.fault import unimplemented
+from schema.objects.host import ChipsetInfo, GuestAgentFeature, Host
 from schema.objects.host import Hypervisor as HypervisorInfo
 from typing_extensions import override
 
@@ -27,7 +26,7 @@ class XenlightHost(HostVerbs):
     def stat(self) -> Host:
         with spoken():
             physical, version = self._hypervisor.libxl.physinfo(), self._hypervisor.libxl.version()
-        return host_of(physical, version, Path("/proc/cpuinfo").read_text())
+        return host_of(physical, version, CPUINFO.read_text())
 
     @override
     def console_data(self) -> str:
@@ -46,40 +45,30 @@ class XenlightHost(HostVerbs):
 
     @override
     def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:
-        raise XenopsError(Unimplemented(what="HOST.update_guest_agent_features"))
+        raise unimplemented("HOST.update_guest_agent_features")
 
     @override
     def combine_cpu_policies(self, first: str, second: str) -> str:
-        raise XenopsError(Unimplemented(what="HOST.combine_cpu_policies"))
+        raise unimplemented("HOST.combine_cpu_policies")
 
     @override
     def is_compatible(self, vm_policy: str, host_policy: str) -> bool:
-        raise XenopsError(Unimplemented(what="HOST.is_compatible"))
+        raise unimplemented("HOST.is_compatible")
 
 
 def host_of(physical: Json, version: Json, cpuinfo: str) -> Host:
     """A host as libxl words it; what dom0's kernel says is of one processor, and all are alike."""
-    first = dict(_pair(line) for line in cpuinfo.partition("\n\n")[0].splitlines())
     cpus, threads = int(physical.get("nr_cpus", 1)), int(physical.get("threads_per_core", 1))
     per_socket = max(1, int(physical.get("cores_per_socket", 1)) * threads)
     return Host(
-        cpu_info=CpuInfo(
-            cpu_count=cpus,
-            socket_count=max(1, cpus // per_socket),
-            threads_per_core=threads,
-            nr_nodes=int(physical.get("nr_nodes", 1)),
-            vendor=first.get("vendor_id", ""),
-            speed=f"{int(physical.get('cpu_khz', 0)) / 1000:.3f}",
-            modelname=first.get("model name", ""),
-            family=first.get("cpu family", ""),
-            model=first.get("model", ""),
-            stepping=first.get("stepping", ""),
-            flags=first.get("flags", ""),
-            features="",
-            features_pv="",
-            features_hvm="",
-            features_pv_host="",
-            features_hvm_host="",
+        cpu_info=first_described(cpuinfo).model_copy(
+            update={
+                "cpu_count": cpus,
+                "socket_count": max(1, cpus // per_socket),
+                "threads_per_core": threads,
+                "nr_nodes": int(physical.get("nr_nodes", 1)),
+                "speed": f"{int(physical.get('cpu_khz', 0)) / 1000:.3f}",
+            }
         ),
         hypervisor=HypervisorInfo(
             version=f"{version['xen_version_major']}.{version['xen_version_minor']}"
@@ -90,8 +79,3 @@ def host_of(physical: Json, version: Json, cpuinfo: str) -> Host:
             iommu=bool(physical.get("cap_hvm_directio")), hvm=bool(physical.get("cap_hvm"))
         ),
     )
-
-
-def _pair(line: str) -> tuple[str, str]:
-    name, _, value = line.partition(":")
-    return name.strip(), value.strip()

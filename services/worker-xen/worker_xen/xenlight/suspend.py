@@ -7,12 +7,13 @@ from pathlib import Path
 
 from engine.backend import Devices, Execution
 from engine.image import Image, ImageStream
+from engine.localdisk import local_path
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest
 from schema.objects.vm import Pv, Vm
 
-from worker_xen.xenlight.content import find_source, local_path
+from worker_xen.xenlight.content import find_source
 from worker_xen.xenlight.hypervisor import Hypervisor, spoken
 from worker_xen.xenlight.image import (
     FileImage,

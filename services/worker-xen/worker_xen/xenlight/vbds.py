@@ -1,8 +1,9 @@
 """The verbs on disks: attached, when the content is found, then activated, when the guest gets it."""
 
-from engine.backend import Execution, VbdVerbs
+from engine.backend import Execution
 from engine.noted import noted
-from schema.fault import XenopsError
+from engine.unrestricted import UnrestrictedVbds
+from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
 from schema.objects.errors import (
@@ -10,7 +11,6 @@ from schema.objects.errors import (
     DoesNotExist,
     MediaNotEjectable,
     MediaPresent,
-    Unimplemented,
 )
 from schema.objects.vbd import Vbd, VbdState, VbdType
 from schema.objects.vm import Hvm
@@ -33,7 +33,7 @@ from worker_xen.xenlight.states import vbd_state
 from worker_xen.xenlight.values import Device, LibxlError
 
 
-class XenlightVbds(VbdVerbs):
+class XenlightVbds(UnrestrictedVbds):
     """`VbdVerbs` on libxl."""
 
     def __init__(self, hypervisor: Hypervisor) -> None:
@@ -52,7 +52,7 @@ class XenlightVbds(VbdVerbs):
         """Begin a life of the disk's content; all of it is kept."""
         execution.check_cancelled()
         if not persistent:
-            raise XenopsError(Unimplemented(what="VBD.epoch_begin of a disk that forgets what is written"))
+            raise unimplemented("VBD.epoch_begin of a disk that forgets what is written")
 
     @override
     def epoch_end(self, execution: Execution, vm: VmId, disk: DiskBackend) -> None:
@@ -64,7 +64,7 @@ class XenlightVbds(VbdVerbs):
         execution.check_cancelled()
         self._hypervisor.look(vm).living()
         if vbd.ty is VbdType.FLOPPY:
-            raise XenopsError(Unimplemented(what="VBD.plug of a floppy drive"))
+            raise unimplemented("VBD.plug of a floppy drive")
         source = None if vbd.backend is None else find_source(vbd, vbd.backend)
         self._hypervisor.change(vm, lambda machine: attached(machine, vbd, source))
 
@@ -117,24 +117,8 @@ class XenlightVbds(VbdVerbs):
             self._change_medium(execution, vm, drive, _with_medium(drive, None, None))
 
     @override
-    def set_qos(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """There is no I/O scheduling yet; none wanted, nothing to do."""
-        if vbd.qos is not None:
-            raise XenopsError(Unimplemented(what="VBD.set_qos"))
-
-    @override
     def get_state(self, vm: VmId, vbd: Vbd) -> VbdState:
         return vbd_state(self._hypervisor.look(vm), vbd.id)
-
-    @override
-    def wants_unplug(self, vm: VmId, vbd: Vbd) -> bool:
-        """No guest asks."""
-        return False
-
-    @override
-    def wants_qos(self, vm: VmId, vbd: Vbd) -> bool:
-        """Never: see `set_qos`."""
-        return False
 
     def _put(self, vm: VmId, disk: Disk) -> None:
         self._hypervisor.change(vm, lambda machine: with_disk(machine, disk))

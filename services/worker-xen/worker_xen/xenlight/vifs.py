@@ -1,35 +1,24 @@
 """The verbs on network interfaces: an end on a bridge of dom0, by Xen's own hotplug scripts."""
 
-from collections.abc import Sequence
-
-from engine.backend import Execution, VifVerbs
+from engine.backend import Execution
 from engine.noted import noted
-from schema.fault import XenopsError, internal_error
+from engine.refusals import bridge_of, refuse_restrictions
+from engine.unrestricted import UnrestrictedVifs
+from schema.fault import internal_error
 from schema.ids import VmId
-from schema.objects.errors import Unimplemented
 from schema.objects.network import Network
-from schema.objects.vif import (
-    Ipv4Configuration,
-    Ipv6Configuration,
-    LockingMode,
-    PvsProxy,
-    Unlocked,
-    Unspecified4,
-    Unspecified6,
-    Vif,
-    VifState,
-)
+from schema.objects.vif import Vif, VifState
 from typing_extensions import override
 
 from worker_xen.xenlight.bridging import connect, ends_of, refuse_without_bridge, set_carrier
-from worker_xen.xenlight.config import bridge, nic_config
+from worker_xen.xenlight.config import nic_config
 from worker_xen.xenlight.hypervisor import Hypervisor, spoken
 from worker_xen.xenlight.machine import Nic, find_nic, plugged, with_nic, without_nic
 from worker_xen.xenlight.states import vif_state
 from worker_xen.xenlight.values import Device, LibxlError
 
 
-class XenlightVifs(VifVerbs):
+class XenlightVifs(UnrestrictedVifs):
     """`VifVerbs` on libxl."""
 
     def __init__(self, hypervisor: Hypervisor) -> None:
@@ -50,7 +39,8 @@ class XenlightVifs(VifVerbs):
         domain = machine.living()
         if find_nic(machine, vif.id) is not None:
             return
-        _refuse_what_is_missing(vif)
+        refuse_restrictions(vif)
+        refuse_without_bridge(bridge_of(vif.backend))
         plugged(machine, vif)
         if domain.domid is not None:
             with spoken(execution):
@@ -83,7 +73,7 @@ class XenlightVifs(VifVerbs):
         machine = self._hypervisor.look(vm)
         if machine.domain is None or find_nic(machine, vif.id) is None:
             return
-        target = bridge(network)
+        target = bridge_of(network)
         refuse_without_bridge(target)
         if machine.domain.domid is not None:
             for end in ends_of(machine.domain.domid, vif.position):
@@ -102,42 +92,8 @@ class XenlightVifs(VifVerbs):
         self._set(vm, vif, carrier=carrier)
 
     @override
-    def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
-        if not isinstance(mode, Unlocked):
-            raise XenopsError(Unimplemented(what=f"VIF.set_locking_mode to {mode.kind}"))
-
-    @override
-    def set_ipv4_configuration(
-        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv4Configuration
-    ) -> None:
-        if not isinstance(configuration, Unspecified4):
-            raise XenopsError(Unimplemented(what="VIF.set_ipv4_configuration"))
-
-    @override
-    def set_ipv6_configuration(
-        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv6Configuration
-    ) -> None:
-        if not isinstance(configuration, Unspecified6):
-            raise XenopsError(Unimplemented(what="VIF.set_ipv6_configuration"))
-
-    @override
-    def set_pvs_proxy(self, execution: Execution, vm: VmId, vif: Vif, proxy: PvsProxy | None) -> None:
-        if proxy is not None:
-            raise XenopsError(Unimplemented(what="VIF.set_pvs_proxy"))
-
-    @override
-    def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
-        if trunks:
-            raise XenopsError(Unimplemented(what="VIF.set_trunks"))
-
-    @override
     def get_state(self, vm: VmId, vif: Vif) -> VifState:
         return vif_state(self._hypervisor.look(vm), vif.id)
-
-    @override
-    def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
-        """No guest asks."""
-        return False
 
     def _set(self, vm: VmId, vif: Vif, **fields: object) -> None:
         nic = find_nic(self._hypervisor.look(vm), vif.id)
@@ -151,16 +107,3 @@ def set_carrier_of(domid: int, vif: Vif) -> None:
     if not vif.carrier:
         for end in ends_of(domid, vif.position):
             set_carrier(end, carrier=False)
-
-
-def _refuse_what_is_missing(vif: Vif) -> None:
-    """An interface that was to be restricted is not plugged without its restrictions."""
-    wanted = {
-        "a locking mode": not isinstance(vif.locking_mode, Unlocked),
-        "a PVS proxy": vif.pvs_proxy is not None,
-        "a VLAN": vif.vlan is not None or bool(vif.trunks),
-    }
-    for what, is_wanted in wanted.items():
-        if is_wanted:
-            raise XenopsError(Unimplemented(what=f"VIF.plug with {what}"))
-    refuse_without_bridge(bridge(vif.backend))

@@ -1,17 +1,15 @@
 """The verbs on VMs: a domain is noted, its kernel checked, devices gathered; Xen then makes it with all."""
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from engine.backend import CreateOptions, Devices, Execution, VmVerbs
 from engine.image import Image, ImageStream
+from engine.refusals import refuse_unless_there
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import XenopsError, internal_error
+from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
-from schema.objects.errors import BallooningTimeoutBeforeMigration, InvalidVcpus, Unimplemented
+from schema.objects.errors import BallooningTimeoutBeforeMigration, InvalidVcpus
 from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
 from schema.wire.codec import encode_text
@@ -123,7 +121,7 @@ class XenlightVms(VmVerbs):
 
     @override
     def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
-        _unimplemented("VM.set_shadow_multiplier")
+        raise unimplemented("VM.set_shadow_multiplier")
 
     @override
     def set_memory_dynamic_range(
@@ -143,7 +141,7 @@ class XenlightVms(VmVerbs):
         execution.check_cancelled()
         self._hypervisor.look(vm.id).living()
         if request not in {ShutdownRequest.HALT, ShutdownRequest.POWER_OFF, ShutdownRequest.REBOOT}:
-            _unimplemented(f"VM.request_shutdown for {request}")
+            raise unimplemented(f"VM.request_shutdown for {request}")
         _, info = self._hypervisor.seen(vm.id)
         if info is None or info.paused:
             return False
@@ -183,15 +181,15 @@ class XenlightVms(VmVerbs):
 
     @override
     def s3suspend(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.s3suspend")
+        raise unimplemented("VM.s3suspend")
 
     @override
     def s3resume(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.s3resume")
+        raise unimplemented("VM.s3resume")
 
     @override
     def soft_reset(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.soft_reset")
+        raise unimplemented("VM.soft_reset")
 
     @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
@@ -208,11 +206,11 @@ class XenlightVms(VmVerbs):
 
     @override
     def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
-        _unimplemented("VM.run_script")
+        raise unimplemented("VM.run_script")
 
     @override
     def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
-        _unimplemented("VM.request_rdp")
+        raise unimplemented("VM.request_rdp")
 
     @override
     def get_state(self, vm: Vm) -> VmState:
@@ -274,26 +272,10 @@ class XenlightVms(VmVerbs):
         return True
 
 
-def _unimplemented(what: str) -> NoReturn:
-    raise XenopsError(Unimplemented(what=what))
-
-
 def _refuse_unless_bootable(vm: Vm) -> None:
     """Errors: `Internal_error` that names the file, `Unimplemented`."""
     booting(vm)
     if isinstance(vm.ty, Hvm) or not isinstance(vm.ty.info.boot, DirectBoot):
         return
     boot = vm.ty.info.boot.boot
-    _refuse_unless_readable(vm, "kernel", boot.kernel)
-    if boot.ramdisk is not None:
-        _refuse_unless_readable(vm, "ramdisk", boot.ramdisk)
-
-
-def _refuse_unless_readable(vm: Vm, what: str, path: str) -> None:
-    reason = "it is no file"
-    with suppress(OSError, ValueError):
-        if Path(path).is_file():
-            if os.access(path, os.R_OK):
-                return
-            reason = "it cannot be read"
-    raise internal_error(f"Cannot build VM {vm.id}: its {what} is {path!r}, and {reason}: see to that file")
+    refuse_unless_there(vm, boot)

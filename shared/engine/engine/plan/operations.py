@@ -1,7 +1,6 @@
 """Operations: which steps each of them takes."""
 
-from schema.fault import XenopsError
-from schema.objects.errors import Unimplemented
+from schema.fault import unimplemented
 from schema.operations import (
     AtomicOperation,
     Operation,
@@ -66,7 +65,7 @@ def _steps(operation: Operation, view: VmView) -> Steps:
         case VmRestoreDevices(vm=vm, restore_vifs=restore_vifs):
             return restore_devices(vm, devices, restore_vifs=restore_vifs)
         case VmMigrate() | VmReceiveMemory():
-            raise XenopsError(Unimplemented(what=operation.kind))
+            raise unimplemented(operation.kind)
         case VbdHotplug() | VbdHotunplug() | VifHotplug() | VifHotunplug():
             return hotplug(operation)
         case VmCheckState() | PciCheckState() | VbdCheckState() | VifCheckState() | VusbCheckState():

@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from schema.atomics.vm import DomainAction
-from schema.fault import XenopsError
+from schema.fault import unimplemented
 from schema.ids import DeviceId
 from schema.objects.dynamic import ObjectId, PciObject, VbdObject, VgpuObject, VifObject, VmObject, VusbObject
-from schema.objects.errors import Unimplemented
 from typing_extensions import override
 
 from engine.backend import Backend
@@ -85,7 +84,7 @@ class Simulator(Backend):
             case "check-vbd-plug-ordering", (vm,):
                 check_plug_ordering(self._hypervisor.look(vm))
             case _:
-                raise XenopsError(Unimplemented(what=command))
+                raise unimplemented(command)
 
     def _ask(self, vm: str, action: DomainAction) -> None:
         self._hypervisor.change(vm, lambda machine: machine.with_domain(domain_action_request=action))

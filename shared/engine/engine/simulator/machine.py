@@ -1,7 +1,6 @@
 """Machine: what the simulated host knows of one VM, and how it changes; values and no I/O."""
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError
@@ -15,9 +14,6 @@ from schema.objects.vusb import Vusb
 from schema.wire.types import Assoc, DeviceId, Int64, Struct
 
 from engine.backend import Devices
-
-DeviceT = TypeVar("DeviceT", Vbd, Vif, Pci, Vgpu, Vusb)
-"""Any kind of device."""
 
 _NO_DEVICES = Devices()
 
@@ -173,21 +169,6 @@ def renamed(machine: Machine, name: str) -> Machine:
         suspended=_domain_renamed(machine.suspended, name),
         imported=_domain_renamed(machine.imported, name),
     )
-
-
-def find(devices: Sequence[DeviceT], id_: DeviceId) -> DeviceT | None:
-    """The device of that id."""
-    return next((device for device in devices if device.id == id_), None)
-
-
-def without(devices: Sequence[DeviceT], id_: DeviceId) -> tuple[DeviceT, ...]:
-    """All devices but that one."""
-    return tuple(device for device in devices if device.id != id_)
-
-
-def replacing(devices: Sequence[DeviceT], device: DeviceT) -> tuple[DeviceT, ...]:
-    """All devices, that one as given now."""
-    return tuple(device if other.id == device.id else other for other in devices)
 
 
 def _as_known(domain: Domain, known: Domain | None) -> Domain:

@@ -11,9 +11,10 @@ from schema.objects.vusb import Vusb, VusbState
 from typing_extensions import override
 
 from engine.backend import Execution, PciVerbs, VgpuVerbs, VusbVerbs
+from engine.holding import find, without
 from engine.noted import noted
 from engine.simulator.hypervisor import Hypervisor
-from engine.simulator.machine import Machine, find, without
+from engine.simulator.machine import Machine
 from engine.simulator.states import vgpu_state
 
 

@@ -15,7 +15,8 @@ from schema.objects.vm import (
 
 from engine.domain_type import domain_type
 from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
-from engine.simulator.machine import Domain, Machine, find
+from engine.holding import find
+from engine.simulator.machine import Domain, Machine
 
 _VNC_PORT_MIN = 5900
 _VNC_PORTS = 10_000

@@ -4,16 +4,18 @@ from collections.abc import Callable
 from typing import Final
 
 from schema.fault import XenopsError, internal_error
-from schema.ids import DeviceId, VmId
+from schema.ids import VmId
 from schema.objects.disk import BusType, DeviceNumber, Disk
 from schema.objects.errors import AlreadyExists, DoesNotExist, MediaNotEjectable, MediaPresent
 from schema.objects.vbd import Vbd, VbdMode, VbdState, VbdType
 from typing_extensions import override
 
 from engine.backend import Execution, VbdVerbs
+from engine.holding import find, replacing, without
 from engine.noted import noted
+from engine.refusals import dotted
 from engine.simulator.hypervisor import Hypervisor
-from engine.simulator.machine import Machine, find, replacing, without
+from engine.simulator.machine import Machine
 from engine.simulator.states import vbd_state
 
 _IDE_DISKS: Final = 4
@@ -157,7 +159,7 @@ def _next_position(vbds: tuple[Vbd, ...], *, hvm: bool) -> DeviceNumber:
 
 def _activated(machine: Machine, vbd: Vbd) -> Machine:
     if find(machine.living().vbds, vbd.id) is None:
-        raise XenopsError(DoesNotExist(klass="VBD", id=_dotted(vbd.id)))
+        raise XenopsError(DoesNotExist(klass="VBD", id=dotted(vbd.id)))
     return machine.but(activated=noted(machine.activated, _name(vbd), there=True))
 
 
@@ -172,7 +174,3 @@ def _detached(machine: Machine, vbd: Vbd) -> Machine:
     if machine.domain is None:
         return machine
     return _deactivated(machine, vbd).with_domain(vbds=without(machine.domain.vbds, vbd.id))
-
-
-def _dotted(id_: DeviceId) -> str:
-    return f"{id_[0]}.{id_[1]}"

@@ -11,9 +11,10 @@ from schema.objects.vif import Ipv4Configuration, Ipv6Configuration, LockingMode
 from typing_extensions import override
 
 from engine.backend import Execution, VifVerbs
+from engine.holding import find, replacing, without
 from engine.noted import noted
 from engine.simulator.hypervisor import Hypervisor
-from engine.simulator.machine import Machine, find, replacing, without
+from engine.simulator.machine import Machine
 from engine.simulator.states import vif_state
 
 

@@ -1,15 +1,10 @@
-"""The verbs on PCI devices, by pciback; virtual GPUs and USB devices cannot be given to a VM yet."""
+"""The verbs on PCI devices, by pciback."""
 
-from collections.abc import Sequence
-
-from engine.backend import Execution, PciVerbs, VgpuVerbs, VusbVerbs
-from engine.halted import UNPLUGGED_VGPU, UNPLUGGED_VUSB
+from engine.backend import Execution, PciVerbs
 from schema.fault import XenopsError
 from schema.ids import VmId
-from schema.objects.errors import AlreadyExists, Unimplemented
+from schema.objects.errors import AlreadyExists
 from schema.objects.pci import Pci, PciAddress, PciState
-from schema.objects.vgpu import Vgpu, VgpuState
-from schema.objects.vusb import Vusb, VusbState
 from typing_extensions import override
 
 from worker_xen.xenlight.config import pci_config
@@ -62,45 +57,6 @@ class XenlightPcis(PciVerbs):
     @override
     def dequarantine(self, address: PciAddress) -> None:
         """None is in quarantine."""
-
-
-class XenlightVgpus(VgpuVerbs):
-    """`VgpuVerbs` on libxl."""
-
-    @override
-    def start(self, execution: Execution, vm: VmId, vgpus: Sequence[Vgpu], *, saved: bool) -> None:
-        if vgpus:
-            raise XenopsError(Unimplemented(what="VGPU.start"))
-
-    @override
-    def set_active(self, execution: Execution, vm: VmId, vgpu: Vgpu, *, active: bool) -> None:
-        if active:
-            raise XenopsError(Unimplemented(what="VGPU.set_active"))
-
-    @override
-    def get_state(self, vm: VmId, vgpu: Vgpu) -> VgpuState:
-        return UNPLUGGED_VGPU
-
-
-class XenlightVusbs(VusbVerbs):
-    """`VusbVerbs` on libxl."""
-
-    @override
-    def plug(self, execution: Execution, vm: VmId, vusb: Vusb) -> None:
-        raise XenopsError(Unimplemented(what="VUSB.plug"))
-
-    @override
-    def unplug(self, execution: Execution, vm: VmId, vusb: Vusb) -> None:
-        """None is plugged."""
-
-    @override
-    def get_state(self, vm: VmId, vusb: Vusb) -> VusbState:
-        return UNPLUGGED_VUSB
-
-    @override
-    def wants_unplug(self, vm: VmId, vusb: Vusb) -> bool:
-        """None is plugged."""
-        return False
 
 
 def _device(pci: Pci) -> Device:

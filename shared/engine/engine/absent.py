@@ -1,20 +1,20 @@
-"""The verbs on PCI devices, virtual GPUs and USB devices: none can be given to a VM on QEMU yet."""
+"""Absent: the verbs on devices of kinds that a backend gives to no VM; asked for one, it says so."""
 
 from collections.abc import Sequence
 
-from engine.backend import Execution, PciVerbs, VgpuVerbs, VusbVerbs
-from engine.halted import UNPLUGGED_PCI, UNPLUGGED_VGPU, UNPLUGGED_VUSB
-from schema.fault import XenopsError
+from schema.fault import unimplemented
 from schema.ids import VmId
-from schema.objects.errors import Unimplemented
 from schema.objects.pci import Pci, PciAddress, PciState
 from schema.objects.vgpu import Vgpu, VgpuState
 from schema.objects.vusb import Vusb, VusbState
 from typing_extensions import override
 
+from engine.backend import Execution, PciVerbs, VgpuVerbs, VusbVerbs
+from engine.halted import UNPLUGGED_PCI, UNPLUGGED_VGPU, UNPLUGGED_VUSB
 
-class QemuPcis(PciVerbs):
-    """`PciVerbs` on QEMU."""
+
+class NoPcis(PciVerbs):
+    """`PciVerbs` of a backend without PCI devices."""
 
     @override
     def get_state(self, vm: VmId, pci: Pci) -> PciState:
@@ -22,7 +22,7 @@ class QemuPcis(PciVerbs):
 
     @override
     def plug(self, execution: Execution, vm: VmId, pci: Pci, *, use_qmp: bool) -> None:
-        raise XenopsError(Unimplemented(what="PCI.plug"))
+        raise unimplemented("PCI.plug")
 
     @override
     def unplug(self, execution: Execution, vm: VmId, pci: Pci) -> None:
@@ -38,30 +38,30 @@ class QemuPcis(PciVerbs):
         """None is in quarantine."""
 
 
-class QemuVgpus(VgpuVerbs):
-    """`VgpuVerbs` on QEMU."""
+class NoVgpus(VgpuVerbs):
+    """`VgpuVerbs` of a backend without virtual GPUs."""
 
     @override
     def start(self, execution: Execution, vm: VmId, vgpus: Sequence[Vgpu], *, saved: bool) -> None:
         if vgpus:
-            raise XenopsError(Unimplemented(what="VGPU.start"))
+            raise unimplemented("VGPU.start")
 
     @override
     def set_active(self, execution: Execution, vm: VmId, vgpu: Vgpu, *, active: bool) -> None:
         if active:
-            raise XenopsError(Unimplemented(what="VGPU.set_active"))
+            raise unimplemented("VGPU.set_active")
 
     @override
     def get_state(self, vm: VmId, vgpu: Vgpu) -> VgpuState:
         return UNPLUGGED_VGPU
 
 
-class QemuVusbs(VusbVerbs):
-    """`VusbVerbs` on QEMU."""
+class NoVusbs(VusbVerbs):
+    """`VusbVerbs` of a backend without USB devices."""
 
     @override
     def plug(self, execution: Execution, vm: VmId, vusb: Vusb) -> None:
-        raise XenopsError(Unimplemented(what="VUSB.plug"))
+        raise unimplemented("VUSB.plug")
 
     @override
     def unplug(self, execution: Execution, vm: VmId, vusb: Vusb) -> None:

@@ -1,0 +1,54 @@
+"""Localdisk: disks that are files or devices of this host: whether they are there, and in which format."""
+
+import stat
+from pathlib import Path
+from typing import Final, Literal
+
+from schema.fault import internal_error, unimplemented
+from schema.objects.disk import Disk, LocalDisk, Vdi
+from schema.objects.vbd import Vbd
+
+FORMAT_KEY: Final = "format"
+"""In a VBD's `extra_backend_keys`: `raw` or `qcow2`, where the file's name does not say it."""
+
+DiskFormat = Literal["raw", "qcow2"]
+
+
+def local_path(disk: Disk, verb: str = "VBD.plug") -> str:
+    """The path of a local disk. Errors: `Unimplemented` for a disk of a storage service."""
+    match disk:
+        case LocalDisk(path=path):
+            return path
+        case Vdi(name=name):
+            raise unimplemented(f"{verb} of the VDI {name}: only local disks are known")
+
+
+def refuse_unless_disk(path: str) -> bool:
+    """A disk's content must be there; answers whether it is a block device.
+
+    Errors: `Internal_error` that names the file.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+        with Path(path).open("rb"):
+            pass
+    except FileNotFoundError as error:
+        sentence = f"There is no disk {path} on this host: make it, or correct the VBD's backend"
+        raise internal_error(sentence) from error
+    except (OSError, ValueError) as error:
+        raise internal_error(f"The disk {path} cannot be read: {error}; see to its rights") from error
+    if stat.S_ISDIR(mode):
+        raise internal_error(f"The disk {path} is a directory: name a file or a block device")
+    return stat.S_ISBLK(mode)
+
+
+def format_of(vbd: Vbd, path: str) -> DiskFormat:
+    """A disk's format; it is never guessed from what a guest may have written into it.
+
+    Errors: `Internal_error` that names the file.
+    """
+    match dict(vbd.extra_backend_keys).get(FORMAT_KEY) or ("qcow2" if path.endswith(".qcow2") else "raw"):
+        case "raw" | "qcow2" as format_:
+            return format_
+        case other:
+            raise internal_error(f"The disk {path} is said to have the format {other!r}: give raw or qcow2")

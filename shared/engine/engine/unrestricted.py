@@ -1,0 +1,80 @@
+"""Unrestricted: what verbs on disks and interfaces answer where a backend can set no limits to them."""
+
+from collections.abc import Sequence
+
+from schema.fault import unimplemented
+from schema.ids import VmId
+from schema.objects.vbd import Vbd
+from schema.objects.vif import (
+    Ipv4Configuration,
+    Ipv6Configuration,
+    LockingMode,
+    PvsProxy,
+    Unlocked,
+    Unspecified4,
+    Unspecified6,
+    Vif,
+)
+from typing_extensions import override
+
+from engine.backend import Execution, VbdVerbs, VifVerbs
+
+
+class UnrestrictedVbds(VbdVerbs):
+    """Those of `VbdVerbs` that a backend without I/O scheduling answers; no guest asks for an unplug."""
+
+    @override
+    def set_qos(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
+        """None wanted, nothing to do."""
+        if vbd.qos is not None:
+            raise unimplemented("VBD.set_qos")
+
+    @override
+    def wants_qos(self, vm: VmId, vbd: Vbd) -> bool:
+        """Never: see `set_qos`."""
+        return False
+
+    @override
+    def wants_unplug(self, vm: VmId, vbd: Vbd) -> bool:
+        """No guest asks."""
+        return False
+
+
+class UnrestrictedVifs(VifVerbs):
+    """Those of `VifVerbs` that a backend answers which neither restricts nor configures addresses."""
+
+    @override
+    def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
+        if not isinstance(mode, Unlocked):
+            raise unimplemented(f"VIF.set_locking_mode to {mode.kind}")
+
+    @override
+    def set_ipv4_configuration(
+        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv4Configuration
+    ) -> None:
+        """Nothing to configure is all that can be done: there is no agent in the guest to tell."""
+        if not isinstance(configuration, Unspecified4):
+            raise unimplemented("VIF.set_ipv4_configuration")
+
+    @override
+    def set_ipv6_configuration(
+        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv6Configuration
+    ) -> None:
+        """As for IPv4."""
+        if not isinstance(configuration, Unspecified6):
+            raise unimplemented("VIF.set_ipv6_configuration")
+
+    @override
+    def set_pvs_proxy(self, execution: Execution, vm: VmId, vif: Vif, proxy: PvsProxy | None) -> None:
+        if proxy is not None:
+            raise unimplemented("VIF.set_pvs_proxy")
+
+    @override
+    def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
+        if trunks:
+            raise unimplemented("VIF.set_trunks")
+
+    @override
+    def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
+        """No guest asks."""
+        return False
