@@ -9,6 +9,8 @@ from bus.fold import FoldOf
 from bus.node import PrivateNode
 from bus.ports import BEGINNING, BusBlockedError, BusUnavailableError, Entry, Request, RequestTimeoutError
 from bus.rabbit import RabbitBus
+from bus.rabbit.address import nodes_of
+from bus.rabbit.shelf import RabbitShelf
 from bus.retention import Retention
 from schema.ids import InstanceName, VmId
 from schema.records import LaneHeld
@@ -214,3 +216,40 @@ def test_it_is_said_before_and_when_the_broker_drops_what_no_snapshot_covers(
                 assert has_read.acquire(timeout=PATIENCE_S)
     finally:
         bus.close()
+
+
+def test_a_reader_that_falls_behind_what_the_broker_drops_tells_so(
+    node: PrivateNode, instance: InstanceName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.rabbit.reader.MARKERS_MISSED_MAX", 3)
+    monkeypatch.setattr("bus.rabbit.reader.IDLE_S", 0.5)
+    lost, goes_on = threading.Event(), threading.Event()
+    reasons: list[str] = []
+
+    def on_lost(_: InstanceName, reason: str) -> None:
+        reasons.append(reason)
+        lost.set()
+
+    def waits(_: Entry) -> None:
+        goes_on.wait(PATIENCE_S)
+
+    writer = RabbitBus(node.url, "test", (instance,), makes_logs=Retention(bytes_max=200_000))
+    append_many(writer, instance, 3_000)  # more than the broker sends a reader who does not answer
+    reader = RabbitBus(node.url, "other", (instance,), on_lost=on_lost)
+    try:
+        reader.tail(instance, BEGINNING, waits, lambda: None)
+        shelf = RabbitShelf(lambda: nodes_of(node.url, "test"), instance, "other")
+        while shelf.first() < 8_000:  # far behind all that the broker may have sent
+            append_many(writer, instance, 3_000)
+        goes_on.set()
+        assert lost.wait(PATIENCE_S), "the reader stands still"
+    finally:
+        goes_on.set()
+        reader.close()
+        writer.close()
+    assert "the broker has dropped more" in reasons[0]
+
+
+def append_many(bus: RabbitBus, instance: InstanceName, count: int) -> None:
+    for begin in range(0, count, 1_000):
+        bus.append(instance, *(held(begin + number) for number in range(1_000))).result(PATIENCE_S)

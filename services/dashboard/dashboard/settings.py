@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bus.process import Settings as BusSettings
-from bus.process import SettingsError
+from bus.process import ServiceSettings, SettingsError
 from bus.process import from_environment as bus_settings
-from schema.ids import InstanceName
 
 PORT_MAX = 65_535
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
@@ -17,30 +15,19 @@ LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(ServiceSettings):
     """A service on the bus, and its page.
 
     `hosts` are the names by which browsers may call it: others' pages cannot pretend to be it. `url_file`
     is where the address is written; a port that stands there is taken again.
     """
 
-    bus: BusSettings
     tokens: Path
     host: str = "127.0.0.1"
     port: int = 0
     hosts: tuple[str, ...] = LOCAL
     url_file: Path | None = None
     tls: ssl.SSLContext | None = field(default=None, compare=False)
-
-    @property
-    def broker(self) -> str:
-        """The broker's URL."""
-        return self.bus.broker
-
-    @property
-    def instances(self) -> tuple[InstanceName, ...]:
-        """The instances that are shown."""
-        return self.bus.instances
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bus.process import Settings as BusSettings
-from bus.process import SettingsError
+from bus.process import ServiceSettings, SettingsError
 from bus.process import from_environment as bus_settings
 from schema.ids import InstanceName
 
@@ -33,21 +32,10 @@ class Doors:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(ServiceSettings):
     """A service on the bus, and its doors."""
 
-    bus: BusSettings
     doors: Doors = Doors()
-
-    @property
-    def broker(self) -> str:
-        """The broker's URL."""
-        return self.bus.broker
-
-    @property
-    def instances(self) -> tuple[InstanceName, ...]:
-        """The instances that are served."""
-        return self.bus.instances
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

@@ -3,30 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bus.process import Settings as BusSettings
-from bus.process import SettingsError
+from bus.process import ServiceSettings, SettingsError
 from bus.process import from_environment as bus_settings
-from schema.ids import InstanceName
 
 from redirector.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(ServiceSettings):
     """A service on the bus, and its limits."""
 
-    bus: BusSettings
     limits: Limits
-
-    @property
-    def broker(self) -> str:
-        """The broker's URL."""
-        return self.bus.broker
-
-    @property
-    def instances(self) -> tuple[InstanceName, ...]:
-        """The instances that are served."""
-        return self.bus.instances
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

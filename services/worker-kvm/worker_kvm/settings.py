@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from bus.process import SettingsError
-from engine.worker import WorkerSettings
-from engine.worker.settings import worker_settings
-from schema.ids import InstanceName
+from engine.worker.settings import WorkerProcessSettings, worker_settings
 
 AcceleratorChoice = Literal["auto", "kvm", "tcg"]
 NetworkChoice = Literal["bridge", "user"]
@@ -36,10 +34,9 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(WorkerProcessSettings):
     """A worker, and how it runs QEMU; `namespace` is a network namespace's name, None: the host's own."""
 
-    worker: WorkerSettings
     run: Path
     accelerator: AcceleratorChoice = "auto"
     network: NetworkChoice = "bridge"
@@ -47,16 +44,6 @@ class Settings:
     backend: BackendName = BackendName.QEMU
     libvirt_uri: str = LIBVIRT_URI
     libvirt_logs: Path = LIBVIRT_LOGS
-
-    @property
-    def broker(self) -> str:
-        """The broker's URL."""
-        return self.worker.broker
-
-    @property
-    def instances(self) -> tuple[InstanceName, ...]:
-        """The worker's one instance."""
-        return self.worker.instances
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

@@ -6,9 +6,7 @@ from typing import TypeVar
 
 from bus.process import SettingsError
 from engine.simulator import SimulatorSettings, parse_faults
-from engine.worker import WorkerSettings
-from engine.worker.settings import worker_settings
-from schema.ids import InstanceName
+from engine.worker.settings import WorkerProcessSettings, worker_settings
 
 MEMORY_KIB_MAX = 64 * 1024 * 1024
 """64 GiB: nobody waits for more."""
@@ -17,21 +15,10 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(WorkerProcessSettings):
     """A worker, and the host that it simulates."""
 
-    worker: WorkerSettings
     simulator: SimulatorSettings
-
-    @property
-    def broker(self) -> str:
-        """The broker's URL."""
-        return self.worker.broker
-
-    @property
-    def instances(self) -> tuple[InstanceName, ...]:
-        """The worker's one instance."""
-        return self.worker.instances
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

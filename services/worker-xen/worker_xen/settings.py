@@ -6,9 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from bus.process import SettingsError
-from engine.worker import WorkerSettings
-from engine.worker.settings import worker_settings
-from schema.ids import InstanceName
+from engine.worker.settings import WorkerProcessSettings, worker_settings
 
 BINDINGS = Path("/var/cache/xenops/bindings")
 """Where compiled bindings are kept, unless told otherwise."""
@@ -23,23 +21,12 @@ class BackendName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(WorkerProcessSettings):
     """A worker, and how it drives Xen."""
 
-    worker: WorkerSettings
     backend: BackendName
     run: Path
     bindings: Path = BINDINGS
-
-    @property
-    def broker(self) -> str:
-        """The broker's URL."""
-        return self.worker.broker
-
-    @property
-    def instances(self) -> tuple[InstanceName, ...]:
-        """The worker's one instance."""
-        return self.worker.instances
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

@@ -38,6 +38,23 @@ class Settings:
     broker: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """A service on the bus; what else a service may be told stands beside `bus` in a class of its own."""
+
+    bus: Settings
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL."""
+        return self.bus.broker
+
+    @property
+    def instances(self) -> tuple[InstanceName, ...]:
+        """The instances that are served."""
+        return self.bus.instances
+
+
 class Service(Protocol):
     """What a process runs between its start and its end."""
 

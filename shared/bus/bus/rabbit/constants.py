@@ -33,7 +33,10 @@ MARKER_RETRY_S = 1.0
 """How long a marker in a log may take before another is sent."""
 
 MARKERS_MISSED_MAX = 15
-"""After so many, with nothing read, the log is not what it was: its reader stands beyond its end."""
+"""After so many, with nothing read, the log is not what it was, and is taken up anew."""
+
+IDLE_S = 300.0
+"""After so long with nothing read, a reader looks whether the log's end still comes by."""
 
 STREAM_PREFETCH = 2000
 """Records under way to one reader."""

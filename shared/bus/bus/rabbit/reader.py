@@ -17,7 +17,13 @@ from bus.place import Place, anchor_of
 from bus.ports import Entry
 from bus.quarantine import Arrival, Quarantined, judge, writer
 from bus.rabbit.connection import Tenant
-from bus.rabbit.constants import MARKER_RETRY_S, MARKERS_MISSED_MAX, STREAM_ACK_EVERY, STREAM_PREFETCH
+from bus.rabbit.constants import (
+    IDLE_S,
+    MARKER_RETRY_S,
+    MARKERS_MISSED_MAX,
+    STREAM_ACK_EVERY,
+    STREAM_PREFETCH,
+)
 from bus.rabbit.stream import Logs
 from bus.snapshots import SnapshotError
 from bus.topology import log_stream
@@ -87,6 +93,7 @@ class Reader(Tenant):
         self._dedup = Dedup(wanted.place.producers)
         self._marker = ""
         self._marks = 0
+        self._is_idle = False
 
     def place(self) -> Place:
         """Where it is: behind the entry that is being handed over."""
@@ -113,6 +120,19 @@ class Reader(Tenant):
 
     def _in_place(self, channel: Channel) -> None:
         self.mark_placed()
+        self._seek_end(channel)
+        self._loop.later(IDLE_S, lambda: self._watch_idle(channel))
+
+    def _watch_idle(self, channel: Channel) -> None:
+        """A reader whose next record the broker has dropped hears nothing more, and no word of that."""
+        if channel is not self._channel or not channel.is_open:
+            return
+        if self._is_idle and not self._marker:
+            self._seek_end(channel)
+        self._is_idle = True
+        self._loop.later(IDLE_S, lambda: self._watch_idle(channel))
+
+    def _seek_end(self, channel: Channel) -> None:
         self._marker = uuid.uuid4().hex
         self._marks = 0
         self._mark_end(channel)
@@ -121,17 +141,22 @@ class Reader(Tenant):
         """Put a marker behind all that is confirmed; when it comes by, this reader is live."""
         if not self._marker or channel is not self._channel or not channel.is_open:
             return
+        self._loop.later(MARKER_RETRY_S, lambda: self._mark_end(channel))
+        if self.blocked is not None:
+            return
         self._marks += 1
         if self._marks == MARKERS_MISSED_MAX:
             _log.critical(
-                "the end of the log %s does not come by: look at the broker's log, and at its disk",
+                "the end of the log %s does not come by, it is read anew: if that does not help, look at the "
+                "broker's log, and at its disk",
                 self._wanted.instance,
             )
+            channel.close()  # what is read next may have been dropped; the broker says nothing of it
+            return
         if not self._is_proven and self._marks == MARKS_UNSEEN:
             threading.Thread(target=self._look, name="log-end", daemon=True).start()
         properties = pika.BasicProperties(type=_MARKER, correlation_id=self._marker)
         channel.basic_publish("", log_stream(self._wanted.instance), b"", properties)
-        self._loop.later(MARKER_RETRY_S, lambda: self._mark_end(channel))
 
     def _on_message(
         self,
@@ -142,6 +167,7 @@ class Reader(Tenant):
     ) -> None:
         offset = _offset(properties)
         self._marks = 0
+        self._is_idle = False
         tag = deliver.delivery_tag or 0
         if tag % STREAM_ACK_EVERY == 0 and channel.is_open:
             channel.basic_ack(tag, multiple=True)

@@ -160,14 +160,12 @@ def _read(
     reading.basic_consume(stream, take, arguments={"x-stream-offset": start})
     mark = uuid.uuid4().hex
     channel.basic_publish("", stream, b"", pika.BasicProperties(type=_MARKER, correlation_id=mark))
-    silent_at = time.monotonic() + READ_TIMEOUT_S
     while True:
-        connection.process_data_events(max(0.0, silent_at - time.monotonic()))  # may come back with nothing
-        if not messages and time.monotonic() < silent_at:
-            continue
-        if not messages:
-            raise OSError(f"{stream} is silent for {READ_TIMEOUT_S:g} s")
         silent_at = time.monotonic() + READ_TIMEOUT_S
+        while not messages:  # pika comes back early, with nothing
+            if time.monotonic() >= silent_at:
+                raise OSError(f"{stream} is silent for {READ_TIMEOUT_S:g} s")
+            connection.process_data_events(max(0.0, silent_at - time.monotonic()))
         arrived, messages[:] = list(messages), []
         for message in arrived:
             is_end = message[3].type == _MARKER and message[3].correlation_id == mark

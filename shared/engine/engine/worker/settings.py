@@ -35,6 +35,23 @@ class WorkerSettings:
         return (self.instance,)
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerProcessSettings:
+    """A worker; what its backend may be told stands beside it in a class of the backend's own."""
+
+    worker: WorkerSettings
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL."""
+        return self.worker.broker
+
+    @property
+    def instances(self) -> tuple[InstanceName, ...]:
+        """The worker's one instance."""
+        return self.worker.instances
+
+
 def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
     """The settings of a worker process.
 
