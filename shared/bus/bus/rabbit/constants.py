@@ -38,6 +38,9 @@ MARKERS_MISSED_MAX = 15
 IDLE_S = 300.0
 """After so long with nothing read, a reader looks whether the log's end still comes by."""
 
+UNUSED_OFFSETS_MAX = 16
+"""The broker keeps some offsets for itself, one at each new segment; who misses more has missed records."""
+
 STREAM_PREFETCH = 2000
 """Records under way to one reader."""
 

@@ -23,6 +23,7 @@ from bus.rabbit.constants import (
     MARKERS_MISSED_MAX,
     STREAM_ACK_EVERY,
     STREAM_PREFETCH,
+    UNUSED_OFFSETS_MAX,
 )
 from bus.rabbit.stream import Logs
 from bus.snapshots import SnapshotError
@@ -176,8 +177,12 @@ class Reader(Tenant):
             return
         if not self._is_proven:
             self._prove(offset, (body, properties.correlation_id), is_mark=is_mark)
-            if self._is_lost:
-                return
+        elif self._next and offset > self._next + UNUSED_OFFSETS_MAX:
+            self._lose(
+                f"it goes on at {offset}, and was read up to {self._next - 1}: the broker has dropped more"
+            )
+        if self._is_lost:
+            return
         if is_mark:
             self._pass_marker()
         if offset < self._next:
@@ -212,10 +217,14 @@ class Reader(Tenant):
             _log.warning("whether the log of %s is the same is not known: %s", self._wanted.instance, error)
             return
         if not is_held:
-            self._loop.soon(lambda: self._lose("it ends before what was read: the broker has lost its end"))
+            self._loop.soon(self._lose_end)
+
+    def _lose_end(self) -> None:
+        if not self._is_proven:
+            self._lose("it ends before what was read: the broker has lost its end")
 
     def _lose(self, reason: str) -> None:
-        if self._is_lost or self._is_proven:
+        if self._is_lost:
             return
         self._is_lost = True
         guarded(lambda: self._watch.on_lost(self._wanted.instance, reason))
