@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from engine.absent import NoPcis, NoVgpus, NoVusbs
 from engine.backend import Backend
-from schema.fault import XenopsError
+from schema.fault import unimplemented
 from schema.objects.dynamic import ObjectId
-from schema.objects.errors import Unimplemented
 from typing_extensions import override
 
 from worker_kvm.libvirt.host import LibvirtHost
@@ -14,7 +14,6 @@ from worker_kvm.libvirt.vbds import LibvirtVbds
 from worker_kvm.libvirt.vifs import LibvirtVifs
 from worker_kvm.libvirt.vms import LibvirtVms
 from worker_kvm.qemu.content import Content
-from worker_kvm.qemu.passthrough import QemuPcis, QemuVgpus, QemuVusbs
 
 
 class Libvirt(Backend):
@@ -30,11 +29,11 @@ class Libvirt(Backend):
         self._hypervisor = Hypervisor(settings)
         self.host = LibvirtHost(self._hypervisor)
         self.vm = LibvirtVms(self._hypervisor)
-        self.pci = QemuPcis()
+        self.pci = NoPcis()
         self.vbd = LibvirtVbds(self._hypervisor, Content(settings.run / "overlays"))
         self.vif = LibvirtVifs(self._hypervisor)
-        self.vgpu = QemuVgpus()
-        self.vusb = QemuVusbs()
+        self.vgpu = NoVgpus()
+        self.vusb = NoVusbs()
 
     @override
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
@@ -49,4 +48,4 @@ class Libvirt(Backend):
     @override
     def trigger(self, command: str, arguments: Sequence[str]) -> None:
         """No trigger is known: on a real host things happen by themselves."""
-        raise XenopsError(Unimplemented(what=command))
+        raise unimplemented(command)

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Any, Literal
 
+from engine.holding import find, replacing, without
 from engine.records import Record
 from pydantic import BaseModel, ConfigDict
 from schema.atomics.vm import DomainAction
@@ -33,6 +34,11 @@ class Disk(_Value):
     activated: bool = False
 
     @property
+    def id(self) -> DeviceId:
+        """The VBD's."""
+        return self.vbd.id
+
+    @property
     def alias(self) -> str:
         """The device's name for libvirt; those that a user may choose begin so."""
         return f"ua-{self.bus}{self.unit}"
@@ -55,6 +61,11 @@ class Nic(_Value):
     plugs: int = 0
     """How often interfaces were plugged before: the guest may not have let go of the one before."""
     tap: str | None = None
+
+    @property
+    def id(self) -> DeviceId:
+        """The VIF's."""
+        return self.vif.id
 
     @property
     def alias(self) -> str:
@@ -138,13 +149,13 @@ def created(machine: Machine, domain: Domain) -> Machine:
 def find_disk(machine: Machine, id_: DeviceId) -> Disk | None:
     """The disk of that id."""
     disks = () if machine.domain is None else machine.domain.disks
-    return next((disk for disk in disks if disk.vbd.id.device == id_.device), None)
+    return find(disks, id_)
 
 
 def find_nic(machine: Machine, id_: DeviceId) -> Nic | None:
     """The interface of that id."""
     nics = () if machine.domain is None else machine.domain.nics
-    return next((nic for nic in nics if nic.vif.id.device == id_.device), None)
+    return find(nics, id_)
 
 
 def attached(machine: Machine, vbd: Vbd, source: Source | None) -> Machine:
@@ -163,18 +174,14 @@ def attached(machine: Machine, vbd: Vbd, source: Source | None) -> Machine:
 
 def with_disk(machine: Machine, disk: Disk) -> Machine:
     """With a disk as given now."""
-    disks = machine.living().disks
-    return machine.with_domain(
-        disks=tuple(disk if other.vbd.id.device == disk.vbd.id.device else other for other in disks)
-    )
+    return machine.with_domain(disks=replacing(machine.living().disks, disk))
 
 
 def without_disk(machine: Machine, id_: DeviceId) -> Machine:
     """Without a disk."""
     if machine.domain is None:
         return machine
-    disks = tuple(disk for disk in machine.domain.disks if disk.vbd.id.device != id_.device)
-    return machine.with_domain(disks=disks)
+    return machine.with_domain(disks=without(machine.domain.disks, id_))
 
 
 def plugged(machine: Machine, vif: Vif) -> Machine:
@@ -195,18 +202,14 @@ def plugged(machine: Machine, vif: Vif) -> Machine:
 
 def with_nic(machine: Machine, nic: Nic) -> Machine:
     """With an interface as given now."""
-    nics = machine.living().nics
-    return machine.with_domain(
-        nics=tuple(nic if other.vif.id.device == nic.vif.id.device else other for other in nics)
-    )
+    return machine.with_domain(nics=replacing(machine.living().nics, nic))
 
 
 def without_nic(machine: Machine, id_: DeviceId) -> Machine:
     """Without an interface."""
     if machine.domain is None:
         return machine
-    nics = tuple(nic for nic in machine.domain.nics if nic.vif.id.device != id_.device)
-    return machine.with_domain(nics=nics)
+    return machine.with_domain(nics=without(machine.domain.nics, id_))
 
 
 def _next_position(domain: Domain) -> DeviceNumber:

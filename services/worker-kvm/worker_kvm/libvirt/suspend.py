@@ -8,9 +8,9 @@ from pathlib import Path
 
 from engine.backend import Devices, Execution
 from engine.image import Image
-from schema.fault import XenopsError, internal_error
+from schema.fault import XenopsError, internal_error, unimplemented
 from schema.objects.disk import LocalDisk
-from schema.objects.errors import FailedToStartEmulator, Unimplemented
+from schema.objects.errors import FailedToStartEmulator
 from schema.objects.vm import Vm
 from virt.values import VirtError
 from virt.xml import Element, ImpossibleTextError, parsed, written
@@ -189,11 +189,11 @@ def _refuse_unless_file(path: Path) -> None:
     Errors: `Unimplemented`.
     """
     if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-        raise XenopsError(Unimplemented(what=f"VM.suspend to {path}, which is no plain file"))
+        raise unimplemented(f"VM.suspend to {path}, which is no plain file")
 
 
 def _path(image: Image, what: str) -> Path:
     """Errors: `Unimplemented` for what is no file of this host."""
     if isinstance(image, LocalDisk):
         return Path(image.path)
-    raise XenopsError(Unimplemented(what=f"{what} anything but a local file"))
+    raise unimplemented(f"{what} anything but a local file")

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
-from engine.backend import Execution, VbdVerbs
+from engine.backend import Execution
 from engine.noted import noted
-from schema.fault import XenopsError
+from engine.refusals import dotted
+from engine.unrestricted import UnrestrictedVbds
+from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
 from schema.objects.errors import (
@@ -12,7 +14,6 @@ from schema.objects.errors import (
     DoesNotExist,
     MediaNotEjectable,
     MediaPresent,
-    Unimplemented,
 )
 from schema.objects.vbd import Vbd, VbdState, VbdType
 from typing_extensions import override
@@ -28,7 +29,7 @@ UNPLUG_TIMEOUT_S = 10.0
 """SCSI asks no guest: a disk is gone as soon as what it does has ended."""
 
 
-class LibvirtVbds(VbdVerbs):
+class LibvirtVbds(UnrestrictedVbds):
     """`VbdVerbs` on libvirt."""
 
     def __init__(self, hypervisor: Hypervisor, content: Content) -> None:
@@ -60,7 +61,7 @@ class LibvirtVbds(VbdVerbs):
         execution.check_cancelled()
         self._hypervisor.look(vm).living()
         if vbd.ty is VbdType.FLOPPY:
-            raise XenopsError(Unimplemented(what="VBD.plug of a floppy drive"))
+            raise unimplemented("VBD.plug of a floppy drive")
         source = None if vbd.backend is None else self._content.find(vbd, vbd.backend)
         self._hypervisor.change(vm, lambda machine: attached(machine, vbd, source))
 
@@ -72,7 +73,7 @@ class LibvirtVbds(VbdVerbs):
         machine.living()
         disk = find_disk(machine, vbd.id)
         if disk is None:
-            raise XenopsError(DoesNotExist(klass="VBD", id=_dotted(vbd)))
+            raise XenopsError(DoesNotExist(klass="VBD", id=dotted(vbd.id)))
         if disk.activated:
             return
         live = self._hypervisor.live(vm)
@@ -123,24 +124,8 @@ class LibvirtVbds(VbdVerbs):
         self._change_medium(execution, vm, vbd, lambda drive: drive.holding(None, None))
 
     @override
-    def set_qos(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """There is no I/O scheduling yet; none wanted, nothing to do."""
-        if vbd.qos is not None:
-            raise XenopsError(Unimplemented(what="VBD.set_qos"))
-
-    @override
     def get_state(self, vm: VmId, vbd: Vbd) -> VbdState:
         return vbd_state(self._hypervisor.look(vm), vbd.id)
-
-    @override
-    def wants_unplug(self, vm: VmId, vbd: Vbd) -> bool:
-        """No guest asks."""
-        return False
-
-    @override
-    def wants_qos(self, vm: VmId, vbd: Vbd) -> bool:
-        """Never: see `set_qos`."""
-        return False
 
     def _put(self, vm: VmId, disk: Disk) -> None:
         self._hypervisor.change(vm, lambda machine: with_disk(machine, disk))
@@ -163,8 +148,4 @@ class LibvirtVbds(VbdVerbs):
 
 
 def _rejected(vbd: Vbd, reason: str) -> XenopsError:
-    return XenopsError(DeviceDetachRejected(klass="VBD", id=_dotted(vbd), reason=reason))
-
-
-def _dotted(vbd: Vbd) -> str:
-    return f"{vbd.id.vm}.{vbd.id.device}"
+    return XenopsError(DeviceDetachRejected(klass="VBD", id=dotted(vbd.id), reason=reason))

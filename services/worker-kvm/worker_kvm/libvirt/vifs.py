@@ -1,24 +1,13 @@
 """The verbs on network interfaces: a tap that libvirt makes on a bridge, or QEMU's own network."""
 
-from collections.abc import Sequence
-
-from engine.backend import Execution, VifVerbs
+from engine.backend import Execution
 from engine.noted import noted
-from schema.fault import XenopsError, internal_error
+from engine.refusals import bridge_of, refuse_restrictions
+from engine.unrestricted import UnrestrictedVifs
+from schema.fault import internal_error
 from schema.ids import VmId
-from schema.objects.errors import Unimplemented
-from schema.objects.network import LocalNetwork, Network
-from schema.objects.vif import (
-    Ipv4Configuration,
-    Ipv6Configuration,
-    LockingMode,
-    PvsProxy,
-    Unlocked,
-    Unspecified4,
-    Unspecified6,
-    Vif,
-    VifState,
-)
+from schema.objects.network import Network
+from schema.objects.vif import Vif, VifState
 from typing_extensions import override
 from virt.xml import written
 
@@ -30,7 +19,7 @@ from worker_kvm.libvirt.states import vif_state
 from worker_kvm.qemu.vifs import FORCED_UNPLUG_TIMEOUT_S, UNPLUG_TIMEOUT_S
 
 
-class LibvirtVifs(VifVerbs):
+class LibvirtVifs(UnrestrictedVifs):
     """`VifVerbs` on libvirt."""
 
     def __init__(self, hypervisor: Hypervisor) -> None:
@@ -50,7 +39,8 @@ class LibvirtVifs(VifVerbs):
         execution.check_cancelled()
         if find_nic(self._hypervisor.look(vm), vif.id) is not None:
             return
-        _refuse_what_is_missing(vif)
+        refuse_restrictions(vif, has_rates=False)
+        bridge_of(vif.backend)
 
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif)
@@ -85,7 +75,7 @@ class LibvirtVifs(VifVerbs):
     @override
     def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:
         """Connect it to another bridge."""
-        _bridge(network)
+        bridge_of(network)
         self._change(vm, vif, backend=network)
 
     @override
@@ -93,43 +83,8 @@ class LibvirtVifs(VifVerbs):
         self._change(vm, vif, carrier=carrier)
 
     @override
-    def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
-        if not isinstance(mode, Unlocked):
-            raise XenopsError(Unimplemented(what=f"VIF.set_locking_mode to {mode.kind}"))
-
-    @override
-    def set_ipv4_configuration(
-        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv4Configuration
-    ) -> None:
-        if not isinstance(configuration, Unspecified4):
-            raise XenopsError(Unimplemented(what="VIF.set_ipv4_configuration"))
-
-    @override
-    def set_ipv6_configuration(
-        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv6Configuration
-    ) -> None:
-        """Nothing to configure is all that can be done: there is no agent in the guest to tell."""
-        if not isinstance(configuration, Unspecified6):
-            raise XenopsError(Unimplemented(what="VIF.set_ipv6_configuration"))
-
-    @override
-    def set_pvs_proxy(self, execution: Execution, vm: VmId, vif: Vif, proxy: PvsProxy | None) -> None:
-        if proxy is not None:
-            raise XenopsError(Unimplemented(what="VIF.set_pvs_proxy"))
-
-    @override
-    def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
-        if trunks:
-            raise XenopsError(Unimplemented(what="VIF.set_trunks"))
-
-    @override
     def get_state(self, vm: VmId, vif: Vif) -> VifState:
         return vif_state(self._hypervisor.look(vm), vif.id)
-
-    @override
-    def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
-        """No guest asks."""
-        return False
 
     def _change(self, vm: VmId, vif: Vif, **fields: object) -> None:
         nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
@@ -153,23 +108,3 @@ class LibvirtVifs(VifVerbs):
 
 def _but(nic: Nic, **fields: object) -> Nic:
     return nic.model_copy(update={"vif": nic.vif.model_copy(update=fields)})
-
-
-def _refuse_what_is_missing(vif: Vif) -> None:
-    """An interface that was to be restricted is not plugged without its restrictions."""
-    wanted = {
-        "a locking mode": not isinstance(vif.locking_mode, Unlocked),
-        "a rate": vif.rate is not None,
-        "a PVS proxy": vif.pvs_proxy is not None,
-        "a VLAN": vif.vlan is not None or bool(vif.trunks),
-    }
-    for what, is_wanted in wanted.items():
-        if is_wanted:
-            raise XenopsError(Unimplemented(what=f"VIF.plug with {what}"))
-    _bridge(vif.backend)
-
-
-def _bridge(network: Network) -> str:
-    if isinstance(network, LocalNetwork):
-        return network.bridge
-    raise XenopsError(Unimplemented(what=f"VIF.plug to a {network.kind} network"))

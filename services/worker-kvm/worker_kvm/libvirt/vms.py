@@ -1,17 +1,16 @@
 """The verbs on VMs: a domain is noted, its kernel checked, devices gathered; libvirt starts it with all."""
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from engine.backend import CreateOptions, Devices, Execution, VmVerbs
 from engine.image import Image, ImageStream
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import XenopsError
+from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
 from schema.objects.errors import (
     BallooningTimeoutBeforeMigration,
     InvalidVcpus,
-    Unimplemented,
 )
 from schema.objects.network import Network
 from schema.objects.vm import Vm, VmState
@@ -110,7 +109,7 @@ class LibvirtVms(VmVerbs):
 
     @override
     def set_xsdata(self, execution: Execution, vm: Vm, xsdata: Sequence[tuple[str, str]]) -> None:
-        _unimplemented("VM.set_xsdata")
+        raise unimplemented("VM.set_xsdata")
 
     @override
     def set_vcpus(self, execution: Execution, vm: Vm, vcpus: int) -> None:
@@ -127,7 +126,7 @@ class LibvirtVms(VmVerbs):
 
     @override
     def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
-        _unimplemented("VM.set_shadow_multiplier")
+        raise unimplemented("VM.set_shadow_multiplier")
 
     @override
     def set_memory_dynamic_range(
@@ -193,15 +192,15 @@ class LibvirtVms(VmVerbs):
 
     @override
     def s3suspend(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.s3suspend")
+        raise unimplemented("VM.s3suspend")
 
     @override
     def s3resume(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.s3resume")
+        raise unimplemented("VM.s3resume")
 
     @override
     def soft_reset(self, execution: Execution, vm: Vm) -> None:
-        _unimplemented("VM.soft_reset")
+        raise unimplemented("VM.soft_reset")
 
     @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
@@ -216,11 +215,11 @@ class LibvirtVms(VmVerbs):
 
     @override
     def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
-        _unimplemented("VM.run_script")
+        raise unimplemented("VM.run_script")
 
     @override
     def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
-        _unimplemented("VM.request_rdp")
+        raise unimplemented("VM.request_rdp")
 
     @override
     def get_state(self, vm: Vm) -> VmState:
@@ -262,11 +261,11 @@ class LibvirtVms(VmVerbs):
     def get_internal_state(
         self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
     ) -> str:
-        _unimplemented("VM.get_internal_state")
+        raise unimplemented("VM.get_internal_state")
 
     @override
     def set_internal_state(self, vm: Vm, state: str) -> None:
-        _unimplemented("VM.set_internal_state")
+        raise unimplemented("VM.set_internal_state")
 
     def _destroy(self, vm: str) -> None:
         domain = self._hypervisor.look(vm).domain
@@ -275,7 +274,3 @@ class LibvirtVms(VmVerbs):
         self._hypervisor.end(vm)
         self._hypervisor.clear(domain.domid)
         self._hypervisor.change(vm, lambda machine: machine.but(domain=None))
-
-
-def _unimplemented(what: str) -> NoReturn:
-    raise XenopsError(Unimplemented(what=what))
