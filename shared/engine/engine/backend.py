@@ -1,7 +1,7 @@
 """Backend: the port between the engine and a hypervisor, verb by verb.
 
 Every verb is idempotent: asked again for what is already so, it does nothing and succeeds. A verb that a
-backend cannot do raises `XenopsError(Unimplemented(...))`. Verbs with an `Execution` run inside a task, on
+backend cannot do raises `unimplemented(...)`. Verbs with an `Execution` run inside a task, on
 a worker thread that holds the VM; the others may be called at any time, from any thread, and must be quick.
 Verbs receive what they need: they never read the metadata store.
 
