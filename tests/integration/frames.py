@@ -81,7 +81,7 @@ def _words(label: str) -> bytes:
 
 def _checksum(header: bytes) -> int:
     total = sum(struct.unpack("!10H", header))
-    return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return int(~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
 
 
 def _bytes(mac: str) -> bytes:
