@@ -19,8 +19,8 @@ def make_host(tmp_path: Path) -> Iterator[Host]:
 
 def uefi_vm(host: Host, on_boot: UefiOnBoot) -> Vm:
     firmware = Uefi(variables=UefiVariables(on_boot=on_boot))
-    memory = {"memory_static_max": 128 * MIB, "memory_dynamic_max": 128 * MIB}
-    return host.vm(**memory).model_copy(update={"ty": Hvm(info=HvmInfo(firmware=firmware))})
+    vm = host.vm(memory_static_max=128 * MIB, memory_dynamic_max=128 * MIB)
+    return vm.model_copy(update={"ty": Hvm(info=HvmInfo(firmware=firmware))})
 
 
 def variables(host: Host) -> bytes:
