@@ -111,7 +111,8 @@ def machine_like_ours(guest: Guest, uuid: str) -> Machine:
         vcpus=vm.vcpus,
     )
     machine = Machine(id=vm.id, domain=domain)
-    machine = plugged(attached(machine, guest.vbd, Source(path=disk.path, format="raw")), guest.vif)
+    machine = attached(machine, guest.vbd, Source(path=disk.path, format="raw"))
+    machine = plugged(machine, guest.vif, bridged=False)
     found = find_disk(machine, guest.vbd.id)
     assert found is not None
     return with_disk(machine, found.model_copy(update={"activated": True}))

@@ -71,7 +71,7 @@ class LibvirtDaemon:
 
     def __init__(self, directory: Path, namespace: str | None = None) -> None:
         self.directory = directory
-        self._namespace = namespace
+        self.namespace = namespace
         self._reapers: list[subprocess.Popen[bytes]] = []
         self._socket = directory / "sock" / "libvirt-sock"
         self._prepare()
@@ -111,7 +111,7 @@ class LibvirtDaemon:
                 f"exec /usr/sbin/libvirtd -f /etc/libvirt/libvirtd.conf -p {self.directory / 'pid'}",
             ]
         )
-        enter = ["ip", "netns", "exec", self._namespace] if self._namespace else []
+        enter = ["ip", "netns", "exec", self.namespace] if self.namespace else []
         command = [*enter, "unshare", "--mount", "--propagation", "private", "sh", "-c", inside]
         with (self.directory / "out").open("ab") as out:
             self._reapers.append(

@@ -4,16 +4,23 @@ import os
 import queue
 import shutil
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from engine.conformance import SuiteExecution
-from qemu_host import Host
+from engine.conformance.subject import refusal
+from qemu_host import PATIENCE_S, Host
 from schema.objects.dynamic import ObjectId
+from schema.objects.errors import InternalError
 from stack.libvirtd import LibvirtDaemon
 from typing_extensions import override
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.hypervisor import LibvirtSettings
 from worker_kvm.network import make_namespace, remove_namespace
+
+QUIET_S = 0.1
 
 
 class LibvirtRoom(Host):
@@ -37,7 +44,9 @@ class LibvirtRoom(Host):
     @override
     def open(self) -> None:
         run, daemon = self.directory / "run", self.daemon
-        self.backend = Libvirt(LibvirtSettings(run, daemon.uri, daemon.logs, "room", "tcg"))
+        self.backend = Libvirt(
+            LibvirtSettings(run, daemon.uri, daemon.logs, "room", "tcg", namespace=self.namespace)
+        )
         self.backend.start(self.changes.put)
 
     @override
@@ -51,3 +60,25 @@ class LibvirtRoom(Host):
         self.daemon.end()
         remove_namespace(self.namespace)
         shutil.rmtree(self.directory)
+
+
+def await_that(come: Callable[[], bool], what: str) -> None:
+    attempts = threading.Event()
+    for _ in range(int(PATIENCE_S / QUIET_S)):
+        if come():
+            return
+        attempts.wait(QUIET_S)
+    pytest.fail(f"it never came that {what}")
+
+
+def domains(room: LibvirtRoom) -> set[str]:
+    client = room.daemon.client()
+    found = {domain.name for domain in client.domains()}
+    client.close()
+    return found
+
+
+def words(call: Callable[[], None]) -> str:
+    error = refusal(call)
+    assert isinstance(error, InternalError)
+    return error.message

@@ -30,7 +30,6 @@ UNSUPPORTED = frozenset(
         "VGPU.set_active",
         "VGPU.start",
         "VIF.set_ipv4_configuration",
-        "VIF.set_locking_mode",
         "VIF.set_trunks",
         "VM.get_internal_state",
         "VM.request_rdp",
@@ -91,7 +90,9 @@ def make_directory(daemon: LibvirtDaemon) -> Iterator[Path]:
 
 
 def subject_of(ty: Pvh | Hvm, daemon: LibvirtDaemon, disks: Path) -> Iterator[Subject]:
-    settings = LibvirtSettings(disks / "run", daemon.uri, daemon.logs, "conformance", "tcg")
+    settings = LibvirtSettings(
+        disks / "run", daemon.uri, daemon.logs, "conformance", "tcg", namespace=daemon.namespace
+    )
     subject = LibvirtSubject(ty, settings, disks)
     yield subject
     subject.backend.stop()

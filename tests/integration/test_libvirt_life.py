@@ -1,29 +1,28 @@
 """VMs on a real libvirtd: how guests end, what survives whom, and whose domains are left alone."""
 
+import json
 import os
 import queue
 import signal
 import socket
-import stat
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from engine.backend import CreateOptions, Devices
 from engine.conformance.subject import refusal
-from libvirt_room import LibvirtRoom
+from libvirt_room import LibvirtRoom, await_that, domains, words
 from qemu_host import MIB, PATIENCE_S, VM, line, vif, xvd
 from schema.atomics.vm import DomainAction, ShutdownRequest
 from schema.fault import XenopsError
 from schema.ids import VmId
 from schema.objects.disk import BusType, LocalDisk
 from schema.objects.dynamic import VmObject
-from schema.objects.errors import AlreadyExists, FailedToStartEmulator, InternalError, Unimplemented
+from schema.objects.errors import AlreadyExists, FailedToStartEmulator
 from schema.objects.network import LocalNetwork
 from schema.objects.vbd import Vbd
+from schema.objects.vif import Disabled, Unlocked
 from schema.objects.vm import DirectBoot, Hvm, HvmInfo, PowerState, PvDirectBoot, Pvh, PvInfo, Vm
 from virt.xml import node, written
 from worker_kvm.libvirt.machine import Stage
@@ -36,8 +35,6 @@ PANIC = bytes.fromhex("ba0505 b001 ee")
 """Said to pvpanic's port, 0x505."""
 HALT = bytes.fromhex("f4 ebfd")
 
-QUIET_S = 0.1
-DEVICES, OPTIONS = Devices(), CreateOptions()
 UUID = "6d1d6d4c-3d0a-4d0c-8a1e-0c2f3b8f1a11"
 
 
@@ -51,15 +48,6 @@ def boot_disk(room: LibvirtRoom, sector: bytes) -> Vbd:
     path = room.directory / "boot.raw"
     path.write_bytes((sector + HALT).ljust(510, b"\0") + b"\x55\xaa" + bytes(2 * MIB))
     return xvd("a", LocalDisk(path=str(path)), position=(BusType.IDE, 0, 0))
-
-
-def await_that(come: Callable[[], bool], what: str) -> None:
-    attempts = threading.Event()
-    for _ in range(int(PATIENCE_S / QUIET_S)):
-        if come():
-            return
-        attempts.wait(QUIET_S)
-    pytest.fail(f"it never came that {what}")
 
 
 def stranger(room: LibvirtRoom, uuid: str) -> None:
@@ -78,13 +66,6 @@ def stranger(room: LibvirtRoom, uuid: str) -> None:
         )
     )
     client.close()
-
-
-def domains(room: LibvirtRoom) -> set[str]:
-    client = room.daemon.client()
-    found = {domain.name for domain in client.domains()}
-    client.close()
-    return found
 
 
 @pytest.mark.parametrize(
@@ -150,6 +131,40 @@ def ports(room: LibvirtRoom, bridge: str) -> set[str]:
     return {found.split(": ")[1] for found in lines}
 
 
+def test_what_an_interface_may_send_is_restricted_as_long_as_it_is_there(room: LibvirtRoom) -> None:
+    vm, early = room.vm(), vif(0, locking_mode=Disabled())
+    late = vif(1, rate=(1024, 50_000))
+    room.create(vm)
+    room.backend.vif.plug(room.task, VM, early)
+    room.launch(vm)
+    room.backend.vif.plug(room.task, VM, late)
+    taps = [str(room.backend.vif.get_state(VM, found).device) for found in (early, late)]
+    assert chains(room) == {f"from-{taps[0]}", f"to-{taps[0]}", f"from-{taps[1]}"}
+    room.backend.vif.set_locking_mode(room.task, VM, early, Unlocked())
+    assert chains(room) == {f"from-{taps[1]}"}
+    room.backend.stop()
+    nft(room, "flush", "ruleset")
+    room.open()
+    assert chains(room) == {f"from-{taps[1]}"}
+    room.backend.vm.pause(room.task, vm)
+    room.backend.vif.unplug(room.task, VM, late, force=True)
+    assert chains(room) == set()
+    room.backend.vif.set_locking_mode(room.task, VM, early, Disabled())
+    assert chains(room) == {f"from-{taps[0]}", f"to-{taps[0]}"}
+    room.backend.vm.destroy(room.task, vm)
+    assert chains(room) == set()
+
+
+def chains(room: LibvirtRoom) -> set[str]:
+    found = json.loads(nft(room, "-j", "list", "chains"))["nftables"]
+    return {entry["chain"]["name"] for entry in found if "chain" in entry}
+
+
+def nft(room: LibvirtRoom, *words: str) -> str:
+    command = ["ip", "netns", "exec", room.namespace, "nft", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_a_guest_lives_through_the_end_of_libvirtd_and_is_known_again(room: LibvirtRoom) -> None:
     vm = room.vm()
     room.start(vm)
@@ -168,12 +183,6 @@ def test_a_guest_lives_through_the_end_of_libvirtd_and_is_known_again(room: Libv
         console.say("echo still-he\\re")
         line(console, "still-here")
     assert len(domains(room)) == 1
-
-
-def words(call: Callable[[], None]) -> str:
-    error = refusal(call)
-    assert isinstance(error, InternalError)
-    return error.message
 
 
 def is_paused(room: LibvirtRoom, vm: Vm) -> bool:
@@ -244,86 +253,6 @@ def test_a_start_that_a_worker_died_in_leaves_nothing(room: LibvirtRoom) -> None
     assert not domains(room)
     room.backend.vm.destroy(room.task, vm)
     assert room.state(vm).power_state is PowerState.HALTED
-
-
-def test_an_image_that_was_changed_or_cut_is_refused_and_the_vm_can_be_shut_down(room: LibvirtRoom) -> None:
-    vm, image = room.vm(), LocalDisk(path=str(room.directory / "image"))
-    room.start(vm)
-    with room.console(vm) as console:
-        room.backend.vm.unpause(room.task, vm)
-        line(console, "userland is up")
-    room.backend.vm.save(room.task, vm, image, live=False)
-    room.backend.vm.destroy(room.task, vm)
-    assert room.state(vm).power_state is PowerState.SUSPENDED
-    whole = Path(image.path).read_bytes()
-    for damaged, why in (
-        (whole[:-100], "has no seal"),
-        (whole[:1000] + b"x" + whole[1001:], "checksum differs"),
-        (b"", "ends too early"),
-    ):
-        Path(image.path).write_bytes(damaged)
-        room.backend.vm.create(room.task, vm, DEVICES, OPTIONS)
-        assert why in words(lambda: room.backend.vm.restore(room.task, vm, DEVICES, image))
-        room.backend.vm.destroy(room.task, vm)
-    Path(image.path).write_bytes(whole)
-    room.backend.vm.create(room.task, vm, DEVICES, OPTIONS)
-    room.backend.vm.restore(room.task, vm, DEVICES, image)
-    with room.console(vm) as console:
-        room.backend.vm.unpause(room.task, vm)
-        console.say("echo still-he\\re")
-        line(console, "still-here")
-
-
-@pytest.mark.parametrize("done", [True, False], ids=["libvirt had done it", "libvirt had it under way"])
-def test_a_save_that_a_worker_died_in_is_whole_or_was_none(room: LibvirtRoom, *, done: bool) -> None:
-    vm, image = room.vm(), LocalDisk(path=str(room.directory / "image"))
-    room.start(vm)
-    room.backend.stop()
-    record, client = room.directory / "run" / "vm" / f"{VM}.json", room.daemon.client()
-    record.write_text(record.read_text().replace('"saving":null', f'"saving":"{image.path}"'))
-    if done:
-        [domain] = client.domains()
-        client.save(domain.uuid, image.path)
-    client.close()
-    room.open()
-    if not done:
-        assert room.state(vm).power_state is PowerState.PAUSED
-        assert len(domains(room)) == 1
-        return
-    assert room.state(vm).power_state is PowerState.SUSPENDED
-    room.backend.vm.destroy(room.task, vm)
-    room.backend.vm.create(room.task, vm, DEVICES, OPTIONS)
-    room.backend.vm.restore(room.task, vm, DEVICES, image)
-    assert room.state(vm).power_state is PowerState.PAUSED
-
-
-def test_a_save_that_finds_no_room_leaves_the_guest_as_it_was(room: LibvirtRoom) -> None:
-    vm = room.vm()
-    room.start(vm)
-    image = LocalDisk(path=str(room.daemon.small / "image"))
-    error = refusal(lambda: room.backend.vm.save(room.task, vm, image, live=False))
-    assert isinstance(error, InternalError)
-    assert room.state(vm).power_state is PowerState.PAUSED
-    room.backend.vm.unpause(room.task, vm)
-    assert room.state(vm).power_state is PowerState.RUNNING
-
-
-@pytest.mark.parametrize("kind", ["device", "link", "directory"])
-def test_only_a_plain_file_is_suspended_to(room: LibvirtRoom, kind: str) -> None:
-    """A device that libvirt takes for a file it would remove."""
-    vm, path = room.vm(), room.directory / kind
-    room.start(vm)
-    match kind:
-        case "device":
-            os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
-        case "link":
-            path.symlink_to(room.directory)
-        case _:
-            path.mkdir()
-    before = path.lstat()
-    error = refusal(lambda: room.backend.vm.save(room.task, vm, LocalDisk(path=str(path)), live=False))
-    assert isinstance(error, Unimplemented)
-    assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
 
 
 @pytest.mark.parametrize("name", ["a,b=c", "q\"u'o<t>&e", "..", "ü ☃", "new\nline"])

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from libvirt_room import await_that
 from schema.objects.vm import PowerState, VmAction
 from stack.guest import guest_in
 from stack.layout import Layout
 from stack.libvirtd import LibvirtDaemon
 from stack.local import LocalStack
 from stack.shape import WORKER_KVM, Network, Shape
-from test_libvirt_life import await_that
 from xenops.client import Client
 from xenops.command.vmfile import parse_vm_file
 from xenops.events import wait_for_task

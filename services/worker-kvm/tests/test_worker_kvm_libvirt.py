@@ -32,6 +32,7 @@ from schema.objects.vm import (
     Vtpm,
 )
 from virt.xml import Element, attribute, node, parsed, written
+from worker_kvm.libvirt import machine as machines
 from worker_kvm.libvirt.bootable import refuse_unless_bootable
 from worker_kvm.libvirt.document import (
     Surroundings,
@@ -53,7 +54,6 @@ from worker_kvm.libvirt.machine import (
     created,
     find_disk,
     find_nic,
-    plugged,
     with_disk,
     with_nic,
     without_disk,
@@ -88,6 +88,10 @@ def vbd(device: str = "xvda", position: DeviceNumber | None = None, **fields: An
 def vif(position: int, **fields: Any) -> Vif:
     usual = {"mac": f"52:54:00:00:00:{position & 0xFF:02x}"}
     return Vif(id=DeviceId("v1", str(position)), position=position, **(usual | fields))
+
+
+def plugged(found: Machine, interface: Vif, *, bridged: bool = True) -> Machine:
+    return machines.plugged(found, interface, bridged=bridged)
 
 
 def disk_of(found: Machine, device: str = "xvda") -> Disk:
@@ -148,8 +152,9 @@ def test_interfaces_have_places() -> None:
     other = vif(0).model_copy(update={"id": DeviceId("v1", "other")})
     assert refusal(lambda: plugged(found, other)) == AlreadyExists(klass="vif", id="0")
     assert isinstance(refusal(lambda: plugged(found, vif(8))), InternalError)
-    tapped = with_nic(found, nic_of(found).model_copy(update={"tap": "vnet3"}))
-    assert vif_state(tapped, DeviceId("v1", "0")).device == "vnet3"
+    assert nic_of(plugged(machine(), vif(0), bridged=False)).tap is None
+    tapped = with_nic(found, nic_of(found))
+    assert vif_state(tapped, DeviceId("v1", "0")).device == "xl.0"
     assert find_nic(without_nic(tapped, DeviceId("v1", "0")), DeviceId("v1", "0")) is None
 
 
@@ -183,7 +188,7 @@ def test_a_document_says_what_a_firmware_tries() -> None:
     found = attached(found, vbd("cd", (BusType.IDE, 1, 0), ty=VbdType.CDROM), None)
     for disk in found.living().disks:
         found = with_disk(found, disk.model_copy(update={"activated": True}))
-    found = plugged(found, vif(0, carrier=False))
+    found = plugged(found, vif(0, carrier=False), bridged=False)
     around = Surroundings("i", "v1", "kvm", bridged=False, console=Path("/c"))
     document = domain_document(found.living(), around)
     disks = {attribute(disk, "alias", "name"): disk for disk in document.findall("devices/disk")}
@@ -218,6 +223,7 @@ def test_disks_and_interfaces_are_told_as_they_are() -> None:
     assert attribute(nic_node(nic, bridged=True), "target", "dev") == "vnet0"
     assert attribute(nic_node(nic, bridged=True), "source", "bridge") == "b"
     assert nic_node(nic, bridged=True).find("address") is None
+    assert nic_node(Nic(vif=vif(0)), bridged=True).find("target") is None
 
 
 def test_states_are_told() -> None:
@@ -283,6 +289,7 @@ def test_a_saved_machine_moves_to_the_files_and_bridges_of_now() -> None:
     assert attribute(document, "devices/disk", "type") == "block"
     assert attribute(document, "devices/interface/source", "bridge") == "other"
     assert attribute(document, "devices/interface/link", "state") == "down"
+    assert attribute(document, "devices/interface/target", "dev") == "xl.0"
     assert attribute(document, "devices/serial/source", "path") == "/new"
     assert attribute(document, "devices/console/source", "path") == "/new"
     [metadata] = document.findall("metadata")

@@ -56,7 +56,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
     `XENOPS_BACKEND` is qemu or libvirt: then `XENOPS_LIBVIRT_URI` says which (qemu:///system), and
     `XENOPS_LIBVIRT_LOGS` where its logs of QEMU are (/var/log/libvirt/qemu), by which a guest that ended is
-    known to have rebooted; the namespace is libvirt's own then.
+    known to have rebooted; the namespace is the one that libvirtd is in.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.

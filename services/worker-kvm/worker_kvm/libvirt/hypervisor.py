@@ -28,7 +28,8 @@ from worker_kvm.libvirt.document import (
     life_of,
 )
 from worker_kvm.libvirt.live import Live
-from worker_kvm.libvirt.machine import Domain, Machine, Stage
+from worker_kvm.libvirt.machine import Domain, Machine, Nic, Stage
+from worker_kvm.libvirt.rules import Rules
 from worker_kvm.libvirt.seal import seal
 from worker_kvm.numbered import NumberedRecords
 
@@ -48,6 +49,8 @@ class LibvirtSettings:
     instance: str
     accelerator: Accelerator
     bridged: bool = True
+    namespace: str | None = None
+    """The network namespace that libvirtd is in; None: the host's own."""
 
 
 def _nobody(_: ObjectId) -> None:
@@ -61,6 +64,7 @@ class Hypervisor:
         """Take the host's VMs, and reach libvirt. Errors: those of `Records`, `VirtGoneError`."""
         self.settings = settings
         self.now = now
+        self.rules = Rules(settings.namespace)
         self.virt = Connection(settings.uri, MARK, self)
         self._records = NumberedRecords(Machine, settings.run)
         self._lives: dict[str, Live] = {}
@@ -85,6 +89,8 @@ class Hypervisor:
             if domain.stage is Stage.LAUNCHED and not self._was_saved(machine.id, domain):
                 self._lives[domain.uuid] = Live(domain.uuid, self._log_of(domain), self)
         self.on_connected()
+        if self.settings.bridged:
+            self.rules.find_again(nic for uuid_ in self._lives for nic in self._nics(uuid_))
         self._report_strays()
 
     def stop(self) -> None:
@@ -166,12 +172,15 @@ class Hypervisor:
         live = self._lives[domain.uuid] = Live(domain.uuid, self._log_of(domain), self)
         try:
             make()
+            self.rules.set(domain.nics)
             self._note_launched(vm, domain, live)
-        except VirtError as error:
+        except (VirtError, XenopsError) as error:
             live.leave()
             self._lives.pop(domain.uuid, None)
             with spoken():
                 self._clear_up(vm, domain)
+            if isinstance(error, XenopsError):
+                raise
             with spoken():
                 self._refuse_another(vm, domain)
             raise XenopsError(FailedToStartEmulator(vm=vm, name="libvirt", message=str(error))) from error
@@ -302,22 +311,23 @@ class Hypervisor:
             raise internal_error(f"Cannot start VM {vm}: {error}: correct its configuration") from error
 
     def _note_launched(self, vm: str, domain: Domain, live: Live) -> None:
-        """With what libvirt has chosen: VNC's socket, the taps."""
+        """With what libvirt has chosen: VNC's socket."""
         live.look(self.virt.find(domain.uuid))
         document = parsed(self.virt.document(domain.uuid))
         screen = attribute(document, "./devices/graphics/listen[@type='socket']", "socket")
-        taps = taps_of(document)
         self.change(
             vm,
             lambda machine: machine.with_domain(
                 stage=Stage.LAUNCHED,
                 saved=None,
                 screen=screen,
-                nics=tuple(
-                    nic.model_copy(update={"tap": taps.get(nic.alias)}) for nic in machine.living().nics
-                ),
             ),
         )
+
+    def _nics(self, uuid_: str) -> Iterator[Nic]:
+        for _, domain in self._domains():
+            if domain.uuid == uuid_ and self._lives[uuid_].asked is None:
+                yield from domain.nics
 
     def _domains(self) -> Iterator[tuple[str, Domain]]:
         return ((found.id, found.domain) for found in self._records.all() if found.domain is not None)
@@ -331,6 +341,7 @@ class Hypervisor:
         """Libvirt has nothing of the domain from now on. Errors: `VirtError`."""
         if self._ours(domain) is not None:
             self.virt.destroy(domain.uuid)
+        self.rules.clear(domain.nics)
         self.change(vm, lambda known: known.with_domain(stage=Stage.NOTED) if known.domain else known)
 
     def _refuse_another(self, vm: str, domain: Domain) -> None:
@@ -383,13 +394,3 @@ def uuid_of(vm: str) -> str | None:
     except ValueError:
         return None
     return found if found == vm.lower() else None
-
-
-def taps_of(document: Element) -> dict[str, str]:
-    """The taps of a domain, by their interfaces' aliases."""
-    found = ((attribute(nic, "alias", "name"), attribute(nic, "target", "dev")) for nic in _nics(document))
-    return {alias: tap for alias, tap in found if alias is not None and tap is not None}
-
-
-def _nics(document: Element) -> list[Element]:
-    return document.findall("./devices/interface")

@@ -18,6 +18,9 @@ from schema.objects.vm import Hvm, Vm
 
 from worker_kvm.qemu.machine import NIC_PORTS, SATA_PORTS, SCSI_TARGETS, Source
 
+_LIFE_LETTERS = 9
+"""A tap's name has 15 at most, and no other's is like it: rules go by it."""
+
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
@@ -55,7 +58,7 @@ class Disk(_Value):
 
 
 class Nic(_Value):
-    """A VIF that the domain has; `tap` is what libvirt has called it, None without a bridge or before."""
+    """A VIF that the domain has; `tap` is None in QEMU's own network."""
 
     vif: Vif
     plugs: int = 0
@@ -184,7 +187,7 @@ def without_disk(machine: Machine, id_: DeviceId) -> Machine:
     return machine.with_domain(disks=without(machine.domain.disks, id_))
 
 
-def plugged(machine: Machine, vif: Vif) -> Machine:
+def plugged(machine: Machine, vif: Vif, *, bridged: bool) -> Machine:
     """With an interface; one that is there already stays. Errors: `Already_exists("vif", position)`."""
     domain = machine.living()
     if find_nic(machine, vif.id) is not None:
@@ -196,7 +199,8 @@ def plugged(machine: Machine, vif: Vif) -> Machine:
             f"Cannot plug VIF {vif.id.device} of VM {machine.id} at position {vif.position}: a VM on libvirt "
             f"has positions 0 to {NIC_PORTS - 1}; give it a free one of these"
         )
-    nic = Nic(vif=vif, plugs=domain.nic_plugs)
+    tap = f"x{domain.life[:_LIFE_LETTERS]}.{domain.nic_plugs}" if bridged else None
+    nic = Nic(vif=vif, plugs=domain.nic_plugs, tap=tap)
     return machine.with_domain(nics=(*domain.nics, nic), nic_plugs=domain.nic_plugs + 1)
 
 

@@ -20,6 +20,7 @@ def open_libvirt(settings: Settings, accelerator: Accelerator) -> Libvirt:
                 instance=settings.instances[0],
                 accelerator=accelerator,
                 bridged=settings.network == "bridge",
+                namespace=settings.namespace,
             )
         )
     except VirtError as error:

@@ -32,7 +32,7 @@ def moved(document: Element, domain: Domain, around: Surroundings) -> Element:
     for nic in domain.nics:
         for found in _named(document, "interface", nic.alias):
             written = nic_node(nic, bridged=around.bridged)
-            _replace(found, written, ("source", "link", "target"), ("source", "link"))
+            _replace(found, written, ("source", "link", "target"), ("source", "link", "target"))
     return document
 
 

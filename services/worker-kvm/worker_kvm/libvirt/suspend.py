@@ -88,12 +88,13 @@ def restore_vm(
     check_seal(vm.id, path)
     with spoken():
         document = parsed(hypervisor.virt.saved_document(str(path)))
+    bridged = hypervisor.settings.bridged
     content = Content(hypervisor.settings.run / "overlays")
     try:
         hypervisor.change(
             vm.id,
             lambda machine: _with_devices(
-                machine.with_domain(uuid=uuid_in(document)), document, devices, content
+                machine.with_domain(uuid=uuid_in(document)), document, devices, content, bridged=bridged
             ),
         )
         now = hypervisor.look(vm.id).living()
@@ -143,13 +144,19 @@ def _bring_back(hypervisor: Hypervisor, vm: str, *, paused: bool) -> None:
     path = domain.saved or ""
 
     def restore() -> None:
-        hypervisor.virt.restore(path, hypervisor.virt.saved_document(path), paused=paused)
+        hypervisor.virt.restore(path, hypervisor.virt.saved_document(path), paused=True)
 
     hypervisor.bring_up(vm, domain, restore)
+    if not paused:  # only now: what it may send is restricted
+        live = hypervisor.running(vm)
+        with spoken():
+            live.change(lambda: hypervisor.virt.resume(live.uuid), Status.RUNNING)
     hypervisor.change(vm, lambda machine: machine.but(suspended=False))
 
 
-def _with_devices(machine: Machine, document: Element, devices: Devices, content: Content) -> Machine:
+def _with_devices(
+    machine: Machine, document: Element, devices: Devices, content: Content, *, bridged: bool
+) -> Machine:
     """With what the saved machine has; a disk or an interface that it has not cannot come in now."""
     for vbd in devices.vbds:
         machine = attached(machine, vbd, None if vbd.backend is None else content.find(vbd, vbd.backend))
@@ -159,7 +166,7 @@ def _with_devices(machine: Machine, document: Element, devices: Devices, content
             raise _missing(machine, f"disk {vbd.id.device}")
         machine = with_disk(machine, placed.model_copy(update={"activated": True}))
     for vif in devices.vifs:
-        machine = plugged(machine, vif)
+        machine = plugged(machine, vif, bridged=bridged)
         nic = find_nic(machine, vif.id)
         known = None if nic is None else placed_nic(document, nic)
         if known is None:

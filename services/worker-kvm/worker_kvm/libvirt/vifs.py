@@ -4,18 +4,20 @@ from engine.backend import Execution
 from engine.noted import noted
 from engine.refusals import bridge_of, refuse_restrictions
 from engine.unrestricted import UnrestrictedVifs
-from schema.fault import internal_error
+from schema.fault import XenopsError, internal_error, unimplemented
 from schema.ids import VmId
 from schema.objects.network import Network
-from schema.objects.vif import Vif, VifState
+from schema.objects.vif import LockingMode, Unlocked, Vif, VifState
 from typing_extensions import override
 from virt.xml import written
 
 from worker_kvm.libvirt.document import nic_node
-from worker_kvm.libvirt.hypervisor import Hypervisor, spoken, taps_of
+from worker_kvm.libvirt.hypervisor import Hypervisor, spoken
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Machine, Nic, find_nic, plugged, with_nic, without_nic
+from worker_kvm.libvirt.rules import restricted
 from worker_kvm.libvirt.states import vif_state
+from worker_kvm.port_rules import port_rules
 from worker_kvm.qemu.vifs import FORCED_UNPLUG_TIMEOUT_S, UNPLUG_TIMEOUT_S
 
 
@@ -39,21 +41,17 @@ class LibvirtVifs(UnrestrictedVifs):
         execution.check_cancelled()
         if find_nic(self._hypervisor.look(vm), vif.id) is not None:
             return
-        refuse_restrictions(vif, has_rates=False)
+        refuse_restrictions(vif, has_locking=self._bridged, has_rates=self._bridged)
         bridge_of(vif.backend)
+        port_rules(vif.id.device, vif)
 
         def with_vif(machine: Machine) -> Machine:
-            return plugged(machine, vif)
+            return plugged(machine, vif, bridged=self._bridged)
 
         nic, live = find_nic(with_vif(self._hypervisor.look(vm)), vif.id), self._hypervisor.live(vm)
-        tap = self._add(live, nic) if live is not None and nic is not None else None
-
-        def with_tap(machine: Machine) -> Machine:
-            machine = with_vif(machine)
-            there = find_nic(machine, vif.id)
-            return machine if there is None else with_nic(machine, there.model_copy(update={"tap": tap}))
-
-        self._hypervisor.change(vm, with_tap)
+        if live is not None and nic is not None:
+            self._add(live, nic)
+        self._hypervisor.change(vm, with_vif)
 
     @override
     def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
@@ -70,6 +68,7 @@ class LibvirtVifs(UnrestrictedVifs):
                         f"{patience_s:g} s: let it run and try again, or force it"
                     )
                 self._update(live, _but(nic, carrier=False))
+        self._hypervisor.rules.clear([nic])
         self._hypervisor.change(vm, lambda machine: without_nic(machine, vif.id))
 
     @override
@@ -81,6 +80,20 @@ class LibvirtVifs(UnrestrictedVifs):
     @override
     def set_carrier(self, execution: Execution, vm: VmId, vif: Vif, *, carrier: bool) -> None:
         self._change(vm, vif, carrier=carrier)
+
+    @override
+    def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
+        """What is on its way passes; from the next frame on the new mode holds."""
+        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        if nic is None:
+            return
+        changed = _but(nic, locking_mode=mode)
+        if nic.tap is None:
+            if not isinstance(mode, Unlocked):
+                raise unimplemented(f"VIF.set_locking_mode to {mode.kind} in QEMU's own network")
+        elif live is not None and live.asked is None:
+            self._hypervisor.rules.replace(port_rules(nic.tap, changed.vif))
+        self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
 
     @override
     def get_state(self, vm: VmId, vif: Vif) -> VifState:
@@ -99,11 +112,20 @@ class LibvirtVifs(UnrestrictedVifs):
         with spoken():
             self._hypervisor.virt.update(live.uuid, written(nic_node(nic, bridged=self._bridged)))
 
-    def _add(self, live: Live, nic: Nic) -> str | None:
-        """Answers the tap that libvirt has made."""
+    def _add(self, live: Live, nic: Nic) -> None:
+        """One that is to be restricted gets its cable when its rules are there."""
+        is_restricted = any(restricted([nic]))
+        first = _but(nic, carrier=False) if is_restricted else nic
         if not self._hypervisor.has_device(live.uuid, nic.alias):
-            self._hypervisor.attach(live.uuid, nic_node(nic, bridged=self._bridged))
-        return taps_of(self._hypervisor.devices(live.uuid)).get(nic.alias)
+            self._hypervisor.attach(live.uuid, nic_node(first, bridged=self._bridged))
+        if is_restricted:
+            try:
+                self._hypervisor.rules.set([nic])
+            except XenopsError:
+                self._hypervisor.detach(live, nic.alias, FORCED_UNPLUG_TIMEOUT_S)
+                raise
+            if nic.vif.carrier:
+                self._update(live, nic)
 
 
 def _but(nic: Nic, **fields: object) -> Nic:
