@@ -85,6 +85,7 @@ PURE = (
     "services/worker-kvm/worker_kvm/libvirt/seal.py",
     "services/worker-kvm/worker_kvm/libvirt/states.py",
     "services/worker-kvm/worker_kvm/port_rules.py",
+    "services/worker-kvm/worker_kvm/storage.py",
     "services/worker-xen/worker_xen/classic/features.py",
     "services/worker-xen/worker_xen/classic/machine.py",
     "services/worker-xen/worker_xen/classic/states.py",

@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from schema.objects.network import LocalNetwork
 from schema.objects.vbd import VbdMode
 from schema.objects.vm import PowerState
 from worker_kvm.network import Network, TapSettings
+from worker_kvm.storage import DirectoryStorage
 
 
 @pytest.fixture(name="host")
@@ -150,6 +152,33 @@ def test_a_raw_disk_that_begins_like_another_format_is_raw(host: Host) -> None:
         introduced = line(console, "userland is up")
     assert "sda:" in introduced
     assert f"sda:{64 * MIB}" not in introduced
+
+
+def test_disks_of_a_storage_repository_go_by_their_names(tmp_path: Path) -> None:
+    with Host(tmp_path, bridged=False) as host:
+        repository = tmp_path / "srs" / "sr, one"
+        repository.mkdir(parents=True)
+        for name in ("first.raw", "second.qcow2"):
+            Path(host.disk(name).path).rename(repository / name)
+        host.backend.stop()
+        host.settings = replace(host.settings, storage=DirectoryStorage(tmp_path / "srs"))
+        host.open()
+        vm, first, second = host.vm(), Vdi(name="sr, one/first"), Vdi(name="sr, one/second")
+        host.create(vm)
+        host.plug(xvd("a", first))
+        host.launch(vm)
+        host.plug(xvd("b", second))
+        assert host.backend.vbd.get_state(VM, xvd("b", second)).backend_present == second
+        assert {repository / "first.raw", repository / "second.qcow2"} <= open_files(host.pid())
+        absent = Vdi(name="sr, one/third")
+        missing = DoesNotExist(klass="VDI", id=absent.name)
+        assert refusal(lambda: host.plug(xvd("c", absent))) == missing
+        host.unplug(xvd("b", second))
+        assert repository / "second.qcow2" not in open_files(host.pid())
+
+
+def open_files(pid: int) -> set[Path]:
+    return {path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()}
 
 
 def test_what_is_missing_is_named(host: Host) -> None:

@@ -22,10 +22,12 @@ def test_all_may_be_said() -> None:
         "XENOPS_KVM_ACCELERATOR": "tcg",
         "XENOPS_KVM_NETWORK": "user",
         "XENOPS_KVM_NETNS": "n",
+        "XENOPS_SR_DIRECTORY": "/run/sr-mount",
     }
     settings = from_environment(USUAL | said)
     assert settings.run == Path("/run/x")
     assert (settings.accelerator, settings.network, settings.namespace) == ("tcg", "user", "n")
+    assert settings.repositories == Path("/run/sr-mount")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from worker_kvm.accelerator import Accelerator, QemuMissingError, choose_acceler
 from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
 from worker_kvm.settings import BackendName, Settings
+from worker_kvm.storage import DirectoryStorage
 
 
 def build(bus: Bus, settings: Settings) -> WorkerService:
@@ -68,6 +69,7 @@ def qemu_settings(settings: Settings) -> QemuSettings:
         accelerator=_accelerator(settings, qemu),
         bridged=settings.network == "bridge",
         namespace=settings.namespace,
+        storage=None if settings.repositories is None else DirectoryStorage(settings.repositories),
     )
 
 

@@ -35,12 +35,16 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Settings(WorkerProcessSettings):
-    """A worker, and how it runs QEMU; `namespace` is a network namespace's name, None: the host's own."""
+    """A worker, and how it runs QEMU.
+
+    `namespace` is a network namespace's name, None: the host's own. `repositories` is the directory of SRs.
+    """
 
     run: Path
     accelerator: AcceleratorChoice = "auto"
     network: NetworkChoice = "bridge"
     namespace: str | None = None
+    repositories: Path | None = None
     backend: BackendName = BackendName.QEMU
     libvirt_uri: str = LIBVIRT_URI
     libvirt_logs: Path = LIBVIRT_LOGS
@@ -52,7 +56,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     `XENOPS_RUN_DIR` is where running VMs have their sockets (default: `run` in the state directory),
     `XENOPS_KVM_ACCELERATOR` is auto, kvm or tcg, `XENOPS_KVM_NETWORK` bridge (taps on bridges that are
     there) or user (QEMU's own network, without any rights), `XENOPS_KVM_NETNS` the network namespace that
-    has the bridges.
+    has the bridges. `XENOPS_SR_DIRECTORY` has a directory for each SR, with its disks (none: no SRs).
 
     `XENOPS_BACKEND` is qemu or libvirt: then `XENOPS_LIBVIRT_URI` says which (qemu:///system), and
     `XENOPS_LIBVIRT_LOGS` where its logs of QEMU are (/var/log/libvirt/qemu), by which a guest that ended is
@@ -71,12 +75,14 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     namespace = environment.get("XENOPS_KVM_NETNS") or None
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
         raise SettingsError(f"XENOPS_KVM_NETNS is {namespace!r}: give the name of a network namespace")
+    repositories = environment.get("XENOPS_SR_DIRECTORY")
     return Settings(
         worker=worker,
         run=run,
         accelerator=_accelerator(environment.get("XENOPS_KVM_ACCELERATOR") or "auto"),
         network=_network(environment.get("XENOPS_KVM_NETWORK") or "bridge"),
         namespace=namespace,
+        repositories=Path(repositories).absolute() if repositories else None,
         backend=_backend(environment.get("XENOPS_BACKEND") or BackendName.QEMU),
         libvirt_uri=environment.get("XENOPS_LIBVIRT_URI") or LIBVIRT_URI,
         libvirt_logs=Path(environment.get("XENOPS_LIBVIRT_LOGS") or LIBVIRT_LOGS),

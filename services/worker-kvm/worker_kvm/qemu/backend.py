@@ -27,7 +27,7 @@ class Qemu(Backend):
         self.host = QemuHost(settings.qemu, settings.accelerator)
         self.vm = QemuVms(self._hypervisor)
         self.pci = NoPcis()
-        self.vbd = QemuVbds(self._hypervisor, Content(settings.run / "overlays"))
+        self.vbd = QemuVbds(self._hypervisor, Content(settings.run / "overlays", settings.storage))
         self.vif = QemuVifs(self._hypervisor)
         self.vgpu = NoVgpus()
         self.vusb = NoVusbs()

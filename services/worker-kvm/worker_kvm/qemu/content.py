@@ -4,28 +4,30 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from engine.localdisk import format_of, local_path, refuse_unless_disk
+from engine.localdisk import format_of, refuse_unless_disk
 from schema.fault import internal_error
-from schema.objects.disk import Disk
+from schema.objects.disk import Disk, LocalDisk, Vdi
 from schema.objects.vbd import Vbd
 
 from worker_kvm.qemu.machine import Source
+from worker_kvm.storage import NoStorage, Storage
 
 _QEMU_IMG_TIMEOUT_S = 60.0
 
 
 class Content:
-    """The disks of a host; overlays live in `directory`."""
+    """The disks of a host, local ones and those of its storage; overlays live in `directory`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, storage: Storage | None = None) -> None:
         self._directory = directory
+        self._storage = storage or NoStorage()
 
     def find(self, vbd: Vbd, disk: Disk) -> Source:
         """Where a disk is, or the overlay of its epoch.
 
-        Errors: `Internal_error` that names the file; `Unimplemented` for a disk of a storage service.
+        Errors: `Internal_error` that names the file; those of `Storage.locate`.
         """
-        path = local_path(disk)
+        path = self._path(disk)
         is_device = refuse_unless_disk(path)
         source = Source(path=path, format=format_of(vbd, path), is_device=is_device)
         overlay = self._overlay(disk)
@@ -37,13 +39,20 @@ class Content:
 
     def begin(self, disk: Disk) -> None:
         """From now on what is written to a disk goes to an overlay, made when the disk is first found."""
-        local_path(disk)
+        self._path(disk)
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._overlay(disk).write_bytes(b"")
 
     def end(self, disk: Disk) -> None:
         """Forget the overlay; there is none, nothing to do."""
         self._overlay(disk).unlink(missing_ok=True)
+
+    def _path(self, disk: Disk) -> str:
+        match disk:
+            case LocalDisk(path=path):
+                return path
+            case Vdi(name=name):
+                return self._storage.locate(name)
 
     def _overlay(self, disk: Disk) -> Path:
         digest = hashlib.sha256(disk.model_dump_json().encode()).hexdigest()

@@ -27,6 +27,7 @@ from worker_kvm.qemu.machine import Domain, Machine, Nic, Process
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
 from worker_kvm.qemu.sweep import find_strays
+from worker_kvm.storage import Storage
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ class QemuSettings:
     accelerator: Accelerator
     bridged: bool = True
     namespace: str | None = None
+    storage: Storage | None = None
+    """Of the disks that are named `SR/VDI`; None: there are none."""
 
 
 def _nobody(_: ObjectId) -> None:
