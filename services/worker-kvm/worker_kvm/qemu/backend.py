@@ -8,9 +8,10 @@ from schema.fault import unimplemented
 from schema.objects.dynamic import ObjectId
 from typing_extensions import override
 
-from worker_kvm.qemu.content import Content
+from worker_kvm.qemu.content import OVERLAYS, Content
 from worker_kvm.qemu.host import QemuHost
 from worker_kvm.qemu.hypervisor import Hypervisor, QemuSettings
+from worker_kvm.qemu.saving import Savings
 from worker_kvm.qemu.vbds import QemuVbds
 from worker_kvm.qemu.vifs import QemuVifs
 from worker_kvm.qemu.vms import QemuVms
@@ -25,10 +26,11 @@ class Qemu(Backend):
         """Take the run directory. Errors: `RunDirectoryInUseError`, `XenopsError`."""
         self._hypervisor = Hypervisor(settings)
         self.host = QemuHost(settings.qemu, settings.accelerator)
-        self.vm = QemuVms(self._hypervisor)
+        content = Content(settings.run / OVERLAYS, settings.storage)
         self.pci = NoPcis()
-        self.vbd = QemuVbds(self._hypervisor, Content(settings.run / "overlays", settings.storage))
+        self.vbd = QemuVbds(self._hypervisor, content)
         self.vif = QemuVifs(self._hypervisor)
+        self.vm = QemuVms(self._hypervisor, Savings(self._hypervisor, content.find, self.vif.plug))
         self.vgpu = NoVgpus()
         self.vusb = NoVusbs()
 

@@ -59,11 +59,12 @@ class Sockets:
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What QEMU is given: the listening monitor and the taps by device id, as open files; and UEFI."""
+    """What QEMU is given: its monitor and taps by device id, as open files; UEFI; perhaps a state, later."""
 
     monitor: int
     taps: Mapping[str, int]
     uefi: UefiFiles | None = None
+    awaits_state: bool = False
 
 
 def has_screen(vm: Vm) -> bool:
@@ -86,6 +87,7 @@ def command_line(
         *_boot(domain.vm),
         *_devices(domain, inherited.taps),
         *_sandbox(),
+        *(("-incoming", "defer") if inherited.awaits_state else ()),
     ]
 
 
@@ -101,7 +103,7 @@ def _machine(domain: Domain, accelerator: Accelerator, uefi: UefiFiles | None) -
     acceleration = "kvm" if accelerator == "kvm" else f"tcg,tb-size={_TCG_CACHE_MIB}"
     return [
         *(_flash(uefi) if uefi is not None else ()),
-        *("-machine", f"q35,vmport=off{firmware}", "-accel", acceleration),
+        *("-machine", f"{domain.machine or 'q35'},vmport=off{firmware}", "-accel", acceleration),
         *("-cpu", "host" if accelerator == "kvm" else "max"),
         *("-smp", f"cpus={vm.vcpus},maxcpus={max(vm.vcpu_max, vm.vcpus)}"),
         *("-m", f"{-(-vm.memory_static_max // MIB)}M"),

@@ -22,8 +22,9 @@ from worker_kvm.port_rules import PortRules, port_rules
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
 from worker_kvm.qemu.ending import complaint
 from worker_kvm.qemu.firmware import Firmware
-from worker_kvm.qemu.live import Live
-from worker_kvm.qemu.machine import Domain, Machine, Nic, Process
+from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.machine import Domain, Machine, Nic, Process, Saving
+from worker_kvm.qemu.outgoing import call_back
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
 from worker_kvm.qemu.sweep import find_strays
@@ -128,20 +129,21 @@ class Hypervisor:
             raise XenopsError(DomainNotBuilt())
         return live
 
-    def launch(self, vm: str) -> None:
+    def launch(self, vm: str, *, awaits_state: bool = False) -> Live:
         """Start a VM's QEMU, with all that is plugged; it runs already, nothing to do.
 
-        Errors: `Does_not_exist`, `Domain_not_built`, `Failed_to_start_emulator` with QEMU's words.
+        One that `awaits_state` has nothing to run yet. Errors: `Does_not_exist`, `Domain_not_built`,
+        `Failed_to_start_emulator` with QEMU's words.
         """
         domain = self.look(vm).living()
-        if not domain.built:
+        if not (domain.built or awaits_state):
             raise XenopsError(DomainNotBuilt())
         if domain.domid in self._lives:
-            return
+            return self._lives[domain.domid]
         sockets = self.sockets(domain.domid)
         with ExitStack() as opened:
-            process = self._spawn(vm, domain, sockets, opened)
-        self._connect(vm, domain.domid, process, sockets)
+            process = self._spawn(vm, domain, opened, awaits_state=awaits_state)
+        return self._connect(vm, domain.domid, process, sockets)
 
     def end(self, vm: str) -> None:
         """End a VM's QEMU; there is none, nothing to do."""
@@ -217,7 +219,8 @@ class Hypervisor:
         with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
             self._telling.submit(tell)
 
-    def _spawn(self, vm: str, domain: Domain, sockets: Sockets, opened: ExitStack) -> Process:
+    def _spawn(self, vm: str, domain: Domain, opened: ExitStack, *, awaits_state: bool) -> Process:
+        sockets = self.sockets(domain.domid)
         try:
             sockets.directory.mkdir(mode=0o700, exist_ok=True)
             listener = opened.enter_context(_listen(sockets.monitor))
@@ -226,7 +229,8 @@ class Hypervisor:
                 if nic.tap is not None:
                     taps[nic.device] = self.open_tap(nic)
                     opened.callback(os.close, taps[nic.device])
-            inherited = Inherited(listener.fileno(), taps, self.firmware.files(vm, domain.vm))
+            uefi = self.firmware.files(vm, domain.vm)
+            inherited = Inherited(listener.fileno(), taps, uefi, awaits_state)
             line = command_line(domain, self.settings.accelerator, sockets, inherited)
             process = spawn([self.settings.qemu, *line], sockets.log, [listener.fileno(), *taps.values()])
         except OSError as error:
@@ -234,7 +238,7 @@ class Hypervisor:
         self.change(vm, lambda machine: machine.with_domain(process=process))
         return process
 
-    def _connect(self, vm: str, domid: int, process: Process, sockets: Sockets) -> None:
+    def _connect(self, vm: str, domid: int, process: Process, sockets: Sockets) -> Live:
         live = Live(self._loop, domid, process, sockets, listener=self)
         try:
             live.connect()
@@ -244,6 +248,7 @@ class Hypervisor:
             words = complaint(sockets.log) or str(error)
             raise XenopsError(FailedToStartEmulator(vm=vm, name="qemu", message=words)) from error
         self._lives[domid] = live
+        return live
 
     def _find_rules_again(self, domains: Sequence[Domain]) -> None:
         """They are the kernel's and outlive a worker; something that flushes all rules may have been here."""
@@ -267,8 +272,22 @@ class Hypervisor:
             return
         try:
             live.connect()
-        except MonitorError as error:
+            if domain.saving is not None and not domain.suspended:
+                self._undo_save(domain, live, domain.saving)
+        except (MonitorError, XenopsError) as error:
             _LOG.warning("VM %s: its QEMU, process %d: %s", domain.vm.id, process.pid, error)
+
+    def _undo_save(self, domain: Domain, live: Live, saving: Saving) -> None:
+        """A worker before us died while it saved the guest: that goes on, and there is no image."""
+        _LOG.warning("VM %s: a worker died while it saved it; it goes on", domain.vm.id)
+        call_back(live)
+        if saving.was_running and live.status is not Status.RUNNING:
+            live.unpause()
+        if saving.draft is not None:
+            Path(saving.draft).unlink(missing_ok=True)
+        for machine in self._records.all():
+            if machine.domain is not None and machine.domain.domid == domain.domid:
+                self.change(machine.id, lambda found: found.with_domain(saving=None))
 
 
 def _restricted(nics: Iterable[Nic]) -> Iterator[PortRules]:

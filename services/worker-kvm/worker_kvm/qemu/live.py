@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ from worker_kvm.monitor import (
     QemuEvent,
 )
 from worker_kvm.qemu.command import Sockets
-from worker_kvm.qemu.ending import action_of, logged_action
+from worker_kvm.qemu.ending import action_of, complaint, logged_action
 from worker_kvm.qemu.machine import Process
 from worker_kvm.qemu.process import ends, kill
 
@@ -70,6 +71,7 @@ class Live:
     def __init__(
         self, loop: MonitorLoop, domid: int, process: Process, sockets: Sockets, *, listener: Listener
     ) -> None:
+        self._arriving = False
         self.process = process
         self._domid = domid
         self._sockets = sockets
@@ -83,6 +85,8 @@ class Live:
         self._changing = False
         self._quitting = False
         self._heard = False
+        self._migration = ""
+        self._on_migration: Callable[[], None] = _nobody
 
     @property
     def status(self) -> Status:
@@ -99,6 +103,23 @@ class Live:
         """What the guest wants that has ended; None while it has not."""
         return self._asked
 
+    @property
+    def migration(self) -> str:
+        """How far a state is on its way out or in, as QEMU tells it by events; empty: it was not told yet."""
+        return self._migration
+
+    @contextmanager
+    def moving(self, on_migration: Callable[[], None]) -> Iterator[None]:
+        """While inside, what QEMU tells of a state on its way is heard; that the guest stops, told nobody.
+
+        `on_migration` is called from the monitors' thread, at the end of QEMU, too.
+        """
+        self._migration, self._on_migration, self._changing = "", on_migration, True
+        try:
+            yield
+        finally:
+            self._on_migration, self._changing = _nobody, False
+
     def connect(self) -> None:
         """Reach it. Errors: `MonitorError`."""
         self._monitor.connect()
@@ -110,6 +131,14 @@ class Live:
             self._end(DomainAction.CRASHDUMP)
         elif status == "running":
             self._become(Status.RUNNING, unless_heard=True)
+
+    def complaint(self) -> str:
+        """What QEMU has said."""
+        return complaint(self._sockets.log)
+
+    def arrives(self, *, arriving: bool) -> None:
+        """Whether its guest is on its way in: should QEMU end then, only who brings it in is told."""
+        self._arriving = arriving
 
     def give_up(self) -> None:
         """It ended while nobody listened: so has the guest."""
@@ -235,6 +264,11 @@ class Live:
                 self._tell(Status.RUNNING)
             case "BALLOON_CHANGE":
                 self._memory_bytes = int(event.data["actual"])
+            case "MIGRATION":
+                with self._told:
+                    self._migration = str(event.data.get("status"))
+                    self._told.notify_all()
+                self._on_migration()
             case "DEVICE_DELETED":
                 with self._told:
                     self._deleted.add(str(event.data.get("device")))
@@ -250,7 +284,9 @@ class Live:
             return
         self._asked = action
         self._become(Status.ENDED)
-        self._listener.on_ended(self._domid, action)
+        self._on_migration()
+        if not self._arriving:
+            self._listener.on_ended(self._domid, action)
 
     def _tell(self, status: Status) -> None:
         self._become(status)
@@ -266,6 +302,10 @@ class Live:
 
     def _refusal(self, command: str, error: Exception) -> XenopsError:
         return internal_error(f"QEMU of domain {self._domid} did not do {command}: {error}")
+
+
+def _nobody() -> None:
+    """Nothing moves."""
 
 
 _DEVICES = "/machine/peripheral"

@@ -99,6 +99,14 @@ class Nic(_Value):
         return self.vif.id
 
 
+class Saving(_Value):
+    """A save that is under way: what is to be done about it should its worker die."""
+
+    was_running: bool
+    draft: str | None = None
+    """The file that is written, if it is one."""
+
+
 class Domain(_Value):
     """A domain, from create to destroy; QEMU runs from the device model's creation on."""
 
@@ -115,12 +123,19 @@ class Domain(_Value):
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     nic_plugs: int = 0
+    machine: str = ""
+    """QEMU's name of the kind of machine, where it must be just that; else any version of q35."""
+    saving: Saving | None = None
+    suspended: bool = False
+    """Its guest is in an image, or at another host: it must not run, unless it is told to resume."""
 
 
 class Machine(Record):
     """One VM on the host. What is there without a domain stands beside it."""
 
     domain: Domain | None = None
+    suspended: Domain | None = None
+    """What its domain was when it was saved; the VM is Suspended until a domain is built or restored."""
     active: tuple[str, ...] = ()
     """Devices that the VM shall have: `vbd.xvda`."""
 
@@ -150,6 +165,28 @@ def created(machine: Machine, vm: Vm, domid: int, now: float) -> Machine:
     if machine.domain.built:
         raise XenopsError(AlreadyExists(klass="domain", id=machine.id))
     return machine
+
+
+def built(machine: Machine) -> Machine:
+    """With its kernel in: a new life, what was suspended is void."""
+    return machine.with_domain(built=True).but(suspended=None)
+
+
+def saved(machine: Machine) -> Machine:
+    """Its guest is in an image now."""
+    domain = machine.living()
+    kept = domain.model_copy(update={"process": None, "saving": None})
+    return machine.with_domain(suspended=True, saving=None).but(suspended=kept)
+
+
+def resumed(machine: Machine) -> Machine:
+    """It goes on in its domain: the image is of the past."""
+    return machine.with_domain(suspended=False, saving=None).but(suspended=None)
+
+
+def restored(machine: Machine) -> Machine:
+    """Its guest is in its new domain, as it was: it asks for nothing."""
+    return machine.with_domain(built=True, action=None).but(suspended=None)
 
 
 def find_disk(machine: Machine, id_: DeviceId) -> Disk | None:

@@ -19,11 +19,13 @@ from worker_kvm.qemu.machine import Domain, Machine, find_disk, find_nic
 
 
 def vm_state(machine: Machine, seen: Seen | None, sockets: Sockets) -> VmState:
-    """The VM; of one without a domain: Halted, all else empty. `seen` is None before QEMU runs.
+    """The VM; of one without a domain: Halted, or Suspended, all else empty. `seen`: None before QEMU runs.
 
     One whose guest has ended counts as running until that has been dealt with, as in the original.
     """
     domain = machine.domain
+    if machine.suspended is not None:
+        return _suspended(domain or machine.suspended)
     if domain is None:
         return HALTED_VM
     vm = domain.vm
@@ -40,8 +42,19 @@ def vm_state(machine: Machine, seen: Seen | None, sockets: Sockets) -> VmState:
             "rtc_timeoffset": vm.ty.info.timeoffset if isinstance(vm.ty, Hvm) else "",
             "last_start_time": domain.created_at,
             "hvm": isinstance(vm.ty, Hvm),
-            "nomigrate": True,
             "domain_type": domain_type(vm),
+        }
+    )
+
+
+def _suspended(domain: Domain) -> VmState:
+    """As the original shows one: the domain's number and start remain."""
+    return HALTED_VM.model_copy(
+        update={
+            "power_state": PowerState.SUSPENDED,
+            "domids": (domain.domid,),
+            "vcpu_target": domain.vm.vcpus,
+            "last_start_time": domain.created_at,
         }
     )
 

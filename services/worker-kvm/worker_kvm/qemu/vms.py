@@ -6,8 +6,9 @@ from typing import Any
 from engine.backend import CreateOptions, Devices, Execution, VmVerbs
 from engine.image import Image, ImageStream
 from engine.refusals import refuse_unless_there
+from pydantic import ValidationError
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import XenopsError, unimplemented
+from schema.fault import XenopsError, internal_error, unimplemented
 from schema.ids import VmId
 from schema.objects.errors import BallooningTimeoutBeforeMigration
 from schema.objects.network import Network
@@ -18,7 +19,8 @@ from typing_extensions import override
 from worker_kvm.qemu.command import MIB
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Status
-from worker_kvm.qemu.machine import Machine, created
+from worker_kvm.qemu.machine import Domain, Machine, built, created
+from worker_kvm.qemu.saving import Savings
 from worker_kvm.qemu.states import vm_state
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
 
@@ -39,8 +41,9 @@ class QemuVms(VmVerbs):
 
     minimum_reboot_delay_s = 0.0
 
-    def __init__(self, hypervisor: Hypervisor) -> None:
+    def __init__(self, hypervisor: Hypervisor, savings: Savings) -> None:
         self._hypervisor = hypervisor
+        self._savings = savings
 
     @override
     def add(self, vm: Vm) -> None:
@@ -59,13 +62,14 @@ class QemuVms(VmVerbs):
 
     @override
     def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:
-        """Note a domain."""
+        """Note a domain; of a VM on its way in, under the id that it will have."""
         execution.check_cancelled()
+        named = vm if options.final is None else vm.model_copy(update={"id": options.final})
         if self._hypervisor.look(vm.id).domain is None:
             domid, now = self._hypervisor.next_domid(), self._hypervisor.now()
-            self._hypervisor.change(vm.id, lambda machine: created(machine, vm, domid, now))
+            self._hypervisor.change(vm.id, lambda machine: created(machine, named, domid, now))
         else:
-            self._hypervisor.change(vm.id, lambda machine: created(machine, vm, 0, 0.0))
+            self._hypervisor.change(vm.id, lambda machine: created(machine, named, 0, 0.0))
 
     @override
     def build(self, execution: Execution, vm: Vm, devices: Devices, *, force: bool) -> None:
@@ -74,7 +78,7 @@ class QemuVms(VmVerbs):
         self._hypervisor.look(vm.id).living()
         _refuse_unless_bootable(vm)
         self._hypervisor.firmware.refuse_if_missing(vm)
-        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(built=True))
+        self._hypervisor.change(vm.id, built)
 
     @override
     def create_device_model(
@@ -169,24 +173,27 @@ class QemuVms(VmVerbs):
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
+        """Whatever runs can be saved."""
         self._hypervisor.look(vm.id).launched()
-        raise unimplemented("VM.suspend")
 
     @override
     def save(
         self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
     ) -> None:
-        raise unimplemented("VM.suspend")
+        """Write the state to a disk or to another host."""
+        self._savings.save(vm, image, execution, live=live)
 
     @override
     def restore(
         self, execution: Execution, vm: Vm, devices: Devices, image: Image, *, vgpu: ImageStream | None = None
     ) -> None:
-        raise unimplemented("VM.resume")
+        """Read a state into a QEMU of its own."""
+        self._savings.restore(vm, devices, image, execution)
 
     @override
     def resume(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.resume")
+        """Go on after a save."""
+        self._savings.resume(vm)
 
     @override
     def s3suspend(self, execution: Execution, vm: Vm) -> None:
@@ -239,7 +246,10 @@ class QemuVms(VmVerbs):
 
     @override
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
-        live, domain = self._hypervisor.live(vm.id), self._hypervisor.look(vm.id).domain
+        machine = self._hypervisor.look(vm.id)
+        live, domain = self._hypervisor.live(vm.id), machine.domain
+        if domain is not None and machine.suspended is not None:
+            return DomainAction.SUSPEND  # what is left of a domain goes, and the image stays what counts
         if live is not None and live.asked is not None:
             return live.asked
         return DomainAction.POWEROFF if domain is None else domain.action
@@ -258,11 +268,25 @@ class QemuVms(VmVerbs):
     def get_internal_state(
         self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
     ) -> str:
-        raise unimplemented("VM.get_internal_state")
+        """The domain as noted here; what another host calls its devices, it has from their configuration."""
+        machine = self._hypervisor.look(vm.id)
+        domain = machine.domain or machine.suspended or machine.living()
+        return domain.model_copy(update={"process": None, "saving": None}).model_dump_json()
 
     @override
     def set_internal_state(self, vm: Vm, state: str) -> None:
-        raise unimplemented("VM.set_internal_state")
+        """One that is suspended makes the VM so, unless it has a domain; all else comes with the memory."""
+        try:
+            domain = Domain.model_validate_json(state)
+        except ValidationError as error:
+            raise internal_error(
+                f"VM {vm.id}: what another host knew of it makes no sense: {error}"
+            ) from error
+
+        def told(machine: Machine) -> Machine:
+            return machine.but(suspended=domain) if domain.suspended and machine.domain is None else machine
+
+        self._hypervisor.change(vm.id, told)
 
     def _destroy(self, vm: str) -> None:
         domain = self._hypervisor.look(vm).domain

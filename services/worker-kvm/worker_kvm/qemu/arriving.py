@@ -1,0 +1,83 @@
+"""Arriving: the domain that a saved state fits into, its devices as this host knows them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.backend import Devices
+from schema.fault import internal_error
+from schema.objects.disk import Disk as DiskBackend
+from schema.objects.disk import LocalDisk
+from schema.objects.vbd import Vbd
+
+from worker_kvm.qemu.framing import Head
+from worker_kvm.qemu.machine import Disk, Domain, Nic, Source
+
+Find = Callable[[Vbd, DiskBackend], Source]
+"""Where a disk's content is on this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """This host: where contents are, and whether interfaces are on bridges."""
+
+    find: Find
+    bridged: bool
+
+
+def fitted(domain: Domain, head: Head, devices: Devices, host: Here) -> Domain:
+    """A new domain with the devices of a saved one, in their places, their other ends as this host has them.
+
+    What names files of this host comes from this host's configuration, never from the image.
+    Errors: `Internal_error`, it has a device that the VM has no more; those of `host.find`.
+    """
+    kept = head.domain
+    size = {name: getattr(kept.vm, name) for name in ("vcpus", "vcpu_max", "memory_static_max")}
+    return domain.model_copy(
+        update={
+            "vm": domain.vm.model_copy(update=size),
+            "machine": head.machine,
+            "memory_target_bytes": kept.memory_target_bytes,
+            "disks": tuple(_disk(disk, domain, devices, host.find) for disk in kept.disks if disk.activated),
+            "nics": tuple(_nic(nic, domain, devices, bridged=host.bridged) for nic in kept.nics),
+            "nic_plugs": kept.nic_plugs,
+        }
+    )
+
+
+def _disk(disk: Disk, domain: Domain, devices: Devices, find: Find) -> Disk:
+    name = disk.vbd.id.device
+    vbd = next((found for found in devices.vbds if found.id.device == name), None)
+    if vbd is None:
+        raise _missing(domain, f"VBD {name}")
+    source = None if vbd.backend is None else find(vbd, vbd.backend)
+    if _was_set_aside(disk) and source is not None and source.path == _path(vbd):
+        raise internal_error(
+            f"Cannot take in VM {domain.vm.id}: what its guest has written to VBD {name} was kept aside by "
+            "the host that it was on, and is not here: shut it down there, and start it here"
+        )
+    placed = vbd.model_copy(update={"position": disk.vbd.position})
+    return disk.model_copy(update={"vbd": placed, "source": source})
+
+
+def _nic(nic: Nic, domain: Domain, devices: Devices, *, bridged: bool) -> Nic:
+    name = nic.vif.id.device
+    vif = next((found for found in devices.vifs if found.id.device == name), None)
+    if vif is None:
+        raise _missing(domain, f"VIF {name}")
+    tap = f"vif{domain.domid}.{nic.vif.position}" if bridged else None
+    return nic.model_copy(update={"vif": vif.model_copy(update={"position": nic.vif.position}), "tap": tap})
+
+
+def _missing(domain: Domain, device: str) -> Exception:
+    return internal_error(
+        f"Cannot take in VM {domain.vm.id}: its guest has the {device}, which the VM has not: add it"
+    )
+
+
+def _was_set_aside(disk: Disk) -> bool:
+    """Whether the guest wrote to an overlay: its disk forgets what is written."""
+    return disk.source is not None and disk.source.path != _path(disk.vbd)
+
+
+def _path(vbd: Vbd) -> str | None:
+    return vbd.backend.path if isinstance(vbd.backend, LocalDisk) else None

@@ -1,0 +1,50 @@
+"""Incoming: a guest's state on its way into a QEMU that waits for it."""
+
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+
+from schema.fault import internal_error
+
+from worker_kvm.qemu.live import Live, Status
+
+LOAD_TIMEOUT_S = 60.0
+"""How long QEMU may take over what it has already been given."""
+
+_STATE = "state"
+"""QEMU's name of the socket."""
+
+_DONE = frozenset({"completed", "failed"})
+
+
+def receive(live: Live, pieces: Iterable[bytes]) -> None:
+    """Give QEMU a state; its guest then stands still, and its disks are not touched until it runs.
+
+    Errors: those of `pieces`; `Internal_error`, QEMU does not take it and may have ended.
+    """
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            _prepare(live)
+            live.give(theirs.fileno(), _STATE)
+        with live.moving(lambda: None):
+            live.do("migrate-incoming", {"uri": f"fd:{_STATE}"})
+            with suppress(ConnectionError):  # why QEMU has hung up is asked below
+                for piece in pieces:
+                    ours.sendall(piece)
+                ours.shutdown(socket.SHUT_WR)
+            live.wait(lambda: live.migration in _DONE or live.status is Status.ENDED, LOAD_TIMEOUT_S)
+    if live.migration != "completed" or live.status is Status.ENDED:
+        raise internal_error(f"QEMU does not take its state: {live.complaint() or 'it does not say why'}")
+
+
+def announce(live: Live) -> None:
+    """Have the guest's interfaces tell the network where they are now."""
+    live.do("announce-self", {"initial": 50, "max": 550, "rounds": 5, "step": 100})
+
+
+def _prepare(live: Live) -> None:
+    """Disks are another QEMU's until the guest runs here, and so is its place in the network."""
+    capabilities = [{"capability": name, "state": True} for name in ("events", "late-block-activate")]
+    live.do("migrate-set-capabilities", {"capabilities": capabilities})
+    live.do("migrate-set-parameters", {"announce-rounds": 0})
