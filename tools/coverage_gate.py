@@ -86,6 +86,8 @@ PURE = (
     "services/worker-kvm/worker_kvm/libvirt/states.py",
     "services/worker-kvm/worker_kvm/port_rules.py",
     "services/worker-kvm/worker_kvm/storage.py",
+    "services/worker-kvm/worker_kvm/qemu/arriving.py",
+    "services/worker-kvm/worker_kvm/qemu/framing.py",
     "services/worker-xen/worker_xen/classic/features.py",
     "services/worker-xen/worker_xen/classic/machine.py",
     "services/worker-xen/worker_xen/classic/states.py",
@@ -106,6 +108,10 @@ PURE = (
 
 NOT_UNIT_TESTED = (
     "services/worker-kvm/worker_kvm/libvirt/",
+    "services/worker-kvm/worker_kvm/qemu/imagefile.py",
+    "services/worker-kvm/worker_kvm/qemu/incoming.py",
+    "services/worker-kvm/worker_kvm/qemu/outgoing.py",
+    "services/worker-kvm/worker_kvm/qemu/saving.py",
     "shared/virt/virt/connection.py",
     "services/worker-xen/worker_xen/classic/",
     "services/worker-xen/worker_xen/libxc/",

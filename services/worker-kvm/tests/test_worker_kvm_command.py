@@ -103,3 +103,11 @@ def test_sockets_are_below_the_domains_directory() -> None:
     below = {sockets.monitor, sockets.console, sockets.screen, sockets.log}
     assert len(below) == 4
     assert {path.parent for path in below} == {sockets.directory}
+
+
+def test_a_qemu_that_awaits_a_state_is_just_the_machine_that_it_is_of() -> None:
+    vm = sample_vm()
+    domain = created(Machine(id=vm.id), vm, 7, 5.0).with_domain(machine="pc-q35-7.2").living()
+    words = command_line(domain, "tcg", Sockets(Path("/run/7")), Inherited(3, {}, awaits_state=True))
+    assert words[-2:] == ["-incoming", "defer"]
+    assert words[words.index("-machine") + 1] == "pc-q35-7.2,vmport=off"

@@ -21,7 +21,7 @@ from schema.objects.vm import (
 )
 from worker_kvm.qemu.command import Sockets
 from worker_kvm.qemu.live import Seen, Status
-from worker_kvm.qemu.machine import Machine, Process, created
+from worker_kvm.qemu.machine import Machine, Process, built, created, restored, resumed, saved
 from worker_kvm.qemu.states import vm_state
 
 SOCKETS = Sockets(Path("/run/7"))
@@ -72,3 +72,17 @@ def test_consoles_are_there_while_qemu_is() -> None:
     assert protocols == [ConsoleProtocol.RFB, ConsoleProtocol.VT100]
     assert [found.path for found in vm_state(without, None, SOCKETS).consoles] == ["/run/7/console"]
     assert vm_state(without.with_domain(process=None), None, SOCKETS).consoles == ()
+
+
+def test_a_vm_is_suspended_by_its_image_until_a_domain_is_restored_or_goes_on() -> None:
+    kept = saved(machine(Hvm(info=HvmInfo())))
+    assert kept.suspended is not None
+    assert kept.suspended.process is None
+    for found in (kept, kept.but(domain=None)):
+        state = vm_state(found, None, SOCKETS)
+        assert (state.power_state, state.domids, state.consoles) == (PowerState.SUSPENDED, (7,), ())
+    assert resumed(kept).suspended is None
+    assert not resumed(kept).living().suspended
+    back = restored(kept, new_here=True)
+    assert (back.suspended, back.living().action, back.living().new_here) == (None, None, True)
+    assert built(kept).suspended is None

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.backend import Devices
 from schema.fault import internal_error
 from schema.objects.disk import Disk as DiskBackend
-from schema.objects.disk import LocalDisk
 from schema.objects.vbd import Vbd
 
+from worker_kvm.qemu.content import OVERLAYS
 from worker_kvm.qemu.framing import Head
 from worker_kvm.qemu.machine import Disk, Domain, Nic, Source
 
@@ -50,7 +51,7 @@ def _disk(disk: Disk, domain: Domain, devices: Devices, find: Find) -> Disk:
     if vbd is None:
         raise _missing(domain, f"VBD {name}")
     source = None if vbd.backend is None else find(vbd, vbd.backend)
-    if _was_set_aside(disk) and source is not None and source.path == _path(vbd):
+    if _is_aside(disk.source) and not _is_aside(source):
         raise internal_error(
             f"Cannot take in VM {domain.vm.id}: what its guest has written to VBD {name} was kept aside by "
             "the host that it was on, and is not here: shut it down there, and start it here"
@@ -74,10 +75,6 @@ def _missing(domain: Domain, device: str) -> Exception:
     )
 
 
-def _was_set_aside(disk: Disk) -> bool:
-    """Whether the guest wrote to an overlay: its disk forgets what is written."""
-    return disk.source is not None and disk.source.path != _path(disk.vbd)
-
-
-def _path(vbd: Vbd) -> str | None:
-    return vbd.backend.path if isinstance(vbd.backend, LocalDisk) else None
+def _is_aside(source: Source | None) -> bool:
+    """Whether it is an overlay: the disk forgets what is written."""
+    return source is not None and Path(source.path).parent.name == OVERLAYS

@@ -12,6 +12,9 @@ from schema.objects.vbd import Vbd
 from worker_kvm.qemu.machine import Source
 from worker_kvm.storage import NoStorage, Storage
 
+OVERLAYS = "overlays"
+"""The directory that is for overlays alone."""
+
 _QEMU_IMG_TIMEOUT_S = 60.0
 
 

@@ -17,15 +17,17 @@ _STATE = "state"
 _DONE = frozenset({"completed", "failed"})
 
 
-def receive(live: Live, pieces: Iterable[bytes]) -> None:
-    """Give QEMU a state; its guest then stands still, and its disks are not touched until it runs.
+def receive(live: Live, pieces: Iterable[bytes], *, takes_disks: bool) -> None:
+    """Give QEMU a state; its guest then stands still.
+
+    Unless it `takes_disks` at once they are another QEMU's, and not touched, until the guest runs.
 
     Errors: those of `pieces`; `Internal_error`, QEMU does not take it and may have ended.
     """
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            _prepare(live)
+            _prepare(live, takes_disks=takes_disks)
             live.give(theirs.fileno(), _STATE)
         with live.moving(lambda: None):
             live.do("migrate-incoming", {"uri": f"fd:{_STATE}"})
@@ -43,8 +45,9 @@ def announce(live: Live) -> None:
     live.do("announce-self", {"initial": 50, "max": 550, "rounds": 5, "step": 100})
 
 
-def _prepare(live: Live) -> None:
-    """Disks are another QEMU's until the guest runs here, and so is its place in the network."""
-    capabilities = [{"capability": name, "state": True} for name in ("events", "late-block-activate")]
+def _prepare(live: Live, *, takes_disks: bool) -> None:
+    """Its place in the network may be another QEMU's, too: nothing is announced by itself."""
+    wanted = {"events": True, "late-block-activate": not takes_disks}
+    capabilities = [{"capability": name, "state": state} for name, state in wanted.items()]
     live.do("migrate-set-capabilities", {"capabilities": capabilities})
     live.do("migrate-set-parameters", {"announce-rounds": 0})

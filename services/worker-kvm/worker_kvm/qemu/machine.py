@@ -129,6 +129,9 @@ class Domain(_Value):
     suspended: bool = False
     """Its guest is in an image, or at another host: it must not run, unless it is told to resume."""
 
+    new_here: bool = False
+    """It came from another host and has not run here yet: QEMU has not taken its disks."""
+
 
 class Machine(Record):
     """One VM on the host. What is there without a domain stands beside it."""
@@ -184,9 +187,9 @@ def resumed(machine: Machine) -> Machine:
     return machine.with_domain(suspended=False, saving=None).but(suspended=None)
 
 
-def restored(machine: Machine) -> Machine:
+def restored(machine: Machine, *, new_here: bool) -> Machine:
     """Its guest is in its new domain, as it was: it asks for nothing."""
-    return machine.with_domain(built=True, action=None).but(suspended=None)
+    return machine.with_domain(built=True, action=None, new_here=new_here).but(suspended=None)
 
 
 def find_disk(machine: Machine, id_: DeviceId) -> Disk | None:

@@ -46,6 +46,10 @@ class Savings:
         if domain.suspended:
             return
         qemu = self._hypervisor.running(vm.id)
+        if domain.new_here:
+            raise internal_error(
+                f"VM {vm.id} has not run on this host yet, and has not taken its disks: unpause it first"
+            )
         if qemu.status is Status.ENDED:
             raise XenopsError(FailedToAcknowledgeSuspendRequest())
         execution.check_cancelled()
@@ -80,7 +84,7 @@ class Savings:
                 with opened(path_of(image), vm.id) as read:
                     self._read(vm, devices, Reader(read), execution)
             else:
-                self._read(vm, devices, Reader(image.read), execution)
+                self._read(vm, devices, Reader(image.read), execution, moves=True)
         except ValueError as error:
             raise internal_error(
                 f"Cannot resume VM {vm.id}: its suspend image is damaged: {error}"
@@ -112,7 +116,9 @@ class Savings:
         send(live, writer, execution)
         writer.end()
 
-    def _read(self, vm: Vm, devices: Devices, reader: Reader, execution: Execution) -> None:
+    def _read(
+        self, vm: Vm, devices: Devices, reader: Reader, execution: Execution, *, moves: bool = False
+    ) -> None:
         head, before = reader.head(), self._hypervisor.look(vm.id).living()
         if head.accelerator != self._hypervisor.settings.accelerator:
             raise internal_error(
@@ -124,13 +130,14 @@ class Savings:
         try:
             live = self._hypervisor.launch(vm.id, awaits_state=True)
             live.arrives(arriving=True)
-            receive(live, _telling(reader.pieces(), domain.vm.memory_static_max, execution))
+            pieces = _telling(reader.pieces(), domain.vm.memory_static_max, execution)
+            receive(live, pieces, takes_disks=not moves)
             live.arrives(arriving=False)
         except BaseException:
             self._hypervisor.end(vm.id)
             self._hypervisor.change(vm.id, lambda machine: machine.but(domain=before))
             raise
-        self._hypervisor.change(vm.id, restored)
+        self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=moves))
         execution.progress(1.0)
 
 

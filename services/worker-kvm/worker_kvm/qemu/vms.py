@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from worker_kvm.qemu.command import MIB
 from worker_kvm.qemu.hypervisor import Hypervisor
+from worker_kvm.qemu.incoming import announce
 from worker_kvm.qemu.live import Status
 from worker_kvm.qemu.machine import Domain, Machine, built, created
 from worker_kvm.qemu.saving import Savings
@@ -113,6 +114,9 @@ class QemuVms(VmVerbs):
         live = self._hypervisor.running(vm.id)
         if live.status is not Status.RUNNING:
             live.unpause()
+        if self._hypervisor.look(vm.id).launched().new_here:
+            announce(live)
+            self._hypervisor.change(vm.id, lambda machine: machine.with_domain(new_here=False))
 
     @override
     def set_xsdata(self, execution: Execution, vm: Vm, xsdata: Sequence[tuple[str, str]]) -> None:
