@@ -6,7 +6,7 @@ import pytest
 from xen_dom0 import Dom0
 
 SHORT = "keeps_the_promise or asked_to_shut_down or suspended_vm_resumes or restarted_worker"
-"""What is tried at every landing; `make test-xen` tries all."""
+"""What is tried first, in a life of its own; `make test-xen` tries the rest, too."""
 
 
 def test_the_walk_through_s_promise_and_a_life_with_a_suspend(dom0: Dom0) -> None:
