@@ -35,7 +35,9 @@ LIVE = (PowerState.RUNNING, PowerState.PAUSED)
 class Host:
     """One instance: worker and frontend are its own."""
 
-    def __init__(self, name: str, directory: Path, broker: str) -> None:
+    def __init__(
+        self, name: str, directory: Path, broker: str, worker: str = "worker_sim", **told: str
+    ) -> None:
         self.instance = InstanceName(f"org.xen.xapi.xenops.{name}")
         self.directory = directory / name
         self.directory.mkdir()
@@ -47,9 +49,10 @@ class Host:
             "XENOPS_HOOKS_DIR": str(self.directory / "hooks"),
             "XENOPS_DOOR": str(self.directory / "door"),
             "XENOPS_SOCKETS": f"{self.instance}={self.directory}",
+            **told,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        for service in ("redirector", "eventhub", "worker_sim", "frontend"):
+        for service in ("redirector", "eventhub", worker, "frontend"):
             self.start(service)
 
     @property
@@ -87,14 +90,17 @@ class Pair:
     def __init__(self, directory: Path) -> None:
         self.node = PrivateNode(directory / "broker")
         self.node.start()
-        self.here = Host("here", directory, self.node.url)
-        self.there = Host("there", directory, self.node.url)
+        self.here = self.open_host("here", directory)
+        self.there = self.open_host("there", directory)
         self.bus = RabbitBus(self.node.url, "client")
         self.source = Client(self.bus, self.here.instance, dbg="migration", timeout_s=CALL_TIMEOUT_S)
         self.destination = Client(self.bus, self.there.instance, dbg="migration", timeout_s=CALL_TIMEOUT_S)
         for client in (self.source, self.destination):
             eventually(client.vm.list)
             eventually(client.updates.last_id)
+
+    def open_host(self, name: str, directory: Path) -> Host:
+        return Host(name, directory, self.node.url)
 
     def running_vm(self) -> str:
         vm = str(uuid.uuid4())
