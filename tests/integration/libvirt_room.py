@@ -19,6 +19,7 @@ from typing_extensions import override
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.hypervisor import LibvirtSettings
 from worker_kvm.network import make_namespace, remove_namespace
+from worker_kvm.storage import DirectoryStorage
 
 QUIET_S = 0.1
 
@@ -45,7 +46,15 @@ class LibvirtRoom(Host):
     def open(self) -> None:
         run, daemon = self.directory / "run", self.daemon
         self.backend = Libvirt(
-            LibvirtSettings(run, daemon.uri, daemon.logs, "room", "tcg", namespace=self.namespace)
+            LibvirtSettings(
+                run,
+                daemon.uri,
+                daemon.logs,
+                "room",
+                "tcg",
+                namespace=self.namespace,
+                storage=DirectoryStorage(self.directory / "sr"),
+            )
         )
         self.backend.start(self.changes.put)
 

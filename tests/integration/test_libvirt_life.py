@@ -17,7 +17,7 @@ from qemu_host import MIB, PATIENCE_S, VM, line, vif, xvd
 from schema.atomics.vm import DomainAction, ShutdownRequest
 from schema.fault import XenopsError
 from schema.ids import VmId
-from schema.objects.disk import BusType, LocalDisk
+from schema.objects.disk import BusType, LocalDisk, Vdi
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import AlreadyExists, FailedToStartEmulator
 from schema.objects.network import LocalNetwork
@@ -266,6 +266,16 @@ def test_no_name_injects_anything(room: LibvirtRoom, name: str) -> None:
     room.backend.vbd.activate(room.task, VmId(name), vbd)
     room.launch(vm)
     assert room.state(vm).power_state is PowerState.PAUSED
+
+
+def test_a_disk_of_a_storage_repository_is_found(room: LibvirtRoom) -> None:
+    vm, disk = room.vm(), xvd("a", Vdi(name="SR/VDI"))
+    (room.directory / "sr" / "SR").mkdir(parents=True)
+    (room.directory / "sr" / "SR" / "VDI.raw").write_bytes(bytes(MIB))
+    room.create(vm)
+    room.plug(disk)
+    room.launch(vm)
+    assert room.backend.vbd.get_state(VM, disk).plugged
 
 
 def test_bad_configurations_are_told_in_words(room: LibvirtRoom) -> None:

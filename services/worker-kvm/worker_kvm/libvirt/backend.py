@@ -30,7 +30,7 @@ class Libvirt(Backend):
         self.host = LibvirtHost(self._hypervisor)
         self.vm = LibvirtVms(self._hypervisor)
         self.pci = NoPcis()
-        self.vbd = LibvirtVbds(self._hypervisor, Content(settings.run / "overlays"))
+        self.vbd = LibvirtVbds(self._hypervisor, Content(settings.run / "overlays", settings.storage))
         self.vif = LibvirtVifs(self._hypervisor)
         self.vgpu = NoVgpus()
         self.vusb = NoVusbs()

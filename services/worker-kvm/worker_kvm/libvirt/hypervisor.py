@@ -32,6 +32,7 @@ from worker_kvm.libvirt.machine import Domain, Machine, Nic, Stage
 from worker_kvm.libvirt.rules import Rules
 from worker_kvm.libvirt.seal import seal
 from worker_kvm.numbered import NumberedRecords
+from worker_kvm.storage import Storage
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class LibvirtSettings:
     bridged: bool = True
     namespace: str | None = None
     """The network namespace that libvirtd is in; None: the host's own."""
+    storage: Storage | None = None
+    """Of the disks that are named `SR/VDI`; None: there are none."""
 
 
 def _nobody(_: ObjectId) -> None:

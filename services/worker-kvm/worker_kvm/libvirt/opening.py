@@ -7,6 +7,7 @@ from worker_kvm.accelerator import Accelerator
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.hypervisor import LibvirtSettings
 from worker_kvm.settings import Settings
+from worker_kvm.storage import DirectoryStorage
 
 
 def open_libvirt(settings: Settings, accelerator: Accelerator) -> Libvirt:
@@ -21,6 +22,7 @@ def open_libvirt(settings: Settings, accelerator: Accelerator) -> Libvirt:
                 accelerator=accelerator,
                 bridged=settings.network == "bridge",
                 namespace=settings.namespace,
+                storage=None if settings.repositories is None else DirectoryStorage(settings.repositories),
             )
         )
     except VirtError as error:

@@ -89,7 +89,7 @@ def restore_vm(
     with spoken():
         document = parsed(hypervisor.virt.saved_document(str(path)))
     bridged = hypervisor.settings.bridged
-    content = Content(hypervisor.settings.run / "overlays")
+    content = Content(hypervisor.settings.run / "overlays", hypervisor.settings.storage)
     try:
         hypervisor.change(
             vm.id,
