@@ -9,13 +9,13 @@ from pathlib import Path
 from engine.conformance.samples import sample_vbd, sample_vm
 from room import HERE, Part, Room
 from schema.objects.disk import LocalDisk
-from sweep import KINDS, REBOOT, SHUTDOWN, START, Operation, Sweep, Target
+from sweep import KINDS, REBOOT, RESUME, SHUTDOWN, START, SUSPEND, Operation, Sweep, Target
 from worker_kvm.accelerator import QemuMissingError, find_qemu
 from worker_kvm.qemu.sweep import end_domains
 from xenops.client import Client
 
 WORKER = "worker"
-OPERATIONS: tuple[Operation, ...] = (START, SHUTDOWN, REBOOT)
+OPERATIONS: tuple[Operation, ...] = (START, SHUTDOWN, REBOOT, SUSPEND, RESUME)
 TARGETS = tuple(Target(WORKER, kind) for kind in KINDS[WORKER])
 _MEMORY_BYTES = 32 << 20
 _DISK_BYTES = 1 << 20

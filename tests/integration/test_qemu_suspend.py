@@ -47,7 +47,7 @@ def open_host(tmp_path: Path) -> Iterator[Host]:
 
 def small_vm(host: Host) -> Vm:
     memory = dict.fromkeys(("memory_static_max", "memory_dynamic_max", "memory_dynamic_min"), 16 * MIB)
-    return host.vm(**memory).model_copy(update={"ty": Hvm(info=HvmInfo())})
+    return host.vm().model_copy(update={**memory, "ty": Hvm(info=HvmInfo())})
 
 
 def beating(host: Host, vm: Vm) -> Console:
