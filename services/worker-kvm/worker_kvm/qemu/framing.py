@@ -24,7 +24,7 @@ HEAD_BYTES_MAX = 1 << 20
 _CHECK_BYTES = 4
 _MACHINE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
-Write = Callable[[bytes | memoryview], None]
+Write = Callable[[bytes | memoryview], object]
 Read = Callable[[int], bytes]
 """Exactly so many bytes, or an error."""
 
