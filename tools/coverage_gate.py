@@ -23,6 +23,7 @@ PURE = (
     "shared/engine/engine/worker/keeping.py",
     "services/eventhub/eventhub/keeping.py",
     "shared/bus/bus/quarantine.py",
+    "shared/bus/bus/retrial.py",
     "shared/bus/bus/retention.py",
     "shared/bus/bus/roles.py",
     "shared/bus/bus/topology.py",

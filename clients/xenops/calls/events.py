@@ -80,6 +80,14 @@ class QuarantineCalls:
         """The messages of the log that no service takes, the newest first, and how many there were."""
         return self.call("QUARANTINE.list")
 
+    def retry(self, log: str, offset: int) -> None:
+        """Have a message judged again, and appended anew if it counts; an operator's wish must be in the log."""
+        self.call("QUARANTINE.retry", log=log, offset=offset)
+
+    def discard(self, log: str, offset: int) -> None:
+        """Note that a message was seen; an operator's wish must be in the log."""
+        self.call("QUARANTINE.discard", log=log, offset=offset)
+
 
 @dataclass(frozen=True, slots=True)
 class EventsCalls:

@@ -198,6 +198,7 @@ def of_quarantined(one: QuarantinedRecord) -> Shown:
         ("written", _time(one.at) if one.at else "-"),
         ("bytes", str(one.size)),
         ("begins", one.shown),
+        ("done", f"{one.done} by {one.by}" if one.done else "-"),
     )
     return Shown(to_rpc(QuarantinedRecord, one), (Table(("", ""), rows),))
 

@@ -9,7 +9,16 @@ from schema.overseen import Acted
 
 from dashboard.asking import UnreachableError
 from dashboard.operators import Operator
-from dashboard.safety import ON_LANES, ON_TASKS, Action, UnsafeError, Verb, check
+from dashboard.safety import (
+    ON_LANES,
+    ON_MESSAGES,
+    ON_TASKS,
+    Action,
+    UnsafeError,
+    Verb,
+    check,
+    check_message,
+)
 from dashboard.watch import Watch
 
 WRITE_S = 10.0
@@ -27,6 +36,8 @@ async def act(watch: Watch, operator: Operator, action: Action) -> None:
     """
     if watch.trouble:
         raise UnsafeError(f"{watch.trouble}: what you see may not be what is; nothing is done")
+    if action.verb in ON_MESSAGES:
+        check_message(action, await watch.quarantine())
     check(action, watch.fold)
     vm = VmId(_vm_of(watch, action)) or None
     record = Acted(vm=vm, who=operator.name, action=action.said, subject=action.subject)
@@ -62,3 +73,7 @@ async def _ask(watch: Watch, operator: Operator, action: Action) -> None:
             await ask(lanes, f"LANE.{action.verb}", debug_info=dbg, id=subject)
         case Verb.DRAIN | Verb.UNDRAIN:
             await ask(lanes, f"WORKER.{action.verb}", debug_info=dbg, worker=subject)
+        case Verb.RETRY_MESSAGE | Verb.DISCARD_MESSAGE:
+            log, _, offset = subject.rpartition("@")
+            method = f"QUARANTINE.{action.verb.removesuffix('-message')}"
+            await ask(events_queue(watch.name), method, debug_info=dbg, log=log, offset=int(offset))

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bus.retrial import retrial
 from schema.ids import is_safe_name
+from schema.objects.quarantine import Quarantine
+from schema.overseen import DISCARD_MESSAGE, RETRY_MESSAGE, message_name
 
 from dashboard.fold.instance import InstanceFold
 from dashboard.fold.story import State, Story
@@ -28,10 +31,15 @@ class Verb(StrEnum):
     RELEASE = "release"
     DRAIN = "drain"
     UNDRAIN = "undrain"
+    RETRY_MESSAGE = RETRY_MESSAGE
+    """Let a message in quarantine be judged again; its subject is `schema.overseen.message_name`."""
+    DISCARD_MESSAGE = DISCARD_MESSAGE
+    """Note that a message in quarantine was seen."""
 
 
 ON_TASKS = frozenset({Verb.CANCEL, Verb.DISCARD, Verb.PRIORITISE, Verb.DEADLINE})
 ON_LANES = frozenset({Verb.HOLD, Verb.RELEASE})
+ON_MESSAGES = frozenset({Verb.RETRY_MESSAGE, Verb.DISCARD_MESSAGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,21 @@ def check(action: Action, fold: InstanceFold) -> None:
         _check_drain(action, fold)
     elif action.verb is Verb.UNDRAIN and fold.workers.find(action.subject) is None:
         raise UnknownError(f"there is no worker {action.subject!r}")
+
+
+def check_message(action: Action, told: Quarantine) -> None:
+    """Whether an action on a message may be asked for; raises UnsafeError or UnknownError."""
+    found = (one for one in told.records if message_name(one.log, one.offset) == action.subject)
+    one = next(found, None)
+    if one is None:
+        raise UnknownError(f"{action.subject!r} is not among the {len(told.records)} messages that are kept")
+    if action.verb is Verb.DISCARD_MESSAGE:
+        if one.done:
+            raise UnsafeError(f"{action.subject} was {one.done} by {one.by} already")
+        return
+    reason = retrial(one)
+    if isinstance(reason, str):
+        raise UnsafeError(f"{action.subject} is not appended anew: {reason}")
 
 
 def _story(task: str, fold: InstanceFold) -> Story:

@@ -3,9 +3,10 @@
 from typing import Any
 
 from bus.ports import Entry
+from bus.retrial import retrial
 from schema.objects.events import Events
 from schema.objects.lane import Lanes, LaneTasks, Worker
-from schema.objects.quarantine import Quarantine
+from schema.objects.quarantine import Quarantine, QuarantinedRecord
 
 from dashboard import views
 from dashboard.fold.history import Sample
@@ -140,11 +141,14 @@ def entry(one: Entry) -> views.EntryView:
 
 def quarantine(told: Quarantine) -> views.QuarantineView:
     """What no service takes."""
-    names = views.QuarantinedView.model_fields
-    records = tuple(
-        views.QuarantinedView(**{name: getattr(one, name) for name in names}) for one in told.records
-    )
-    return views.QuarantineView(total=told.total, records=records)
+    return views.QuarantineView(total=told.total, records=tuple(map(_message, told.records)))
+
+
+def _message(one: QuarantinedRecord) -> views.QuarantinedView:
+    found = retrial(one)
+    names = set(views.QuarantinedView.model_fields) - {"no_retry"}
+    told = {name: getattr(one, name) for name in names}
+    return views.QuarantinedView(**told, no_retry=found if isinstance(found, str) else "")
 
 
 def overview(watch: Watch) -> views.OverviewView:

@@ -227,6 +227,9 @@ class QuarantinedView(View):
     at: float
     size: int
     shown: str
+    done: str = Field(description="What an operator has had done with it: retried or discarded.")
+    by: str = Field(description="Which operator.")
+    no_retry: str = Field(description="Why it cannot be appended anew; empty where it can.")
 
 
 class QuarantineView(View):

@@ -14,7 +14,10 @@ from urllib.parse import urlencode, urlsplit
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import Request
 from bus.process import Settings as BusSettings
-from bus.topology import events_queue, lanes_queue
+from bus.quarantine import escaped
+from bus.roles import Role
+from bus.topology import EXCHANGE, events_queue, lanes_queue, routing_key
+from bus.users import user_of
 from dashboard.operators import Operator, OperatorRole, tokens_text
 from dashboard.service import Service, build
 from dashboard.settings import Settings
@@ -24,9 +27,9 @@ from schema.ids import InstanceName, LeaseToken, TaskId, Term, VmId, WorkerName
 from schema.objects.errors import DoesNotExist
 from schema.objects.events import Events
 from schema.objects.lane import Lane, Lanes, LaneTasks, Worker
-from schema.objects.quarantine import Quarantine
+from schema.objects.quarantine import Quarantine, QuarantinedRecord
 from schema.operations import VmStart
-from schema.records import Record
+from schema.records import ENVELOPE, Envelope, Record
 from schema.rpc import decode_request, encode_failure, encode_result
 
 INSTANCE = InstanceName("org.xen.lab")
@@ -97,6 +100,7 @@ class Page:
                 lambda _: None,
             )
             | dict.fromkeys(("WORKER.drain", "WORKER.undrain"), lambda _: None)
+            | dict.fromkeys(("QUARANTINE.retry", "QUARANTINE.discard"), lambda _: None)
         )
         for queue in (lanes_queue(INSTANCE), events_queue(INSTANCE)):
             self.bus.serve(queue, self._answer)
@@ -269,3 +273,26 @@ def lane(vm: str) -> Lane:
 
 def worker() -> Worker:
     return Worker(worker=WORKER, state="up", capacity=2, busy=0, leases=0, silent_s=0.1)
+
+
+def message(offset: int, *, reads: bool = True, done: str = "") -> QuarantinedRecord:
+    """A message in quarantine, that this version reads or not."""
+    held = records.LaneHeld(vm=VmId("vm1"))
+    body = b"{"
+    if reads:
+        body = ENVELOPE.dump_json(Envelope(producer="p", seq=1, at=0.0, instance=INSTANCE, record=held))
+    return QuarantinedRecord(
+        log=INSTANCE,
+        offset=offset,
+        reason="it did not parse",
+        routing_key=routing_key(INSTANCE, held),
+        user=user_of(Role.FRONTEND),
+        producer="p",
+        seq=1,
+        at=0.0,
+        size=len(body),
+        shown=escaped(body),
+        exchange=EXCHANGE,
+        done=done,
+        by="bob" if done else "",
+    )

@@ -7,12 +7,14 @@ import pytest
 from dashboard import pulse
 from dashboard.fold.workers import WorkerSeen
 from dashboard.operators import Doorkeeper, Operator, OperatorRole, TokensError, tokens_text
-from dashboard.safety import Action, UnknownError, UnsafeError, Verb, check
+from dashboard.safety import Action, UnknownError, UnsafeError, Verb, check, check_message
 from dashboard.sessions import AGE_S, IDLE_S, SESSIONS_MAX, Sessions
 from log_in_hand import VM, WORKER, Hand
+from page_in_hand import message
 from schema import records
 from schema.ids import VmId, WorkerName
 from schema.objects.lane import Worker
+from schema.objects.quarantine import Quarantine
 
 ALICE, BOB = Operator("alice", OperatorRole.OPERATOR), Operator("bob", OperatorRole.READER)
 SECRET, OTHER = "a" * 40, "b" * 40
@@ -198,3 +200,18 @@ def test_services_that_are_deaf_are_told_from_those_that_are_not() -> None:
 
 def test_a_vm_name_is_any_that_is_safe() -> None:
     check(Action(Verb.HOLD, VmId("a.b-c_d")), Hand().fold)
+
+
+def test_a_message_is_retried_if_it_counts_and_discarded_once() -> None:
+    told = Quarantine(total=2, records=(message(4), message(5, reads=False, done="discarded")))
+    check_message(Action(Verb.RETRY_MESSAGE, "org.xen.lab@4"), told)
+    check_message(Action(Verb.DISCARD_MESSAGE, "org.xen.lab@4"), told)
+    refusals = {
+        (Verb.RETRY_MESSAGE, "org.xen.lab@5"): "does not count",
+        (Verb.DISCARD_MESSAGE, "org.xen.lab@5"): "discarded by bob already",
+        (Verb.RETRY_MESSAGE, "org.xen.lab@6"): "not among the 2",
+        (Verb.DISCARD_MESSAGE, "4"): "not among the 2",
+    }
+    for (verb, subject), words in refusals.items():
+        with pytest.raises((UnsafeError, UnknownError), match=words):
+            check_message(Action(verb, subject), told)

@@ -8,7 +8,7 @@ from http import HTTPStatus
 import pytest
 from dashboard.sessions import IDLE_S
 from dashboard.web.pages import SCREENS
-from page_in_hand import INSTANCE, OPERATOR, READER, WORKER, Page
+from page_in_hand import INSTANCE, OPERATOR, READER, WORKER, Page, message
 from schema import records
 from schema.fault import internal_error
 from schema.ids import VmId, WorkerName
@@ -211,6 +211,26 @@ def test_where_services_are_silent_the_screens_say_so(page: Page) -> None:
     for name in ("events", "quarantine"):
         assert "no such luck" in page.screen(cookie, name).text
     page.answers = usual
+
+
+def test_messages_have_the_buttons_that_may_be_pressed(page: Page) -> None:
+    usual = page.answers["QUARANTINE.list"]
+    told = Quarantine(total=3, records=(message(4), message(5, reads=False), message(6, done="retried")))
+    page.answers["QUARANTINE.list"] = lambda _: told
+    cookie = page.enter()
+    text = page.screen(cookie, "quarantine").text
+    values = [one["value"] for tag, one in _Markup(text).elements if one.get("name") in ("verb", "subject")]
+    assert values == [
+        *("retry-message", f"{INSTANCE}@4", "discard-message", f"{INSTANCE}@4"),
+        *("discard-message", f"{INSTANCE}@5"),
+    ]
+    page.asked.clear()
+    fields = {"verb": "discard-message", "subject": f"{INSTANCE}@5", "back": "quarantine"}
+    reply = page.form(f"/i/{INSTANCE}/do", cookie, **fields, form_key=key_of(text))
+    assert reply.status == HTTPStatus.SEE_OTHER
+    assert "QUARANTINE.discard" in [method for method, _ in page.asked]
+    assert 'name="verb"' not in page.screen(page.enter(READER), "quarantine").text
+    page.answers["QUARANTINE.list"] = usual
 
 
 def test_a_token_that_is_taken_back_ends_its_sessions_at_once(page: Page) -> None:

@@ -3,11 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bus.retrial import retrial
 from schema import records
 from schema.fault import XenopsError, internal_error
-from schema.ids import TaskId, VmId, is_safe_name
+from schema.ids import InstanceName, TaskId, VmId, is_safe_name
 from schema.objects.errors import DoesNotExist
 from schema.objects.events import Events, Readers, StandingBarrier
+from schema.overseen import (
+    DISCARD_MESSAGE,
+    RETRY_MESSAGE,
+    QuarantineDiscarded,
+    QuarantineRetried,
+    message_name,
+)
 from schema.records import Record
 from schema.rpc import Call, encode_result
 
@@ -48,9 +56,10 @@ class WaitForNews:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Append this record; once it is read back, the answer is that all is well."""
+    """Append this record, behind those `before` it; once it is read back, the answer is that all is well."""
 
     record: Record
+    before: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +102,38 @@ def decide(fold: Fold, call: Call, *, patient: bool, pauses: bool = False) -> De
             return AskWorker()
         case "QUARANTINE.list":
             return Answer(encode_result(call.method, fold.quarantine.told()))
+        case "QUARANTINE.retry" | "QUARANTINE.discard":
+            return _about_message(fold, call, patient=patient)
         case "EVENTS.stat":
             return TellReaders()
         case method:
             raise internal_error(
                 f"{method} was sent to the event hub, which does not serve it: a routing bug"
             )
+
+
+def _about_message(fold: Fold, call: Call, *, patient: bool) -> Decision:
+    """Only an operator's wish that stands in the log is done: who may ask the event hub need not be one."""
+    log, offset = InstanceName(call.params["log"]), call.params["offset"]
+    name, kept = message_name(log, offset), fold.quarantine.find(log, offset)
+    if kept is None:
+        raise XenopsError(DoesNotExist(klass="quarantined_record", id=name))
+    action = RETRY_MESSAGE if call.method == "QUARANTINE.retry" else DISCARD_MESSAGE
+    who = fold.quarantine.wished_by(action, name)
+    if who is None:
+        if patient:
+            return AskAgain(fold.seen + 1)
+        raise internal_error(
+            f"{call.method} of {name}: no operator has asked for it; use the operators' page"
+        )
+    if action == DISCARD_MESSAGE:
+        if kept.done:
+            raise internal_error(f"{call.method} of {name}: it was {kept.done} by {kept.by} already")
+        return Write(QuarantineDiscarded(log=log, offset=offset, who=who))
+    record = retrial(kept)
+    if isinstance(record, str):
+        raise internal_error(f"{call.method} of {name}: {record}")
+    return Write(QuarantineRetried(log=log, offset=offset, who=who, record=record.kind), before=(record,))
 
 
 def events(fold: Fold, waiting: Iterable[tuple[int, int]]) -> bytes:

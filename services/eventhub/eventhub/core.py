@@ -192,8 +192,8 @@ class EventHub:
                 return asked.answered(body)
             case AskAgain(place):
                 return self._defer(asked, place)
-            case Write(record):
-                return self._write(record, asked)
+            case Write(record, before):
+                return self._write(record, asked, before)
             case TellReaders():
                 return asked.answered(events(self._fold, self._waiting.places()))
             case AskWorker():
@@ -228,13 +228,13 @@ class EventHub:
     def _is_full(self) -> bool:
         return len(self._waiting) + len(self._behind) + len(self._with_worker) >= WAITING_MAX
 
-    def _write(self, record: Record, asked: _Asked) -> list[Effect]:
+    def _write(self, record: Record, asked: _Asked, before: tuple[Record, ...]) -> list[Effect]:
         """Append a record and answer when it is read; one that is under way already serves for both."""
         if record in self._writes:
             self._writes[record].append(asked)
             return []
         self._writes[record] = [asked]
-        return [Append(record)]
+        return [Append(record, before)]
 
     def _catch_up(self, now: float) -> list[Effect]:
         """Ask anew what waited for a place that is reached now, or has waited for long enough."""
@@ -242,7 +242,7 @@ class EventHub:
         effects: list[Effect] = []
         for place, asked in behind:
             if self._live and self._fold.seen >= place:
-                effects += self._perform(asked, now)
+                effects += self._perform(replace(asked, patient=asked.patient and now < asked.until), now)
             elif now < asked.until:
                 self._behind.append((place, asked))
             elif self._live:

@@ -23,9 +23,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Append a record; should that fail, tell `on_append_failed`."""
+    """Append a record, behind those that belong before it; should that fail, tell `on_append_failed`."""
 
     record: Record
+    before: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

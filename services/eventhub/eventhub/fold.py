@@ -7,6 +7,7 @@ from schema import records
 from schema.ids import WorkerName
 from schema.kept import LifeBegan
 from schema.objects.dynamic import ObjectId, TaskObject
+from schema.overseen import Acted, QuarantineDiscarded, QuarantineRetried
 from schema.records import Record, WorkerUp
 
 from eventhub import tokens
@@ -70,6 +71,8 @@ class Fold:
                 self.workers[worker] = record
             case records.WorkerDown(worker=worker):
                 self.workers.pop(worker, None)
+            case Acted() | QuarantineRetried() | QuarantineDiscarded():
+                self.quarantine.on_record(record)
             case _:
                 pass  # tasks have taken it, or it says nothing that anybody asks for here
 

@@ -114,8 +114,8 @@ class _Instance:
                     for address in addresses:
                         self._spans.answered(address, body)
                         self._bus.send(address.reply_to, Request(body, correlation_id=address.correlation_id))
-                case Append(record):
-                    appended = self._bus.append(self._name, record)
+                case Append(record, before):
+                    appended = self._bus.append(self._name, *before, record)
                     appended.add_done_callback(partial(self._on_appended, record))
                 case Ask(number, body):
                     answered = partial(self._on_worker_answer, number)

@@ -40,8 +40,8 @@ class Hub:
                 case Reply(body, addresses):
                     self.sent += 1
                     self.answers |= {address.reply_to: body for address in addresses}
-                case Append(record):
-                    self.appended.append(record)
+                case Append(record, before):
+                    self.appended += [*before, record]
                 case Ask(number, _):
                     self.perform(self.core.on_worker_answer(number, self.worker))
 

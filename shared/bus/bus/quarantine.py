@@ -47,6 +47,7 @@ class Quarantined:
     at: float | None
     size: int
     shown: str
+    exchange: str = ""
 
 
 class _Head(BaseModel):
@@ -102,6 +103,7 @@ def _quarantined(log: InstanceName, offset: Offset, arrival: Arrival, reason: st
         at=head.at if head else None,
         size=len(arrival.body),
         shown=escaped(arrival.body[:SHOWN_BYTES_MAX]),
+        exchange=_shortened(arrival.exchange, REASON_CHARACTERS_MAX),
     )
 
 
@@ -115,6 +117,11 @@ def _head(body: bytes) -> _Head | None:
 def escaped(body: bytes) -> str:
     r"""Bytes as printable ASCII: others as `\x1b`, so that no terminal obeys them."""
     return body.decode("latin-1").encode("unicode_escape").decode("ascii")
+
+
+def unescaped(shown: str) -> bytes:
+    """The bytes that were escaped."""
+    return shown.encode("ascii").decode("unicode_escape").encode("latin-1")
 
 
 def _shortened(text: Any, limit: int) -> str:

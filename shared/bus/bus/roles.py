@@ -78,6 +78,8 @@ WRITERS: Mapping[str, frozenset[Role]] = {
     "LifeBegan": _FOLDS,
     "Acted": _DASHBOARD,
     "Pinged": _DASHBOARD,
+    "QuarantineRetried": _EVENTHUB,
+    "QuarantineDiscarded": _EVENTHUB,
     "ObserverCreated": _WORKER,
     "ObserverChanged": _WORKER,
     "ObserverDestroyed": _WORKER,

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from schema.ids import VmId
+from schema.ids import InstanceName, VmId
 from schema.kept import LogRecord
 
 
@@ -37,3 +37,34 @@ class Pinged(LogRecord):
     kind: Literal["Pinged"] = "Pinged"
     by: str
     number: int
+
+
+RETRY_MESSAGE, DISCARD_MESSAGE = "retry-message", "discard-message"
+"""What `Acted` calls an operator's wish about a message in quarantine; its subject is `message_name`."""
+
+
+def message_name(log: str, offset: int) -> str:
+    """How a message of a log is called: `<log>@<offset>`."""
+    return f"{log}@{offset}"
+
+
+class QuarantineRetried(LogRecord):
+    """A message in quarantine was judged again and counts now: it was appended anew, before this record.
+
+    `record` is its kind, `who` the operator whose `Acted` asked for it.
+    """
+
+    kind: Literal["QuarantineRetried"] = "QuarantineRetried"
+    log: InstanceName
+    offset: int
+    who: str
+    record: str
+
+
+class QuarantineDiscarded(LogRecord):
+    """An operator has seen a message in quarantine, and wants nothing of it."""
+
+    kind: Literal["QuarantineDiscarded"] = "QuarantineDiscarded"
+    log: InstanceName
+    offset: int
+    who: str

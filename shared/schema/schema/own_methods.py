@@ -7,7 +7,11 @@ from schema.objects.events import Events
 from schema.objects.lane import Lanes, LaneTasks, Worker
 from schema.objects.quarantine import Quarantine
 
-_QUARANTINE = (Method("QUARANTINE.list", (("debug_info", str),), Quarantine),)
+_QUARANTINE = (
+    Method("QUARANTINE.list", (("debug_info", str),), Quarantine),
+    Method("QUARANTINE.retry", (("debug_info", str), ("log", str), ("offset", int)), None),
+    Method("QUARANTINE.discard", (("debug_info", str), ("log", str), ("offset", int)), None),
+)
 
 _EVENTS = (Method("EVENTS.stat", (("debug_info", str),), Events),)
 

@@ -10,7 +10,7 @@ from schema.migration import Channel
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import Error
 from schema.operations import Operation
-from schema.overseen import Acted, Atom, Pinged
+from schema.overseen import Acted, Atom, Pinged, QuarantineDiscarded, QuarantineRetried
 
 
 class Submitted(LogRecord):
@@ -357,6 +357,8 @@ Record = Annotated[
     | WorkerDraining
     | Acted
     | Pinged
+    | QuarantineRetried
+    | QuarantineDiscarded
     | ChannelOffered
     | Removed
     | Snapshotted

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
+from schema.overseen import message_name
 
 from dashboard import views
 from dashboard.acting import act
@@ -42,6 +43,7 @@ def build_acts(watches: Watches, access: Access) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["actions"], responses=PROBLEMS)
     _add_tasks(router, watches, access)
     _add_lanes_and_workers(router, watches, access)
+    _add_messages(router, watches, access)
     return router
 
 
@@ -120,3 +122,28 @@ def _add_lanes_and_workers(router: APIRouter, watches: Watches, access: Access) 
     ) -> views.Done:
         """Give a worker tasks again."""
         return await _do(watches, instance, operator, Action(Verb.UNDRAIN, worker))
+
+
+def _add_messages(router: APIRouter, watches: Watches, access: Access) -> None:
+
+    @router.post("/instances/{instance}/quarantine/{log}/{offset}/retry")
+    async def retry(
+        instance: str,
+        log: Name,
+        offset: TaskNumber,
+        operator: Annotated[Operator, Depends(access.operator)],
+    ) -> views.Done:
+        """Have a message in quarantine judged again, and appended anew if it counts by now."""
+        action = Action(Verb.RETRY_MESSAGE, message_name(log, offset))
+        return await _do(watches, instance, operator, action)
+
+    @router.post("/instances/{instance}/quarantine/{log}/{offset}/discard")
+    async def discard(
+        instance: str,
+        log: Name,
+        offset: TaskNumber,
+        operator: Annotated[Operator, Depends(access.operator)],
+    ) -> views.Done:
+        """Note that a message in quarantine was seen; it stays in the log, and in the list."""
+        action = Action(Verb.DISCARD_MESSAGE, message_name(log, offset))
+        return await _do(watches, instance, operator, action)

@@ -32,10 +32,14 @@ STUCK_S = 60.0
 RETRY = b"retry: 2000\n\n"
 
 
-async def log_events(watch: Watch, after: int | None, wanted: Wanted) -> AsyncIterator[bytes]:
-    """Entries after an offset (None: from now on) as events, their offsets as ids."""
-    yield RETRY
+def log_events(watch: Watch, after: int | None, wanted: Wanted) -> AsyncIterator[bytes]:
+    """Entries after an offset (None: from this call on) as events, their offsets as ids."""
     place = watch.feed.end if after is None else watch.feed.place_after(after)
+    return _log_events(watch, place, wanted)
+
+
+async def _log_events(watch: Watch, place: int | None, wanted: Wanted) -> AsyncIterator[bytes]:
+    yield RETRY
     while True:
         found = None if place is None else watch.feed.since(place, CHUNK_ENTRIES)
         if found is None:
