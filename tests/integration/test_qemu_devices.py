@@ -18,6 +18,7 @@ from schema.objects.network import LocalNetwork
 from schema.objects.vbd import VbdMode
 from schema.objects.vm import PowerState
 from worker_kvm.network import Network, TapSettings
+from worker_kvm.qemu.sweep import find_strays
 from worker_kvm.storage import DirectoryStorage
 
 
@@ -179,6 +180,29 @@ def test_disks_of_a_storage_repository_go_by_their_names(tmp_path: Path) -> None
 
 def open_files(pid: int) -> set[Path]:
     return {path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+HOSTILE = "a, b=c,readonly=on\"'\\{}%s$(x)é\n;…"
+"""What options, JSON, shells and formats set apart."""
+
+
+def test_hostile_names_are_names(tmp_path: Path) -> None:
+    """Of VMs, disks, and their directory; QEMU opens just these files and believes just this name."""
+    (tmp_path / HOSTILE).mkdir()
+    with Host(tmp_path, bridged=False) as host:
+        vm = host.vm().model_copy(update={"id": VmId("v" + HOSTILE.replace("\n", ""))})
+        cold, hot = host.disk(f"{HOSTILE}/{HOSTILE}.raw"), host.disk(f"{HOSTILE}/b.qcow2")
+        host.create(vm)
+        for letter, disk in (("a", cold), ("b", hot)):
+            vbd = xvd(letter, disk).model_copy(update={"id": DeviceId(vm.id, f'xvd{letter},x="y"')})
+            host.backend.vbd.attach(host.task, vm.id, vbd)
+            if disk is cold:
+                host.backend.vbd.activate(host.task, vm.id, vbd)
+        host.launch(vm)
+        host.backend.vbd.activate(host.task, vm.id, vbd)
+        assert {Path(cold.path), Path(hot.path)} <= open_files(host.pid())
+        assert [stray.vm for stray in find_strays(host.settings.run)] == [vm.id]
+        host.backend.vm.destroy(host.task, vm)
 
 
 def test_what_is_missing_is_named(host: Host) -> None:

@@ -93,7 +93,7 @@ def command_line(
 
 def _identity(domain: Domain) -> list[str]:
     vm = domain.vm
-    words = ["-name", f"guest={vm.id},debug-threads=on", "-no-user-config", "-nodefaults", "-S"]
+    words = ["-name", f"guest={_escaped(vm.id)},debug-threads=on", "-no-user-config", "-nodefaults", "-S"]
     return [*words, "-uuid", vm.id] if _is_uuid(vm.id) else words
 
 
@@ -177,9 +177,9 @@ def _sandbox() -> tuple[str, str]:
     return "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
-def _escaped(path: Path) -> str:
-    """A path among QEMU's options, which commas divide."""
-    return str(path).replace(",", ",,")
+def _escaped(value: Path | str) -> str:
+    """A value among QEMU's options, which commas divide."""
+    return str(value).replace(",", ",,")
 
 
 def _is_uuid(text: str) -> bool:

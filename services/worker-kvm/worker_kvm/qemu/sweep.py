@@ -54,5 +54,5 @@ def _command_line(path: Path) -> str:
 
 
 def _vm(words: str) -> str:
-    found = re.search(r"guest=([^, ]+)", words)
-    return found[1] if found else "?"
+    found = re.search(r"guest=((?:[^,]|,,)*),debug-threads", words)
+    return found[1].replace(",,", ",") if found else "?"
