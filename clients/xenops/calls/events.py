@@ -81,7 +81,7 @@ class QuarantineCalls:
         return self.call("QUARANTINE.list")
 
     def retry(self, log: str, offset: int) -> None:
-        """Have a message judged again, and appended anew if it counts; an operator's wish must be in the log."""
+        """Have a message judged again, and appended anew if it counts; an operator must have wished it."""
         self.call("QUARANTINE.retry", log=log, offset=offset)
 
     def discard(self, log: str, offset: int) -> None:
