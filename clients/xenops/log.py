@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import Enum, auto
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,7 @@ ROOM_S = 0.2
 class _End(Enum):
     LIVE = auto()
     """All that was there is read."""
+    CLOSED = auto()
 
 
 class Log:
@@ -39,11 +41,13 @@ class Log:
         self._patience_s = patience_s
         self._read: queue.Queue[Standing | _End] = queue.Queue(AHEAD_MAX)
         self._closed = threading.Event()
+        self.is_live = False
+        """Whether all that was there when the reading began has come out."""
 
     def read(self, start: Offset = BEGINNING, *, follow: bool = False) -> Iterator[Standing]:
         """All that stands there from `start` on, what no service takes as well; to be called once.
 
-        It ends with what was there when it began, unless it is to `follow`: then it waits for more, for ever.
+        It ends with what was there when it began. To `follow` is to wait for more, until it is closed.
         Whether a record counts depends on those before it, so all of the log is read, wherever `start` is.
 
         Raises:
@@ -51,18 +55,17 @@ class Log:
         """
         self._bus.quarantined(lambda one: self._on_quarantined(one, start))
         self._bus.tail(self.instance, start, self._put, lambda: self._put(_End.LIVE))
-        is_live = False
-        while True:
+        while not self._closed.is_set():
             try:
-                one = self._read.get(timeout=None if is_live else SILENCE_S)
+                one = self._read.get(timeout=None if self.is_live else SILENCE_S)
             except queue.Empty:
                 self._expect_more()
                 continue
             if not isinstance(one, _End):
                 yield one
-            elif follow:
-                is_live = True
-            else:
+                continue
+            self.is_live = True
+            if one is _End.CLOSED or not follow:
                 return
 
     def _on_quarantined(self, one: Quarantined, start: Offset) -> None:
@@ -89,9 +92,11 @@ class Log:
                 ) from error
 
     def close(self) -> None:
-        """Close the bus."""
+        """Close the bus; whoever reads has read enough."""
         self._closed.set()
         self._bus.close()
+        with suppress(queue.Full):  # then he need not be woken
+            self._read.put_nowait(_End.CLOSED)
 
     def __enter__(self) -> Self:
         return self

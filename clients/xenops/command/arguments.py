@@ -4,9 +4,12 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from xenops.command.doctor import add_doctor_command
 from xenops.command.lanes import add_commands
 from xenops.command.log import add_log_command
 from xenops.command.operations import OPERATIONS, Operation, add_device
+from xenops.command.timeline import add_timeline_command
+from xenops.command.top import add_top_command
 
 EPILOG = """\
 Which instance, on which broker, say --instance and --broker, or XENOPS_INSTANCE and XENOPS_BROKER. The broker
@@ -50,6 +53,9 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     _host(command)
     add_commands(command)
     add_log_command(command)
+    add_doctor_command(command)
+    add_timeline_command(command)
+    add_top_command(command)
     return top
 
 

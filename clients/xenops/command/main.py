@@ -17,10 +17,13 @@ from xenops.client import Client, connect
 from xenops.command.actions import InterruptedWaitError, run
 from xenops.command.arguments import parser
 from xenops.command.console import ConsoleError
+from xenops.command.doctor import Doors, examine
 from xenops.command.log import LogFileError, show_log
 from xenops.command.raw import CallError
 from xenops.command.screen import Screen, Shown, screen_for
 from xenops.command.sentences import sentence
+from xenops.command.timeline import TimelineError, show_timeline
+from xenops.command.top import show_top, watched
 from xenops.command.vmfile import VmFileError
 from xenops.events import WaitTimeoutError
 from xenops.log import Log, open_log
@@ -39,17 +42,41 @@ def main(
     arguments = parser(os.environ).parse_args(argv)
     screen = screen_for(as_json=arguments.json)
     try:
-        if arguments.command == "log":
-            with (log_of or _open_log)(arguments) as log:
-                show_log(log, arguments, screen)
-        else:
-            with (connect_to or _connect)(arguments) as client:
-                run(client, arguments, screen)
+        return _do(arguments, screen, connect_to or _connect, log_of or _open_log)
     except Exception as error:  # noqa: BLE001  the top of the program: `_code_of` raises again what is a bug
         return _fail(screen, error)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _do(arguments: Namespace, screen: Screen, connect_to: Connect, log_of: OpenLog) -> int:
+    match arguments.command:
+        case "doctor":
+            return DONE if examine(_doors(arguments, connect_to, log_of), arguments, screen) else FAILED
+        case "log":
+            with log_of(arguments) as log:
+                show_log(log, arguments, screen)
+        case "timeline":
+            with log_of(arguments) as log:
+                show_timeline(log, arguments, screen)
+        case "top":
+            with connect_to(arguments) as client, watched(lambda: log_of(arguments)) as seen:
+                show_top(client, seen, arguments, screen)
+        case _:
+            with connect_to(arguments) as client:
+                run(client, arguments, screen)
     return DONE
+
+
+def _doors(arguments: Namespace, connect_to: Connect, log_of: OpenLog) -> Doors:
+    """The ways to each of the instances that are named."""
+    if not arguments.broker or not arguments.instance:
+        _check(arguments)
+
+    def of(instance: str) -> Namespace:
+        return Namespace(**{**vars(arguments), "instance": instance})
+
+    return Doors(lambda instance: connect_to(of(instance)), lambda instance: log_of(of(instance)))
 
 
 class UsageError(Exception):
@@ -88,7 +115,7 @@ def _fail(screen: Screen, error: Exception) -> int:
 
 def _code_of(error: Exception) -> int:
     match error:
-        case XenopsError() | ResponseError() | ConsoleError():
+        case XenopsError() | ResponseError() | ConsoleError() | TimelineError():
             return FAILED
         case UsageError() | VmFileError() | LogFileError() | CallError():
             return USAGE

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 from schema.objects.task import Pending, Task
@@ -17,6 +18,8 @@ from schema.wire import json
 from typing_extensions import override
 
 OnProgress = Callable[[Task], None]
+Draw = Callable[["Shown"], None]
+"""Draws a frame over the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,9 @@ class Shown:
 
 
 class Screen(Protocol):
-    """Where a command shows what it does."""
+    """Where a command shows what it does; one that is live may be drawn over."""
+
+    is_live: bool = False
 
     def show(self, shown: Shown) -> None:
         """The result, or a part of it as it comes."""
@@ -46,6 +51,9 @@ class Screen(Protocol):
 
     def progress(self, title: str) -> AbstractContextManager[OnProgress]:
         """Follow a task while it runs."""
+
+    def live(self) -> AbstractContextManager[Draw]:
+        """Draw frames, one over the other, or, where that cannot be, below it."""
 
 
 class JsonScreen(Screen):
@@ -67,6 +75,11 @@ class JsonScreen(Screen):
     @contextmanager
     def progress(self, title: str) -> Iterator[OnProgress]:
         yield lambda _task: None
+
+    @override
+    @contextmanager
+    def live(self) -> Iterator[Draw]:
+        yield self.show
 
 
 class PlainScreen(Screen):
@@ -105,9 +118,16 @@ class PlainScreen(Screen):
 
         yield on_progress
 
+    @override
+    @contextmanager
+    def live(self) -> Iterator[Draw]:
+        yield self.show
+
 
 class RichScreen(Screen):
     """For people at a terminal."""
+
+    is_live = True
 
     def __init__(self) -> None:
         self._out = Console()
@@ -116,10 +136,7 @@ class RichScreen(Screen):
     @override
     def show(self, shown: Shown) -> None:
         for table in shown.tables:
-            drawn = RichTable(*table.headings, box=None, show_header=any(table.headings), pad_edge=False)
-            for row in table.rows:
-                drawn.add_row(*map(_unmarked, row))
-            self._out.print(drawn)
+            self._out.print(_drawn(table))
 
     @override
     def say(self, sentence: str) -> None:
@@ -133,6 +150,12 @@ class RichScreen(Screen):
             bar = bars.add_task(_unmarked(title), total=1.0)
             yield lambda task: bars.update(bar, completed=_fraction(task))
 
+    @override
+    @contextmanager
+    def live(self) -> Iterator[Draw]:
+        with Live(console=self._out, screen=True, auto_refresh=False) as picture:
+            yield lambda shown: picture.update(Group(*map(_drawn, shown.tables)), refresh=True)
+
 
 def screen_for(*, as_json: bool) -> Screen:
     """The screen that fits: JSON when wanted, drawn at a terminal, plain elsewhere."""
@@ -141,6 +164,13 @@ def screen_for(*, as_json: bool) -> Screen:
     if sys.stdout.isatty() and sys.stderr.isatty():
         return RichScreen()
     return PlainScreen(sys.stdout, sys.stderr)
+
+
+def _drawn(table: Table) -> RichTable:
+    drawn = RichTable(*table.headings, box=None, show_header=any(table.headings), pad_edge=False)
+    for row in table.rows:
+        drawn.add_row(*map(_unmarked, row))
+    return drawn
 
 
 def _fraction(task: Task) -> float:

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
+from bus.stories.story import State, Story
 from schema.objects.events import Events
 
 from dashboard.fold.instance import InstanceFold
-from dashboard.fold.story import State, Story
 from dashboard.metrics import Figures
 from dashboard.pulse import Health
 

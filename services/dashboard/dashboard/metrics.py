@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from bus.ports import Entry
+from bus.stories.story import Story
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -14,8 +15,6 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
-
-from dashboard.fold.story import Story
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

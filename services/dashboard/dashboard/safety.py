@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bus.retrial import retrial
+from bus.stories.story import State, Story
 from schema.ids import is_safe_name
 from schema.objects.quarantine import Quarantine
 from schema.overseen import DISCARD_MESSAGE, RETRY_MESSAGE, message_name
 
 from dashboard.fold.instance import InstanceFold
-from dashboard.fold.story import State, Story
 
 PRIORITY_MAX = 1_000
 """How far a priority may be from 0; the redirector's own limit."""

@@ -4,6 +4,8 @@ from typing import Any
 
 from bus.ports import Entry
 from bus.retrial import retrial
+from bus.stories.story import State, Story
+from bus.stories.tasks import vm_of
 from schema.objects.events import Events
 from schema.objects.lane import Lanes, LaneTasks, Worker
 from schema.objects.quarantine import Quarantine, QuarantinedRecord
@@ -12,8 +14,6 @@ from dashboard import views
 from dashboard.fold.history import Sample
 from dashboard.fold.instance import InstanceFold, LaneSeen
 from dashboard.fold.marks import ActionSeen
-from dashboard.fold.story import State, Story
-from dashboard.fold.tasks import vm_of
 from dashboard.fold.workers import WorkerSeen
 from dashboard.pulse import Health
 from dashboard.watch import Watch

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dashboard.fold.story import State, Story
+from bus.stories.story import State, Story
 
 WIDTH = 1000.0
 BAR_MIN = 2.0

@@ -2,9 +2,8 @@
 
 from typing import Any, Literal
 
+from bus.stories.story import State
 from pydantic import BaseModel, ConfigDict, Field
-
-from dashboard.fold.story import State
 
 
 class View(BaseModel):

@@ -9,6 +9,7 @@ from typing import Any
 from bus.fold import FoldOf
 from bus.ports import Bus, BusError, Entry
 from bus.quarantine import Quarantined
+from bus.stories.story import State
 from bus.topology import events_queue, lanes_queue
 from schema.fault import XenopsError
 from schema.ids import InstanceName
@@ -24,7 +25,6 @@ from dashboard.bell import Bell
 from dashboard.fold.feed import Feed
 from dashboard.fold.history import SAMPLE_S, History
 from dashboard.fold.instance import InstanceFold
-from dashboard.fold.story import State
 from dashboard.metrics import Metrics
 
 FRESH_S = 0.5

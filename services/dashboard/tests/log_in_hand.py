@@ -1,8 +1,8 @@
 """A log in a test's hand, read by one instance's fold."""
 
 from bus.ports import Entry
+from bus.stories.story import Story
 from dashboard.fold.instance import InstanceFold
-from dashboard.fold.story import Story
 from schema import records
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
 from schema.operations import VmStart

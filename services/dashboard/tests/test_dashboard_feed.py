@@ -1,9 +1,9 @@
 """Who follows the log, and how far behind he may be."""
 
 from bus.ports import Entry
+from bus.stories.story import State, Story
 from dashboard.fold.feed import Feed, Wanted
 from dashboard.fold.history import History, quantile
-from dashboard.fold.story import State, Story
 from log_in_hand import VM
 from schema import records
 from schema.ids import Offset, VmId

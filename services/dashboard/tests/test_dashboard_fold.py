@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import pytest
 from bus.snapshots import SnapshotError
+from bus.stories.sentence import sentence
+from bus.stories.story import State
+from bus.stories.tasks import Tasks, name_of, trace_of, vm_of
 from dashboard.fold.instance import InstanceFold
-from dashboard.fold.sentence import sentence
-from dashboard.fold.story import State
-from dashboard.fold.tasks import Tasks, name_of, trace_of, vm_of
 from log_in_hand import VM, WORKER, Hand
 from schema import records
 from schema.atomics.vm import VmPause

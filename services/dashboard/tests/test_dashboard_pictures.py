@@ -1,9 +1,9 @@
 """Timelines and plots, as numbers."""
 
 import pytest
+from bus.stories.story import State, Story
 from dashboard import plots, timeline
 from dashboard.fold.history import Sample
-from dashboard.fold.story import State, Story
 from log_in_hand import VM
 from schema.overseen import Atom
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from bus.ports import Entry
-
-from dashboard.fold.tasks import vm_of
+from bus.stories.tasks import vm_of
 
 KEPT_MAX = 20_000
 """Entries that are kept: some 30 MB; who follows may be so far behind."""

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dashboard.fold.story import State, Story
+from bus.stories.story import State, Story
 
 SAMPLE_S = 5.0
 """How often a sample is taken."""

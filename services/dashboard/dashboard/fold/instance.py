@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bus.ports import Entry
+from bus.stories.story import State, Story
+from bus.stories.tasks import Tasks
 from schema import records
 from schema.ids import Offset
 from schema.overseen import Acted
 
 from dashboard.fold.keeping import FoldState, decoded, encoded
 from dashboard.fold.marks import ActionSeen, Barrier
-from dashboard.fold.story import State, Story
-from dashboard.fold.tasks import Tasks
 from dashboard.fold.workers import WorkersSeen
 
 ACTIONS_KEPT = 200

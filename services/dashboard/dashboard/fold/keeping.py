@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from bus.snapshots import SnapshotError
+from bus.stories.story import Story
+from bus.stories.tasks import TasksState
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from dashboard.fold.marks import ActionSeen, Barrier
-from dashboard.fold.story import Story
-from dashboard.fold.tasks import TasksState
 from dashboard.fold.workers import WorkerSeen
 
 VERSION = 1

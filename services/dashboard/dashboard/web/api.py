@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
+from bus.stories.story import State, Story
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query
 from schema.fault import XenopsError
 from schema.ids import is_safe_name
@@ -15,7 +16,6 @@ from dashboard import showing, views
 from dashboard.asking import UnreachableError
 from dashboard.fold.feed import Wanted
 from dashboard.fold.instance import LaneSeen
-from dashboard.fold.story import State, Story
 from dashboard.safety import UnknownError
 from dashboard.watch import Watch
 from dashboard.web.access import Access

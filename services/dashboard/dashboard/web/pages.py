@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
 
+from bus.stories.story import State
 from fastapi import APIRouter, Depends, Query, Request
 from schema.fault import XenopsError
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -12,7 +13,6 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from dashboard import plots, showing, timeline, views
 from dashboard.asking import UnreachableError
 from dashboard.fold.feed import Wanted
-from dashboard.fold.story import State
 from dashboard.safety import UnknownError
 from dashboard.sessions import Session
 from dashboard.watch import Watch

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 
-from bus.ports import Entry
 from schema import records
 from schema.ids import Term
 from schema.objects.errors import Cancelled
 from schema.operations import AtomicOperation, Operation
 from schema.records import Record
 
-from dashboard.fold.sentence import sentence
-from dashboard.fold.story import State, Story
+from bus.ports import Entry
+from bus.stories.sentence import sentence
+from bus.stories.story import State, Story
 
 ENDED_MAX = 10_000
 """Ended tasks that are kept, the newest: some 10 MB."""
