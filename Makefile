@@ -13,7 +13,7 @@ REPLAY ?=
 SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help images test-compose openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
+.PHONY: help man images test-compose openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,12 @@ isolate: ## Each distribution installs alone and imports
 
 golden: ## Check the wire encoding against a corpus: make golden DIR=…
 	@$(PYTHON) -m schema.golden $(DIR)
+
+man: ## The man page of the command: var/man/xenops.1, for `man -l`
+	@mkdir -p var/man
+	@.venv/bin/argparse-manpage --module xenops.command.manual --function manual --prog xenops --project-name xenops \
+		--manual-title "Xenops" --description "manage the virtual machines of one xenops instance" --output var/man/xenops.1
+	@echo "var/man/xenops.1: look at it with man -l var/man/xenops.1"
 
 openapi: ## The operators' API as OpenAPI: docs/operators/openapi.json, made anew
 	@mkdir -p docs/operators var && $(PYTHON) -m dashboard.web.describe > var/openapi.json && mv var/openapi.json docs/operators/openapi.json

@@ -1,6 +1,7 @@
 """A scripted door: a service in memory that answers each method as it is told to."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,14 @@ class Door:
 
     def close(self) -> None:
         self._bus.close()
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody's own configuration counts."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("XENOPS_CONFIG", "XENOPS_OUTPUT"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

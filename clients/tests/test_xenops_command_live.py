@@ -206,7 +206,7 @@ def test_at_a_terminal_frames_are_drawn_until_interrupted(
     monkeypatch.setattr("xenops.command.top.EVERY_MIN_S", 0.0)
     screen, drawn = RichScreen(), io.StringIO()
     screen._out = Console(file=drawn, force_terminal=True, width=120, height=40)
-    arguments = parser({}).parse_args(["top", "--every", "0"])
+    arguments = parser().parse_args(["top", "--every", "0"])
     with watched(lambda: Log(MemoryBus(filled), INSTANCE)) as seen:
         show_top(Client(Interrupted(3), "i"), seen, arguments, screen)
     assert drawn.getvalue().count("1 tasks run") == 2

@@ -189,6 +189,8 @@ def test_what_is_exported_can_be_imported(
     assert capsys.readouterr().out == text + "\n"
     assert xenops("export", "web1", "--file", str(file)) == command.DONE
     assert file.read_text() == text
+    assert xenops("export", "web1", "--file", str(file), "--json") == command.DONE
+    assert json.loads(capsys.readouterr().out) == {"vm": "web1", "file": str(file)}
     assert xenops("import", str(file)) == command.DONE
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     assert xenops("import", "-") == command.DONE
@@ -281,7 +283,7 @@ def test_all_methods_are_listed_with_their_parameters(xenops: Callable[..., int]
 
 
 def test_every_command_has_help(capsys: Capture) -> None:
-    top = parser({})
+    top = parser()
     [commands] = [action for action in top._actions if hasattr(action, "choices") and action.choices]
     for name in tuple(commands.choices or ()):
         with pytest.raises(SystemExit) as ended:

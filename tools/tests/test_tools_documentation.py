@@ -43,7 +43,7 @@ def test_every_program_that_a_document_names_is_there(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_of_xenops_that_a_document_names_is_one(document: Path) -> None:
-    known = parser({}).format_help()
+    known = parser().format_help()
     named = set(COMMAND_IN_WORDS.findall(document.read_text()))
     assert {name for name in named if not re.search(rf"^    {name}\b", known, re.MULTILINE)} == set()
 

@@ -108,6 +108,7 @@ def _export(client: Client, arguments: Namespace, screen: Screen) -> None:
         return
     write_text(arguments.file, text)
     screen.say(f"{arguments.vm} is written to {arguments.file}")
+    screen.show(Shown(Dict([("vm", arguments.vm), ("file", str(arguments.file))])))
 
 
 def _import(client: Client, arguments: Namespace, screen: Screen) -> None:

@@ -1,9 +1,11 @@
 """Arguments: what the `xenops` command understands, and what it says about itself."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
+from xenops.command.completion import add_completion_command
+from xenops.command.config import Config
 from xenops.command.doctor import add_doctor_command
 from xenops.command.lanes import add_commands
 from xenops.command.log import add_log_command
@@ -12,8 +14,10 @@ from xenops.command.timeline import add_timeline_command
 from xenops.command.top import add_top_command
 
 EPILOG = """\
-Which instance, on which broker, say --instance and --broker, or XENOPS_INSTANCE and XENOPS_BROKER. The broker
-is an AMQP URL, or, for services of this machine that run without a broker, unix:///path/of/their/socket.
+Which instance, on which broker, say --instance and --broker; else XENOPS_INSTANCE and XENOPS_BROKER; else the
+file ~/.config/xenops/config.toml, or that which XENOPS_CONFIG names, with broker, instance, call_timeout and
+output: "human" or "json", as XENOPS_OUTPUT. The broker is an AMQP URL, or, for services of this machine that
+run without a broker, unix:///path/of/their/socket.
 
 Exit codes: 0 done; 1 the task failed, or the service refused; 2 the command makes no sense; 3 broker or
 service not reached; 4 not done in time, it goes on; 130 interrupted, it goes on.
@@ -23,15 +27,19 @@ ALIASES = {"stat": ["vm-stat"], "tasks": ["task-list"], "cancel": ["task-cancel"
 """Names that the original's command has for some of ours."""
 
 
-def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    """The parser of the whole command line, with defaults from the environment."""
+NOTHING = Config()
+"""Of somebody who has said nothing."""
+
+
+def parser(config: Config = NOTHING) -> argparse.ArgumentParser:
+    """The parser of the whole command line, with defaults from environment and configuration file."""
     top = argparse.ArgumentParser(
         prog="xenops",
         description="Manage the virtual machines of one xenops instance.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _connection(top, environment)
+    _connection(top, config)
     everywhere = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     _connection(everywhere, None)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -56,6 +64,7 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add_doctor_command(command)
     add_timeline_command(command)
     add_top_command(command)
+    add_completion_command(command)
     return top
 
 
@@ -113,22 +122,24 @@ def _host(command: Command) -> None:
     call.add_argument("--list", action="store_true", help="show all methods with their parameters")
 
 
-def _connection(to: argparse.ArgumentParser, environment: Mapping[str, str] | None) -> None:
+def _connection(to: argparse.ArgumentParser, config: Config | None) -> None:
     """The options that stand before or after the command; after it, they have no defaults of their own."""
     options = to.add_argument_group("connection and output")
     broker = options.add_argument(
         "--broker", metavar="URL", help="as amqp://user:secret@host:5672/, or unix:///path/of/socket"
     )
     instance = options.add_argument("--instance", metavar="NAME", help="as org.xen.xapi.xenops.qemu")
-    as_json = options.add_argument("--json", action="store_true", help="JSON on stdout, one value a line")
+    as_json = options.add_argument(
+        "--json", action=argparse.BooleanOptionalAction, help="JSON on stdout, one value a line"
+    )
     patience = options.add_argument(
         "--call-timeout", type=float, metavar="SECONDS", help="how long one call may take (default 60)"
     )
-    if environment is not None:
-        broker.default = environment.get("XENOPS_BROKER")
-        instance.default = environment.get("XENOPS_INSTANCE")
-        as_json.default = False
-        patience.default = 60.0
+    if config is not None:
+        broker.default = config.broker
+        instance.default = config.instance
+        as_json.default = config.output == "json"
+        patience.default = config.call_timeout
 
 
 def _operation(command: argparse.ArgumentParser, operation: Operation) -> None:

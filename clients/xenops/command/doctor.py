@@ -28,6 +28,9 @@ from xenops.log import Log
 PATIENCE_S = 15.0
 """How long a log is read, and then waited for: workers write every five seconds."""
 
+ASK_S = 5.0
+"""How long a service may take to answer."""
+
 LANES_MAX = 1_000
 
 EPILOG = """\

@@ -16,8 +16,10 @@ from schema.wire.value import Dict
 from xenops.client import Client, connect
 from xenops.command.actions import InterruptedWaitError, run
 from xenops.command.arguments import parser
+from xenops.command.completion import complete, print_completion
+from xenops.command.config import ConfigError, read_config
 from xenops.command.console import ConsoleError
-from xenops.command.doctor import Doors, examine
+from xenops.command.doctor import ASK_S, Doors, examine
 from xenops.command.log import LogFileError, show_log
 from xenops.command.raw import CallError
 from xenops.command.screen import Screen, Shown, screen_for
@@ -39,7 +41,13 @@ def main(
     argv: Sequence[str] | None = None, connect_to: Connect | None = None, log_of: OpenLog | None = None
 ) -> int:
     """Do one command line; answers the exit code. `connect_to` and `log_of` open what is there."""
-    arguments = parser(os.environ).parse_args(argv)
+    try:
+        known = parser(read_config(os.environ))
+    except ConfigError as error:
+        sys.stderr.write(f"xenops: {error}\n")
+        return USAGE
+    complete(known, connect_to or _connect)
+    arguments = known.parse_args(argv)
     screen = screen_for(as_json=arguments.json)
     try:
         return _do(arguments, screen, connect_to or _connect, log_of or _open_log)
@@ -51,6 +59,8 @@ def main(
 
 def _do(arguments: Namespace, screen: Screen, connect_to: Connect, log_of: OpenLog) -> int:
     match arguments.command:
+        case "completion":
+            print_completion(arguments.shell)
         case "doctor":
             return DONE if examine(_doors(arguments, connect_to, log_of), arguments, screen) else FAILED
         case "log":
@@ -74,7 +84,8 @@ def _doors(arguments: Namespace, connect_to: Connect, log_of: OpenLog) -> Doors:
         _check(arguments)
 
     def of(instance: str) -> Namespace:
-        return Namespace(**{**vars(arguments), "instance": instance})
+        patience_s = min(ASK_S, arguments.call_timeout)
+        return Namespace(**{**vars(arguments), "instance": instance, "call_timeout": patience_s})
 
     return Doors(lambda instance: connect_to(of(instance)), lambda instance: log_of(of(instance)))
 
