@@ -27,6 +27,7 @@ PACKAGES = (
     "clients",
     "stack",
     "simulation",
+    "testing",
 )
 """Every distribution of the project, those first that others need."""
 

@@ -60,6 +60,7 @@ OWN_PACKAGES = (
     "clients",
     "stack",
     "simulation",
+    "testing",
 )
 """Every distribution of the project, installed editable."""
 

@@ -7,8 +7,9 @@ from bus.ports import Bus
 from bus.topology import door_queue
 from schema.ids import InstanceName
 from schema.objects.host import Query
-from schema.rpc import decode_response, encode_request
+from schema.rpc import decode_response
 
+from xenops.calling import CALL_TIMEOUT_S, Calling
 from xenops.calls import (
     DebugCalls,
     EventsCalls,
@@ -28,14 +29,8 @@ from xenops.calls import (
 )
 from xenops.unix import SCHEME, UnixDoor
 
-CALL_TIMEOUT_S = 60.0
-"""How long a call may take; operations answer at once, with a task."""
-
 CONNECT_TIMEOUT_S = 10.0
 """How long a broker may take to let a client in."""
-
-GET_WAIT_S_MAX = 300.0
-"""How long UPDATES.get may wait when asked to wait for ever: the service's own limit."""
 
 
 class Door(Protocol):
@@ -58,11 +53,10 @@ class Client:
     def __init__(
         self, bus: Door, instance: str, *, dbg: str = "xenops", timeout_s: float = CALL_TIMEOUT_S
     ) -> None:
-        self._bus = bus
+        self.door = bus
         self._instance = instance
         self._queue = door_queue(InstanceName(instance))
-        self._dbg = dbg
-        self._timeout_s = timeout_s
+        self._calling = Calling(dbg, timeout_s)
         self.vm = VmCalls(self.call)
         self.vbd = VbdCalls(self.call)
         self.vif = VifCalls(self.call)
@@ -81,7 +75,7 @@ class Client:
 
     def patient(self, timeout_s: float) -> "Client":
         """A client by the same way whose calls may take so long; closing either closes both."""
-        return Client(self._bus, self._instance, dbg=self._dbg, timeout_s=timeout_s)
+        return Client(self.door, self._instance, dbg=self._calling.dbg, timeout_s=timeout_s)
 
     def query(self) -> Query:
         """Who serves this instance."""
@@ -95,19 +89,13 @@ class Client:
 
     def call(self, method: str, /, **params: Any) -> Any:
         """Perform any method by its wire name."""
-        params["dbg" if method.startswith("Observer.") else "debug_info"] = self._dbg
-        body = encode_request(method, **params)
-        return decode_response(method, self._bus.call(self._queue, body, self._patience_s(method, params)))
-
-    def _patience_s(self, method: str, params: dict[str, Any]) -> float:
-        if method != "UPDATES.get":
-            return self._timeout_s
-        timeout_s = params["timeout"]
-        return self._timeout_s + (GET_WAIT_S_MAX if timeout_s is None else max(0, timeout_s))
+        body = self._calling.request(method, params)
+        patience_s = self._calling.patience_s(method, params)
+        return decode_response(method, self.door.call(self._queue, body, patience_s))
 
     def close(self) -> None:
         """Close the bus."""
-        self._bus.close()
+        self.door.close()
 
     def __enter__(self) -> Self:
         return self

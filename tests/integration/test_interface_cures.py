@@ -90,7 +90,7 @@ def test_whatever_is_cancelled_at_any_point_can_be_shut_down_and_removed(client:
         point += 1
         vm = f"{name.replace(' ', '-')}-{point}"
         brought_to(client, vm, state)
-        with_trigger = Client(client._bus, SIMULATOR_INSTANCE, dbg=vm, timeout_s=PATIENCE_S)
+        with_trigger = Client(client.door, SIMULATOR_INSTANCE, dbg=vm, timeout_s=PATIENCE_S)
         client.debug.trigger("set-cancel-trigger", (vm, str(point)))
         was_cancelled = is_cancelled(client, operate(with_trigger, vm))
         done(client, client.vm.shutdown(vm, None))

@@ -76,7 +76,7 @@ def is_pending(method: str, answer: Mapping[str, Any]) -> bool:
 
 
 def test_the_originals_session_is_answered_as_by_the_original(client: Client) -> None:
-    door, names, found = client._bus, Names(), dict[int, list[str]]()
+    door, names, found = client.door, Names(), dict[int, list[str]]()
     for exchange in exchanges():
         if is_about_timing(exchange):
             continue

@@ -7,7 +7,9 @@ from xenops.command.arguments import parser
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PATH_IN_WORDS = re.compile(r"`((?:shared|services|clients|stack|tools|docs|bench|tests|guest)/[\w./-]*\w/?)`")
+PATH_IN_WORDS = re.compile(
+    r"`((?:shared|services|clients|testing|examples|stack|tools|docs|bench|tests|guest)/[\w./-]*\w/?)`"
+)
 MAKE_IN_WORDS = re.compile(r"(?:`|^\s*)make ([a-z][\w-]*)", re.MULTILINE)
 MODULE_IN_WORDS = re.compile(r"python3? -m ([a-z_.]+)")
 SCRIPT_IN_WORDS = re.compile(r"(?:python3?|\$\(PYTHON\)) ((?:tools|bench)/\w+\.py)")
@@ -55,7 +57,7 @@ def test_every_variable_that_a_document_names_is_read_somewhere(document: Path) 
 
 
 def variables_of_the_code() -> set[str]:
-    folders = ("shared", "services", "clients", "stack", "tools")
+    folders = ("shared", "services", "clients", "testing", "stack", "tools")
     modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return {
         name

@@ -1,0 +1,33 @@
+"""Calling: what is the same of every call, whether its answer is waited for or awaited."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from schema.rpc import encode_request
+
+CALL_TIMEOUT_S = 60.0
+"""How long a call may take; operations answer at once, with a task."""
+
+GET_WAIT_S_MAX = 300.0
+"""How long UPDATES.get may wait when asked to wait for ever: the service's own limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """How a client calls itself in its requests, and how long it waits for answers."""
+
+    dbg: str
+    timeout_s: float
+
+    def request(self, method: str, params: dict[str, Any]) -> bytes:
+        """The body of a request."""
+        name = "dbg" if method.startswith("Observer.") else "debug_info"
+        named = {**params, name: self.dbg}
+        return encode_request(method, **named)
+
+    def patience_s(self, method: str, params: dict[str, Any]) -> float:
+        """How long its answer is waited for."""
+        if method != "UPDATES.get":
+            return self.timeout_s
+        timeout_s = params["timeout"]
+        return self.timeout_s + (GET_WAIT_S_MAX if timeout_s is None else max(0, timeout_s))
