@@ -13,11 +13,7 @@ REPLAY ?=
 SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help man images test-compose openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
-=======
-.PHONY: help async-client images test-compose openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean
->>>>>>> f1101c1 (testing: a whole instance in memory as pytest's fixtures; client: xenops.aio, awaitable, made of the plain one)
+.PHONY: help man images test-compose openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,16 +98,11 @@ isolate: ## Each distribution installs alone and imports
 golden: ## Check the wire encoding against a corpus: make golden DIR=…
 	@$(PYTHON) -m schema.golden $(DIR)
 
-<<<<<<< HEAD
 man: ## The man page of the command: var/man/xenops.1, for `man -l`
 	@mkdir -p var/man
 	@.venv/bin/argparse-manpage --module xenops.command.manual --function manual --prog xenops --project-name xenops \
 		--manual-title "Xenops" --description "manage the virtual machines of one xenops instance" --output var/man/xenops.1
 	@echo "var/man/xenops.1: look at it with man -l var/man/xenops.1"
-=======
-async-client: ## The awaitable client, made of the plain one anew
-	@$(PYTHON) tools/async_client.py
->>>>>>> f1101c1 (testing: a whole instance in memory as pytest's fixtures; client: xenops.aio, awaitable, made of the plain one)
 
 openapi: ## The operators' API as OpenAPI: docs/operators/openapi.json, made anew
 	@mkdir -p docs/operators var && $(PYTHON) -m dashboard.web.describe > var/openapi.json && mv var/openapi.json docs/operators/openapi.json
