@@ -104,6 +104,13 @@ man: ## The man page of the command: var/man/xenops.1, for `man -l`
 		--manual-title "Xenops" --description "manage the virtual machines of one xenops instance" --output var/man/xenops.1
 	@echo "var/man/xenops.1: look at it with man -l var/man/xenops.1"
 
+asyncapi: ## Descriptions of all that travels, made anew: docs/asyncapi.json, docs/schemas
+	@$(PYTHON) tools/schemas.py
+	@$(PYTHON) tools/asyncapi.py
+
+async-client: ## The awaitable client, made of the plain one anew
+	@$(PYTHON) tools/async_client.py
+
 openapi: ## The operators' API as OpenAPI: docs/operators/openapi.json, made anew
 	@mkdir -p docs/operators var && $(PYTHON) -m dashboard.web.describe > var/openapi.json && mv var/openapi.json docs/operators/openapi.json
 
