@@ -83,6 +83,14 @@ class AsyncQuarantineCalls:
         """The messages of the log that no service takes, the newest first, and how many there were."""
         return await self.call("QUARANTINE.list")
 
+    async def retry(self, log: str, offset: int) -> None:
+        """Have a message judged again, and appended anew if it counts; an operator must have wished it."""
+        await self.call("QUARANTINE.retry", log=log, offset=offset)
+
+    async def discard(self, log: str, offset: int) -> None:
+        """Note that a message was seen; an operator's wish must be in the log."""
+        await self.call("QUARANTINE.discard", log=log, offset=offset)
+
 
 @dataclass(frozen=True, slots=True)
 class AsyncEventsCalls:
