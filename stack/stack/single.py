@@ -5,6 +5,7 @@ import os
 import sys
 
 from bus.ending import await_end, listen
+from bus.logs import LogFormatError, log_format, write_to_stderr
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import Bus
 from bus.process import Service, Settings, SettingsError
@@ -80,13 +81,14 @@ class Single:
 
 def serve_single(layout: Layout, shape: Shape) -> int:
     """Serve until SIGTERM or SIGINT; answers the exit code."""
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in shape.services:
-        logging.getLogger(name.partition("-")[0]).setLevel(logging.INFO)
     ended = listen()
     try:
+        written = write_to_stderr(log_format(os.environ), SINGLE)
+        for name in shape.services:
+            logging.getLogger(name.partition("-")[0]).setLevel(logging.INFO)
+        written.introduce(shape.instances, ())
         stack = Single(layout, shape)
-    except (SettingsError, DoorError, TokensError) as error:
+    except (SettingsError, LogFormatError, DoorError, TokensError) as error:
         sys.stderr.write(f"{SINGLE}: {error}\n")
         return 2
     except XenopsError as error:

@@ -71,6 +71,9 @@ class Metrics:
             "xenops_log_lag_seconds", "From an entry's making to its reading.", LAG_BUCKETS
         )
         self.streams = Gauge("xenops_sse_streams", "Event streams that are open.", registry=self._registry)
+        self.cut = Counter(
+            "xenops_sse_cut", "Event streams ended: their readers took nothing.", registry=self._registry
+        )
         self.requests = Counter(
             "xenops_http_requests", "Requests answered.", ("method", "status"), registry=self._registry
         )

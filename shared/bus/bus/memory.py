@@ -18,6 +18,7 @@ from typing_extensions import override
 from bus.calls import Calls, wait_for
 from bus.dedup import Dedup
 from bus.follow import Followed, Follower, Shelf
+from bus.logs import about, of_entry
 from bus.loop import Action, Loop, OnConnection, Protocols, guarded
 from bus.place import Place
 from bus.ports import Bus, BusUnavailableError, Entry, Fold, OnAnswer, Request
@@ -54,7 +55,8 @@ class _Tail:
             if self.dedup.accepts(envelope.producer, envelope.seq):
                 producer, seq = envelope.producer, envelope.seq
                 entry = Entry(Offset(offset), envelope.at, envelope.record, producer, seq)
-                guarded(lambda entry=entry: self.on_entry(entry))  # type: ignore[misc]
+                with about(lambda entry=entry: of_entry(entry)):  # type: ignore[misc]
+                    guarded(lambda entry=entry: self.on_entry(entry))  # type: ignore[misc]
         if self.on_live is not None:
             on_live, self.on_live = self.on_live, None
             guarded(on_live)

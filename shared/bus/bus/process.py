@@ -16,6 +16,7 @@ from schema.kept import LifeBegan
 from bus.crash import CrashPoint, CrashPoints, crash_point
 from bus.crashing import CrashingBus
 from bus.ending import await_end, listen
+from bus.logs import LogFormatError, log_format, passwords, write_to_stderr
 from bus.ports import Bus, BusError
 from bus.rabbit import RabbitBus
 from bus.retention import RetentionError, retention_from
@@ -169,17 +170,17 @@ def run_with(
     0 is the end that was asked for, 1 a start that failed, 2 a setting that makes no sense. A broker that is
     not there is waited for.
     """
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger(name).setLevel(logging.INFO)  # libraries speak up only when something is wrong
     lost = Lost(listen())
     try:
+        written = write_to_stderr(log_format(os.environ), name)
         settings = read(os.environ)
+        written.introduce(settings.instances, passwords(settings.broker))
         wanted = read_crash_point(os.environ)
         makes_logs = retention_from(os.environ) if name == _MAKES_LOGS else None
         bus: Bus = RabbitBus(
             settings.broker, name, settings.instances, makes_logs=makes_logs, on_lost=lost.note
         )
-    except (SettingsError, RetentionError, BusError) as error:
+    except (SettingsError, LogFormatError, RetentionError, BusError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 2
     if wanted is not None:

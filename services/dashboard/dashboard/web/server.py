@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 from starlette.types import ASGIApp
 from typing_extensions import override
@@ -19,8 +20,15 @@ KEPT_S = 15
 HEAD_BYTES_MAX = 16 * 1024
 """Of a request's head."""
 
+LAST_WORDS = "last_words"
+"""In a request's state: to be called before its last words are sent to who takes nothing any more."""
+
 SILENCE_S = 20.0
 """A client that takes longer to say what it wants is let go."""
+
+
+LINGER_S = 1.0
+"""How long after its last words a connection is closed."""
 
 
 class Server:
@@ -44,7 +52,10 @@ class Server:
 
     def connection(self) -> asyncio.Protocol:
         """One client's."""
-        return _Connection(self._config, self._state, {})
+        known: dict[str, Any] = {}
+        connection = _Connection(self._config, self._state, known)
+        known[LAST_WORDS] = connection.take_last_words
+        return connection
 
 
 class _Connection(H11Protocol):
@@ -57,6 +68,14 @@ class _Connection(H11Protocol):
         super().connection_made(transport)
         self.loop.call_later(SILENCE_S, self._look)
 
+    def take_last_words(self) -> None:
+        """Let what is sent next wait for the client beside what does already, in memory: it is little.
+
+        The connection is closed then; if the client does not take it all soon, it is ended.
+        """
+        self.flow.resume_writing()
+        self.loop.call_later(LINGER_S, self.transport.close)
+
     def _look(self) -> None:
         if self.transport.is_closing():
             self.transport.abort()  # what is left to send, nobody takes
@@ -65,7 +84,7 @@ class _Connection(H11Protocol):
         waits = cycle is None or self.cycle.response_complete
         if waits and self._waits:
             self.transport.close()
-            return
+            waits = False
         self._waits = waits
         self.loop.call_later(SILENCE_S, self._look)
 

@@ -6,6 +6,7 @@ is told of a gap when the ring has passed it. One that does not read at all is l
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from dashboard.fold.feed import Wanted
 from dashboard.metrics import Metrics
 from dashboard.showing import entry
 from dashboard.watch import Watch
+from dashboard.web.server import LAST_WORDS
 
 STREAMS_MAX = 1_000
 """Streams at a time."""
@@ -27,9 +29,11 @@ SILENCE_S = 15.0
 """After so long without anything a comment is sent, so that both sides know that the other is there."""
 
 STUCK_S = 60.0
-"""A reader that takes nothing for so long is let go."""
+"""A reader that takes nothing for so long is told that it is let go, behind what it has not taken yet."""
 
 RETRY = b"retry: 2000\n\n"
+
+_log = logging.getLogger("dashboard")
 
 
 def log_events(watch: Watch, after: int | None, wanted: Wanted) -> AsyncIterator[bytes]:
@@ -82,6 +86,7 @@ class OpenStreams:
 
     def __init__(self, metrics: Metrics) -> None:
         self._gauge = metrics.streams
+        self._cut = metrics.cut
         self._ends: set[asyncio.Event] = set()
         self._on_none: Callable[[], None] | None = None
 
@@ -109,6 +114,11 @@ class OpenStreams:
         if not self._ends and self._on_none is not None:
             self._on_none()
 
+    def cut(self) -> None:
+        """One was ended, for its reader takes nothing."""
+        self._cut.inc()
+        _log.info("an event stream was ended: its reader took nothing for %g s", STUCK_S)
+
     def end(self, on_none: Callable[[], None]) -> None:
         """End all; `on_none` is told when there are none any more."""
         self._on_none = on_none
@@ -132,7 +142,7 @@ class EventStream(Response):
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         end = self._streams.add()
-        tasks = [asyncio.ensure_future(one) for one in (self._send(send), _gone(receive), end.wait())]
+        tasks = [asyncio.ensure_future(one) for one in (self._send(scope, send), _gone(receive), end.wait())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -143,11 +153,19 @@ class EventStream(Response):
         if end.is_set():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, scope: Scope, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for chunk in self._events:
             message = {"type": "http.response.body", "body": chunk, "more_body": True}
-            await asyncio.wait_for(send(message), STUCK_S)
+            try:
+                await asyncio.wait_for(send(message), STUCK_S)
+            except TimeoutError:
+                self._streams.cut()
+                scope["state"][LAST_WORDS]()
+                why = {"reason": f"nothing was taken for {STUCK_S:g} s: go on from the last id"}
+                last = {"type": "http.response.body", "body": _event("end", None, why), "more_body": False}
+                await send(last)
+                return
 
 
 async def _gone(receive: Receive) -> None:

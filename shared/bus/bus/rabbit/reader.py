@@ -12,6 +12,7 @@ from schema.ids import InstanceName, Offset
 from typing_extensions import override
 
 from bus.dedup import Dedup
+from bus.logs import about, of_entry
 from bus.loop import Action, Loop, guarded
 from bus.place import Place, anchor_of
 from bus.ports import Entry
@@ -244,7 +245,8 @@ class Reader(Tenant):
             and offset >= self._wanted.start
         ):
             entry = Entry(offset, judged.at, judged.record, judged.producer, judged.seq)
-            guarded(lambda: self._wanted.on_entry(entry))
+            with about(lambda: of_entry(entry)):
+                guarded(lambda: self._wanted.on_entry(entry))
 
     def _pass_over(self, one: Quarantined, confirmed: int) -> None:
         """A record that this version cannot read, a newer writer's or nobody's: the next ones count."""

@@ -9,6 +9,7 @@ from pika.channel import Channel
 from typing_extensions import override
 
 from bus.calls import Calls
+from bus.logs import Concern, about, trace_of
 from bus.loop import Loop, guarded
 from bus.ports import BusUnavailableError, OnAnswer, Request
 from bus.rabbit.connection import Tenant
@@ -61,7 +62,11 @@ class ServedQueue(Tenant):
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        guarded(lambda: self._on_request(_request(properties, body)))
+        guarded(lambda: self._pass(_request(properties, body)))
+
+    def _pass(self, request: Request) -> None:
+        with about(lambda: Concern(trace=trace_of(request.traceparent))):
+            guarded(lambda: self._on_request(request))
 
 
 class Post(Tenant):

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from bus.crash import CrashKind
+from bus.logs import Concern, about, trace_of
 from schema.atomics.vm import VmImportMetadata
 from schema.fault import XenopsError
 from schema.ids import VmId, WorkerName
@@ -41,6 +42,7 @@ from engine.worker.tools import Tools
 from engine.worker.viewing import view_of
 
 _LOG = logging.getLogger(__name__)
+_WORKER = logging.getLogger("worker")
 
 
 class Runner:
@@ -73,8 +75,12 @@ class Runner:
 
         Or answer for how many seconds it wants to be left alone first, holding nothing: then call it again.
         """
-        with self._tools.tracer.within(execution_start(self.lease, worker)):
+        with about(self._concern), self._tools.tracer.within(execution_start(self.lease, worker)):
             return self._run(worker)
+
+    def _concern(self) -> Concern:
+        lease = self.lease
+        return Concern(lease.task, self._vm, trace_of(lease.traceparent or lease.submitted.traceparent))
 
     def _run(self, worker: WorkerName) -> float | None:
         try:
@@ -149,6 +155,12 @@ class Runner:
                 self._tools.journal.end(entry, finished)
         except XenopsError as error:
             _LOG.error("%s", error)
+        if isinstance(
+            finished.outcome, Failed
+        ):  # its kind alone: what it says may be a secret of its client's
+            _WORKER.info(
+                "%s of VM %s has failed: %s", entry.operation.kind, self._vm, finished.outcome.error.kind
+            )
         self._append(finished)
         if removes(entry.operation) and isinstance(finished.outcome, Succeeded):
             self._append(Removed(vm=self._vm))
