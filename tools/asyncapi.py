@@ -65,7 +65,7 @@ def document() -> Part:
         "servers": {"broker": {"host": "localhost:5672", "protocol": "amqp", "protocolVersion": "0.9.1"}},
         "channels": channels(),
         "operations": operations(),
-        "components": {"messages": _messages(messages, notices), "schemas": known},
+        "components": {"messages": _messages(messages, notices), "schemas": _as_asyncapi(known)},
     }
 
 
@@ -165,6 +165,18 @@ def _channel(address: str, description: str, messages: Iterable[str]) -> Part:
     parameters = {name: part for name, part in _PARAMETERS.items() if f"{{{name}}}" in address}
     bindings = {"amqp": {"is": "queue", "queue": {"durable": True}, "bindingVersion": _BINDING}}
     return {**made, "parameters": parameters, "bindings": bindings}
+
+
+def _as_asyncapi(part: Any) -> Any:
+    """A schema in AsyncAPI's own dialect: tuples as in draft 7, a discriminator by its property's name."""
+    if isinstance(part, list):
+        return [_as_asyncapi(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    made = {{"prefixItems": "items"}.get(key, key): _as_asyncapi(value) for key, value in part.items()}
+    if isinstance(made.get("discriminator"), dict):
+        made["discriminator"] = made["discriminator"]["propertyName"]
+    return made
 
 
 def _references(names: Iterable[str]) -> dict[str, Part]:
