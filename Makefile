@@ -13,7 +13,7 @@ REPLAY ?=
 SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help man images test-compose openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
+.PHONY: help man images test-compose deb test-deb openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,12 @@ images: setup ## The images of docker-compose.yml, from a registry's Debian or f
 test-compose: images ## docker-compose.yml from nothing to running VMs and back; wants a Docker engine
 	@$(PYTHON) -m pytest -q tests/compose
 
+deb: setup ## A Debian package of all services for hosts, with units: var/deb/*.deb
+	@$(PYTHON) tools/deb.py
+
+test-deb: deb ## That package on a host: a container whose first process is systemd; wants a Docker engine
+	@$(PYTHON) -m pytest -q tests/packaging
+
 xen-host: setup ## A Xen host for tests, emulated: built if need be, started, kept until Ctrl and C
 	@$(PYTHON) tools/xen_host.py
 
@@ -81,7 +87,7 @@ lint:
 types:
 	@.venv/bin/mypy $(addprefix -p ,$(PACKAGES))
 	@MYPYPATH=tools:tests/xen:examples/nightly .venv/bin/mypy tools bench examples
-	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/xen; do MYPYPATH=tools .venv/bin/mypy $$directory || exit 1; done
+	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/xen tests/compose tests/packaging; do MYPYPATH=tools .venv/bin/mypy $$directory || exit 1; done
 
 imports:
 	@.venv/bin/lint-imports

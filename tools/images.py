@@ -5,7 +5,6 @@ root, from the mirror that this machine's own apt uses; it is kept, and made ane
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +12,10 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from wheels import WheelsError, build_wheels
+
 ROOT = Path(__file__).resolve().parent.parent
 WHEELS = ROOT / "var" / "images" / "wheels"
-PIP = ROOT / "var" / "uv" / "bin" / "pip"
 
 REGISTRY_BASE = "debian:12-slim"
 """What the images stand on where a registry can be reached."""
@@ -25,7 +25,12 @@ OWN_BASE = "xenops/debian:12"
 
 SUITE = "bookworm"
 RUBBISH = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
-IMAGES = {"broker": "rabbitmq", "service": "service", "worker-kvm": "worker-kvm"}
+IMAGES = {
+    "broker": "rabbitmq",
+    "service": "service",
+    "worker-kvm": "worker-kvm",
+    "prometheus": "prometheus",
+}
 """Each target of images/Dockerfile, and the name of its image."""
 
 PACKAGES = (
@@ -47,10 +52,10 @@ def main() -> int:
         refuse_without_docker()
         base = find_base()
         print(f"images: base {base}")
-        build_wheels()
+        print(f"images: {len(build_wheels(WHEELS, PACKAGES))} wheels")
         for target, name in IMAGES.items():
             build(base, target, f"xenops/{name}:{version}")
-    except ImagesError as error:
+    except (ImagesError, WheelsError) as error:
         print(f"images: {error}", file=sys.stderr)
         return 1
     return 0
@@ -117,31 +122,6 @@ def mirror() -> str:
             f"this machine's apt knows no mirror with Debian's {SUITE}: add one to sources.list"
         )
     return min(found)
-
-
-def build_wheels() -> None:
-    """Everything that is installed, as wheels, at the locked versions: the build itself needs no index."""
-    if not PIP.exists():
-        raise ImagesError("the Python environment is not there: run make setup first")
-    shutil.rmtree(WHEELS, ignore_errors=True)
-    WHEELS.mkdir(parents=True)
-    locked = re.findall(r"^[\w.-]+==[^ \\\n]+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    constraints = WHEELS.parent / "constraints.txt"
-    constraints.write_text("\n".join(locked))  # without hashes: what is built here has none
-    packages = [str(ROOT / package) for package in PACKAGES]
-    run(
-        [
-            str(PIP),
-            "wheel",
-            "--quiet",
-            "--wheel-dir",
-            str(WHEELS),
-            "--constraint",
-            str(constraints),
-            *packages,
-        ]
-    )
-    print(f"images: {sum(1 for _ in WHEELS.iterdir())} wheels")
 
 
 def build(base: str, target: str, image: str) -> None:

@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 def _credentials_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("instances", nargs="+", metavar="INSTANCE")
     parser.add_argument("--directory", type=Path, required=True, help="where a folder for each of them is")
-    parser.add_argument("--broker", required=True, metavar="HOST:PORT", help="where the broker will be")
+    parser.add_argument("--broker", required=True, metavar="HOST:PORT[,...]", help="where the broker will be")
 
 
 def _replay_arguments(parser: argparse.ArgumentParser) -> None:

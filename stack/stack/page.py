@@ -27,7 +27,12 @@ def make_tokens(path: Path) -> None:
 
 def token_of(layout: Layout, role: OperatorRole) -> str:
     """A token of that role; "" if there is none."""
-    lines = (line.split() for line in layout.tokens.read_text().splitlines() if not line.startswith("#"))
+    return token_in(layout.tokens, role)
+
+
+def token_in(path: Path, role: OperatorRole) -> str:
+    """The first token of that role in a file; "" if there is none."""
+    lines = (line.split() for line in path.read_text().splitlines() if not line.startswith("#"))
     return next((words[2] for words in lines if words[1] == role), "")
 
 

@@ -29,6 +29,24 @@ def test_the_dashboard_has_its_tokens_and_keeps_them(tmp_path: Path) -> None:
     }
 
 
+def test_nodes_of_a_cluster_are_named_all_and_share_a_cookie(tmp_path: Path) -> None:
+    hand_out(tmp_path, "one:5672,two:5673", ["a"])
+    first, second = (tmp_path / "worker" / "url").read_text().strip().split(",")
+    assert first.endswith("@one:5672/")
+    assert second == first.replace("one:5672", "two:5673")
+    cookie = (tmp_path / "broker" / "cookie").read_text()
+    hand_out(tmp_path, "one:5672,two:5673", ["a"])
+    assert (tmp_path / "broker" / "cookie").read_text() == cookie
+
+
+def test_prometheus_has_a_readers_token_and_no_other(tmp_path: Path) -> None:
+    hand_out(tmp_path, "rabbitmq:5672", ["a"])
+    lines = (tmp_path / "dashboard" / "tokens").read_text().splitlines()
+    assert [line.split()[2] for line in lines if " reader " in line and line[0] != "#"] == [
+        (tmp_path / "prometheus" / "token").read_text()
+    ]
+
+
 def test_the_brokers_folder_holds_no_password(tmp_path: Path) -> None:
     hand_out(tmp_path, "rabbitmq:5672", ["a"])
     told = (tmp_path / "broker" / "definitions.json").read_text()

@@ -92,10 +92,14 @@ class Doorkeeper:
 
 
 def check_private(found: os.stat_result, path: Path) -> None:
-    """Nobody else may read or change a file of secrets; raises TokensError."""
+    """Nobody else may read or change a file of secrets; raises TokensError.
+
+    Root's group may read a file of root's: systemd's credentials, read by an ACL's leave, look like that.
+    """
     if not stat.S_ISREG(found.st_mode) or found.st_size > FILE_BYTES_MAX:
         raise TokensError(f"{path}: tokens are kept in a plain file of at most {FILE_BYTES_MAX} bytes")
-    if found.st_mode & 0o077:
+    others = 0o037 if (found.st_uid, found.st_gid) == (0, 0) else 0o077
+    if found.st_mode & others:
         raise TokensError(f"{path}: others may read or change it: run chmod 600 {path}")
     if found.st_uid not in (os.geteuid(), 0):
         raise TokensError(f"{path}: it belongs to another user: run chown {os.geteuid()} {path}")

@@ -1,12 +1,13 @@
 """What operators may do, and what not now; sessions and tokens; whether anybody is deaf."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from dashboard import pulse
 from dashboard.fold.workers import WorkerSeen
-from dashboard.operators import Doorkeeper, Operator, OperatorRole, TokensError, tokens_text
+from dashboard.operators import Doorkeeper, Operator, OperatorRole, TokensError, check_private, tokens_text
 from dashboard.safety import Action, UnknownError, UnsafeError, Verb, check, check_message
 from dashboard.sessions import AGE_S, IDLE_S, SESSIONS_MAX, Sessions
 from log_in_hand import VM, WORKER, Hand
@@ -158,10 +159,21 @@ def test_a_file_that_makes_no_sense_is_refused_without_saying_what_stands_there(
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
+@pytest.mark.parametrize("mode", [0o660, 0o604, 0o620, 0o602])
 def test_a_file_that_others_may_read_or_write_is_refused(tmp_path: Path, mode: int) -> None:
     with pytest.raises(TokensError, match="chmod 600"):
         Doorkeeper(written(tmp_path / "tokens", tokens_text([(ALICE, SECRET)]), mode))
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "fine"), [(0o440, 0, True), (0o460, 0, False), (0o440, 1000, False)]
+)
+def test_systemds_credentials_are_private_though_their_mode_names_roots_group(
+    tmp_path: Path, mode: int, owner: int, *, fine: bool
+) -> None:
+    found = os.stat_result((0o100000 | mode, 1, 1, 1, owner, 0, 100, 0, 0, 0))
+    with nullcontext() if fine else pytest.raises(TokensError):
+        check_private(found, tmp_path)
 
 
 def test_a_folder_is_no_file_of_tokens(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bus.pids import reap, start_time
 
 from worker_kvm.qemu.machine import Process
+from worker_kvm.rights import without_rights
 
 _POLL_S = 0.005
 
@@ -18,6 +20,8 @@ _LOG_MODE = 0o600
 
 def spawn(command: Sequence[str], log: Path, keep: Sequence[int]) -> Process:
     """Start a program in a session of its own, what it says in `log`; it inherits the files `keep`.
+
+    It does not inherit capabilities.
 
     Raises:
         OSError: it cannot be started, or ended at once.
@@ -28,7 +32,8 @@ def spawn(command: Sequence[str], log: Path, keep: Sequence[int]) -> Process:
         (os.POSIX_SPAWN_OPEN, 2, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, _LOG_MODE),
         *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in keep),
     ]
-    pid = os.posix_spawn(command[0], list(command), os.environ, file_actions=actions, setsid=True)
+    start = partial(os.posix_spawn, command[0], list(command), os.environ, file_actions=actions, setsid=True)
+    pid = without_rights(start)
     started = start_time(pid)
     if started is None:
         reap(pid)
