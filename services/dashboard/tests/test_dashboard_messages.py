@@ -1,5 +1,6 @@
 """What is done with messages in quarantine over the API, and what is refused."""
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 
@@ -50,3 +51,13 @@ def test_a_message_is_not_retried_by_a_reader_nor_while_that_is_unsafe(page: Pag
     page.answers["QUARANTINE.list"] = no
     assert page.act(path).status == HTTPStatus.CONFLICT
     assert len(page.written("Acted")) == before
+
+
+def test_style_and_script_are_kept_by_browsers_under_the_name_of_their_content_alone(page: Page) -> None:
+    text = page.ask("GET", "/login").text
+    found = re.search(r'href="(/static/page\.css\?[0-9a-f]{8})"', text)
+    assert found
+    kept = page.ask("GET", found.group(1), token=None)
+    assert (kept.status, "immutable" in kept.headers["cache-control"]) == (HTTPStatus.OK, True)
+    for path in ("/static/page.css", "/static/none.css?12345678", "/login?12345678"):
+        assert page.ask("GET", path).headers["cache-control"] == "no-store"

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from bus.clock import SYSTEM_CLOCK, Clock
@@ -27,14 +26,13 @@ from dashboard.web.guard import Guard
 from dashboard.web.health import build_health
 from dashboard.web.pages import Screens, SignInError, build_pages
 from dashboard.web.problems import FAILURES, answer_problems, status_of
-from dashboard.web.render import Pages
+from dashboard.web.render import STATIC, Pages
 from dashboard.web.streams import OpenStreams
 
 VERSION = "1.0.0"
 """Of the API; the first number changes when a program that used it would have to."""
 
 SAID = "What an operator of xenops sees and does. Times are seconds since the epoch, durations seconds."
-_STATIC = Path(__file__).parent / "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def build_app(parts: Parts, settings: Settings) -> ASGIApp:
     screens = Screens(parts.watches, access, Pages())
     app.include_router(build_pages(screens))
     app.include_router(build_forms(screens, access, secure=settings.tls is not None))
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     answer_problems(app)
     _answer_people(app, screens)
     return Guard(app, settings.hosts, parts.metrics)

@@ -1,5 +1,6 @@
 """Render: pages from templates; whatever a name or a text holds is shown as text, never as markup."""
 
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 _FOLDER = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"
 
 NOTHING = "\N{EN DASH}"
 """Where there is no figure."""
@@ -50,6 +52,11 @@ def short(text: str) -> str:
     return printable if len(printable) <= TEXT_SHOWN_MAX else f"{printable[:TEXT_SHOWN_MAX]}…"
 
 
+def dress() -> str:
+    """What style and script are called by: browsers keep them until another version has others."""
+    return f"{zlib.crc32(b''.join(path.read_bytes() for path in sorted(STATIC.iterdir()))):08x}"
+
+
 class Pages:
     """All templates."""
 
@@ -62,6 +69,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters |= {"span": span, "clock": clock, "figure": figure, "short": short}
+        self._environment.globals["dress"] = dress()
 
     def show(self, name: str, status: int = 200, /, **known: Any) -> HTMLResponse:
         """A page, with its status."""
