@@ -55,6 +55,12 @@ def nothing_started_before(bare: Host) -> None:
     assert {bare.prop(unit, "ConditionResult") for unit in UNITS} == {"no"}
 
 
+def until_served(host: Host) -> None:
+    """Wait until the worker on QEMU answers again: while it is not there, each question is refused at once."""
+    asked = f"XENOPS_INSTANCE={QEMU} XENOPS_BROKER=$(cat {CREDENTIALS}/operator/url) xenops list"
+    host.run("sh", "-c", f"until {asked}; do sleep 0.2; done")
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_service_runs_as_a_user_of_its_own_with_the_rights_that_it_needs(
     host: Host, service: str
@@ -95,6 +101,7 @@ def test_a_vm_of_qemu_has_a_tap_on_the_bridge_no_capability_and_outlives_its_wor
     assert host.capabilities(pid) == 0
     assert host.run("ip", "-brief", "link", "show", "master", "xenbr0").strip()
     host.run("systemctl", "restart", "xenops-worker-kvm")
+    until_served(host)
     assert "Running" in host.xenops(QEMU, "list")
     assert host.run("pidof", "qemu-system-x86_64").strip() == pid
     host.xenops(QEMU, "shutdown", "two")
