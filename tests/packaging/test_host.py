@@ -56,7 +56,7 @@ def nothing_started_before(bare: Host) -> None:
 
 
 def until_served(host: Host) -> None:
-    """Wait until the worker on QEMU answers again: while it is not there, each question is refused at once."""
+    """Wait until the worker on QEMU answers again: until then each question is refused at once."""
     asked = f"XENOPS_INSTANCE={QEMU} XENOPS_BROKER=$(cat {CREDENTIALS}/operator/url) xenops list"
     host.run("sh", "-c", f"until {asked}; do sleep 0.2; done")
 
