@@ -144,7 +144,6 @@ def test_a_broker_that_is_not_reached_fails_and_this_machine_is_looked_at_all_th
 @pytest.mark.parametrize(
     ("method", "service"),
     [
-        ("query", "frontend"),
         ("WORKER.list", "redirector"),
         ("LANE.list", "lanes"),
         ("EVENTS.stat", "eventhub"),
@@ -164,6 +163,23 @@ def test_a_service_that_does_not_answer_is_named(
     assert code == command.FAILED
     assert (found[service]["verdict"], found[service]["found"]) == ("fail", "nobody has answered")
     assert "start the" in found[service]["remedy"]
+
+
+@pytest.mark.usefixtures("heart")
+def test_a_frontend_that_answers_for_nobody_is_there_all_the_same(doctor: Doctor, instance: Well) -> None:
+    def fail(**_: Any) -> None:
+        raise internal_error("no worker is running")
+
+    instance.answers["query"] = fail
+    _, found = doctor("--patience", "60")
+    assert (found["frontend"]["verdict"], found["worker"]["verdict"]) == ("ok", "ok")
+
+
+@pytest.mark.usefixtures("heart")
+def test_without_a_frontend_nobody_else_is_asked(doctor: Doctor, instance: Well) -> None:
+    instance.silent = 1
+    code, found = doctor("--patience", "60")
+    assert (code, found["frontend"]["verdict"], "worker" in found) == (command.FAILED, "fail", False)
 
 
 def test_a_log_in_which_nothing_is_written_tells_no_time(doctor: Doctor, broker: MemoryBroker) -> None:

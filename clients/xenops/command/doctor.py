@@ -14,6 +14,7 @@ from bus.ports import BusError, Entry
 from bus.retention import Coverage
 from schema.fault import XenopsError
 from schema.kept import Snapshotted
+from schema.objects.errors import DoesNotExist
 from schema.rpc import ResponseError
 from schema.wire.value import Dict
 
@@ -131,15 +132,28 @@ def _all(doors: Doors, arguments: Namespace) -> Iterator[tuple[str, Check]]:
 
 
 def _of_services(client: Client) -> Iterator[Check]:
-    check, who = _asked("frontend", client.query)
+    check = _frontend(client)
     yield check
-    if who is None:
+    if check.verdict is Verdict.FAIL:
         return
     yield from _judged("redirector", client.worker.list, checks.of_workers)
     yield from _judged("lanes", lambda: client.lane.list(LANES_MAX), checks.of_lanes)
     yield from _judged("eventhub", client.events.stat, checks.of_readers)
     yield from _judged("quarantine", client.quarantine.list, checks.of_quarantine)
     yield from _judged("worker", client.host.stat, checks.of_hypervisor)
+
+
+def _frontend(client: Client) -> Check:
+    """Whether one answers: also where it only says that nobody behind it does."""
+    began = time.monotonic()
+    try:
+        client.query()
+    except XenopsError:
+        return Check("frontend", Verdict.OK, "answers")
+    except (BusError, ResponseError) as error:
+        remedy = "start the frontend of this instance; if it runs, its log says what is wrong"
+        return Check("frontend", Verdict.FAIL, str(error), remedy)
+    return checks.of_answer("frontend", time.monotonic() - began)
 
 
 def _judged(name: str, ask: Callable[[], AnswerT], judge: Callable[[AnswerT], Check]) -> Iterator[Check]:
@@ -160,11 +174,14 @@ def _asked(name: str, ask: Callable[[], AnswerT]) -> tuple[Check, AnswerT | None
     try:
         answer = ask()
     except (BusError, XenopsError, ResponseError) as error:
-        words = sentence(error.error) if isinstance(error, XenopsError) else str(error)
         serves = {"lanes": "redirector", "quarantine": "eventhub"}.get(name, name)
         remedy = f"start the {serves} of this instance; if it runs, its log says what is wrong"
-        return Check(name, Verdict.FAIL, words, remedy), None
+        return Check(name, Verdict.FAIL, _words(error), remedy), None
     return checks.of_answer(name, time.monotonic() - began), answer
+
+
+def _words(error: Exception) -> str:
+    return sentence(error.error) if isinstance(error, XenopsError) else str(error)
 
 
 class _Survey:
@@ -229,10 +246,10 @@ def _echo(client: Client, place: int) -> Check:
     began = time.monotonic()
     try:
         client.task.stat(str(place))
-    except XenopsError:
-        pass  # there stands no task, which it knows once it has read so far
-    except BusError as error:
-        return Check("echo", Verdict.FAIL, str(error), "start the eventhub of this instance")
+    except (BusError, XenopsError) as error:
+        # there stands no task, which it knows once it has read so far
+        if not (isinstance(error, XenopsError) and isinstance(error.error, DoesNotExist)):
+            return Check("echo", Verdict.FAIL, _words(error), "start the eventhub of this instance")
     return checks.of_echo(time.monotonic() - began, place)
 
 
