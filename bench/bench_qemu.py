@@ -4,21 +4,16 @@
 
 Each round starts one of each, so that what else the machine does hits all alike. All VMs are alike, too:
 96 MiB, a kernel, a raw disk, an interface, and they stay paused. The bare QEMU is started twice: with our
-devices, which is what the time of ours is to be held against, and with none, the floor of QEMU itself.
+arguments, which is what the time of ours is to be held against, and without a device, QEMU's own floor.
 """
 
 import argparse
-import json
 import os
-import socket
-import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bare_qemu import BareQemu, Words, words_of, words_of_none
 from bus.ports import BusError
 from engine.backend import Backend, CreateOptions, Devices
 from engine.conformance import SuiteExecution
@@ -35,14 +30,23 @@ from stack.shape import QEMU_INSTANCE, WORKER_KVM, Network, Shape
 from worker_kvm.accelerator import Accelerator, QemuMissingError, choose_accelerator, find_qemu
 from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
-from worker_kvm.qemu.machine import NIC_PORTS
+from worker_kvm.qemu.machine import (
+    Domain,
+    Machine,
+    Source,
+    attached,
+    built,
+    created,
+    find_disk,
+    plugged,
+    with_disk,
+)
 from xenops.client import Client
 from xenops.events import wait_for_task
 
 KERNEL = Path(__file__).resolve().parent.parent / "var" / "guest" / "vmlinuz"
 MIB = 1 << 20
 PATIENCE_S = 60.0
-POLL_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,47 +64,19 @@ class Guest:
 
 
 class Bare:
-    """A QEMU that does nothing but come up; `options` are its devices."""
+    """A QEMU that does nothing but come up."""
 
-    def __init__(self, qemu: str, directory: Path, options: list[str]) -> None:
-        self._socket = directory / "bare"
-        self._command = [
-            *(qemu, "-nodefaults", "-no-user-config", "-display", "none", "-S", "-machine", "q35"),
-            *("-m", "96", "-qmp", f"unix:{self._socket},server=on,wait=off", *options),
-        ]
+    def __init__(self, qemu: str, monitor: Path, words: Words) -> None:
+        self._recipe = (qemu, monitor, words)
 
     def start(self) -> None:
         """Start it, shake hands, and ask whether it waits."""
-        self._socket.unlink(missing_ok=True)
-        self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
-        with self._connected() as line, line.makefile("rw") as monitor:
-            monitor.readline()
-            for command in ("qmp_capabilities", "query-status"):
-                monitor.write(json.dumps({"execute": command}))
-                monitor.flush()
-                assert "return" in json.loads(monitor.readline())
+        self._running = BareQemu(*self._recipe)
+        self._running.do("query-status")
 
     def stop(self) -> None:
         """End it."""
-        self._process.kill()
-        self._process.wait()
-
-    @contextmanager
-    def _connected(self) -> Iterator[socket.socket]:
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            line = socket.socket(socket.AF_UNIX)
-            try:
-                line.connect(str(self._socket))
-            except OSError:
-                line.close()
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit("the bare QEMU does not come up; its words are above") from None
-                time.sleep(POLL_S)
-            else:
-                with line:
-                    yield line
-                return
+        self._running.end()
 
 
 class Alone:
@@ -178,19 +154,19 @@ def measure(directory: Path, qemu: str, accelerator: Accelerator, rounds: int) -
     """Start each in turn."""
     shape = Shape(workers={WORKER_KVM: QEMU_INSTANCE}, network=Network.USER)
     settings = QemuSettings(directory / "run", qemu, accelerator, bridged=False, namespace=None)
-    accelerated = ["-accel", accelerator]
+    domain = domain_of(guest("bare", directory))
     with LocalStack(Layout(directory / "s"), shape) as stack, stack.client(QEMU_INSTANCE) as client:
         alone = Alone(Qemu(settings), guest("alone", directory))
         starts = (
-            Bare(qemu, directory, accelerated),
-            Bare(qemu, directory, [*accelerated, *devices_like_ours(directory)]),
+            Bare(qemu, directory / "none", words_of_none(accelerator)),
+            Bare(qemu, directory / "same", words_of(domain, accelerator, directory / "bare")),
             alone,
             Whole(client, guest("whole", directory)),
         )
         floor, bare, backend, whole = interleaved(rounds, *((each.start, each.stop) for each in starts))
         alone.backend.stop()
     tell("peer: bare qemu -S, no device, handshake", floor)
-    tell("peer: bare qemu -S, our devices, handshake", bare)
+    tell("peer: bare qemu -S, our arguments, handshake", bare)
     tell("VM.start by the QEMU backend alone", backend, bare)
     tell("VM.start through the whole, on QEMU", whole, bare)
 
@@ -216,20 +192,16 @@ def raw_disk(directory: Path, name: str) -> Path:
     return path
 
 
-def devices_like_ours(directory: Path) -> list[str]:
-    """Options for what each VM of the worker has."""
-    disk = raw_disk(directory, "bare")
-    drive = f"driver=raw,node-name=disk,file.driver=file,file.filename={disk}"
-    ports = [
-        word
-        for port in range(NIC_PORTS)
-        for word in ("-device", f"pcie-root-port,id=port{port},chassis={port + 1},slot={port}")
-    ]
-    return [
-        *("-kernel", str(KERNEL), *ports, "-device", "virtio-scsi-pci", "-device", "virtio-balloon-pci"),
-        *("-blockdev", drive, "-device", "scsi-hd,drive=disk"),
-        *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,bus=port0"),
-    ]
+def domain_of(guest: Guest) -> Domain:
+    """What the backend would know of a VM when it starts it."""
+    disk = guest.vbd.backend
+    assert isinstance(disk, LocalDisk)
+    machine = built(created(Machine(id=guest.vm.id), guest.vm, 1, 0.0))
+    machine = attached(machine, guest.vbd, Source(path=disk.path, format="raw"))
+    machine = plugged(machine, guest.vif, bridged=False)
+    found = find_disk(machine, guest.vbd.id)
+    assert found is not None
+    return with_disk(machine, found.model_copy(update={"activated": True})).living()
 
 
 if __name__ == "__main__":

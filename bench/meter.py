@@ -26,13 +26,24 @@ def usage(stack: LocalStack) -> dict[str, Usage]:
     """Each process by its name in the stack; the broker's node and what it has started count as one."""
     children = _children()
     found = {name: _of_tree(pid, children) for name, pid in stack.status().items() if pid is not None}
-    return {**found, CLIENT: _of(os.getpid())}
+    return {**found, CLIENT: usage_alone(os.getpid())}
 
 
 def usage_of(pids: Mapping[str, int]) -> dict[str, Usage]:
     """The same of processes that are no stack's."""
     children = _children()
-    return {**{name: _of_tree(pid, children) for name, pid in pids.items()}, CLIENT: _of(os.getpid())}
+    return {**{name: _of_tree(pid, children) for name, pid in pids.items()}, CLIENT: usage_alone(os.getpid())}
+
+
+def usage_alone(pid: int) -> Usage:
+    """One process without its children; one that has just ended has nothing."""
+    try:
+        fields = _stat(pid)
+        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return Usage(0.0, 0)
+    ticks = sum(int(field) for field in fields[11:13])  # in user and in system mode
+    return Usage(ticks / _TICKS_PER_S, resident * _PAGE_BYTES)
 
 
 def tell_processor(before: Mapping[str, Usage], after: Mapping[str, Usage], tasks: int) -> None:
@@ -45,22 +56,11 @@ def tell_processor(before: Mapping[str, Usage], after: Mapping[str, Usage], task
 
 def _of_tree(pid: int, children: Mapping[int, list[int]]) -> Usage:
     below = [_of_tree(child, children) for child in children.get(pid, ())]
-    own = _of(pid)
+    own = usage_alone(pid)
     return Usage(
         own.processor_s + sum(each.processor_s for each in below),
         own.resident_bytes + sum(each.resident_bytes for each in below),
     )
-
-
-def _of(pid: int) -> Usage:
-    """One process; one that has just ended has nothing."""
-    try:
-        fields = _stat(pid)
-        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return Usage(0.0, 0)
-    ticks = sum(int(field) for field in fields[11:13])  # in user and in system mode
-    return Usage(ticks / _TICKS_PER_S, resident * _PAGE_BYTES)
 
 
 def _children() -> dict[int, list[int]]:
