@@ -108,6 +108,7 @@ class Bare:
     """A guest on QEMUs that nothing but this script drives."""
 
     def __init__(self, notes: Notes, accelerator: Accelerator, guest: Guest, directory: Path) -> None:
+        self.stood = Downtimes(notes)
         self._program, self._accelerator = str(notes.program), accelerator
         self._domain, self._directory = domain_of(guest), directory
         self._image, self._count = directory / "bare.image", 0
@@ -202,8 +203,10 @@ class Host:
 class Whole:
     """A guest on two hosts of ours."""
 
-    def __init__(self, here: Host, there: Host, guest: Guest, image: Path) -> None:
-        self._here, self._there, self._image = here, there, LocalDisk(path=str(image))
+    def __init__(self, hosts: tuple[Host, Host], notes: Notes, guest: Guest, image: Path) -> None:
+        self.stood = Downtimes(notes)
+        self._image = LocalDisk(path=str(image))
+        here, _ = self._here, self._there = hosts
         self._vm = here.client.vm.add(guest.vm)
         here.client.vbd.add(guest.vbd)
         here.client.vif.add(guest.vif)
@@ -268,17 +271,17 @@ def measure(directory: Path, qemu: str, accelerator: Accelerator, rounds: int) -
         other.client(QEMU_INSTANCE) as other_client,
     ):
         hosts = Host(here, client), Host(there, other_client)
-        whole = Whole(*hosts, linux(str(uuid.uuid4()), directory), directory / "ours.image")
+        whole = Whole(hosts, ours, linux(str(uuid.uuid4()), directory), directory / "ours.image")
         bare = Bare(bares, accelerator, linux("bare", directory), directory)
         try:
             for each in (whole, bare):
                 boot(each.console, each.unpause, directory / "transcript")
-            run(rounds, bare, whole, Downtimes(bares), Downtimes(ours))
+            run(rounds, bare, whole)
         finally:
             bare.close()
 
 
-def run(rounds: int, bare: Bare, whole: Whole, bare_stood: Downtimes, stood: Downtimes) -> None:
+def run(rounds: int, bare: Bare, whole: Whole) -> None:
     """Do all, and tell."""
     times = interleaved(
         rounds,
@@ -286,8 +289,8 @@ def run(rounds: int, bare: Bare, whole: Whole, bare_stood: Downtimes, stood: Dow
         (bare.resume, bare.unpause),
         whole.suspend,
         (whole.resume, whole.unpause),
-        (bare.migrate, bare_stood.note),
-        (whole.migrate, stood.note),
+        (bare.migrate, bare.stood.note),
+        (whole.migrate, whole.stood.note),
     )
     bare_suspend, bare_resume, suspend, resume, bare_migrate, migrate = times
     tell("peer: bare QMP, stop, state to a file, quit", bare_suspend)
@@ -296,8 +299,8 @@ def run(rounds: int, bare: Bare, whole: Whole, bare_stood: Downtimes, stood: Dow
     tell("VM.resume through the whole", resume, bare_resume)
     tell("peer: bare qemu, migration, quit", bare_migrate)
     tell("VM.migrate through both wholes", migrate, bare_migrate)
-    bare_stood.tell("peer: downtime of the bare migration")
-    stood.tell("downtime of VM.migrate", bare_stood)
+    bare.stood.tell("peer: downtime of the bare migration")
+    whole.stood.tell("downtime of VM.migrate", bare.stood)
 
 
 def linux(name: str, directory: Path) -> Guest:
