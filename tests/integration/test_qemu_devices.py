@@ -192,14 +192,16 @@ def test_hostile_names_are_names(tmp_path: Path) -> None:
     with Host(tmp_path, bridged=False) as host:
         vm = host.vm().model_copy(update={"id": VmId("v" + HOSTILE.replace("\n", ""))})
         cold, hot = host.disk(f"{HOSTILE}/{HOSTILE}.raw"), host.disk(f"{HOSTILE}/b.qcow2")
+        early, late = (
+            xvd(letter, disk).model_copy(update={"id": DeviceId(vm.id, f'xvd{letter},x="y"')})
+            for letter, disk in (("a", cold), ("b", hot))
+        )
         host.create(vm)
-        for letter, disk in (("a", cold), ("b", hot)):
-            vbd = xvd(letter, disk).model_copy(update={"id": DeviceId(vm.id, f'xvd{letter},x="y"')})
-            host.backend.vbd.attach(host.task, vm.id, vbd)
-            if disk is cold:
-                host.backend.vbd.activate(host.task, vm.id, vbd)
+        for vbd in (early, late):
+            host.backend.vbd.attach(host.task, VmId(vm.id), vbd)
+        host.backend.vbd.activate(host.task, VmId(vm.id), early)
         host.launch(vm)
-        host.backend.vbd.activate(host.task, vm.id, vbd)
+        host.backend.vbd.activate(host.task, VmId(vm.id), late)
         assert {Path(cold.path), Path(hot.path)} <= open_files(host.pid())
         assert [stray.vm for stray in find_strays(host.settings.run)] == [vm.id]
         host.backend.vm.destroy(host.task, vm)
