@@ -9,6 +9,7 @@ import ctypes
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -122,7 +123,7 @@ class LibvirtDaemon:
                     stderr=out,
                 )
             )
-        self._await(self._socket.exists, f"libvirtd does not start: {shlex.join(command)}")
+        self._await(self._takes_connections, f"libvirtd does not start: {shlex.join(command)}")
 
     def kill(self) -> None:
         """End it as by a crash; its QEMUs live on."""
@@ -178,6 +179,11 @@ class LibvirtDaemon:
         for name, line in _USERS.items():
             there = Path("/etc", name).read_text()
             (self.directory / name).write_text(there if "libvirt-qemu:" in there else there + line)
+
+    def _takes_connections(self) -> bool:
+        """The socket is there before anybody listens at it."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self._socket)) == 0
 
     def _await(self, come: Callable[[], bool], complaint: str) -> None:
         end = time.monotonic() + PATIENCE_S

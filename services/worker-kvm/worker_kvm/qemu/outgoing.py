@@ -28,6 +28,7 @@ _STATE = "state"
 _PROGRESS_S = 0.1
 _POLL_S = 0.005
 _DONE = frozenset({"completed", "failed", "cancelled"})
+_CANCELLING = "cancelling"
 _HANDS_OVER = "pre-switchover"
 """The guest stands still, and QEMU waits to be told to write the rest."""
 
@@ -55,13 +56,16 @@ def send(live: Live, writer: Writer, execution: Execution) -> None:
 
 
 def call_back(live: Live) -> None:
-    """Have QEMU give up what it sends, if it does. Errors: `Internal_error`, it does not."""
+    """Have QEMU give up what it sends, if it does, so that the guest may run. Errors: `Internal_error`."""
     deadline = time.monotonic() + CALL_BACK_TIMEOUT_S
     live.try_to("migrate_cancel")
-    while _told(live).get("status", "none") not in {"none", *_DONE}:
+    while (status := _told(live).get("status", "none")) not in {"none", *_DONE}:
         if time.monotonic() > deadline:
             raise internal_error("QEMU does not give its migration up: shut the VM down by force")
+        if status == _CANCELLING:  # called back just as it was about to wait for us, QEMU waits nevertheless
+            live.try_to("migrate-continue", {"state": _CANCELLING})
         time.sleep(_POLL_S)
+    _await_stillness(live)
 
 
 class _Line:
@@ -133,6 +137,7 @@ def _see_to_the_end(live: Live) -> None:
     live.wait(lambda: live.migration in _DONE or live.status is Status.ENDED, CALL_BACK_TIMEOUT_S)
     if live.migration != "completed":
         raise internal_error(f"QEMU did not write its state: {_reason(live)}")
+    _await_stillness(live)
 
 
 def _fraction(live: Live) -> float:
@@ -145,6 +150,15 @@ def _fraction(live: Live) -> float:
 def _reason(live: Live) -> str:
     told = _told(live)
     return str(told.get("error-desc") or f"it says {told.get('status', 'nothing')!r}")
+
+
+def _await_stillness(live: Live) -> None:
+    """QEMU tells how it has ended a moment before it would let the guest run."""
+    deadline = time.monotonic() + CALL_BACK_TIMEOUT_S
+    while live.do("query-status")["status"] == "finish-migrate":
+        if time.monotonic() > deadline:
+            raise internal_error("QEMU does not finish its migration: shut the VM down by force")
+        time.sleep(_POLL_S)
 
 
 def _told(live: Live) -> dict[str, Any]:
