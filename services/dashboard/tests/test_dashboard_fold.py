@@ -6,7 +6,8 @@ import pytest
 from bus.snapshots import SnapshotError
 from bus.stories.sentence import sentence
 from bus.stories.story import State
-from bus.stories.tasks import Tasks, name_of, trace_of, vm_of
+from bus.stories.tasks import Tasks, name_of, vm_of
+from bus.traceparent import trace_of
 from dashboard.fold.instance import InstanceFold
 from log_in_hand import VM, WORKER, Hand
 from schema import records

@@ -19,6 +19,7 @@ from pythonjsonlogger.json import JsonFormatter
 from typing_extensions import override
 
 from bus.ports import Entry
+from bus.traceparent import trace_of
 
 VARIABLE = "XENOPS_LOG_FORMAT"
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -76,12 +77,6 @@ def of_entry(entry: Entry) -> Concern:
     record: Any = entry.record
     task = entry.offset if record.kind == "Submitted" else getattr(record, "task", None)
     return Concern(task, getattr(record, "vm", None) or "", trace_of(getattr(record, "traceparent", None)))
-
-
-def trace_of(traceparent: str | None) -> str:
-    """The trace id in a W3C traceparent; "" if there is none."""
-    words = (traceparent or "").split("-")
-    return words[1] if len(words) == 4 else ""
 
 
 def passwords(urls: str) -> tuple[str, ...]:

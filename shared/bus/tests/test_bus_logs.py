@@ -18,10 +18,10 @@ from bus.logs import (
     log_format,
     of_entry,
     passwords,
-    trace_of,
 )
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import BEGINNING, Entry
+from bus.traceparent import trace_of
 from schema import records
 from schema.ids import InstanceName, Offset, TaskId, VmId
 from schema.operations import VmStart

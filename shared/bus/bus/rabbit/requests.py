@@ -9,11 +9,12 @@ from pika.channel import Channel
 from typing_extensions import override
 
 from bus.calls import Calls
-from bus.logs import Concern, about, trace_of
+from bus.logs import Concern, about
 from bus.loop import Loop, guarded
 from bus.ports import BusUnavailableError, OnAnswer, Request
 from bus.rabbit.connection import Tenant
 from bus.rabbit.constants import MESSAGE_TTL_MS, QUEUE_UNUSED_MS
+from bus.traceparent import trace_of
 
 _REPLY_TO = "amq.rabbitmq.reply-to"
 """RabbitMQ's queue that is none: an answer sent to it goes straight to the channel that asked."""

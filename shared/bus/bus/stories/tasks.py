@@ -14,6 +14,7 @@ from schema.records import Record
 from bus.ports import Entry
 from bus.stories.sentence import sentence
 from bus.stories.story import State, Story
+from bus.traceparent import trace_of
 
 ENDED_MAX = 10_000
 """Ended tasks that are kept, the newest: some 10 MB."""
@@ -211,12 +212,6 @@ def _outcome(outcome: records.Outcome) -> tuple[State, str]:
 def name_of(operation: Operation) -> str:
     """An operation's name; of one atomic alone, the atomic's."""
     return operation.atomic.kind if isinstance(operation, AtomicOperation) else operation.kind
-
-
-def trace_of(traceparent: str | None) -> str:
-    """The trace id in a W3C traceparent; "" if there is none."""
-    words = (traceparent or "").split("-")
-    return words[1] if len(words) == 4 else ""
 
 
 def vm_of(record: Record) -> str:

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from bus.crash import CrashKind
-from bus.logs import Concern, about, trace_of
+from bus.logs import Concern, about
+from bus.traceparent import trace_of
 from schema.atomics.vm import VmImportMetadata
 from schema.fault import XenopsError
 from schema.ids import VmId, WorkerName
