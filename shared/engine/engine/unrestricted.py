@@ -1,6 +1,7 @@
-"""Unrestricted: what verbs on disks and interfaces answer where a backend can set no limits to them."""
+"""Unrestricted: what verbs answer where a backend sets disks and interfaces no limits, and guests no more."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from schema.fault import unimplemented
 from schema.ids import VmId
@@ -15,9 +16,11 @@ from schema.objects.vif import (
     Unspecified6,
     Vif,
 )
+from schema.objects.vm import Vm
+from schema.wire.codec import encode_text
 from typing_extensions import override
 
-from engine.backend import Execution, VbdVerbs, VifVerbs
+from engine.backend import Execution, VbdVerbs, VifVerbs, VmVerbs
 
 
 class UnrestrictedVbds(VbdVerbs):
@@ -78,3 +81,41 @@ class UnrestrictedVifs(VifVerbs):
     def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
         """No guest asks."""
         return False
+
+
+class UnassistedVms(VmVerbs):
+    """Those of `VmVerbs` that a backend answers which neither sends guests to sleep nor acts inside them."""
+
+    @override
+    def add(self, vm: Vm) -> None:
+        """Nothing: what is known of a VM outlives its configuration."""
+
+    @override
+    def s3suspend(self, execution: Execution, vm: Vm) -> None:
+        raise unimplemented("VM.s3suspend")
+
+    @override
+    def s3resume(self, execution: Execution, vm: Vm) -> None:
+        raise unimplemented("VM.s3resume")
+
+    @override
+    def soft_reset(self, execution: Execution, vm: Vm) -> None:
+        raise unimplemented("VM.soft_reset")
+
+    @override
+    def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
+        raise unimplemented("VM.run_script")
+
+    @override
+    def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
+        raise unimplemented("VM.request_rdp")
+
+    @override
+    def get_hook_args(self, vm: VmId) -> Sequence[str]:
+        """None."""
+        return ()
+
+    @override
+    def generate_state_string(self, vm: Vm) -> str:
+        """All by which the domain is built."""
+        return encode_text(Vm, vm.model_copy(update={"name": "", "xsdata": (), "platformdata": ()}))

@@ -1,10 +1,10 @@
 """The verbs on VMs: a domain is noted, its kernel checked, devices gathered; libvirt starts it with all."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from engine.backend import CreateOptions, Devices, Execution, VmVerbs
+from engine.backend import CreateOptions, Devices, Execution
 from engine.image import Image, ImageStream
+from engine.unrestricted import UnassistedVms
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
@@ -14,7 +14,6 @@ from schema.objects.errors import (
 )
 from schema.objects.network import Network
 from schema.objects.vm import Vm, VmState
-from schema.wire.codec import encode_text
 from typing_extensions import override
 
 from worker_kvm.libvirt.bootable import refuse_unless_bootable
@@ -31,17 +30,13 @@ _BALLOON_SLACK_BYTES = 4 << 20
 """A balloon this near to its target has reached it."""
 
 
-class LibvirtVms(VmVerbs):
+class LibvirtVms(UnassistedVms):
     """`VmVerbs` on libvirt."""
 
     minimum_reboot_delay_s = 0.0
 
     def __init__(self, hypervisor: Hypervisor) -> None:
         self._hypervisor = hypervisor
-
-    @override
-    def add(self, vm: Vm) -> None:
-        """Nothing: what is known of a VM outlives its configuration."""
 
     @override
     def remove(self, vm: Vm) -> None:
@@ -191,18 +186,6 @@ class LibvirtVms(VmVerbs):
         resume_vm(self._hypervisor, vm)
 
     @override
-    def s3suspend(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.s3suspend")
-
-    @override
-    def s3resume(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.s3resume")
-
-    @override
-    def soft_reset(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.soft_reset")
-
-    @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
         """Errors: `Ballooning_timeout_before_migration`."""
         live, waited_s = self._hypervisor.running(vm.id), 0.0
@@ -212,14 +195,6 @@ class LibvirtVms(VmVerbs):
                 raise XenopsError(BallooningTimeoutBeforeMigration())
             execution.wait(_BALLOON_POLL_S)
             waited_s += _BALLOON_POLL_S
-
-    @override
-    def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
-        raise unimplemented("VM.run_script")
-
-    @override
-    def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
-        raise unimplemented("VM.request_rdp")
 
     @override
     def get_state(self, vm: Vm) -> VmState:
@@ -246,16 +221,6 @@ class LibvirtVms(VmVerbs):
         if live is not None and live.asked is not None:
             return live.asked
         return DomainAction.POWEROFF if domain is None else domain.action
-
-    @override
-    def get_hook_args(self, vm: VmId) -> Sequence[str]:
-        """None."""
-        return ()
-
-    @override
-    def generate_state_string(self, vm: Vm) -> str:
-        """The kind of machine, with all that libvirt is told of it."""
-        return encode_text(Vm, vm.model_copy(update={"name": "", "xsdata": (), "platformdata": ()}))
 
     @override
     def get_internal_state(

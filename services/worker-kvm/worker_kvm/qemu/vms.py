@@ -1,11 +1,11 @@
 """The verbs on VMs: a domain is noted, its kernel checked, devices gathered; QEMU then starts with all."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from engine.backend import CreateOptions, Devices, Execution, VmVerbs
+from engine.backend import CreateOptions, Devices, Execution
 from engine.image import Image, ImageStream
 from engine.refusals import refuse_unless_there
+from engine.unrestricted import UnassistedVms
 from pydantic import ValidationError
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, internal_error, unimplemented
@@ -13,7 +13,6 @@ from schema.ids import VmId
 from schema.objects.errors import BallooningTimeoutBeforeMigration
 from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
-from schema.wire.codec import encode_text
 from typing_extensions import override
 
 from worker_kvm.qemu.command import MIB
@@ -37,7 +36,7 @@ _BALLOON_SLACK_BYTES = 4 * MIB
 """A balloon this near to its target has reached it."""
 
 
-class QemuVms(VmVerbs):
+class QemuVms(UnassistedVms):
     """`VmVerbs` on QEMU."""
 
     minimum_reboot_delay_s = 0.0
@@ -45,10 +44,6 @@ class QemuVms(VmVerbs):
     def __init__(self, hypervisor: Hypervisor, savings: Savings) -> None:
         self._hypervisor = hypervisor
         self._savings = savings
-
-    @override
-    def add(self, vm: Vm) -> None:
-        """Nothing: what is known of a VM outlives its configuration."""
 
     @override
     def remove(self, vm: Vm) -> None:
@@ -200,18 +195,6 @@ class QemuVms(VmVerbs):
         self._savings.resume(vm)
 
     @override
-    def s3suspend(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.s3suspend")
-
-    @override
-    def s3resume(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.s3resume")
-
-    @override
-    def soft_reset(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.soft_reset")
-
-    @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
         """Errors: `Ballooning_timeout_before_migration`."""
         live, waited_s = self._hypervisor.running(vm.id), 0.0
@@ -221,14 +204,6 @@ class QemuVms(VmVerbs):
                 raise XenopsError(BallooningTimeoutBeforeMigration())
             execution.wait(_BALLOON_POLL_S)
             waited_s += _BALLOON_POLL_S
-
-    @override
-    def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
-        raise unimplemented("VM.run_script")
-
-    @override
-    def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
-        raise unimplemented("VM.request_rdp")
 
     @override
     def get_state(self, vm: Vm) -> VmState:
@@ -257,16 +232,6 @@ class QemuVms(VmVerbs):
         if live is not None and live.asked is not None:
             return live.asked
         return DomainAction.POWEROFF if domain is None else domain.action
-
-    @override
-    def get_hook_args(self, vm: VmId) -> Sequence[str]:
-        """None."""
-        return ()
-
-    @override
-    def generate_state_string(self, vm: Vm) -> str:
-        """The kind of machine, with all that QEMU is told of it."""
-        return encode_text(Vm, vm.model_copy(update={"name": "", "xsdata": (), "platformdata": ()}))
 
     @override
     def get_internal_state(

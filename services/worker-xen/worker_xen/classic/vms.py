@@ -1,10 +1,10 @@
 """The verbs on VMs: a domain is made and filled by libxc, and shown to its guest by xenstore."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from engine.backend import CreateOptions, Devices, Execution, VmVerbs
+from engine.backend import CreateOptions, Devices, Execution
 from engine.image import Image, ImageStream
+from engine.unrestricted import UnassistedVms
 from pydantic import ValidationError
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, internal_error, unimplemented
@@ -16,7 +16,6 @@ from schema.objects.errors import (
 )
 from schema.objects.network import Network
 from schema.objects.vm import Vm, VmState
-from schema.wire.codec import encode_text
 from typing_extensions import override
 
 from worker_xen.classic.birth import birth_of, introduce
@@ -58,7 +57,7 @@ _BALLOON_SLACK_BYTES = 4 * _MIB
 _DEFAULT_WEIGHT = 256
 
 
-class ClassicVms(VmVerbs):
+class ClassicVms(UnassistedVms):
     """`VmVerbs` on Xen by libxc."""
 
     minimum_reboot_delay_s = 120.0
@@ -67,10 +66,6 @@ class ClassicVms(VmVerbs):
         self._hypervisor = hypervisor
         self._guest = Guest(hypervisor)
         self._saving = Saving(hypervisor, self._guest)
-
-    @override
-    def add(self, vm: Vm) -> None:
-        """Nothing: what is known of a VM outlives its configuration."""
 
     @override
     def remove(self, vm: Vm) -> None:
@@ -228,18 +223,6 @@ class ClassicVms(VmVerbs):
         self._saving.resume(vm)
 
     @override
-    def s3suspend(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.s3suspend")
-
-    @override
-    def s3resume(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.s3resume")
-
-    @override
-    def soft_reset(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.soft_reset")
-
-    @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
         """Errors: `Ballooning_timeout_before_migration`."""
         waited_s = 0.0
@@ -251,14 +234,6 @@ class ClassicVms(VmVerbs):
                 raise XenopsError(BallooningTimeoutBeforeMigration())
             execution.wait(_BALLOON_POLL_S)
             waited_s += _BALLOON_POLL_S
-
-    @override
-    def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
-        raise unimplemented("VM.run_script")
-
-    @override
-    def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
-        raise unimplemented("VM.request_rdp")
 
     @override
     def get_state(self, vm: Vm) -> VmState:
@@ -278,16 +253,6 @@ class ClassicVms(VmVerbs):
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
         found = self._hypervisor.look(vm.id)
         return action_request(found.machine.domain, found.info)
-
-    @override
-    def get_hook_args(self, vm: VmId) -> Sequence[str]:
-        """None."""
-        return ()
-
-    @override
-    def generate_state_string(self, vm: Vm) -> str:
-        """All by which the domain is built."""
-        return encode_text(Vm, vm.model_copy(update={"name": "", "xsdata": (), "platformdata": ()}))
 
     @override
     def get_internal_state(

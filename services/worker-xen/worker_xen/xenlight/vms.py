@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from engine.backend import CreateOptions, Devices, Execution, VmVerbs
+from engine.backend import CreateOptions, Devices, Execution
 from engine.image import Image, ImageStream
 from engine.refusals import refuse_unless_there
+from engine.unrestricted import UnassistedVms
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
 from schema.objects.errors import BallooningTimeoutBeforeMigration, InvalidVcpus
 from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
-from schema.wire.codec import encode_text
 from typing_extensions import override
 
 from worker_xen.xenlight.config import KIB, booting
@@ -33,17 +33,13 @@ _BALLOON_SLACK_BYTES = 4 << 20
 """A balloon this near to its target has reached it."""
 
 
-class XenlightVms(VmVerbs):
+class XenlightVms(UnassistedVms):
     """`VmVerbs` on libxl."""
 
     minimum_reboot_delay_s = 120.0
 
     def __init__(self, hypervisor: Hypervisor) -> None:
         self._hypervisor = hypervisor
-
-    @override
-    def add(self, vm: Vm) -> None:
-        """Nothing: what is known of a VM outlives its configuration."""
 
     @override
     def remove(self, vm: Vm) -> None:
@@ -180,18 +176,6 @@ class XenlightVms(VmVerbs):
         resume_vm(self._hypervisor, vm)
 
     @override
-    def s3suspend(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.s3suspend")
-
-    @override
-    def s3resume(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.s3resume")
-
-    @override
-    def soft_reset(self, execution: Execution, vm: Vm) -> None:
-        raise unimplemented("VM.soft_reset")
-
-    @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
         """Errors: `Ballooning_timeout_before_migration`."""
         domain, _ = self._hypervisor.running(vm.id)
@@ -203,14 +187,6 @@ class XenlightVms(VmVerbs):
 
         if not self._until(execution, BALLOONING_TIMEOUT_S, is_there):
             raise XenopsError(BallooningTimeoutBeforeMigration())
-
-    @override
-    def run_script(self, execution: Execution, vm: Vm, script: str) -> Any:
-        raise unimplemented("VM.run_script")
-
-    @override
-    def request_rdp(self, vm: Vm, *, enabled: bool) -> None:
-        raise unimplemented("VM.request_rdp")
 
     @override
     def get_state(self, vm: Vm) -> VmState:
@@ -232,16 +208,6 @@ class XenlightVms(VmVerbs):
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
         machine, info = self._hypervisor.seen(vm.id)
         return action_request(machine, info)
-
-    @override
-    def get_hook_args(self, vm: VmId) -> Sequence[str]:
-        """None."""
-        return ()
-
-    @override
-    def generate_state_string(self, vm: Vm) -> str:
-        """The kind of domain, with all that libxl is told of it."""
-        return encode_text(Vm, vm.model_copy(update={"name": "", "xsdata": (), "platformdata": ()}))
 
     @override
     def get_internal_state(
