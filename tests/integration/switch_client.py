@@ -154,12 +154,13 @@ class SwitchClient:
                 self._reconnect()
 
     def _take(self, id_: list[Any], message: dict[str, Any]) -> None:
+        """Hand an answer over, then acknowledge it: the switch may end before it says that it has heard so."""
         kind, content = message["kind"]
         with self._lock:
             waiting = self._waiting.get(tuple(content)) if kind == "Response" else None
-        self._events.get(f"/ack/{quote(id_[0])}/{id_[1]}")
         if waiting is not None and not waiting.done():
             waiting.set_result(message["payload"].encode("utf-8", "surrogateescape"))
+        self._events.get(f"/ack/{quote(id_[0])}/{id_[1]}")
 
     def _reconnect(self) -> None:
         with self._lock, suppress(OSError):
