@@ -13,7 +13,7 @@ REPLAY ?=
 SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help man images test-compose deb test-deb openapi xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
+.PHONY: help man images test-compose deb test-deb openapi docs xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,7 +76,7 @@ test-xen: setup ## All tests inside dom0 of that host, for an hour; wants the ma
 	@$(PYTHON) tools/xen_host.py image
 	@XENOPS_TEST_XEN_ALL=1 $(PYTHON) -m pytest -q tests/xen
 
-check: format lint types imports sizes golden coverage isolate ## All gates
+check: format lint types imports sizes golden docs coverage isolate ## All gates
 
 format:
 	@.venv/bin/ruff format --check .
@@ -86,7 +86,7 @@ lint:
 
 types:
 	@.venv/bin/mypy $(addprefix -p ,$(PACKAGES))
-	@MYPYPATH=tools:tests/xen:examples/nightly .venv/bin/mypy tools bench examples
+	@MYPYPATH=tools:tests/xen:examples/nightly:examples/first .venv/bin/mypy tools bench examples
 	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/xen tests/compose tests/packaging; do MYPYPATH=tools .venv/bin/mypy $$directory || exit 1; done
 
 imports:
@@ -119,6 +119,9 @@ async-client: ## The awaitable client, made of the plain one anew
 
 openapi: ## The operators' API as OpenAPI: docs/operators/openapi.json, made anew
 	@mkdir -p docs/operators var && $(PYTHON) -m dashboard.web.describe > var/openapi.json && mv var/openapi.json docs/operators/openapi.json
+
+docs: ## The site of the documents, strictly: var/site; any web server, or `python3 -m http.server -d var/site`, shows it
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs --quiet build --strict && echo "docs: var/site"
 
 conformance: ## Which methods work, by every door, on every backend: docs/conformance.md, made anew
 	@$(PYTHON) tests/integration/conformance_table.py > var/conformance.md && mv var/conformance.md docs/conformance.md

@@ -1,6 +1,7 @@
 """The instance in memory: what a user's own tests stand on."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -171,10 +172,19 @@ def run_pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-def test_the_example_of_a_users_own_tests_passes() -> None:
-    done = run_pytest("-c", "examples/nightly/pytest.ini", "examples/nightly")
+def test_each_example_has_tests() -> None:
+    programs = {path.parent for path in ROOT.glob("examples/*/*.py")}
+    assert programs == {path.parent for path in ROOT.glob("examples/*/test_*.py")}
+    assert programs == {path.parent for path in ROOT.glob("examples/*/pytest.ini")}
+
+
+@pytest.mark.parametrize(
+    "example", sorted(ROOT.glob("examples/*/pytest.ini")), ids=lambda path: path.parent.name
+)
+def test_the_tests_of_an_example_pass(example: Path) -> None:
+    done = run_pytest("-c", str(example), str(example.parent))
     assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout
+    assert re.search(r"^[1-9]\d* passed", done.stdout, re.MULTILINE)
 
 
 def test_a_mark_that_says_nothing_is_refused_in_words(tmp_path: Path) -> None:
