@@ -87,7 +87,7 @@ lint:
 types:
 	@.venv/bin/mypy $(addprefix -p ,$(PACKAGES))
 	@MYPYPATH=tools:tests/xen:examples/nightly:examples/first .venv/bin/mypy tools bench examples
-	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/xen tests/compose tests/packaging; do MYPYPATH=tools .venv/bin/mypy $$directory || exit 1; done
+	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/xen tests/compose tests/packaging; do MYPYPATH=tools:tests/xen .venv/bin/mypy $$directory || exit 1; done
 
 imports:
 	@.venv/bin/lint-imports

@@ -94,6 +94,7 @@ PURE = (
     "services/worker-xen/worker_xen/classic/features.py",
     "services/worker-xen/worker_xen/classic/machine.py",
     "services/worker-xen/worker_xen/classic/states.py",
+    "services/worker-xen/worker_xen/libxc/stream.py",
     "services/worker-xen/worker_xen/libxc/versions.py",
     "services/worker-xen/worker_xen/xenstore/devices.py",
     "services/worker-xen/worker_xen/xenstore/layout.py",

@@ -104,8 +104,17 @@ def build(directory: Path) -> str:
 
 def hash_of_ingredients() -> str:
     """Changes when an image of the same packages must be built anew; to have newer packages, remove it."""
-    content = b"\0".join(path.read_bytes() for path in (INIT, Path(__file__), LOCK))
+    names = {re.split(r"[^\w-]", library)[0] for library in libraries()}
+    locked = "\n".join(line for line in LOCK.read_text().splitlines() if line.partition("==")[0] in names)
+    content = b"\0".join((INIT.read_bytes(), Path(__file__).read_bytes(), locked.encode()))
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+def libraries() -> list[str]:
+    """What dom0 has of the lock, besides what these need themselves."""
+    projects = [tomllib.loads((ROOT / name / "pyproject.toml").read_text()) for name in LIBRARIES_OF]
+    needed = {name for project in projects for name in project["project"]["dependencies"]}
+    return sorted({"pytest", *(name for name in needed if not name.startswith("xenops-"))})
 
 
 def is_whole(build_directory: Path) -> bool:
@@ -263,9 +272,6 @@ def let_in(root: Path, built: Path) -> None:
 
 def add_python_libraries(root: Path) -> None:
     """The libraries of the lock, for dom0's own Python, compiled; and where the project's sources will be."""
-    projects = [tomllib.loads((ROOT / name / "pyproject.toml").read_text()) for name in LIBRARIES_OF]
-    needed = {name for project in projects for name in project["project"]["dependencies"]}
-    libraries = sorted(name for name in needed if not name.startswith("xenops-"))
     uv = shutil.which("uv") or str(ROOT / "var" / "uv" / "bin" / "uv")
     platform_ = ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
     target = ["--target", str(root / SITE), "--constraint", str(LOCK)]
@@ -279,8 +285,7 @@ def add_python_libraries(root: Path) -> None:
             sys.executable,
             *platform_,
             *target,
-            *libraries,
-            "pytest",
+            *libraries(),
         ]
     )
     places = [f"/{SITE}", *(f"/{SOURCES}/{name}" for name in LIBRARIES_OF)]

@@ -154,7 +154,7 @@ class SwitchClient:
                 self._reconnect()
 
     def _take(self, id_: list[Any], message: dict[str, Any]) -> None:
-        """Hand an answer over, then acknowledge it: the switch may end before it says that it has heard so."""
+        """Hand an answer over, then acknowledge it: the switch may end before it says that it heard so."""
         kind, content = message["kind"]
         with self._lock:
             waiting = self._waiting.get(tuple(content)) if kind == "Response" else None

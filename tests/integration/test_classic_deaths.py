@@ -7,66 +7,23 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import Life, Step, make_life
 from engine.halted import HALTED_VM
+from mortal import Death, let_die
 from schema.objects.vm import PowerState
 from stack.xenstored import PrivateXenstored
 from test_classic_conformance import ClassicSubject
-
-DOES = frozenset(
-    {
-        *("write", "replace", "remove", "introduce", "resume"),  # xenstore
-        *("create_pv", "prepare_pv", "build_pv", "set_uuid", "pause", "unpause", "destroy"),  # Xen
-        *("join", "set_up", "opened"),  # the control domain
-        *("change", "rename"),  # what is noted
-        *("save", "restore"),  # the courier
-    }
-)
-"""What changes the world."""
 
 
 class DiedError(BaseException):
     """The process is no more, and no handler of it runs."""
 
 
-class Death:
-    """Comes before or after the n-th thing that is done, and lets nothing be done afterwards."""
-
-    def __init__(self, at: int) -> None:
-        self.points = 0
-        self._at = at
-        self.came = False
-
-    def pass_by(self) -> None:
-        self.points += 1
-        if self.came or self.points == self._at:
-            self.came = True
-            raise DiedError
-
-
-class Mortal:
-    """Stands before a part, and lets no thing be done once death has come."""
-
-    def __init__(self, part: object, death: Death) -> None:
-        self._part = part
-        self._death = death
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._part, name)
-        return self._mortal(found) if name in DOES else found
-
-    def _mortal(self, does: Callable[..., Any]) -> Callable[..., Any]:
-        def act(*arguments: Any, **named: Any) -> Any:
-            self._death.pass_by()
-            done = does(*arguments, **named)
-            self._death.pass_by()
-            return done
-
-        return act
+def end() -> None:
+    raise DiedError
 
 
 @pytest.fixture(name="subject")
@@ -80,21 +37,10 @@ def make_subject(tmp_path: Path) -> Iterator[ClassicSubject]:
     shutil.rmtree(directory)
 
 
-def let_die(subject: ClassicSubject, death: Death) -> None:
-    """From now on the backend is mortal."""
-    hypervisor: Any = subject.backend._hypervisor  # type: ignore[attr-defined]
-    for name in ("xen", "store", "dom0", "courier", "_records"):
-        setattr(hypervisor, name, Mortal(getattr(hypervisor, name), death))
-    devices: tuple[Any, ...] = (subject.backend.vbd, subject.backend.vif)
-    for verbs in devices:
-        ends = verbs._ends
-        ends._store, ends._dom0 = hypervisor.store, hypervisor.dom0
-
-
 def dies(subject: ClassicSubject, steps: Callable[[], list[Step]], at: int) -> bool:
     """Do steps until death comes, and be started anew; answers whether it came."""
-    death = Death(at)
-    let_die(subject, death)
+    death = Death(at, end)
+    let_die(subject.backend, death)
     try:
         for step in steps():
             step(SuiteExecution())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
+from engine.store.link import Link
 from schema.fault import XenopsError, internal_error
 from typing_extensions import override
 from worker_xen.classic.dom0 import Dom0
@@ -24,20 +25,21 @@ STOPS = "/in-hand/stops"
 """Told in the place of @releaseDomain, of which a daemon without a hypervisor hears nothing."""
 
 COURIER = """
-import os, sys
+import os, struct, sys
 what, domid, image, one, other = sys.argv[1:]
-image = int(image)
+head = struct.pack(">QIIHHI", (1 << 64) - 1, 0x58454E46, 3, 0, 0, 0) + struct.pack("<IHHII", 1, 12, 0, 4, 17)
+memory = head + struct.pack("<II", 1, 6000) + b"memory" * 1000 + struct.pack("<II", 0, 0)
 if what == "save":
     os.write(int(one), b"s")
     if os.read(int(other), 1) != b"y":
         sys.exit("xc: error: Domain has not been suspended")
-    os.write(image, b"memory" * 1000)
-elif os.read(image, 6000) == b"memory" * 1000:
+    os.write(int(image), memory)
+elif open(int(image), "rb", buffering=0, closefd=False).read(len(memory)) == memory:
     print(11, 12)
 else:
     sys.exit("xc: error: Invalid marker: Got 0x0000000000000000")
 """
-"""What the real one does, with very little memory."""
+"""What the real one does, with very little memory, in libxc's own framing."""
 
 _REASONS = {
     b"halt": ShutdownReason.POWEROFF,
@@ -61,6 +63,17 @@ class StoreInHand(Daemon):
     @override
     def resume(self, domid: int) -> None:
         """It never heard of it."""
+
+    def answer(self, path: str, state: BusState) -> bool:
+        """Write a driver's state, unless its device is gone meanwhile; answers whether it is there."""
+
+        def act(link: Link) -> bool:
+            is_there = link.read(path) is not None
+            if is_there:
+                link.write(path, str(int(state)).encode())
+            return is_there
+
+        return self._xenstored.transact(act)
 
     @contextmanager
     @override
@@ -248,11 +261,10 @@ class HostInHand(Xen, Dom0):
                 self._forget(f"{kind}-{domid}-")
             return
         name, path = f"{kind}-{domid}-{number}", f"{BACKENDS}/{kind}/{domid}/{number}"
-        state = self.store.read(f"{path}/state")
-        if state is None:
-            self._forget(name)
-        elif name not in self.devices:
-            self.store.write([Node(f"{path}/state", str(int(BusState.INIT_WAIT)))])
+        if name in self.devices:
+            if self.store.read(f"{path}/state") is None:
+                self._forget(name)
+        elif self.store.answer(f"{path}/state", BusState.INIT_WAIT):
             self.devices.add(name)
 
     def _forget(self, prefix: str) -> None:

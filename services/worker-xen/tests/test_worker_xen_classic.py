@@ -56,6 +56,12 @@ INFO = DomainInfo(3, uuid_of("v1"), 100, 200, 0, is_paused=True)
 NIC = Vif(id=DeviceId("v1", "0"), position=0)
 
 
+def test_a_domain_that_is_renamed_goes_by_either_id() -> None:
+    domain = EMPTY.living()
+    assert domain.uuids == {domain.uuid}
+    assert EMPTY.with_domain(renaming="another").living().uuids == {domain.uuid, "another"}
+
+
 def test_a_domain_has_its_vms_id_where_that_is_one() -> None:
     text = "01234567-89ab-cdef-0123-456789abcdef"
     assert uuid_of(text) == UUID(text)

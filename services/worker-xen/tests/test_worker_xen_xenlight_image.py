@@ -10,11 +10,10 @@ from engine.conformance.subject import refusal
 from engine.image import HEADER, SIGNATURE, RecordType
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import InternalError, Unimplemented
+from worker_xen.pump import CHUNK_BYTES, Pump
 from worker_xen.xenlight.content import find_source
 from worker_xen.xenlight.image import (
-    CHUNK_BYTES,
     FileImage,
-    Pump,
     chunks_from,
     chunks_to,
     read_head,
@@ -30,7 +29,7 @@ def written(memory: bytes) -> bytes:
     file = io.BytesIO()
     stream = FileImage(file)
     write_head(stream, "v1")
-    pump = Pump(chunks_to(stream, lambda _: None), to_libxl=False)
+    pump = Pump(chunks_to(stream, lambda _: None), to_library=False)
     with os.fdopen(os.dup(pump.file), "wb") as libxl:
         libxl.write(memory)
     pump.close()
@@ -42,7 +41,7 @@ def written(memory: bytes) -> bytes:
 def read(image: bytes) -> tuple[bytes, Exception | None]:
     stream = FileImage(io.BytesIO(image))
     read_head(stream, "v1")
-    pump = Pump(chunks_from(stream, "v1", lambda _: None), to_libxl=True)
+    pump = Pump(chunks_from(stream, "v1", lambda _: None), to_library=True)
     with os.fdopen(os.dup(pump.file), "rb") as libxl:
         memory = libxl.read()
     pump.close()
@@ -99,7 +98,7 @@ def test_an_image_that_breaks_off_says_so_once_libxl_has_read_it(rest: bytes, wo
 
 def test_a_reader_that_goes_away_ends_the_pump() -> None:
     stream = FileImage(io.BytesIO(record(RecordType.LIBXL, CHUNK_BYTES, bytes(CHUNK_BYTES)) * 3))
-    pump = Pump(chunks_from(stream, "v1", lambda _: None), to_libxl=True)
+    pump = Pump(chunks_from(stream, "v1", lambda _: None), to_library=True)
     pump.close()
     assert isinstance(pump.error, OSError)
 

@@ -5,7 +5,7 @@ A domain is ours if it was noted before it was made; any other one, whatever its
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -139,8 +139,8 @@ class Hypervisor:
             return
         if domain.domid is None:
             self._end_unnoted(UUID(domain.uuid))
-        elif self._is_ours_or_nobodys(domain.domid, domain.uuid):
-            self._unmake(vm, domain.domid, domain.uuid)
+        elif self._is_ours_or_nobodys(domain.domid, domain):
+            self._unmake(vm, domain.domid, domain.uuids)
         self._changes.look_again()
 
     def told(self, vm: str) -> "_Told":
@@ -148,26 +148,28 @@ class Hypervisor:
         domain = self._records.read(vm).domain
         return _Told(vm, 0 if domain is None else domain.memory_target_bytes)
 
-    def _unmake(self, vm: str, domid: int, uuid: str) -> None:
+    def _unmake(self, vm: str, domid: int, uuids: Collection[str]) -> None:
         with self.told(vm):
             self.xen.destroy(domid)
         backends = [
             f"{folder}/{kind}/{domid}" for folder in (BACKENDS, ERRORS) for kind in self.store.names(folder)
         ]
-        self.store.remove([*backends, f"{vm_path(uuid)}/domains/{domid}", domain_path(domid)])
-        if not self.store.names(f"{vm_path(uuid)}/domains"):
-            self.store.remove([vm_path(uuid)])
+        places = [f"{vm_path(uuid)}/domains" for uuid in uuids]
+        self.store.remove([*backends, *(f"{place}/{domid}" for place in places), domain_path(domid)])
+        self.store.remove(
+            [vm_path(uuid) for uuid in uuids if not self.store.names(f"{vm_path(uuid)}/domains")]
+        )
 
-    def _is_ours_or_nobodys(self, domid: int, uuid: str) -> bool:
+    def _is_ours_or_nobodys(self, domid: int, domain: Domain) -> bool:
         """A number is used again after 32,752 domains: another's domain is not ours."""
-        with self.told(uuid):
+        with self.told(domain.vm.id):
             info = self.xen.domain(domid)
-            return info is None or str(info.uuid) == uuid
+            return info is None or str(info.uuid) in domain.uuids
 
     def _end_unnoted(self, uuid: UUID) -> None:
         for info in self._unnoted(uuid):
             _LOG.warning("domain %d of %s was made by a worker that died then: ended", info.domid, uuid)
-            self._unmake(str(uuid), info.domid, str(uuid))
+            self._unmake(str(uuid), info.domid, (str(uuid),))
 
     def _unnoted(self, uuid: UUID) -> list[DomainInfo]:
         noted = {machine.domain.domid for machine in self._records.all() if machine.domain is not None}
@@ -180,7 +182,7 @@ class Hypervisor:
             return None
         with self.told(domain.vm.id):
             info = self.xen.domain(domain.domid)
-            is_its = info is not None and str(info.uuid) == domain.uuid and not info.is_dying
+            is_its = info is not None and str(info.uuid) in domain.uuids and not info.is_dying
             return info if is_its else None
 
     def _seen(self) -> dict[str, tuple[int, object]]:

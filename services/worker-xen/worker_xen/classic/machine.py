@@ -56,6 +56,8 @@ class Domain(_Value):
     """A domain, from create to destroy; `domid` is None before the hypervisor has given it one."""
 
     uuid: str
+    renaming: str | None = None
+    """The id that it is about to get, and may have already."""
     vm: Vm
     """As configured when it was created."""
     created_at: float
@@ -70,6 +72,11 @@ class Domain(_Value):
     vcpus: int
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
+
+    @property
+    def uuids(self) -> frozenset[str]:
+        """Its id, or both while it is renamed."""
+        return frozenset((self.uuid, self.renaming or self.uuid))
 
 
 class Suspended(_Value):

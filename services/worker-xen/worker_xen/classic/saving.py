@@ -1,12 +1,9 @@
 """Saving: a VM to its suspend image and back, or on in its domain."""
 
-from pathlib import Path
-
 from engine.backend import Execution
 from engine.image import Image
 from schema.atomics.vm import ShutdownRequest
-from schema.fault import XenopsError, internal_error, unimplemented
-from schema.objects.disk import LocalDisk, Vdi
+from schema.fault import XenopsError, internal_error
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest, FailedToSuspend
 from schema.objects.vm import Vm
 
@@ -32,19 +29,19 @@ class Saving:
         self._guest = guest
 
     def save(self, vm: Vm, image: Image, execution: Execution) -> None:
-        """Have the guest suspend itself, and write it to a local disk or file.
+        """Have the guest suspend itself, and write it to a local disk or file, or to another host.
 
-        Errors: `Unimplemented` to another host; `Failed_to_acknowledge_suspend_request`, at once by a VM that
-        is paused; `Failed_to_suspend`. The VM then runs on, and there is no image.
+        It stands still from then on: Xen's guests of this kind cannot be copied while they run, unless the
+        hypervisor has shadow paging. Errors: `Failed_to_acknowledge_suspend_request`, at once by a VM that
+        is paused; `Failed_to_suspend`; those of the image. The VM then runs on, and there is no image.
         """
         domain, info = self._hypervisor.look(vm.id).built()
         if domain.suspended:
             return
-        path = _path(image)
         if info.is_paused:
             raise XenopsError(FailedToAcknowledgeSuspendRequest())
         try:
-            with suspend.drafted(path) as descriptor:
+            with suspend.written(image, domain, execution) as descriptor:
                 self._hypervisor.courier.save(
                     descriptor, domain, lambda: self._suspend(vm, execution), execution
                 )
@@ -58,12 +55,10 @@ class Saving:
         domain, info = self._hypervisor.look(vm.id).living()
         if domain.built:
             return
-        with suspend.opened(_path(image), vm.id) as (descriptor, kept):
-            with self._hypervisor.told(vm.id):
-                memory_max = kept.vm.memory_static_max
-                ports = self._hypervisor.xen.prepare_pv(info.domid, memory_max, restored=True)
+        with self._hypervisor.told(vm.id):
+            ports = self._hypervisor.xen.prepare_pv(info.domid, vm.memory_static_max, restored=True)
+        with suspend.read(image, vm.id) as (descriptor, kept):
             rings = self._hypervisor.courier.restore(descriptor, info.domid, ports, execution)
-            suspend.check_end(descriptor, vm.id)
         introduce(self._hypervisor.store, info.domid, rings)
         self._hypervisor.change(
             vm.id,
@@ -88,13 +83,3 @@ class Saving:
         stopped = self._hypervisor.look(vm.id).info
         if stopped is None or stopped.stopped != ShutdownReason.SUSPEND:
             raise internal_error(f"Cannot save VM {vm.id}: its guest has ended instead of suspending itself")
-
-
-def _path(image: Image) -> Path:
-    match image:
-        case LocalDisk(path=path):
-            return Path(path)
-        case Vdi(name=name):
-            raise unimplemented(f"VM.suspend to the VDI {name}: only local disks are known")
-        case _:
-            raise unimplemented("VM.migrate on classic")

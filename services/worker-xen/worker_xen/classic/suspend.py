@@ -1,4 +1,9 @@
-"""Suspend: a guest written to an image and read from one; a courier, another process, moves the bytes."""
+"""Suspend: a guest written to an image and read from one; a courier, another process, moves the bytes.
+
+    signature | Xenops: the domain as noted | Libxc: its memory, which tells itself where it ends | End
+
+A disk's file is the courier's own; what goes to another host, or comes from one, passes through a pipe.
+"""
 
 import contextlib
 import os
@@ -8,23 +13,37 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from engine.backend import Execution
-from engine.image import HEADER, SIGNATURE, RecordType
+from engine.image import HEADER, SIGNATURE, Image, ImageStream, RecordType
+from engine.localdisk import local_path
 from pydantic import ValidationError
 from schema.fault import XenopsError, internal_error
+from schema.objects.disk import LocalDisk, Vdi
 
 from worker_xen.classic.machine import Domain
+from worker_xen.libxc.stream import pieces
 from worker_xen.libxc.values import Ports, Rings
+from worker_xen.pump import CHUNK_BYTES, pumped, write_all
 
 _TEXT_BYTES_MAX = 16 << 20
 _POLL_S = 0.25
 """How often progress is told."""
 
+_NEARLY = 0.99
+"""Of the way, while the end is not there."""
+
 _DRAFT = ".partial"
 _LINES_MAX = 6
 """Of what libxc says before it gives up, the last lines."""
+
+
+_END = HEADER.pack(RecordType.END, 0)
+
+Read = Callable[[int], bytes]
+"""Answers exactly so many bytes of an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +53,10 @@ class Courier:
     command: tuple[str, ...]
 
     def save(self, image: int, domain: Domain, suspend: Callable[[], None], execution: Execution) -> None:
-        """Write an image. `suspend` has the guest suspend itself, and raises when it does not.
+        """Write a guest's memory. `suspend` has the guest suspend itself, and raises when it does not.
 
         Until then a cancel ends it. Errors: `Internal_error` with libxc's words.
         """
-        text = domain.model_dump_json().encode()
-        _write(image, SIGNATURE + HEADER.pack(RecordType.XENOPS, len(text)) + text)
-        _write(image, HEADER.pack(RecordType.LIBXC, 0))  # it tells itself where it ends
         question, asked = os.pipe()
         answered, answer = os.pipe()
         words = ["save", str(domain.domid), str(image), str(asked), str(answered)]
@@ -64,8 +80,6 @@ class Courier:
             process.communicate()
             os.close(question)
             os.close(answer)
-        _write(image, HEADER.pack(RecordType.END, 0))
-        execution.progress(1.0)
 
     def restore(self, image: int, domid: int, ports: Ports, execution: Execution) -> Rings:
         """Read the guest's record of an image. A cancel ends it. Errors: as of `save`."""
@@ -96,11 +110,69 @@ class Courier:
 
 
 @contextmanager
-def drafted(path: Path) -> Iterator[int]:
-    """An open image, which is there as a whole afterwards or, if it is a file, not at all.
+def written(image: Image, domain: Domain, execution: Execution) -> Iterator[int]:
+    """Where a guest's memory goes: an image is there as a whole afterwards or, if it is a file, not at all.
 
-    Errors: `Internal_error` that names it.
+    Errors: `Internal_error` that names it; `Unimplemented` for a disk that is not local; the stream's own.
     """
+    if isinstance(image, LocalDisk | Vdi):
+        with _drafted(Path(local_path(image, "VM.suspend to"))) as descriptor:
+            _write(descriptor, _head(domain))
+            yield descriptor
+            _write(descriptor, _END)
+    else:
+        image.write(_head(domain))
+        total = max(1, domain.memory_target_bytes)
+        with pumped(_memory_to(image, total, execution), to_library=False) as descriptor:
+            yield descriptor
+        image.write(_END)
+    execution.progress(1.0)
+
+
+@contextmanager
+def read(image: Image, vm: str) -> Iterator[tuple[int, Domain]]:
+    """Whence a guest's memory comes, and the domain that it was of; afterwards the image is at its end.
+
+    Errors: `Internal_error` that says what is wrong with it; the stream's own.
+    """
+    if isinstance(image, LocalDisk | Vdi):
+        with _opened(Path(local_path(image, "VM.resume from")), vm) as descriptor:
+            reading = partial(_read, descriptor)
+            yield descriptor, _read_head(reading, vm)
+            _check_end(reading, vm)
+    else:
+        domain = _read_head(image.read, vm)
+        with pumped(_memory_from(image, vm), to_library=True) as descriptor:
+            yield descriptor, domain
+        _check_end(image.read, vm)
+
+
+def _memory_to(stream: ImageStream, total_bytes: int, execution: Execution) -> Callable[[int], None]:
+    """Carries what the courier writes."""
+
+    def carry(source: int) -> None:
+        come = 0
+        while piece := os.read(source, CHUNK_BYTES):
+            stream.write(piece)
+            come += len(piece)
+            execution.progress(min(_NEARLY, come / total_bytes))
+
+    return carry
+
+
+def _memory_from(stream: ImageStream, vm: str) -> Callable[[int], None]:
+    """Carries to the courier what is its."""
+
+    def carry(target: int) -> None:
+        with _damaged(vm):
+            for piece in pieces(stream.read, CHUNK_BYTES):
+                write_all(target, piece)
+
+    return carry
+
+
+@contextmanager
+def _drafted(path: Path) -> Iterator[int]:
     try:
         is_device = path.exists() and stat.S_ISBLK(path.stat().st_mode)
         target = path if is_device else path.with_name(path.name + _DRAFT)
@@ -125,11 +197,7 @@ def drafted(path: Path) -> Iterator[int]:
 
 
 @contextmanager
-def opened(path: Path, vm: str) -> Iterator[tuple[int, Domain]]:
-    """An image, read up to the guest's record, and the domain that it was made of.
-
-    Errors: `Internal_error` that says what is wrong with it.
-    """
+def _opened(path: Path, vm: str) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
@@ -137,31 +205,35 @@ def opened(path: Path, vm: str) -> Iterator[tuple[int, Domain]]:
             f"Cannot resume VM {vm}: there is no suspend image on the disk given, {path} ({error})"
         ) from error
     try:
-        yield descriptor, _read_head(descriptor, vm)
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def check_end(image: int, vm: str) -> None:
-    """See that an image ends as it should. Errors: `Internal_error`."""
+def _head(domain: Domain) -> bytes:
+    text = domain.model_dump_json().encode()
+    return SIGNATURE + HEADER.pack(RecordType.XENOPS, len(text)) + text + HEADER.pack(RecordType.LIBXC, 0)
+
+
+def _check_end(reading: Read, vm: str) -> None:
     with _damaged(vm):
-        kind, _ = HEADER.unpack(_read(image, HEADER.size))
+        kind, _ = HEADER.unpack(reading(HEADER.size))
         if kind != RecordType.END:
             raise ValueError(f"a record {kind:#x} where END should be")
 
 
-def _read_head(image: int, vm: str) -> Domain:
+def _read_head(reading: Read, vm: str) -> Domain:
     with _damaged(vm):
-        signature = _read(image, len(SIGNATURE))
+        signature = reading(len(SIGNATURE))
         if signature != SIGNATURE:
             raise ValueError(f'Not a valid signature: "{signature.decode("ascii", "backslashreplace")}"')
-        kind, length = HEADER.unpack(_read(image, HEADER.size))
+        kind, length = HEADER.unpack(reading(HEADER.size))
         if kind != RecordType.XENOPS:
             raise ValueError(f"a record {kind:#x} where XENOPS should be")
         if not 0 <= length <= _TEXT_BYTES_MAX:
             raise ValueError(f"a record XENOPS of {length} bytes is not possible")
-        domain = Domain.model_validate_json(_read(image, length))
-        kind, _ = HEADER.unpack(_read(image, HEADER.size))
+        domain = Domain.model_validate_json(reading(length))
+        kind, _ = HEADER.unpack(reading(HEADER.size))
         if kind != RecordType.LIBXC:
             raise ValueError(f"a record {kind:#x} where LIBXC should be")
         return domain
@@ -188,22 +260,20 @@ def _read(image: int, size: int) -> bytes:
 
 
 def _write(image: int, data: bytes) -> None:
-    view = memoryview(data)
     try:
-        while view:
-            view = view[os.write(image, view) :]
+        write_all(image, data)
     except OSError as error:
         raise internal_error(f"The suspend image cannot be written: {error.strerror}") from error
 
 
 def _follow(process: "subprocess.Popen[str]", image: int, domain: Domain, execution: Execution) -> None:
-    """Until the courier has ended, telling how far it is."""
+    """Until the courier has ended, telling how far it is in a file; a pipe's other end tells for itself."""
     total = max(1, domain.memory_target_bytes)
     ended = os.pidfd_open(process.pid)
     try:
         while not select.select([ended], [], [], _POLL_S)[0]:
             with contextlib.suppress(OSError):
-                execution.progress(min(0.99, os.lseek(image, 0, os.SEEK_CUR) / total))
+                execution.progress(min(_NEARLY, os.lseek(image, 0, os.SEEK_CUR) / total))
     finally:
         os.close(ended)
 

@@ -80,11 +80,12 @@ class ClassicVms(UnassistedVms):
         domain = found.machine.domain
         if domain is not None and found.info is not None:
             uuid = uuid_of(name)
+            self._hypervisor.change(vm, lambda machine: machine.with_domain(renaming=str(uuid)))
             with self._hypervisor.told(vm):
                 self._hypervisor.xen.set_uuid(found.info.domid, uuid)
-            self._hypervisor.change(vm, lambda machine: machine.with_domain(uuid=str(uuid)))
             nodes = rename_nodes(found.info.domid, str(uuid), domain.vm.name)
             self._hypervisor.store.replace([vm_path(domain.uuid)], nodes)
+            self._hypervisor.change(vm, lambda machine: machine.with_domain(uuid=str(uuid), renaming=None))
         self._hypervisor.rename(vm, name)
 
     @override
@@ -206,7 +207,7 @@ class ClassicVms(UnassistedVms):
     def save(
         self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
     ) -> None:
-        """Suspend the guest and write it to a local disk or file; see `Saving.save`."""
+        """Suspend the guest and write it out, never live; see `Saving.save`."""
         execution.check_cancelled()
         self._saving.save(vm, image, execution)
 

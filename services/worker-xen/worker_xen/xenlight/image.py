@@ -7,7 +7,6 @@ Nobody knows beforehand how much libxl will write, and a reader believes no leng
 
 import json
 import os
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +16,7 @@ from engine.image import HEADER, SIGNATURE, ImageStream, RecordType
 from schema.fault import XenopsError, internal_error
 from typing_extensions import override
 
-CHUNK_BYTES = 1 << 20
-
-
-Progress = Callable[[int], None]
-"""Told how many bytes have come by."""
+from worker_xen.pump import CHUNK_BYTES, Progress, write_all
 
 
 class FileImage(ImageStream):
@@ -88,35 +83,6 @@ def damaged(vm: str, why: str) -> XenopsError:
     return internal_error(f"Cannot resume VM {vm}: its suspend image is damaged: {why}")
 
 
-class Pump:
-    """Carries bytes between libxl, which wants an open file, and an image; in a thread, through a pipe.
-
-    `error` is what kept it from going on; libxl then finds its end of the pipe closed.
-    """
-
-    def __init__(self, carry: Callable[[int], None], *, to_libxl: bool) -> None:
-        ends = os.pipe()
-        self.file, self._own = (ends[0], ends[1]) if to_libxl else (ends[1], ends[0])
-        self._carry = carry
-        self.error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="xenlight-image")
-        self._thread.start()
-
-    def close(self) -> None:
-        """Libxl has done with it: wait for the rest."""
-        with suppress(OSError):
-            os.close(self.file)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            self._carry(self._own)
-        except Exception as error:  # noqa: BLE001  a thread's top: whoever closes tells
-            self.error = error
-        finally:
-            os.close(self._own)
-
-
 def chunks_to(stream: ImageStream, progress: Progress) -> Callable[[int], None]:
     """Carry what libxl writes into an image."""
 
@@ -141,9 +107,7 @@ def chunks_from(stream: ImageStream, vm: str, progress: Progress) -> Callable[[i
                 return
             if kind is not RecordType.LIBXL:
                 raise damaged(vm, f"a record {kind.name} where LIBXL should be")
-            chunk = memoryview(stream.read(length))
-            while chunk:
-                chunk = chunk[os.write(target, chunk) :]
+            write_all(target, stream.read(length))
             come += length
             progress(come)
 

@@ -13,11 +13,11 @@ from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest
 from schema.objects.vm import Pv, Vm
 
+from worker_xen.pump import pumped
 from worker_xen.xenlight.content import find_source
 from worker_xen.xenlight.hypervisor import Hypervisor, spoken
 from worker_xen.xenlight.image import (
     FileImage,
-    Pump,
     chunks_from,
     chunks_to,
     read_head,
@@ -45,14 +45,10 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, 
     with _written(image, vm) as stream:
         try:
             write_head(stream, vm.id)
-            pump = Pump(chunks_to(stream, _progress(execution, vm)), to_libxl=False)
-            try:
-                with spoken(execution):
-                    is_live = live and not isinstance(vm.ty, Pv)
-                    hypervisor.libxl.suspend(domid, pump.file, execution.cancellable, live=is_live)
-            finally:
-                pump.close()
-            _raise(pump.error)
+            carry = chunks_to(stream, _progress(execution, vm))
+            with pumped(carry, to_library=False) as file, spoken(execution):
+                is_live = live and not isinstance(vm.ty, Pv)
+                hypervisor.libxl.suspend(domid, file, execution.cancellable, live=is_live)
             write_end(stream)
             execution.forbid_cancel()
         except BaseException:
@@ -71,20 +67,16 @@ def restore_vm(
     with _read(image, vm) as stream:
         read_head(stream, vm.id)
         hypervisor.change(vm.id, lambda machine: _with_devices(machine, devices))
-        pump = Pump(chunks_from(stream, vm.id, _progress(execution, vm)), to_libxl=True)
-
-        def restore(config: Json, aborting: OnAbort) -> int:
-            return hypervisor.libxl.restore(config, pump.file, aborting)
-
+        carry = chunks_from(stream, vm.id, _progress(execution, vm))
         try:
-            try:
+            with pumped(carry, to_library=True) as file:
+
+                def restore(config: Json, aborting: OnAbort) -> int:
+                    return hypervisor.libxl.restore(config, file, aborting)
+
                 hypervisor.launch(execution, vm.id, restore)
-            finally:
-                pump.close()
-            _raise(pump.error)
-        except BaseException as error:
+        except BaseException:
             _forget(hypervisor, vm)
-            _raise(None if isinstance(pump.error, OSError) else pump.error, error)
             raise
     hypervisor.change(vm.id, lambda machine: machine.but(suspended=False))
 
@@ -171,8 +163,3 @@ def _read(image: Image, vm: Vm) -> Iterator[ImageStream]:
 def _progress(execution: Execution, vm: Vm) -> Callable[[int], None]:
     """Of about as many bytes as the VM has memory."""
     return lambda come: execution.progress(min(1.0, come / max(1, vm.memory_static_max)))
-
-
-def _raise(error: Exception | None, cause: BaseException | None = None) -> None:
-    if error is not None and error is not cause:
-        raise error from cause

@@ -1,13 +1,13 @@
 """What every backend must be after something went wrong: a cancelled start, a worker that died."""
 # ruff: noqa: S101  it is a test suite, shipped
 
-import pytest
 from schema.fault import XenopsError
 from schema.objects.errors import Cancelled, Unimplemented
+from schema.objects.vm import PowerState
 
 from engine.conformance.calls import CALLS
 from engine.conformance.execution import SuiteExecution
-from engine.conformance.subject import Step, Subject, make_life, refusal
+from engine.conformance.subject import Life, Step, Subject, make_life, refusal
 from engine.halted import HALTED_VM
 
 
@@ -19,6 +19,16 @@ def _ends_well(step: Step, task: SuiteExecution) -> bool:
         assert isinstance(error.error, Cancelled)  # noqa: PT017  how it ends is the question
         return False
     return True
+
+
+def _is_as_started(life: Life) -> bool:
+    """Whether the verbs before have left the VM as a start leaves it."""
+    backend, devices = life.subject.backend, life.devices
+    plugged = [
+        *(backend.vbd.get_state(life.id, vbd).plugged for vbd in devices.vbds),
+        *(backend.vif.get_state(life.id, vif).plugged for vif in devices.vifs),
+    ]
+    return backend.vm.get_state(life.vm).power_state is PowerState.PAUSED and all(plugged)
 
 
 class RecoveryConformance:
@@ -60,14 +70,20 @@ class RecoveryConformance:
         """By its name, as in the original."""
         assert refusal(lambda: subject.backend.trigger("nonesuch", ())) == Unimplemented(what="nonesuch")
 
-    @pytest.mark.parametrize("verb", sorted(CALLS))
-    def test_a_verb_that_is_not_supported_says_so(self, subject: Subject, verb: str) -> None:
+    def test_verbs_that_are_not_supported_say_so_and_no_others(self, subject: Subject) -> None:
         """Every other one is done, or refused for a better reason."""
+        found = set()
         life = make_life(subject)
         life.start()
-        try:
-            CALLS[verb](subject, life)
-            unimplemented = False
-        except XenopsError as error:
-            unimplemented = isinstance(error.error, Unimplemented)
-        assert unimplemented == (verb in subject.unsupported)
+        for verb in sorted(CALLS):
+            if not _is_as_started(life):
+                life.stop()
+                life = make_life(subject)
+                life.start()
+            try:
+                CALLS[verb](subject, life)
+            except XenopsError as error:
+                if isinstance(error.error, Unimplemented):
+                    found.add(verb)
+        life.stop()
+        assert found == subject.unsupported & CALLS.keys()

@@ -1,0 +1,289 @@
+"""Real guests on classic: they end by themselves, rest in images and go on, move, and find no room."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from classic_subject import ClassicSubject
+from engine.backend import CreateOptions, Devices
+from engine.conformance import SuiteExecution
+from engine.conformance.subject import Life, make_life, refusal
+from engine.image import ImageStream
+from leftovers import await_no_more_than, of_domains
+from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
+from schema.fault import XenopsError, internal_error
+from schema.ids import VmId
+from schema.objects.disk import LocalDisk
+from schema.objects.dynamic import VmObject
+from schema.objects.errors import InternalError, NotEnoughMemory
+from schema.objects.vm import PowerState, Pv, Vm
+from typing_extensions import override
+from xen_guests import PATIENCE_S, await_words, info
+
+PAGE_BYTES = 4096
+
+
+@pytest.fixture(name="subject", scope="module")
+def make_subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClassicSubject]:
+    before = of_domains()
+    subject = ClassicSubject(tmp_path_factory.mktemp("classic"))
+    yield subject
+    subject.end()
+    await_no_more_than(before)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    before = of_domains()
+    yield
+    await_no_more_than(before)
+
+
+def bare(subject: ClassicSubject, *words: str) -> Life:
+    return Life(subject, subject.vm(*words), Devices())
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("does", "action"),
+    [
+        ("poweroff", DomainAction.POWEROFF),
+        ("reboot", DomainAction.REBOOT),
+        ("panic", DomainAction.CRASHDUMP),
+    ],
+)
+def test_a_guest_that_ends_by_itself_says_how(
+    subject: ClassicSubject, does: str, action: DomainAction
+) -> None:
+    life = bare(subject, f"xenops.then={does}")
+    life.start()
+    subject.changed.clear()
+    subject.backend.vm.unpause(SuiteExecution(), life.vm)
+    until(lambda: subject.backend.vm.get_domain_action_request(life.vm) is not None)
+    assert subject.backend.vm.get_domain_action_request(life.vm) is action
+    until(lambda: VmObject(id=life.vm.id) in subject.changed)
+    life.stop()
+
+
+class Shell:
+    """The shell on a guest's console; what it is told it keeps in its memory."""
+
+    def __init__(self, subject: ClassicSubject, vm: Vm) -> None:
+        self._subject = subject
+        self._vm = vm
+
+    def tell(self, words: str) -> None:
+        path = self._subject.backend.vm.get_state(self._vm).consoles[0].path
+        terminal = os.open(path, os.O_WRONLY | os.O_NOCTTY)
+        try:
+            os.write(terminal, f"{words}\n".encode())
+        finally:
+            os.close(terminal)
+
+
+def ends_when_asked(subject: ClassicSubject, vm: Vm) -> None:
+    verbs = subject.backend.vm
+    assert verbs.request_shutdown(SuiteExecution(), vm, ShutdownRequest.POWER_OFF, PATIENCE_S)
+    assert verbs.wait_shutdown(SuiteExecution(), vm, ShutdownRequest.POWER_OFF, PATIENCE_S)
+
+
+def test_a_guest_rests_in_an_image_and_goes_on_where_it_was(subject: ClassicSubject) -> None:
+    """What its shell was told before, it knows afterwards; its disk and its interface are there."""
+    life, image, verbs = make_life(subject), subject.make_image(), subject.backend.vm
+    life.start()
+    subject.let_boot(life.vm)
+    shell = Shell(subject, life.vm)
+    shell.tell("kept=resting; echo kept is $kept")
+    await_words(life.vm.id, "kept is resting")
+    verbs.save(SuiteExecution(), life.vm, image, live=False)
+    life.stop()
+    assert verbs.get_state(life.vm).power_state is PowerState.SUSPENDED
+    resume(life, lambda task: verbs.restore(task, life.vm, life.devices, image))
+    shell.tell("echo after the rest kept is $kept; cat /sys/block/xvda/size /sys/class/net/eth0/address")
+    await_words(life.vm.id, "after the rest kept is resting")
+    await_words(life.vm.id, "00:16:3e:00:00:00")
+    ends_when_asked(subject, life.vm)
+    life.stop()
+
+
+def resume(life: Life, restore: Callable[[SuiteExecution], None]) -> None:
+    """As VM.resume: a domain, its memory, its devices; then it runs."""
+    create, _, *devices = life.start_steps()
+    for step in (create, restore, *devices):
+        step(SuiteExecution())
+    life.subject.backend.vm.unpause(SuiteExecution(), life.vm)
+
+
+class Wire(ImageStream):
+    """A connection between two hosts, within this process."""
+
+    def __init__(self) -> None:
+        self._out, self._in = os.pipe()
+
+    @override
+    def write(self, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._in, rest) :]
+
+    @override
+    def read(self, size: int) -> bytes:
+        found = b""
+        while len(found) < size:
+            piece = os.read(self._out, size - len(found))
+            if not piece:
+                raise internal_error("the connection was lost")
+            found += piece
+        return found
+
+    def end(self) -> None:
+        os.close(self._in)
+
+    def close(self) -> None:
+        os.close(self._out)
+
+
+def test_a_guest_moves_through_a_connection_into_another_domain(subject: ClassicSubject) -> None:
+    """It goes on under its own name, as on another host, and remembers."""
+    life, verbs = make_life(subject), subject.backend.vm
+    life.start()
+    subject.let_boot(life.vm)
+    shell = Shell(subject, life.vm)
+    shell.tell("kept=moving; echo kept is $kept")
+    await_words(life.vm.id, "kept is moving")
+    wire, errors = Wire(), list[BaseException]()
+    arriving = Life(subject, life.vm.model_copy(update={"id": f"{life.vm.id}-arriving"}), life.devices)
+    arriving.start_steps()[0](SuiteExecution())
+
+    def send() -> None:
+        try:
+            verbs.save(SuiteExecution(), life.vm, wire, live=True)
+        except BaseException as error:
+            errors.append(error)
+            raise
+        finally:
+            wire.end()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    verbs.restore(SuiteExecution(), arriving.vm, life.devices, wire)
+    thread.join()
+    wire.close()
+    assert not errors
+    life.stop()
+    verbs.remove(life.vm)
+    verbs.rename(VmId(arriving.vm.id), life.id, RenameWhen.POST_MIGRATION)
+    resume(life, lambda _: None)
+    shell.tell("echo after the journey kept is $kept")
+    await_words(life.vm.id, "after the journey kept is moving")
+    ends_when_asked(subject, life.vm)
+    life.stop()
+
+
+def _with(at: int, data: bytes) -> Callable[[bytes], bytes]:
+    """Something else at a place of libxc's record."""
+
+    def damage(image: bytes) -> bytes:
+        place = image.index(b"XENF") - 8 + at
+        return image[:place] + data + image[place + len(data) :]
+
+    return damage
+
+
+HOSTILE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "another signature": lambda image: b"x" + image[1:],
+    "ends in its head": lambda image: image[:200],
+    "ends in its memory": lambda image: image[: len(image) // 2],
+    "lacks its end": lambda image: image[:-16],
+    "no marker": _with(0, bytes(8)),
+    "a version of the future": _with(12, b"\xff" * 4),
+    "pages of another size": _with(24 + 4, b"\xff\xff"),
+    "a record of 4 GiB": _with(40 + 4, b"\xff" * 4),
+    "a record of no known kind": _with(40, b"\x7f\xff\xff\x7f"),
+    "pages of nowhere": lambda image: image[: len(image) // 2] + b"\xff" * (len(image) // 2),
+}
+"""What may be wrong with an image that libxc is to read."""
+
+
+def test_hostile_images_are_refused_and_nothing_is_lost(subject: ClassicSubject) -> None:
+    """Each with a sentence; the VM is suspended as before, and resumes from the whole image."""
+    life, image, verbs = bare(subject), subject.make_image(), subject.backend.vm
+    assert isinstance(image, LocalDisk)
+    life.start()
+    subject.let_boot(life.vm)
+    verbs.save(SuiteExecution(), life.vm, image, live=False)
+    life.stop()
+    whole = Path(image.path).read_bytes()
+    bad = subject.make_image()
+    assert isinstance(bad, LocalDisk)
+    before = of_domains()
+    for name, damage in HOSTILE.items():
+        Path(bad.path).write_bytes(damage(whole))
+        life.start_steps()[0](SuiteExecution())
+        error = refusal(partial(verbs.restore, SuiteExecution(), life.vm, Devices(), bad))
+        assert isinstance(error, InternalError), name
+        assert len(error.message) > 20, name
+        life.stop()
+        assert verbs.get_state(life.vm).power_state is PowerState.SUSPENDED, name
+        await_no_more_than(before)
+    resume(life, lambda task: verbs.restore(task, life.vm, Devices(), image))
+    ends_when_asked(subject, life.vm)
+    life.stop()
+
+
+def test_a_guest_larger_than_the_host_is_refused_with_what_is_missing(subject: ClassicSubject) -> None:
+    free = subject.backend._hypervisor.xen.host().memory_free_bytes
+    size = (free // (1 << 20) + 100) << 20
+    memory = {"memory_static_max": size, "memory_dynamic_max": size, "memory_dynamic_min": size}
+    vm = subject.make_vm().model_copy(update=memory)
+    life = Life(subject, vm, Devices())
+    error = refusal(life.start)
+    assert isinstance(error, NotEnoughMemory)
+    assert abs(error.needed_bytes - (size - free)) < 4 << 20
+    life.stop()
+
+
+def test_a_kernel_that_is_not_there_is_named(subject: ClassicSubject) -> None:
+    ty = Pv(info=info())
+    boot = ty.info.boot.boot.model_copy(update={"kernel": "/boot/nonesuch"})
+    wrong = ty.info.model_copy(update={"boot": ty.info.boot.model_copy(update={"boot": boot})})
+    vm = subject.make_vm().model_copy(update={"ty": Pv(info=wrong)})
+    create = partial(subject.backend.vm.create, SuiteExecution(), vm, Devices(), CreateOptions())
+    with pytest.raises(XenopsError, match="/boot/nonesuch"):
+        create()
+
+
+def test_a_hotplug_script_that_blocks_is_cancelled_with_all_that_it_started(
+    subject: ClassicSubject, tmp_path: Path
+) -> None:
+    life, pids, script = bare(subject), tmp_path / "pids", tmp_path / "block-hangs"
+    life.start()
+    script.write_text(f"#!/bin/sh\nsleep 100000 &\necho $$ $! > {pids}.draft\nmv {pids}.draft {pids}\nwait\n")
+    script.chmod(0o755)
+    vbd = subject.make_vbd(life.vm, 0)
+    vbd = vbd.model_copy(update={"extra_backend_keys": (("script", str(script)),)})
+    task, verbs, errors = SuiteExecution(), subject.backend.vbd, list[str]()
+    verbs.attach(task, life.id, vbd)
+    activate = partial(verbs.activate, task, life.id, vbd)
+    thread = threading.Thread(target=lambda: errors.append(refusal(activate).kind))
+    thread.start()
+    until(pids.exists)
+    task.cancel()
+    thread.join()
+    assert errors == ["Cancelled"]
+    for pid in pids.read_text().split():
+        state = Path(f"/proc/{pid}/stat")
+        assert not state.exists() or state.read_text().split()[2] == "Z"
+    assert not verbs.get_state(life.id, vbd).plugged
+    life.stop()
