@@ -8,24 +8,35 @@ from typing import Any
 
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import BusUnavailableError
+from bus.ports import BusUnavailableError, Entry
 from bus.stories.story import State, Story
 from fake_instance import FakeInstance
 from rich.console import Console
-from schema.ids import InstanceName, LeaseToken, TaskId, Term, VmId, WorkerName
+from schema.ids import InstanceName, LeaseToken, Offset, TaskId, Term, VmId, WorkerName
 from schema.objects.errors import InternalError
 from schema.objects.lane import Lane, Lanes, LeasedTask, Worker
 from schema.objects.task import Pending
 from schema.operations import VmStart
 from schema.overseen import Atom
-from schema.records import Elected, Failed, Finished, Leased, Progress, Record, Started, Submitted
+from schema.records import (
+    Elected,
+    Failed,
+    Finished,
+    Leased,
+    Progress,
+    Record,
+    Refused,
+    Started,
+    Submitted,
+    Succeeded,
+)
 from typing_extensions import override
 from xenops import Client, Log
 from xenops.command import main as command
 from xenops.command.arguments import parser
 from xenops.command.screen import RichScreen
 from xenops.command.timeline import LETTERS, of_stories
-from xenops.command.top import Watched, show_top, watched
+from xenops.command.top import Seen, Watched, beginning, show_top, watched
 
 Capture = pytest.CaptureFixture[str]
 INSTANCE = InstanceName("an.instance")
@@ -207,7 +218,7 @@ def test_at_a_terminal_frames_are_drawn_until_interrupted(
     screen, drawn = RichScreen(), io.StringIO()
     screen._out = Console(file=drawn, force_terminal=True, width=120, height=40)
     arguments = parser().parse_args(["top", "--every", "0"])
-    with watched(lambda: Log(MemoryBus(filled), INSTANCE)) as seen:
+    with watched(lambda: Log(MemoryBus(filled), INSTANCE), 0.0) as seen:
         show_top(Client(Interrupted(3), "i"), seen, arguments, screen)
     assert drawn.getvalue().count("1 tasks run") == 2
     assert "nobody answers" in drawn.getvalue()
@@ -215,7 +226,7 @@ def test_at_a_terminal_frames_are_drawn_until_interrupted(
 
 @pytest.fixture
 def silent(broker: MemoryBroker) -> Iterator[Watched]:
-    with watched(lambda: Log(Unreadable(broker), INSTANCE, patience_s=0.0)) as seen:
+    with watched(lambda: Log(Unreadable(broker), INSTANCE, patience_s=0.0), 0.0) as seen:
         yield seen
 
 
@@ -223,7 +234,7 @@ class Unreadable(MemoryBus):
     """A bus on which nothing can be read."""
 
     @override
-    def tail(self, *_: object) -> None:
+    def tail_since(self, *_: object) -> None:
         """The broker refuses it."""
 
     @override
@@ -245,9 +256,50 @@ def silent_log() -> Log:
 
 
 def test_tasks_that_ended_long_ago_count_for_no_rate(filled: MemoryBroker) -> None:
-    with watched(lambda: Log(MemoryBus(filled), INSTANCE)) as seen:
+    with watched(lambda: Log(MemoryBus(filled), INSTANCE), 0.0) as seen:
         following = seen.following
         assert following is not None
         assert following.await_that(lambda: seen.seen.records == len(RECORDS), 60.0)
         assert seen.seen.rate(time.time()) == pytest.approx(1 / 60)
         assert seen.seen.rate(time.time() + 61.0) == 0.0
+
+
+def leased_by(token: int, **fields: Any) -> LeasedTask:
+    return LEASED.model_copy(update={"token": token, **fields})
+
+
+class Unreachable(Busy):
+    """An instance that never answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent = 1
+
+
+def test_the_log_is_read_from_a_minute_ago_or_from_where_the_oldest_running_task_began() -> None:
+    lane = LANES[1].model_copy(update={"leased": leased_by(6, since=1_000.0)})
+    busy, idle = Busy(), Busy()
+    busy.answers["LANE.list"] = lambda limit: Lanes(total=1, waiting=limit, lanes=(lane,))
+    idle.answers["LANE.list"] = lambda limit: Lanes(total=0, waiting=limit, lanes=())
+    assert beginning(Client(busy, "i")) == 995.0
+    for instance in (idle, Unreachable()):
+        assert beginning(Client(instance, "i")) == pytest.approx(time.time() - 65.0, abs=30.0)
+
+
+def test_a_step_of_an_earlier_lease_is_none_of_the_one_that_runs() -> None:
+    seen = Seen()
+    seen.on_one(Entry(Offset(8), 0.0, RECORDS[-1]))
+    other = leased_by(6, task="6")
+    assert [seen.step(lease) for lease in (leased_by(6), leased_by(7), other)] == ["VBD_plug", "", ""]
+    seen.on_one(Entry(Offset(9), 0.0, Finished(vm=OTHER, task=TaskId(5), outcome=Succeeded())))
+    assert seen.step(leased_by(6)) == ""
+    seen.on_one(Entry(Offset(10), 0.0, Refused(vm=VM, task=TaskId(9), error=InternalError(message="full"))))
+    assert seen.rate(0.0) == pytest.approx(2 / 60)
+
+
+def test_a_vms_tasks_before_the_time_that_is_looked_at_are_not_there(
+    timeline: Callable[..., int], capsys: Capture
+) -> None:
+    assert timeline("web1", "--since", str(time.time() + 3600)) == command.FAILED
+    assert "--since looks further back" in capsys.readouterr().err
+    assert timeline("web1", "--since", "-600") == command.DONE

@@ -251,3 +251,21 @@ def test_the_log_command_needs_to_know_which(capsys: Capture) -> None:
 
 def test_a_lease_is_shown_with_its_worker(lines: Lines) -> None:
     assert "worker=w" in lines("--kind", "Leased")[0]
+
+
+def test_what_no_service_takes_is_shown_if_it_came_since_or_nobody_knows_when(broker: MemoryBroker) -> None:
+    for at, shown in ((None, [FORGED.offset]), (5.0, [FORGED.offset]), (4.0, [])):
+        with Log(BusWithDated(broker, at), INSTANCE) as log:
+            assert [one.offset for one in log.read_since(5.0)] == shown
+
+
+class BusWithDated(MemoryBus):
+    """A bus whose log has nothing but what no reader takes, with a time or without."""
+
+    def __init__(self, broker: MemoryBroker, at: float | None) -> None:
+        super().__init__(broker)
+        self._at = at
+
+    @override
+    def quarantined(self, on_quarantined: Callable[[Quarantined], None]) -> None:
+        self.call_soon(partial(on_quarantined, replace(FORGED, at=self._at)))

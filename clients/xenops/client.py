@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from bus.ports import Bus
+from bus.ports import LookingBus
 from bus.topology import door_queue
 from schema.ids import InstanceName
 from schema.objects.host import Query
@@ -118,7 +118,7 @@ def connect(url: str, instance: str, *, dbg: str = "xenops", timeout_s: float = 
     return Client(bus, instance, dbg=dbg, timeout_s=timeout_s)
 
 
-def connect_bus(url: str, name: str, timeout_s: float = CONNECT_TIMEOUT_S) -> Bus:
+def connect_bus(url: str, name: str, timeout_s: float = CONNECT_TIMEOUT_S) -> LookingBus:
     """A bus on the broker at `url`, which makes no logs.
 
     Raises:

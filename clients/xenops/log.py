@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from bus.exported import Standing
-from bus.ports import BEGINNING, Bus, BusUnavailableError
+from bus.ports import BEGINNING, BusUnavailableError, LookingBus
 from bus.quarantine import Quarantined
 from schema.ids import InstanceName, Offset
 
@@ -35,7 +35,7 @@ class _End(Enum):
 class Log:
     """Reads one instance's log. What comes out is what every service reads, each record once, in order."""
 
-    def __init__(self, bus: Bus, instance: str, *, patience_s: float = CONNECT_TIMEOUT_S) -> None:
+    def __init__(self, bus: LookingBus, instance: str, *, patience_s: float = CONNECT_TIMEOUT_S) -> None:
         self.instance = InstanceName(instance)
         self._bus = bus
         self._patience_s = patience_s
@@ -53,8 +53,24 @@ class Log:
         Raises:
             BusUnavailableError: the log is not there, or this user may not read it.
         """
-        self._bus.quarantined(lambda one: self._on_quarantined(one, start))
+        self._bus.quarantined(lambda one: self._on_quarantined(one, is_wanted=one.offset >= start))
         self._bus.tail(self.instance, start, self._put, lambda: self._put(_End.LIVE))
+        return self._coming(follow=follow)
+
+    def read_since(self, at: float, *, follow: bool = False) -> Iterator[Standing]:
+        """As `read`, of what was written from a time on, in seconds since the epoch.
+
+        What is older is not read, so this is quick however long the log is. Where the reading begins, a
+        record may come out that its writer repeated there, though it had counted before.
+
+        Raises:
+            BusUnavailableError: the log is not there, or this user may not read it.
+        """
+        self._bus.quarantined(lambda one: self._on_quarantined(one, is_wanted=one.at is None or one.at >= at))
+        self._bus.tail_since(self.instance, at, self._put, lambda: self._put(_End.LIVE))
+        return self._coming(follow=follow)
+
+    def _coming(self, *, follow: bool) -> Iterator[Standing]:
         while not self._closed.is_set():
             try:
                 one = self._read.get(timeout=None if self.is_live else SILENCE_S)
@@ -68,8 +84,8 @@ class Log:
             if one is _End.CLOSED or not follow:
                 return
 
-    def _on_quarantined(self, one: Quarantined, start: Offset) -> None:
-        if one.log == self.instance and one.offset >= start:
+    def _on_quarantined(self, one: Quarantined, *, is_wanted: bool) -> None:
+        if one.log == self.instance and is_wanted:
             self._put(one)
 
     def _put(self, one: Standing | _End) -> None:

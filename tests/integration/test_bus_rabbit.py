@@ -45,11 +45,14 @@ def held(number: int) -> LaneHeld:
 class Log:
     """What one reader has seen."""
 
-    def __init__(self, bus: RabbitBus, instance: InstanceName) -> None:
+    def __init__(self, bus: RabbitBus, instance: InstanceName, since: float | None = None) -> None:
         self.seen: list[Entry] = []
         self.live = threading.Event()
         self._more = threading.Condition()
-        bus.tail(instance, BEGINNING, self._on_entry, self.live.set)
+        if since is None:
+            bus.tail(instance, BEGINNING, self._on_entry, self.live.set)
+        else:
+            bus.tail_since(instance, since, self._on_entry, self.live.set)
 
     def _on_entry(self, entry: Entry) -> None:
         with self._more:
@@ -60,6 +63,10 @@ class Log:
         with self._more:
             assert self._more.wait_for(lambda: len(self.seen) >= count, PATIENCE_S), len(self.seen)
             return [entry.record.vm for entry in self.seen if isinstance(entry.record, LaneHeld)]
+
+    def wait_for_entry(self) -> Entry:
+        self.wait_for(1)
+        return self.seen[0]
 
 
 def test_records_are_read_in_order_with_growing_offsets(bus: RabbitBus, instance: InstanceName) -> None:
@@ -96,6 +103,24 @@ def test_a_killed_broker_loses_and_repeats_nothing(
     assert log.wait_for(600) == [f"vm-{number}" for number in range(600)]
     other = Log(bus, instance)
     assert other.wait_for(600) == [f"vm-{number}" for number in range(600)]
+
+
+def test_a_reader_from_a_time_on_is_given_no_older_record_and_what_comes(
+    bus: RabbitBus, instance: InstanceName
+) -> None:
+    bus.append(instance, held(0)).result(PATIENCE_S)
+    while time.time() < (
+        since := int(Log(bus, instance).wait_for_entry().at) + 1
+    ):  # the broker counts in seconds
+        threading.Event().wait(0.05)
+    log = Log(bus, instance, since)
+    assert log.live.wait(PATIENCE_S)
+    assert log.seen == []
+    bus.append(instance, held(1)).result(PATIENCE_S)
+    assert log.wait_for(1) == ["vm-1"]
+    again = Log(bus, instance, since)
+    assert again.wait_for(1) == ["vm-1"]
+    assert Log(bus, instance, 0.0).wait_for(2) == ["vm-0", "vm-1"]
 
 
 def test_a_request_is_answered(bus: RabbitBus) -> None:

@@ -1,7 +1,7 @@
 """Following: a log that is read on a thread of its own, while the command looks at what has come."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from bus.exported import Standing
 from bus.ports import BusError
@@ -10,10 +10,14 @@ from xenops.log import Log
 
 
 class Following:
-    """Reads a log from its beginning on, and what comes; `lock` is held while `on_one` is told."""
+    """Reads a log, and what comes; `lock` is held while `on_one` is told.
 
-    def __init__(self, log: Log, on_one: Callable[[Standing], None]) -> None:
+    From its beginning on, or from a time, `since`, in seconds since the epoch.
+    """
+
+    def __init__(self, log: Log, on_one: Callable[[Standing], None], since: float | None = None) -> None:
         self._log = log
+        self._since = since
         self._on_one = on_one
         self._came = threading.Condition()
         self._ended = False
@@ -38,9 +42,14 @@ class Following:
         self._log.close()
         self._thread.join()
 
+    def _begin(self) -> Iterator[Standing]:
+        if self._since is None:
+            return self._log.read(follow=True)
+        return self._log.read_since(self._since, follow=True)
+
     def _read(self) -> None:
         try:
-            for one in self._log.read(follow=True):
+            for one in self._begin():
                 with self.lock:
                     self._on_one(one)
                 with self._came:

@@ -3,10 +3,9 @@
 import argparse
 import os
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,8 @@ from schema.records import Record, Submitted
 from schema.wire import json
 
 from xenops.command.screen import Screen
+from xenops.command.times import HELP as TIMES
+from xenops.command.times import time_of
 from xenops.log import Log
 
 REST_CHARACTERS_MAX = 160
@@ -29,6 +30,9 @@ EPILOG = """\
 Each line: offset, time (UTC, by the clock of whoever wrote it), kind, VM, task, and of the rest what there is
 room for. A message that no service takes has the kind QUARANTINED, and says why. A task's id is the offset of
 its Submitted. The log of an instance's observers is that of --instance NAME:observers.
+
+All of the log is read, but with --since alone: where that begins, a record that its writer had to repeat just
+then may be shown as if it counted.
 
 What clients have sent stands in the log with all its parameters, secrets too; so it does in an exported file,
 which nobody else may read when this command makes it. The broker's user must be one that may read logs, as
@@ -90,26 +94,13 @@ def add_log_command(command: Command) -> None:
         metavar="KIND",
         help=f"only such: {', '.join(_KINDS)}, or {_QUARANTINED}",
     )
-    times = "ISO 8601, in UTC unless it says otherwise; or seconds since the epoch, or, below 0, before now"
-    log.add_argument("--since", type=_time_of, metavar="TIME", help=f"only from then on: {times}")
-    log.add_argument("--until", type=_time_of, metavar="TIME", help="only up to then")
+    log.add_argument("--since", type=time_of, metavar="TIME", help=f"only from then on: {TIMES}")
+    log.add_argument("--until", type=time_of, metavar="TIME", help="only up to then")
     log.add_argument("--from", type=int, default=0, dest="first", metavar="OFFSET", help="begin there")
     log.add_argument("--to", type=int, dest="last", metavar="OFFSET", help="end there")
     log.add_argument(
         "--export", type=Path, metavar="FILE", help="write it there, as --json prints it, and show nothing"
     )
-
-
-def _time_of(text: str) -> float:
-    with suppress(ValueError):
-        seconds = float(text)
-        return seconds if seconds >= 0 else time.time() + seconds
-    try:
-        said = datetime.fromisoformat(text)
-    except ValueError as error:
-        words = f"{text!r} is no time: give one as 2026-11-24T23:04:37, or seconds since the epoch, or -600"
-        raise argparse.ArgumentTypeError(words) from error
-    return (said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp()
 
 
 def show_log(log: Log, arguments: Namespace, screen: Screen) -> None:
@@ -140,13 +131,20 @@ def _found(log: Log, arguments: Namespace) -> Iterator[Standing]:
         since=arguments.since,
         until=arguments.until,
     )
-    for one in log.read(Offset(arguments.first), follow=arguments.follow):
+    for one in _read(log, arguments):
         if arguments.last is not None and one.offset > arguments.last:
             return
         if wanted.wants(one):
             yield one
         if one.offset == arguments.last:
             return
+
+
+def _read(log: Log, arguments: Namespace) -> Iterator[Standing]:
+    """From a time on, if one is given alone; by offset, all is read: what counts hangs on what is before."""
+    if arguments.since is not None and not arguments.first:
+        return log.read_since(arguments.since, follow=arguments.follow)
+    return log.read(Offset(arguments.first), follow=arguments.follow)
 
 
 @contextmanager

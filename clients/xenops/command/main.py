@@ -25,7 +25,7 @@ from xenops.command.raw import CallError
 from xenops.command.screen import Screen, Shown, screen_for
 from xenops.command.sentences import sentence
 from xenops.command.timeline import TimelineError, show_timeline
-from xenops.command.top import show_top, watched
+from xenops.command.top import beginning, show_top, watched
 from xenops.command.vmfile import VmFileError
 from xenops.events import WaitTimeoutError
 from xenops.log import Log, open_log
@@ -70,7 +70,10 @@ def _do(arguments: Namespace, screen: Screen, connect_to: Connect, log_of: OpenL
             with log_of(arguments) as log:
                 show_timeline(log, arguments, screen)
         case "top":
-            with connect_to(arguments) as client, watched(lambda: log_of(arguments)) as seen:
+            with (
+                connect_to(arguments) as client,
+                watched(lambda: log_of(arguments), beginning(client)) as seen,
+            ):
                 show_top(client, seen, arguments, screen)
         case _:
             with connect_to(arguments) as client:

@@ -14,7 +14,11 @@ from schema.wire.value import Dict
 
 from xenops.command.log import harmless, vm_of
 from xenops.command.screen import Screen, Shown, Table
+from xenops.command.times import HELP as TIMES
+from xenops.command.times import time_of
 from xenops.log import Log
+
+LOOK_BACK_S = 24 * 60 * 60
 
 TASKS = 10
 """So many tasks are shown, the newest, unless told otherwise."""
@@ -28,8 +32,8 @@ BLOCKS, LETTERS = ("█", "░", "▒"), ("#", ".", "x")
 
 EPILOG = """\
 Each task is a line, and each of its steps another, with a bar from its begin to its end; the picture is as
-wide as the whole task takes, from request to end. Steps are known once the task has ended. All of the log is
-read: the broker's user must be one that may, as xenops-operator.
+wide as the whole task takes, from request to end. Steps are known once the task has ended. Of the log, the
+last day is read, or what --since says: the broker's user must be one that may, as xenops-operator.
 """
 
 Command = Callable[[str, str], argparse.ArgumentParser]
@@ -49,6 +53,13 @@ def add_timeline_command(command: Command) -> None:
         "--last", type=int, default=TASKS, metavar="TASKS", help=f"only so many, the newest (default {TASKS})"
     )
     timeline.add_argument("--task", type=int, metavar="TASK", help="only this one")
+    timeline.add_argument(
+        "--since",
+        type=time_of,
+        default=f"{-LOOK_BACK_S}",
+        metavar="TIME",
+        help=f"tasks that were asked for from then on (default: a day ago): {TIMES}",
+    )
 
 
 def show_timeline(log: Log, arguments: Namespace, screen: Screen) -> None:
@@ -58,7 +69,7 @@ def show_timeline(log: Log, arguments: Namespace, screen: Screen) -> None:
         TimelineError: the log has no such tasks.
     """
     tasks, now = Tasks(), 0.0
-    for one in log.read():
+    for one in log.read_since(arguments.since):
         if isinstance(one, Entry) and vm_of(one) in {None, arguments.vm}:
             tasks.on_entry(one)
             now = one.at
@@ -68,7 +79,8 @@ def show_timeline(log: Log, arguments: Namespace, screen: Screen) -> None:
     if not stories:
         which = "task" if arguments.task is None else f"task {arguments.task}"
         raise TimelineError(
-            f"the log has no {which} of a VM {arguments.vm}: `xenops list` and `xenops log` show ids"
+            f"the log has no {which} of a VM {arguments.vm} since {_at(arguments.since)}: --since looks "
+            "further back, `xenops list` and `xenops log` show ids"
         )
     screen.show(of_stories(stories[::-1], now, _width(), _letters()))
 
@@ -112,7 +124,6 @@ def _rows(story: Story, now: float, pen: _Pen) -> Iterator[tuple[str, ...]]:
     end = story.ended_at if story.ended_at is not None else now
     whole_s = max(end - story.submitted_at, story.duration_s, 1e-6)
     waited_s = min(whole_s, max(0.0, story.waited_s if story.waited_s is not None else whole_s))
-    at = datetime.fromtimestamp(story.submitted_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
     state = f"{story.state}, at {story.worker}" if story.worker else str(story.state)
     ran = pen.failed if story.error else pen.done
     bar = pen.bar(0.0, waited_s / whole_s, pen.waited)
@@ -121,7 +132,7 @@ def _rows(story: Story, now: float, pen: _Pen) -> Iterator[tuple[str, ...]]:
             late if late != " " else early
             for early, late in zip(bar, pen.bar(waited_s / whole_s, 1.0, ran), strict=True)
         )
-    yield (str(story.id), story.operation, bar, _took(whole_s), f"{at}Z {state}")
+    yield (str(story.id), story.operation, bar, _took(whole_s), f"{_at(story.submitted_at)} {state}")
     if story.error:
         yield ("", "", "", "", harmless(story.error))
     began_s = max(0.0, whole_s - story.duration_s)
@@ -132,6 +143,10 @@ def _rows(story: Story, now: float, pen: _Pen) -> Iterator[tuple[str, ...]]:
         yield ("", f"  {atom.kind}", drawn, _took(atom.took_s), "failed" if atom.failed else "")
     if story.state is State.RUNNING and story.atom:
         yield ("", f"  {story.atom}", "", "", f"runs, {story.progress:.0%} of the task is done")
+
+
+def _at(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _took(seconds: float) -> str:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 from bus.exported import Standing
 from bus.ports import BusError, Entry
-from bus.stories.tasks import Tasks
-from schema.objects.lane import Lane, Lanes, Worker
+from schema.objects.lane import Lane, Lanes, LeasedTask, Worker
 from schema.objects.task import Pending, Task
+from schema.records import Finished, Progress, Refused
 from schema.wire.codec import to_rpc
 from schema.wire.value import Dict
 
@@ -32,16 +32,16 @@ RATE_S = 60.0
 FIRST_LOOK_S = 5.0
 """Where there is but one frame, it waits so long for the log to be read."""
 
-ENDED_MAX = 100
-"""Ended tasks that are kept: only live ones are looked at."""
+MARGIN_S = 5.0
+"""So much earlier the log is read, as clocks may differ."""
 
 LANES_MAX = 10_000
 BAR = 10
 
 EPILOG = """\
 Ctrl and C ends it. Without a terminal, or with --once or --json, there is one frame. Rate and running steps
-are from the log, which is read from its beginning; where the broker's user may not, as without a broker, they
-are missing, and it is said why.
+are from the log, of which the last minute is read, and more where a task runs for longer; where the broker's
+user may not, as without a broker, they are missing, and it is said why.
 """
 
 Command = Callable[[str, str], argparse.ArgumentParser]
@@ -65,25 +65,36 @@ class Seen:
     """What the log tells while it is followed; `on_one` and the rest are called under one lock."""
 
     def __init__(self) -> None:
-        self._tasks = Tasks(ENDED_MAX)
+        self._steps: dict[int, tuple[int, str]] = {}
         self._ended: deque[float] = deque()
         self.records = 0
 
     def on_one(self, one: Standing) -> None:
         """The next record."""
-        if isinstance(one, Entry):
-            self.records += 1
-            self._ended.extend(one.at for _ in self._tasks.on_entry(one))
-            self._drop(one.at)
+        if not isinstance(one, Entry):
+            return
+        self.records += 1
+        match one.record:
+            case Progress(task=task, token=token, atom=atom):
+                self._steps[task] = (token, atom)
+            case Finished(task=task):
+                self._steps.pop(task, None)
+                self._ended.append(one.at)
+            case Refused():
+                self._ended.append(one.at)
+            case _:
+                pass  # it tells of no step and of no end
+        self._drop(one.at)
 
     def rate(self, now: float) -> float:
-        """Tasks that ended, a second."""
+        """Tasks that ended, a second; what was merged into another has no end of its own."""
         self._drop(now)
         return len(self._ended) / RATE_S
 
-    def steps(self) -> Mapping[str, str]:
-        """The atomics that are being performed, by task."""
-        return {str(story.id): story.atom for story in self._tasks.live() if story.atom}
+    def step(self, leased: LeasedTask) -> str:
+        """The atomic that the holder of a lease performs; "" if none is known."""
+        token, atom = self._steps.get(int(leased.task), (leased.token, ""))
+        return atom if token == leased.token else ""
 
     def _drop(self, now: float) -> None:
         while self._ended and self._ended[0] < now - RATE_S:
@@ -96,21 +107,31 @@ class Watched:
 
     seen: Seen
     following: Following | None
+    since: float
     trouble: str = ""
 
 
+def beginning(client: Client) -> float:
+    """From when on the log is of interest: the time that counts for the rate, and all that runs."""
+    try:
+        lanes = client.lane.list(LANES_MAX).lanes
+    except BusError:
+        lanes = ()
+    return min((time.time() - RATE_S, *(lane.leased.since for lane in lanes if lane.leased))) - MARGIN_S
+
+
 @contextmanager
-def watched(open_log: Callable[[], Log]) -> Iterator[Watched]:
-    """Follow a log, if it can be."""
+def watched(open_log: Callable[[], Log], since: float) -> Iterator[Watched]:
+    """Follow a log from a time on, if it can be."""
     seen = Seen()
     try:
         log = open_log()
     except BusError as error:
-        yield Watched(seen, None, str(error))
+        yield Watched(seen, None, since, str(error))
         return
-    following = Following(log, seen.on_one)
+    following = Following(log, seen.on_one, since)
     try:
-        yield Watched(seen, following)
+        yield Watched(seen, following, since)
     finally:
         following.close()
 
@@ -157,22 +178,27 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the log tells: tasks a second, if known, the step of each running task, and how far it is read."""
+    """What the log tells: tasks a second, if known, the step of a task's lease, and how far it is read."""
 
     rate: float | None
-    steps: Mapping[str, str]
+    step: Callable[[LeasedTask], str]
     words: str
+
+
+def _no_step(_leased: LeasedTask) -> str:
+    return ""
 
 
 def _told(watching: Watched) -> Told:
     following = watching.following
     if following is None or following.trouble:
-        return Told(None, {}, following.trouble if following else watching.trouble)
+        return Told(None, _no_step, following.trouble if following else watching.trouble)
     with following.lock:
         seen = watching.seen
         if not following.is_live:
-            return Told(None, {}, f"the log is being read: {seen.records} records so far")
-        return Told(seen.rate(time.time()), seen.steps(), f"{seen.records} records in the log")
+            return Told(None, _no_step, f"the log is being read: {seen.records} records so far")
+        words = f"{seen.records} records in the log since {_clock(watching.since)}"
+        return Told(seen.rate(time.time()), seen.step, words)
 
 
 def of_instance(instance: Instance, told: Told, limit: int) -> Shown:
@@ -213,7 +239,7 @@ def _row(lane: Lane, instance: Instance, told: Told) -> tuple[str, ...]:
     progress = _progress(leased.task, instance)
     bar = "" if progress is None else f"{'=' * int(progress * BAR):{BAR}} {progress:.0%}"
     for_s = f"{max(0.0, time.time() - leased.since):.1f} s"
-    step = told.steps.get(leased.task, "")
+    step = told.step(leased)
     return (lane.vm, str(lane.waiting), runs, bar, step, for_s, leased.worker, "held" if lane.held else "")
 
 
@@ -223,15 +249,15 @@ def _progress(task: str, instance: Instance) -> float | None:
 
 
 def _value(lane: Lane, instance: Instance, told: Told) -> Dict:
-    task = lane.leased.task if lane.leased else ""
+    leased = lane.leased
     return Dict(
         [
             ("lane", to_rpc(Lane, lane)),
-            ("progress", _progress(task, instance)),
-            ("step", told.steps.get(task)),
+            ("progress", _progress(leased.task, instance) if leased else None),
+            ("step", (told.step(leased) or None) if leased else None),
         ]
     )
 
 
-def _clock() -> str:
-    return datetime.now(UTC).strftime("%H:%M:%SZ")
+def _clock(at: float | None = None) -> str:
+    return datetime.fromtimestamp(time.time() if at is None else at, UTC).strftime("%H:%M:%SZ")

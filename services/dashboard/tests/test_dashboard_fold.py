@@ -150,6 +150,14 @@ def test_records_of_tasks_that_nobody_knows_change_nothing() -> None:
     assert list(hand.fold.tasks.newest_first()) == []
 
 
+def test_where_what_is_read_begins_behind_the_election_the_first_lease_tells_the_term() -> None:
+    hand = Hand()
+    task, other = hand.submit(), hand.submit()
+    hand.read(records.Leased(vm=VM, task=task, worker=WORKER, term=Term(77)))
+    hand.read(records.Leased(vm=VM, task=other, worker=WORKER, term=Term(3)))
+    assert [hand.story(one).state for one in (task, other)] == [State.RUNNING, State.WAITING]
+
+
 def test_only_the_newest_ended_tasks_are_kept() -> None:
     fold = InstanceFold()
     fold.tasks = Tasks(ended_max=2)

@@ -21,7 +21,7 @@ from bus.follow import Followed, Follower, Shelf
 from bus.logs import about, of_entry
 from bus.loop import Action, Loop, OnConnection, Protocols, guarded
 from bus.place import Place
-from bus.ports import Bus, BusUnavailableError, Entry, Fold, OnAnswer, Request
+from bus.ports import BusUnavailableError, Entry, Fold, LookingBus, OnAnswer, Request
 from bus.quarantine import Quarantined
 from bus.snapshots import Assembly
 from bus.stamp import Stamp
@@ -179,7 +179,7 @@ class MemoryBroker:
             successor.call_soon(lambda: on_change(LEADS))
 
 
-class MemoryBus(Bus):
+class MemoryBus(LookingBus):
     """One service's connection to a `MemoryBroker`, with a thread of its own."""
 
     def __init__(self, broker: MemoryBroker, name: str = "memory") -> None:
@@ -221,6 +221,20 @@ class MemoryBus(Bus):
                 tail.dedup.accepts(skipped.producer, skipped.seq)
                 tail.next += 1
             return tail
+
+        self.call_soon(self._broker.add_tail(instance, make).drain)
+
+    @override
+    def tail_since(
+        self,
+        instance: InstanceName,
+        at: float,
+        on_entry: Callable[[Entry], None],
+        on_live: Action,
+    ) -> None:
+        def make(log: list[Envelope]) -> _Tail:
+            first = next((place for place, one in enumerate(log) if one.at >= at), len(log))
+            return _Tail(self, log, first, on_entry, on_live, Dedup(truncated=True))
 
         self.call_soon(self._broker.add_tail(instance, make).drain)
 

@@ -203,3 +203,20 @@ class Bus(Protocol):
 
     def close(self) -> None:
         """Send what waits to be sent, end the thread. Idempotent."""
+
+
+class LookingBus(Bus, Protocol):
+    """A bus by which people look at a log, of which they need no more than its end."""
+
+    def tail_since(
+        self,
+        instance: InstanceName,
+        at: float,
+        on_entry: Callable[[Entry], None],
+        on_live: Callable[[], None],
+    ) -> None:
+        """As `tail`, of what was written from a time on, in seconds since the epoch.
+
+        What stands before is not read. So a record that its writer had to repeat just there may be handed
+        over, though it had counted before; of those that are handed over, each is so once.
+        """

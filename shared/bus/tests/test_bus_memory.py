@@ -46,6 +46,21 @@ def test_a_reader_gets_what_was_there_and_what_comes(bus: MemoryBus) -> None:
     assert read(bus, Offset(2)) == [2]
 
 
+def test_a_reader_from_a_time_on_gets_what_came_since_each_once(
+    broker: MemoryBroker, bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for now in (1.0, 2.0, 3.0):
+        monkeypatch.setattr("bus.memory.time.time", lambda now=now: now)
+        bus.append(INSTANCE, held(0))
+    broker.append(INSTANCE, broker.log(INSTANCE)[2:])
+    for at, expected in ((0.0, [0, 1, 2]), (2.0, [1, 2]), (9.0, [])):
+        seen: list[Offset] = []
+        live = threading.Event()
+        bus.tail_since(INSTANCE, at, lambda entry, seen=seen: seen.append(entry.offset), live.set)  # type: ignore[misc]
+        assert live.wait(PATIENCE_S)
+        assert seen == expected
+
+
 def test_a_repeated_envelope_counts_once(broker: MemoryBroker, bus: MemoryBus) -> None:
     bus.append(INSTANCE, held(0), held(1))
     broker.append(INSTANCE, broker.log(INSTANCE))

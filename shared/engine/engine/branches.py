@@ -3,6 +3,8 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 
 Action = Callable[[], object]
@@ -16,7 +18,8 @@ class Branches:
     """Does actions at once: each is begun now, whatever others wait for, also those that are nested.
 
     Threads help, and whoever asks does not stand by: it does itself what no thread has begun yet. Short
-    actions are over before a thread has woken, and cost no more than one after the other.
+    actions are over before a thread has woken, and cost no more than one after the other. Whatever context
+    whoever asks is in, so that what is logged names task and VM, the threads are in as well.
     """
 
     def __init__(self) -> None:
@@ -36,7 +39,7 @@ class Branches:
                     ended.put(None)
 
         for _ in actions[1:]:
-            self._begin(work)
+            self._begin(partial(copy_context().run, work))
         work()
         for _ in actions:
             ended.get()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextvars import ContextVar
 from functools import partial
 
 import pytest
@@ -53,6 +54,22 @@ def test_threads_that_are_idle_are_used_again() -> None:
         assert time.monotonic() < deadline
         known = len(seen)
         branches.run([meet] * 3)
+
+
+def test_all_actions_are_done_in_the_context_of_who_asks() -> None:
+    branches, met = Branches(), threading.Barrier(3)
+    concern: ContextVar[str] = ContextVar("concern", default="")
+    for name in ("first", "second"):  # with threads that are new, and with those that are used again
+        seen: list[str] = []
+
+        def look(seen: list[str] = seen) -> None:
+            seen.append(concern.get())
+            met.wait(PATIENCE_S)
+
+        token = concern.set(name)
+        branches.run([look] * 3)
+        concern.reset(token)
+        assert seen == [name] * 3
 
 
 @pytest.mark.parametrize("count", [0, 1])

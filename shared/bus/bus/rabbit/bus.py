@@ -19,7 +19,7 @@ from bus.direct import Guests, Ways
 from bus.follow import Followed, Follower
 from bus.loop import Action, Loop, OnConnection, Protocols, guarded
 from bus.place import Place
-from bus.ports import Bus, BusUnavailableError, Entry, Fold, OnAnswer, Request
+from bus.ports import BEGINNING, BusUnavailableError, Entry, Fold, LookingBus, OnAnswer, Request
 from bus.quarantine import Quarantined
 from bus.rabbit.connection import Connection
 from bus.rabbit.constants import CLOSE_TIMEOUT_S, READY_POLL_S
@@ -32,8 +32,8 @@ from bus.rabbit.stream import Logs
 from bus.retention import USUAL, Retention
 
 
-class RabbitBus(Bus):
-    """The contract of `bus.ports.Bus` on RabbitMQ 3.10 and later.
+class RabbitBus(LookingBus):
+    """The contract of `bus.ports.LookingBus` on RabbitMQ 3.10 and later.
 
     `url` is `amqp://user:password@host:port/vhost`, or several for the nodes of a cluster (see
     `bus.rabbit.address`). `instances` are those whose logs this service writes:
@@ -82,7 +82,19 @@ class RabbitBus(Bus):
         on_entry: Callable[[Entry], None],
         on_live: Action,
     ) -> None:
-        wanted = Subscription(instance, start, on_entry, on_live, self._logs)
+        self._begin_to_read(Subscription(instance, start, on_entry, on_live, self._logs))
+
+    @override
+    def tail_since(
+        self,
+        instance: InstanceName,
+        at: float,
+        on_entry: Callable[[Entry], None],
+        on_live: Action,
+    ) -> None:
+        self._begin_to_read(Subscription(instance, BEGINNING, on_entry, on_live, self._logs, since=at))
+
+    def _begin_to_read(self, wanted: Subscription) -> None:
         reader = Reader(self._loop, wanted, self._watch())
         self._loop.soon(lambda: self._connection.add(reader))
 

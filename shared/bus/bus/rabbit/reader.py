@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pika
 from pika.channel import Channel
@@ -45,7 +46,7 @@ _SAID_EVERY = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What somebody wants of a log: the arguments of `Bus.tail`."""
+    """What somebody wants of a log: the arguments of `Bus.tail`; with `since` of `LookingBus.tail_since`."""
 
     instance: InstanceName
     start: Offset
@@ -53,6 +54,11 @@ class Subscription:
     on_live: Action
     logs: Logs
     place: Place = field(default_factory=Place)
+    since: float | None = None
+
+    def wants(self, entry: Entry) -> bool:
+        """Whether an entry that counts is handed over."""
+        return entry.offset >= self.start and (self.since is None or entry.at >= self.since)
 
 
 OnLost = Callable[[InstanceName, str], None]
@@ -116,9 +122,15 @@ class Reader(Tenant):
         channel.basic_consume(
             log_stream(self._wanted.instance),
             self._on_message,
-            arguments={"x-stream-offset": max(0, self._next - 1)},
+            arguments={"x-stream-offset": self._beginning()},
             callback=lambda _: self._in_place(channel),
         )
+
+    def _beginning(self) -> int | datetime:
+        """From where the broker is to send: what was read last comes once more; by time, a whole chunk."""
+        if self._next == 0 and self._wanted.since is not None:
+            return datetime.fromtimestamp(self._wanted.since, UTC)
+        return max(0, self._next - 1)
 
     def _in_place(self, channel: Channel) -> None:
         self.mark_placed()
@@ -240,11 +252,11 @@ class Reader(Tenant):
         judged = judge(self._wanted.instance, offset, arrival)
         if isinstance(judged, Quarantined):
             self._pass_over(judged, confirmed)
-        elif (
-            self._dedup.accepts(writer(arrival.user, judged.producer), judged.seq, confirmed)
-            and offset >= self._wanted.start
-        ):
-            entry = Entry(offset, judged.at, judged.record, judged.producer, judged.seq)
+            return
+        if not self._dedup.accepts(writer(arrival.user, judged.producer), judged.seq, confirmed):
+            return
+        entry = Entry(offset, judged.at, judged.record, judged.producer, judged.seq)
+        if self._wanted.wants(entry):
             with about(lambda: of_entry(entry)):
                 guarded(lambda: self._wanted.on_entry(entry))
 

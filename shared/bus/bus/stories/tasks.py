@@ -20,7 +20,7 @@ ENDED_MAX = 10_000
 """Ended tasks that are kept, the newest: some 10 MB."""
 
 NO_TERM = -1
-"""Before the first election."""
+"""Before the first election. Where what is read begins behind it, the first lease tells its term."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,8 @@ class Tasks:
         story = self._live_one(record.task)
         if story is None:
             return
+        if self._term == NO_TERM and record.term is not None:
+            self._term = record.term
         match record:
             case records.Leased():
                 if record.term == self._term:
