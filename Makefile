@@ -104,11 +104,8 @@ isolate: ## Each distribution installs alone and imports
 golden: ## Check the wire encoding against a corpus: make golden DIR=…
 	@$(PYTHON) -m schema.golden $(DIR)
 
-man: ## The man page of the command: var/man/xenops.1, for `man -l`
-	@mkdir -p var/man
-	@.venv/bin/argparse-manpage --module xenops.command.manual --function manual --prog xenops --project-name xenops \
-		--manual-title "Xenops" --description "manage the virtual machines of one xenops instance" --output var/man/xenops.1
-	@echo "var/man/xenops.1: look at it with man -l var/man/xenops.1"
+man: ## Man pages of the commands: var/man/xenops.1 and xenops-stack.8, for `man -l`
+	@$(PYTHON) tools/manual.py
 
 asyncapi: ## Descriptions of all that travels, made anew: docs/asyncapi.json, docs/schemas
 	@$(PYTHON) tools/schemas.py

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from pathlib import Path
 
+import manual
 from setup import OWN_PACKAGES
 from wheels import PIP, ROOT, WheelsError, build_wheels
 
@@ -47,6 +48,13 @@ import sys
 sys.path.insert(0, "/usr/lib/xenops")
 {begin}
 """
+
+COMPLETIONS: Mapping[str, str] = {
+    "bash": "usr/share/bash-completion/completions/xenops",
+    "zsh": "usr/share/zsh/vendor-completions/_xenops",
+    "fish": "usr/share/fish/vendor_completions.d/xenops.fish",
+}
+"""Where each shell looks for what completes the command `xenops`."""
 
 MANUALS = ("hosts", "doors", "operators", "security", "cluster", "log", "xen", "kvm")
 EXAMPLES = ("operators/alerts.yml", "operators/grafana.json")
@@ -87,10 +95,11 @@ def build(output: Path) -> Path:
         put(tree / path, PROGRAM.format(begin=begin), mode=0o755)
     install_configuration(tree)
     install_documents(tree / DOCUMENTS, version, f"{maintainer}  {formatdate(float(epoch))}")
+    environment = os.environ | {"SOURCE_DATE_EPOCH": epoch}
+    install_help(tree, environment)
     fields = {"Version": version, "Architecture": architecture, "Maintainer": maintainer}
     write_control(tree, control_text(fields, installed_kib(tree)))
     package = output / f"xenops_{version}_{architecture}.deb"
-    environment = os.environ | {"SOURCE_DATE_EPOCH": epoch}
     run(["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(package)], environment)
     return package
 
@@ -135,11 +144,19 @@ def install_documents(place: Path, version: str, signed: str) -> None:
     for name in EXAMPLES:
         put(place / "examples" / Path(name).name, (ROOT / "docs" / name).read_text())
     news = f"xenops ({version}) unstable; urgency=medium\n\n  * See CHANGELOG.md of the sources.\n\n"
-    changelog = place / "changelog.gz"
-    changelog.write_bytes(gzip.compress(f"{news} -- {signed}\n".encode(), 9, mtime=0))
-    changelog.chmod(0o644)
+    put_packed(place / "changelog.gz", f"{news} -- {signed}\n")
     overrides = (SOURCES / "debian" / "lintian-overrides").read_text()
     put(place.parents[1] / "lintian" / "overrides" / "xenops", overrides)
+
+
+def install_help(tree: Path, environment: Mapping[str, str]) -> None:
+    """Man pages, and what shells complete the command by."""
+    for page in manual.build(tree.parent / "man", environment):
+        place = tree / f"usr/share/man/man{page.suffix[1:]}" / f"{page.name}.gz"
+        put_packed(place, page.read_text())
+    for shell, path in COMPLETIONS.items():
+        xenops = str(Path(sys.executable).with_name("xenops"))
+        put(tree / path, said([xenops, "completion", shell]) + "\n")
 
 
 def control_text(given: Mapping[str, str], size_kib: int) -> str:
@@ -185,6 +202,13 @@ def put(path: Path, text: str, *, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(mode)
+
+
+def put_packed(path: Path, text: str) -> None:
+    """The same, packed by gzip."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+    path.chmod(0o644)
 
 
 def said(command: list[str]) -> str:

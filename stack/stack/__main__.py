@@ -27,9 +27,15 @@ BACKEND = "XENOPS_STACK_BACKEND"
 """`simulator`: leave QEMU alone, as where it cannot run; otherwise it is looked for."""
 
 
+PACKAGED = "xenops-stack"
+"""Its name where it was installed by the Debian package."""
+
+
 def main(arguments: list[str]) -> int:
     """Do what is asked; answers the exit code."""
-    parsed = _parser().parse_args(arguments)
+    parsed = parser(PACKAGED if Path(sys.argv[0]).name == PACKAGED else "python -m stack").parse_args(
+        arguments
+    )
     layout = Layout(parsed.root.resolve())
     try:
         return _perform(parsed, layout)
@@ -39,8 +45,9 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The whole command line, by the name of the command."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
         "--root", type=Path, default=ROOT, help="where it keeps everything (default: %(default)s)"
     )

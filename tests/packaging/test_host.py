@@ -18,6 +18,12 @@ READY = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8600/read
 UNTIL_READY = (
     'until python3 -c "$1" >/dev/null 2>&1; do systemctl -q is-failed "xenops-*" && exit 1; sleep 0.2; done'
 )
+COMPLETED = """\
+. /usr/share/bash-completion/completions/xenops
+COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 COMP_WORDS=($1) COMP_CWORD=1
+_python_argcomplete xenops
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
 UNTIL_ANEW = 'until [ "$(systemctl show --value -p NRestarts "$1")" -gt 0 ]; do sleep 0.2; done'
 
 
@@ -106,6 +112,13 @@ def test_a_vm_of_qemu_has_a_tap_on_the_bridge_no_capability_and_outlives_its_wor
     assert host.run("pidof", "qemu-system-x86_64").strip() == pid
     host.xenops(QEMU, "shutdown", "two")
     assert "Halted" in host.xenops(QEMU, "list")
+
+
+def test_a_shell_completes_the_command_and_its_pages_are_in_the_manual(host: Host) -> None:
+    told = host.run("bash", "-c", COMPLETED, "complete", "xenops work")
+    assert {"workers", "worker-drain", "worker-undrain"} <= {word.strip() for word in told.split()}
+    for page in ("man1/xenops.1.gz", "man8/xenops-stack.8.gz"):
+        assert "SYNOPSIS" in host.run("zcat", f"/usr/share/man/{page}")
 
 
 def test_the_package_installed_again_keeps_services_and_settings(host: Host) -> None:
