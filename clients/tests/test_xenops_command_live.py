@@ -303,3 +303,21 @@ def test_a_vms_tasks_before_the_time_that_is_looked_at_are_not_there(
     assert timeline("web1", "--since", str(time.time() + 3600)) == command.FAILED
     assert "--since looks further back" in capsys.readouterr().err
     assert timeline("web1", "--since", "-600") == command.DONE
+
+
+@pytest.mark.parametrize(("height", "lanes"), [(40, 2), (9, 1), (3, 1)])
+def test_a_frame_fits_into_its_window_and_no_row_of_it_is_broken(
+    monkeypatch: pytest.MonkeyPatch, filled: MemoryBroker, height: int, lanes: int
+) -> None:
+    monkeypatch.setattr("xenops.command.top.EVERY_MIN_S", 0.0)
+    screen, drawn = RichScreen(), io.StringIO()
+    screen._out = Console(file=drawn, force_terminal=True, width=60, height=height)
+    arguments = parser().parse_args(["top", "--every", "0"])
+    busy = Interrupted(2)
+    busy.silent = 0
+    with watched(lambda: Log(MemoryBus(filled), INSTANCE), 0.0) as seen:
+        show_top(Client(busy, "i"), seen, arguments, screen)
+    assert screen.height == height
+    shown = drawn.getvalue()
+    assert shown.count("web") <= lanes
+    assert ("lanes more" in shown) == (lanes < 2 and height > 3)

@@ -16,6 +16,7 @@ from bus.node import PrivateNode
 from bus.ports import BusError
 from bus.rabbit import RabbitBus
 from bus.roles import Role
+from container_node import why_no_container
 from engine.conformance.samples import sample_vbd, sample_vm
 from schema.fault import XenopsError
 from schema.ids import InstanceName
@@ -42,6 +43,13 @@ SERVICES = ("redirector", "eventhub", "frontend", "worker_sim")
 ROLES = {service: Role.WORKER if service == "worker_sim" else Role(service) for service in SERVICES}
 PATIENCE_S = 60.0
 QUIET_S = 0.1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which broker the tests of the bus had."""
+    why = why_no_container()
+    words = f"a private node, as {why}" if why else "a container of our image"
+    terminalreporter.write_line(f"broker of the tests of the bus: {words}")
 
 
 class Stack:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from bus.fold import FoldOf
-from bus.node import PrivateNode
 from bus.ports import BEGINNING, BusBlockedError, BusUnavailableError, Entry, Request, RequestTimeoutError
 from bus.rabbit import RabbitBus
 from bus.rabbit.address import nodes_of
 from bus.rabbit.shelf import RabbitShelf
 from bus.retention import Retention
+from container_node import Node, node_for_tests
 from schema.ids import InstanceName, VmId
 from schema.records import LaneHeld
 
@@ -19,14 +19,14 @@ PATIENCE_S = 60.0
 
 
 @pytest.fixture(name="node", scope="module")
-def run_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
+def run_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     directory: Path = tmp_path_factory.mktemp("broker")
-    with PrivateNode(directory) as node:
+    with node_for_tests(directory) as node:
         yield node
 
 
 @pytest.fixture(name="bus")
-def connect(node: PrivateNode, instance: InstanceName) -> Iterator[RabbitBus]:
+def connect(node: Node, instance: InstanceName) -> Iterator[RabbitBus]:
     bus = RabbitBus(node.url, "test", (instance,))
     bus.ready(PATIENCE_S)
     yield bus
@@ -87,7 +87,7 @@ def test_a_reader_is_live_once_it_has_all_that_was_confirmed(bus: RabbitBus, ins
 
 
 def test_a_killed_broker_loses_and_repeats_nothing(
-    node: PrivateNode, bus: RabbitBus, instance: InstanceName
+    node: Node, bus: RabbitBus, instance: InstanceName
 ) -> None:
     log = Log(bus, instance)
     node.stop()  # RabbitMQ forgets a stream that was made in the very last moments before a crash
@@ -144,7 +144,7 @@ def test_a_request_that_nobody_answers_times_out(bus: RabbitBus) -> None:
         bus.call("test.deaf", b"", 0.2)
 
 
-def test_leadership_passes_when_the_leader_goes(node: PrivateNode, bus: RabbitBus) -> None:
+def test_leadership_passes_when_the_leader_goes(node: Node, bus: RabbitBus) -> None:
     first, second = threading.Event(), threading.Event()
     leader = RabbitBus(node.url, "leader")
     leader.lead("test.leader", lambda leads: first.set() if leads else None)
@@ -157,7 +157,7 @@ def test_leadership_passes_when_the_leader_goes(node: PrivateNode, bus: RabbitBu
 
 
 def test_a_broker_out_of_memory_is_named_and_nothing_accepted_is_lost(
-    node: PrivateNode, bus: RabbitBus, instance: InstanceName
+    node: Node, bus: RabbitBus, instance: InstanceName
 ) -> None:
     bus.append(instance, held(0)).result(PATIENCE_S)
     node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
@@ -182,7 +182,7 @@ def test_an_absent_broker_is_named_with_the_remedy() -> None:
     bus.close()
 
 
-def test_a_node_that_is_not_there_is_passed_over(node: PrivateNode, instance: InstanceName) -> None:
+def test_a_node_that_is_not_there_is_passed_over(node: Node, instance: InstanceName) -> None:
     """Also for what has connections of its own, as snapshots."""
     nobody = node.url.replace(f":{node.port}", ":1")
     bus = RabbitBus(f"{nobody}, {node.url}", "test", (instance,))
@@ -207,7 +207,7 @@ def test_a_bus_ends_while_it_is_being_connected(caplog: pytest.LogCaptureFixture
 
 
 def test_a_log_that_was_made_otherwise_is_used_as_it_is_and_that_is_said(
-    bus: RabbitBus, node: PrivateNode, instance: InstanceName, caplog: pytest.LogCaptureFixture
+    bus: RabbitBus, node: Node, instance: InstanceName, caplog: pytest.LogCaptureFixture
 ) -> None:
     bus.append(instance, held(1)).result(PATIENCE_S)
     other = RabbitBus(node.url, "test", (instance,), makes_logs=Retention(1_000_000_000))
@@ -222,7 +222,7 @@ def test_a_log_that_was_made_otherwise_is_used_as_it_is_and_that_is_said(
 
 
 def test_it_is_said_before_and_when_the_broker_drops_what_no_snapshot_covers(
-    node: PrivateNode,
+    node: Node,
     instance: InstanceName,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -244,7 +244,7 @@ def test_it_is_said_before_and_when_the_broker_drops_what_no_snapshot_covers(
 
 
 def test_a_reader_that_falls_behind_what_the_broker_drops_tells_so(
-    node: PrivateNode, instance: InstanceName, monkeypatch: pytest.MonkeyPatch
+    node: Node, instance: InstanceName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bus.rabbit.reader.MARKERS_MISSED_MAX", 3)
     monkeypatch.setattr("bus.rabbit.reader.IDLE_S", 0.5)

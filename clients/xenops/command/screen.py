@@ -43,6 +43,11 @@ class Screen(Protocol):
 
     is_live: bool = False
 
+    @property
+    def height(self) -> int | None:
+        """How many lines a frame may have, if not any number."""
+        return None
+
     def show(self, shown: Shown) -> None:
         """The result, or a part of it as it comes."""
 
@@ -133,6 +138,11 @@ class RichScreen(Screen):
         self._out = Console()
         self._err = Console(stderr=True, highlight=False)
 
+    @property
+    @override
+    def height(self) -> int | None:
+        return self._out.size.height
+
     @override
     def show(self, shown: Shown) -> None:
         for table in shown.tables:
@@ -154,7 +164,7 @@ class RichScreen(Screen):
     @contextmanager
     def live(self) -> Iterator[Draw]:
         with Live(console=self._out, screen=True, auto_refresh=False) as picture:
-            yield lambda shown: picture.update(Group(*map(_drawn, shown.tables)), refresh=True)
+            yield lambda shown: picture.update(_framed(shown), refresh=True)
 
 
 def screen_for(*, as_json: bool) -> Screen:
@@ -164,6 +174,14 @@ def screen_for(*, as_json: bool) -> Screen:
     if sys.stdout.isatty() and sys.stderr.isatty():
         return RichScreen()
     return PlainScreen(sys.stdout, sys.stderr)
+
+
+def _framed(shown: Shown) -> Group:
+    """A frame: each row is one line, however narrow the window is."""
+    tables = [_drawn(table) for table in shown.tables]
+    for column in (column for table in tables for column in table.columns):
+        column.no_wrap = True
+    return Group(*tables)
 
 
 def _drawn(table: Table) -> RichTable:

@@ -25,6 +25,10 @@ from xenops.log import Log
 
 EVERY_S, EVERY_MIN_S = 1.0, 0.1
 LANES = 20
+"""So many are shown where no window sets a limit."""
+
+LINES_BESIDE = 7
+"""Of a frame, besides workers and lanes: what is above, headings, and one that says if there are more."""
 
 RATE_S = 60.0
 """Tasks of so long count for the rate."""
@@ -56,7 +60,10 @@ def add_top_command(command: Command) -> None:
         "--every", type=float, default=EVERY_S, metavar="SECONDS", help=f"how often (default {EVERY_S:g})"
     )
     top.add_argument(
-        "--limit", type=int, default=LANES, metavar="LANES", help=f"show so many (default {LANES})"
+        "--limit",
+        type=int,
+        metavar="LANES",
+        help=f"show so many (default: as the window has room for; without one, {LANES})",
     )
     top.add_argument("--once", action="store_true", help="one frame")
 
@@ -142,18 +149,29 @@ def show_top(client: Client, watching: Watched, arguments: Namespace, screen: Sc
         if watching.following is not None:
             following = watching.following
             following.await_that(lambda: following.is_live, FIRST_LOOK_S)
-        screen.show(_frame(client, watching, arguments.limit))
+        screen.show(_frame(client, watching, arguments.limit or LANES))
         return
     try:
         with screen.live() as draw:
             while True:
-                draw(_frame_or_trouble(client, watching, arguments.limit))
+                draw(_frame_or_trouble(client, watching, arguments.limit or _Room(screen.height)))
                 time.sleep(max(EVERY_MIN_S, arguments.every))
     except KeyboardInterrupt:
         return
 
 
-def _frame_or_trouble(client: Client, watching: Watched, limit: int) -> Shown:
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """The lines of a window, if there is one."""
+
+    lines: int | None
+
+
+Limit = int | _Room
+"""How many lanes are shown."""
+
+
+def _frame_or_trouble(client: Client, watching: Watched, limit: Limit) -> Shown:
     """A frame, which says so while services are out of reach: they may come back."""
     try:
         return _frame(client, watching, limit)
@@ -161,10 +179,16 @@ def _frame_or_trouble(client: Client, watching: Watched, limit: int) -> Shown:
         return Shown(Dict([("trouble", str(error))]), (Table(("",), ((f"{_clock()}  {error}",),)),))
 
 
-def _frame(client: Client, watching: Watched, limit: int) -> Shown:
+def _frame(client: Client, watching: Watched, limit: Limit) -> Shown:
     lanes, workers = client.lane.list(LANES_MAX), client.worker.list()
     tasks = {task.id: task for task in client.task.list()}
-    return of_instance(Instance(lanes, workers, tasks), _told(watching), limit)
+    return of_instance(Instance(lanes, workers, tasks), _told(watching), _lanes(limit, len(workers)))
+
+
+def _lanes(limit: Limit, workers: int) -> int:
+    if not isinstance(limit, _Room):
+        return limit
+    return LANES if limit.lines is None else max(1, limit.lines - LINES_BESIDE - workers)
 
 
 @dataclass(frozen=True, slots=True)
