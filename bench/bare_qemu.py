@@ -5,17 +5,20 @@ import socket
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from worker_kvm.accelerator import Accelerator
-from worker_kvm.qemu.command import Inherited, Sockets, command_line
+from worker_kvm.qemu.command import Inherited, command_line
 from worker_kvm.qemu.machine import Domain
+from worker_kvm.qemu.starting import listen, with_files
 
 PATIENCE_S = 60.0
 
-Words = Callable[[int], Sequence[str]]
-"""QEMU's arguments, of its monitor's listening socket as an open file."""
+Words = Callable[[int, ExitStack], tuple[Sequence[str], Sequence[int]]]
+"""QEMU's arguments and the open files in them, of its monitor's listening socket as an open file; the others
+are open until the stack ends."""
 
 
 class BareQemu:
@@ -26,16 +29,14 @@ class BareQemu:
     """
 
     def __init__(self, qemu: str, monitor: Path, words: Words) -> None:
-        monitor.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(monitor))
-            listener.listen(1)
-            file = listener.fileno()
+        with ExitStack() as opened:
+            listener = opened.enter_context(listen(monitor))
+            arguments, files = words(listener.fileno(), opened)
             self._process = subprocess.Popen(
-                [qemu, *words(file)],
+                [qemu, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=[file],
+                pass_fds=files,
                 start_new_session=True,
             )
         self._line = socket.socket(socket.AF_UNIX)
@@ -112,9 +113,10 @@ def words_of(
     """What the worker would tell the QEMU of such a domain."""
     directory.mkdir(exist_ok=True)
 
-    def words(monitor: int) -> Sequence[str]:
-        inherited = Inherited(monitor, taps={}, awaits_state=awaits_state)
-        return command_line(domain, accelerator, Sockets(directory), inherited)
+    def words(monitor: int, opened: ExitStack) -> tuple[Sequence[str], Sequence[int]]:
+        console = opened.enter_context(listen(directory / "console")).fileno()
+        inherited = with_files(Inherited(monitor, console, awaits_state=awaits_state), domain, None, opened)
+        return command_line(domain, accelerator, inherited), inherited.descriptors
 
     return words
 
@@ -122,12 +124,13 @@ def words_of(
 def words_of_none(accelerator: Accelerator) -> Words:
     """The least that there can be: a machine without any device, which waits."""
 
-    def words(monitor: int) -> Sequence[str]:
-        return [
+    def words(monitor: int, _: ExitStack) -> tuple[Sequence[str], Sequence[int]]:
+        arguments = [
             *("-nodefaults", "-no-user-config", "-display", "none", "-S", "-machine", "q35", "-m", "96"),
             *("-accel", accelerator, "-chardev", f"socket,id=monitor,fd={monitor},server=on,wait=off"),
             *("-mon", "chardev=monitor,mode=control"),
         ]
+        return arguments, [monitor]
 
     return words
 

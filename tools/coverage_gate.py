@@ -91,6 +91,7 @@ PURE = (
     "services/worker-kvm/worker_kvm/storage.py",
     "services/worker-kvm/worker_kvm/qemu/arriving.py",
     "services/worker-kvm/worker_kvm/qemu/framing.py",
+    "services/worker-kvm/worker_kvm/qemu/qcow2.py",
     "services/worker-xen/worker_xen/classic/features.py",
     "services/worker-xen/worker_xen/classic/machine.py",
     "services/worker-xen/worker_xen/classic/states.py",

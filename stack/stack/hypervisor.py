@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from worker_kvm.accelerator import QemuMissingError, choose_accelerator, find_qemu, qemu_version
 from worker_kvm.network import NetworkError, make_namespace, remove_namespace
 from worker_kvm.qemu.sweep import end_domains
+from worker_kvm.qemu.user import RightsError, User, find_user, launcher
 
 from stack.layout import Layout
 from stack.shape import BRIDGE, QEMU_INSTANCE, SIMULATOR_INSTANCE, WORKER_KVM, WORKER_SIM, Network, Shape
 from stack.traces import has_namespace
+
+QEMU_USERS = "2000000000-2000065535"
+"""Numbers that no account of a host has, nor a container's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,22 @@ def look(layout: Layout) -> Found:
         version = qemu_version(qemu)
     except QemuMissingError as error:
         return Found(simulator_only(), (f"QEMU cannot run here, the simulator serves alone: {error}",))
-    accelerator = choose_accelerator(qemu)
+    user = _user()
+    accelerator = choose_accelerator(qemu, launcher(user, 0))
     network, where = _network(layout)
     workers = {WORKER_KVM: QEMU_INSTANCE, WORKER_SIM: SIMULATOR_INSTANCE}
-    remark = f"QEMU {version} runs the VMs, {_HOW[accelerator]}"
-    return Found(Shape(workers, network, accelerator), (remark, where))
+    whose = "as this user" if user is None else f"each with a user of its own among {user.name}"
+    remark = f"QEMU {version} runs the VMs, {_HOW[accelerator]}, {whose}"
+    shape = Shape(workers, network, accelerator, qemu_user="" if user is None else user.name)
+    return Found(shape, (remark, where))
+
+
+def _user() -> User | None:
+    """Users for QEMUs; None: only root has others to give."""
+    try:
+        return find_user(QEMU_USERS)
+    except RightsError:
+        return None
 
 
 _HOW = {"kvm": "on KVM", "tcg": "emulating their processors, as KVM boots no guest here"}

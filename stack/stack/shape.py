@@ -79,6 +79,8 @@ class Shape:
     workers: Mapping[str, str] = field(default_factory=lambda: {WORKER_SIM: SIMULATOR_INSTANCE})
     network: Network = Network.USER
     accelerator: str = "auto"
+    qemu_user: str = field(default="", kw_only=True)
+    """Whom QEMU runs as, as the worker is told; empty: as the worker."""
     bus: BusKind = BusKind.RABBITMQ
     store: StoreKind = StoreKind.FILES
 
@@ -115,6 +117,7 @@ class Shape:
             told["XENOPS_RUN_DIR"] = str(layout.vms)
             told["XENOPS_KVM_ACCELERATOR"] = self.accelerator
             told["XENOPS_KVM_NETWORK"] = self.network
+            told["XENOPS_KVM_USER"] = self.qemu_user
             told["XENOPS_KVM_NETNS"] = layout.namespace if self.network is Network.BRIDGE else ""
         return told
 

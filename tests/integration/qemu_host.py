@@ -24,10 +24,12 @@ from worker_kvm.network import make_namespace, remove_namespace
 from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
 from worker_kvm.qemu.sweep import end_domains, find_strays
+from worker_kvm.qemu.user import find_user
 
 GUEST = guest_in(Path("var/guest"))
 PATIENCE_S = 60.0
 MIB = 1 << 20
+QEMU_USERS = "2000000000-2000065535"
 VM = VmId("guest")
 
 
@@ -40,7 +42,12 @@ class Host:
         if bridged:
             make_namespace(self.namespace, "xenbr0", "xenbr1")
         self.settings = QemuSettings(
-            directory / "run", find_qemu(), "tcg", bridged, self.namespace if bridged else None
+            directory / "run",
+            find_qemu(),
+            "tcg",
+            bridged,
+            self.namespace if bridged else None,
+            user=find_user(QEMU_USERS) if os.geteuid() == 0 else None,
         )
         self.changes: queue.Queue[ObjectId] = queue.Queue()
         self.task = SuiteExecution()

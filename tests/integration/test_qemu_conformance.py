@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from engine.conformance import BackendConformance, Subject
 from kvm_subject import GUEST, KvmSubject
+from qemu_host import QEMU_USERS
 from schema.objects.vm import Hvm, HvmInfo, Pv, Pvh
 from typing_extensions import override
 from worker_kvm.accelerator import choose_accelerator, find_qemu
@@ -14,6 +16,7 @@ from worker_kvm.network import make_namespace, remove_namespace
 from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
 from worker_kvm.qemu.sweep import end_domains
+from worker_kvm.qemu.user import find_user, launcher
 
 UNSUPPORTED = frozenset(
     {
@@ -66,11 +69,13 @@ def make_own_namespace() -> Iterator[str]:
 @pytest.fixture(name="qemu", scope="module")
 def settle_qemu(namespace: str) -> QemuSettings:
     qemu = find_qemu()
-    return QemuSettings(Path(), qemu, choose_accelerator(qemu), bridged=True, namespace=namespace)
+    user = find_user(QEMU_USERS)
+    accelerator = choose_accelerator(qemu, launcher(user, 0))
+    return QemuSettings(Path(), qemu, accelerator, bridged=True, namespace=namespace, user=user)
 
 
 def subject_of(ty: Pvh | Hvm, qemu: QemuSettings, directory: Path) -> Iterator[Subject]:
-    settings = QemuSettings(directory / "run", qemu.qemu, qemu.accelerator, qemu.bridged, qemu.namespace)
+    settings = replace(qemu, run=directory / "run")
     subject = QemuSubject(ty, settings, directory)
     yield subject
     try:

@@ -175,6 +175,7 @@ def test_disks_of_a_storage_repository_go_by_their_names(tmp_path: Path) -> None
         missing = DoesNotExist(klass="VDI", id=absent.name)
         assert refusal(lambda: host.plug(xvd("c", absent))) == missing
         host.unplug(xvd("b", second))
+        host.backend.vm.unpause(host.task, vm)
         assert repository / "second.qcow2" not in open_files(host.pid())
 
 

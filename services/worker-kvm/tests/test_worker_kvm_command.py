@@ -6,7 +6,9 @@ After a change that is meant, write them anew and review the difference:
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine.conformance.samples import sample_vm
@@ -31,7 +33,7 @@ from schema.objects.vm import (
 )
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
-from worker_kvm.qemu.firmware import UefiFiles
+from worker_kvm.qemu.given import Layer
 from worker_kvm.qemu.machine import Disk, Machine, Source, attached, created, find_disk, plugged, with_disk
 
 COMMANDS = Path(__file__).parent / "commands"
@@ -83,9 +85,28 @@ def words(name: str, accelerator: Accelerator) -> list[str]:
     machine = created(Machine(id=vm.id), vm, 7, 0.0)
     if name.endswith("with-devices"):
         machine = with_devices(machine, vm)
-    uefi = UefiFiles(Path("/f/code.fd"), Path("/run/x,y/v.fd")) if name.endswith("uefi") else None
-    inherited = Inherited(monitor=9, taps={"nic1-0": 11}, uefi=uefi)
-    return command_line(machine.living(), accelerator, Sockets(Path("/run/x,y/7")), inherited)
+    inherited = Inherited(
+        monitor=9,
+        console=10,
+        taps={"nic1-0": 11},
+        kernel=12 if name.startswith("kernel") else None,
+        ramdisk=13 if name == "kernel-without-screen" else None,
+        **given(name),
+    )
+    assert {9, 10, 11} <= set(inherited.descriptors)
+    return command_line(machine.living(), accelerator, inherited)
+
+
+def given(name: str) -> dict[str, Any]:
+    nodes: dict[str, Sequence[Layer]] = {}
+    if name.endswith("uefi"):
+        nodes = {"uefi-code": [Layer("raw", 1)], "uefi-variables": [Layer("raw", 2)]}
+    elif name.endswith("with-devices"):
+        chain = [Layer("qcow2", 2), Layer("qcow2", 3), Layer("raw", 4, is_device=True)]
+        disks = ([Layer("raw", 1)], chain, [Layer("raw", 5, is_device=True)])
+        nodes = dict(zip(("sata0-node", "scsi1-node", "scsi2-node"), disks, strict=True))
+    files = [(20 + layer.fdset, node) for node, layers in nodes.items() for layer in layers]
+    return {"files": files, "contents": nodes}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -100,14 +121,15 @@ def test_what_qemu_is_told_is_what_was_reviewed(name: str) -> None:
 
 def test_sockets_are_below_the_domains_directory() -> None:
     sockets = Sockets(Path("/run/x/7"))
-    below = {sockets.monitor, sockets.console, sockets.screen, sockets.log}
+    below = {sockets.monitor, sockets.console, sockets.log, sockets.own}
     assert len(below) == 4
     assert {path.parent for path in below} == {sockets.directory}
+    assert sockets.screen.parent == sockets.own
 
 
 def test_a_qemu_that_awaits_a_state_is_just_the_machine_that_it_is_of() -> None:
     vm = sample_vm()
     domain = created(Machine(id=vm.id), vm, 7, 5.0).with_domain(machine="pc-q35-7.2").living()
-    words = command_line(domain, "tcg", Sockets(Path("/run/7")), Inherited(3, {}, awaits_state=True))
+    words = command_line(domain, "tcg", Inherited(3, 4, awaits_state=True))
     assert words[-2:] == ["-incoming", "defer"]
     assert words[words.index("-machine") + 1] == "pc-q35-7.2,vmport=off"

@@ -23,11 +23,13 @@ def test_all_may_be_said() -> None:
         "XENOPS_KVM_NETWORK": "user",
         "XENOPS_KVM_NETNS": "n",
         "XENOPS_SR_DIRECTORY": "/run/sr-mount",
+        "XENOPS_KVM_USER": "libvirt-qemu",
     }
     settings = from_environment(USUAL | said)
     assert settings.run == Path("/run/x")
     assert (settings.accelerator, settings.network, settings.namespace) == ("tcg", "user", "n")
     assert settings.repositories == Path("/run/sr-mount")
+    assert settings.qemu_user == "libvirt-qemu"
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,7 @@ def test_all_may_be_said() -> None:
         ({"XENOPS_KVM_ACCELERATOR": "xen"}, "XENOPS_KVM_ACCELERATOR is 'xen': choose one of auto, kvm, tcg"),
         ({"XENOPS_KVM_NETWORK": "ovs"}, "XENOPS_KVM_NETWORK is 'ovs': choose one of bridge, user"),
         ({"XENOPS_KVM_NETNS": "../x"}, "XENOPS_KVM_NETNS is '../x'"),
+        ({"XENOPS_KVM_USER": "q", "XENOPS_BACKEND": "libvirt"}, "libvirt's is in its qemu.conf"),
         ({"XENOPS_BACKEND": "xen"}, "XENOPS_BACKEND is .xen.: choose one of qemu, libvirt"),
     ],
 )

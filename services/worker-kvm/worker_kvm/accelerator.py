@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -58,21 +59,22 @@ def qemu_version(qemu: str) -> str:
     return words[3] if len(words) > 3 else "unknown"
 
 
-def choose_accelerator(qemu: str) -> Accelerator:
-    """KVM where it boots a guest in good time, else QEMU's own emulation.
+def choose_accelerator(qemu: str, launcher: Sequence[str] = ()) -> Accelerator:
+    """KVM where it boots a guest in good time, else QEMU's own emulation; `launcher` are words before QEMU's.
 
     Opening /dev/kvm proves nothing: there are machines where it opens and no guest ever runs.
     """
-    return "kvm" if Path("/dev/kvm").exists() and boots(qemu, "kvm", PROBE_TIMEOUT_S) else "tcg"
+    return "kvm" if Path("/dev/kvm").exists() and boots([*launcher, qemu], "kvm", PROBE_TIMEOUT_S) else "tcg"
 
 
-def boots(qemu: str, accelerator: Accelerator, timeout_s: float) -> bool:
+def boots(qemu: Sequence[str], accelerator: Accelerator, timeout_s: float) -> bool:
     """Whether a guest of a boot sector, which counts down and says so, ends in time."""
     with tempfile.NamedTemporaryFile(suffix=".raw") as disk:
         disk.write(_BOOT_SECTOR)
         disk.truncate(_DISK_BYTES)
         disk.flush()
-        command = [qemu, *_probe(accelerator, disk.name)]
+        Path(disk.name).chmod(0o666)  # QEMU may run as another user, and there is nothing in it
+        command = [*qemu, *_probe(accelerator, disk.name)]
         try:
             done = subprocess.run(command, capture_output=True, check=False, timeout=timeout_s)
         except (OSError, subprocess.TimeoutExpired):

@@ -111,10 +111,10 @@ class Monitor:
         except ExecuteError as error:
             raise MonitorRefusedError(str(error)) from error
 
-    def give(self, descriptor: int, name: str) -> None:
-        """Give QEMU an open file, known to it by `name` from then on. Errors are those of `execute`."""
+    def give(self, descriptor: int, command: str, arguments: Arguments) -> Any:
+        """Give QEMU an open file with a command that takes one; answers its reply. Errors as of `execute`."""
         try:
-            self._run(self._give(descriptor, name), COMMAND_TIMEOUT_S, "getfd")
+            return self._run(self._give(descriptor, command, arguments), COMMAND_TIMEOUT_S, command)
         except ExecuteError as error:
             raise MonitorRefusedError(str(error)) from error
 
@@ -127,9 +127,9 @@ class Monitor:
         await self._client.connect(str(self._path))
         self._tasks = (asyncio.create_task(self._listen()), asyncio.create_task(self._watch()))
 
-    async def _give(self, descriptor: int, name: str) -> None:
+    async def _give(self, descriptor: int, command: str, arguments: Arguments) -> Any:
         self._client.send_fd_scm(descriptor)
-        await self._client.execute("getfd", {"fdname": name})
+        return await self._client.execute(command, dict(arguments))
 
     async def _listen(self) -> None:
         async for message in self._client.events:

@@ -1,5 +1,7 @@
 """A backend on KVM as a worker."""
 
+from collections.abc import Sequence
+
 from bus.ports import Bus
 from bus.process import SettingsError
 from engine.backend import Backend
@@ -10,6 +12,7 @@ from engine.worker import WorkerService, host_of
 from worker_kvm.accelerator import Accelerator, QemuMissingError, choose_accelerator, find_qemu
 from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
+from worker_kvm.qemu.user import RightsError, find_user, launcher
 from worker_kvm.settings import BackendName, Settings
 from worker_kvm.storage import DirectoryStorage
 
@@ -61,17 +64,21 @@ def qemu_settings(settings: Settings) -> QemuSettings:
     """What the backend must know; the accelerator is probed where it was not chosen. Errors as of `build`."""
     try:
         qemu = find_qemu()
+        user = None if settings.qemu_user is None else find_user(settings.qemu_user)
     except QemuMissingError as error:
         raise SettingsError(str(error)) from error
+    except RightsError as error:
+        raise SettingsError(f"XENOPS_KVM_USER: {error}") from error
     return QemuSettings(
         run=settings.run,
         qemu=qemu,
-        accelerator=_accelerator(settings, qemu),
+        accelerator=_accelerator(settings, qemu, launcher(user, 0)),
         bridged=settings.network == "bridge",
         namespace=settings.namespace,
         storage=None if settings.repositories is None else DirectoryStorage(settings.repositories),
+        user=user,
     )
 
 
-def _accelerator(settings: Settings, qemu: str) -> Accelerator:
-    return choose_accelerator(qemu) if settings.accelerator == "auto" else settings.accelerator
+def _accelerator(settings: Settings, qemu: str, launched: Sequence[str] = ()) -> Accelerator:
+    return choose_accelerator(qemu, launched) if settings.accelerator == "auto" else settings.accelerator

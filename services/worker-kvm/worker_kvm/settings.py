@@ -48,6 +48,7 @@ class Settings(WorkerProcessSettings):
     backend: BackendName = BackendName.QEMU
     libvirt_uri: str = LIBVIRT_URI
     libvirt_logs: Path = LIBVIRT_LOGS
+    qemu_user: str | None = None
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -57,6 +58,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     `XENOPS_KVM_ACCELERATOR` is auto, kvm or tcg, `XENOPS_KVM_NETWORK` bridge (taps on bridges that are
     there) or user (QEMU's own network, without any rights), `XENOPS_KVM_NETNS` the network namespace that
     has the bridges. `XENOPS_SR_DIRECTORY` has a directory for each SR, with its disks (none: no SRs).
+
+    `XENOPS_KVM_USER` is whom QEMU runs as: a name, or numbers FIRST-LAST, another for each domain.
 
     `XENOPS_BACKEND` is qemu or libvirt: then `XENOPS_LIBVIRT_URI` says which (qemu:///system), and
     `XENOPS_LIBVIRT_LOGS` where its logs of QEMU are (/var/log/libvirt/qemu), by which a guest that ended is
@@ -86,7 +89,15 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         backend=_backend(environment.get("XENOPS_BACKEND") or BackendName.QEMU),
         libvirt_uri=environment.get("XENOPS_LIBVIRT_URI") or LIBVIRT_URI,
         libvirt_logs=Path(environment.get("XENOPS_LIBVIRT_LOGS") or LIBVIRT_LOGS),
+        qemu_user=_user(environment),
     )
+
+
+def _user(environment: Mapping[str, str]) -> str | None:
+    word = environment.get("XENOPS_KVM_USER") or None
+    if word is not None and environment.get("XENOPS_BACKEND") == BackendName.LIBVIRT:
+        raise SettingsError("XENOPS_KVM_USER is for XENOPS_BACKEND=qemu: libvirt's is in its qemu.conf")
+    return word
 
 
 def _backend(word: str) -> BackendName:

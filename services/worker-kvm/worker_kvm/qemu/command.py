@@ -2,15 +2,14 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from schema.objects.vm import DirectBoot, Hvm, StandardVga, Vm
 
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.qemu.devices import (
-    Words,
     block_node,
     boot_indexes,
     disk_device,
@@ -18,7 +17,7 @@ from worker_kvm.qemu.devices import (
     netdev,
     nic_device,
 )
-from worker_kvm.qemu.firmware import UefiFiles
+from worker_kvm.qemu.given import Layer, Words, content_words
 from worker_kvm.qemu.machine import NIC_PORTS, Domain
 
 BALLOON = "balloon"
@@ -26,13 +25,19 @@ BALLOON = "balloon"
 
 MIB = 1 << 20
 
+OWN, SCREEN = "own", "vnc"
+"""QEMU's directory, and its socket in there."""
+
+UEFI_CODE, UEFI_VARIABLES = "uefi-code", "uefi-variables"
+"""Nodes of the firmware."""
+
 _TCG_CACHE_MIB = 128
 """Translated code for one guest; QEMU's own choice is an eighth of the host's memory each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Where a domain's QEMU is reached: one directory for each domain."""
+    """Where a domain's QEMU is reached: one directory for each domain, in it one of QEMU's own."""
 
     directory: Path
 
@@ -49,7 +54,12 @@ class Sockets:
     @property
     def screen(self) -> Path:
         """VNC."""
-        return self.directory / "vnc"
+        return self.own / SCREEN
+
+    @property
+    def own(self) -> Path:
+        """Where QEMU runs, and all that it may write to by name."""
+        return self.directory / OWN
 
     @property
     def log(self) -> Path:
@@ -59,12 +69,26 @@ class Sockets:
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What QEMU is given: its monitor and taps by device id, as open files; UEFI; perhaps a state, later."""
+    """What QEMU is given as open files, because it opens none by itself; perhaps a state, later.
+
+    `taps` are by device id, `contents` are disks' by node, made of `files`: these are the descriptors of
+    the sets that they are numbered by, each with the node that it is for.
+    """
 
     monitor: int
-    taps: Mapping[str, int]
-    uefi: UefiFiles | None = None
+    console: int
+    taps: Mapping[str, int] = field(default_factory=dict)
+    kernel: int | None = None
+    ramdisk: int | None = None
+    files: Sequence[tuple[int, str]] = ()
+    contents: Mapping[str, Sequence[Layer]] = field(default_factory=dict)
     awaits_state: bool = False
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All of them."""
+        boot = [descriptor for descriptor in (self.kernel, self.ramdisk) if descriptor is not None]
+        return [self.monitor, self.console, *self.taps.values(), *boot, *(found for found, _ in self.files)]
 
 
 def has_screen(vm: Vm) -> bool:
@@ -72,20 +96,21 @@ def has_screen(vm: Vm) -> bool:
     return True if isinstance(vm.ty, Hvm) else vm.ty.info.framebuffer
 
 
-def command_line(
-    domain: Domain, accelerator: Accelerator, sockets: Sockets, inherited: Inherited
-) -> list[str]:
+def command_line(domain: Domain, accelerator: Accelerator, inherited: Inherited) -> list[str]:
     """All arguments, without the program. The domain waits, stopped, for its first `cont`.
+
+    QEMU runs in its own directory (see `Sockets`), where it makes the one socket that it is given by name.
 
     Whatever ends a guest pauses QEMU instead of ending it, so that it can be told apart, and the trace in
     QEMU's log says which it was even when nobody listened.
     """
     return [
         *_identity(domain),
-        *_machine(domain, accelerator, inherited.uefi),
-        *_ways_in(domain.vm, sockets, inherited.monitor),
-        *_boot(domain.vm),
-        *_devices(domain, inherited.taps),
+        *_files(inherited.files),
+        *_machine(domain, accelerator, inherited.contents),
+        *_ways_in(domain.vm, inherited),
+        *_boot(domain.vm, inherited),
+        *_devices(domain, inherited),
         *_sandbox(),
         *(("-incoming", "defer") if inherited.awaits_state else ()),
     ]
@@ -97,12 +122,17 @@ def _identity(domain: Domain) -> list[str]:
     return [*words, "-uuid", vm.id] if _is_uuid(vm.id) else words
 
 
-def _machine(domain: Domain, accelerator: Accelerator, uefi: UefiFiles | None) -> list[str]:
+def _files(files: Sequence[tuple[int, str]]) -> Iterator[str]:
+    for number, (descriptor, node) in enumerate(files, 1):
+        yield from ("-add-fd", f"fd={descriptor},set={number},opaque={node}")
+
+
+def _machine(domain: Domain, accelerator: Accelerator, contents: Mapping[str, Sequence[Layer]]) -> list[str]:
     vm = domain.vm
-    firmware = "" if uefi is None else ",pflash0=uefi-code,pflash1=uefi-variables"
+    firmware = f",pflash0={UEFI_CODE},pflash1={UEFI_VARIABLES}" if UEFI_CODE in contents else ""
     acceleration = "kvm" if accelerator == "kvm" else f"tcg,tb-size={_TCG_CACHE_MIB}"
     return [
-        *(_flash(uefi) if uefi is not None else ()),
+        *_flash(contents),
         *("-machine", f"{domain.machine or 'q35'},vmport=off{firmware}", "-accel", acceleration),
         *("-cpu", "host" if accelerator == "kvm" else "max"),
         *("-smp", f"cpus={vm.vcpus},maxcpus={max(vm.vcpu_max, vm.vcpus)}"),
@@ -113,38 +143,39 @@ def _machine(domain: Domain, accelerator: Accelerator, uefi: UefiFiles | None) -
     ]
 
 
-def _flash(uefi: UefiFiles) -> Iterator[str]:
-    for name, path, read_only in (("code", uefi.code, True), ("variables", uefi.variables, False)):
-        file = {"driver": "file", "filename": str(path)}
-        node = {"driver": "raw", "node-name": f"uefi-{name}", "read-only": read_only, "file": file}
-        yield from ("-blockdev", json.dumps(node))
+def _flash(contents: Mapping[str, Sequence[Layer]]) -> Iterator[str]:
+    for name in (UEFI_CODE, UEFI_VARIABLES):
+        if name in contents:
+            node = {"node-name": name, "read-only": name == UEFI_CODE, **content_words(contents[name])}
+            yield from ("-blockdev", json.dumps(node))
 
 
-def _ways_in(vm: Vm, sockets: Sockets, monitor: int) -> Iterator[str]:
-    yield from ("-chardev", f"socket,id=monitor,fd={monitor},server=on,wait=off")
+def _ways_in(vm: Vm, inherited: Inherited) -> Iterator[str]:
+    yield from ("-chardev", f"socket,id=monitor,fd={inherited.monitor},server=on,wait=off")
     yield from ("-mon", "chardev=monitor,mode=control")
-    yield from ("-chardev", f"socket,id=console,path={_escaped(sockets.console)},server=on,wait=off")
+    yield from ("-chardev", f"socket,id=console,fd={inherited.console},server=on,wait=off")
     yield from ("-serial", "chardev:console")
     if not has_screen(vm):
         yield from ("-display", "none")
         return
     card = "VGA" if isinstance(vm.ty, Hvm) and isinstance(vm.ty.info.video, StandardVga) else "cirrus-vga"
-    yield from ("-vnc", f"unix:{_escaped(sockets.screen)}", "-device", card)
+    yield from ("-vnc", f"unix:{SCREEN}", "-device", card)
 
 
-def _boot(vm: Vm) -> Iterator[str]:
+def _boot(vm: Vm, inherited: Inherited) -> Iterator[str]:
     """A kernel given; or what the firmware finds on disks, also for a guest with a boot loader of its own."""
     if isinstance(vm.ty, Hvm) or not isinstance(vm.ty.info.boot, DirectBoot):
         return
     boot = vm.ty.info.boot.boot
-    yield from ("-kernel", boot.kernel)
-    if boot.ramdisk is not None:
-        yield from ("-initrd", boot.ramdisk)
+    if inherited.kernel is not None:
+        yield from ("-kernel", f"/proc/self/fd/{inherited.kernel}")
+    if inherited.ramdisk is not None:
+        yield from ("-initrd", f"/proc/self/fd/{inherited.ramdisk}")
     if boot.cmdline:
         yield from ("-append", boot.cmdline)
 
 
-def _devices(domain: Domain, taps: Mapping[str, int]) -> Iterator[str]:
+def _devices(domain: Domain, inherited: Inherited) -> Iterator[str]:
     """Interfaces have a root port each, which takes them also later; disks share one controller."""
     for port in range(NIC_PORTS):
         yield from _device({"driver": "pcie-root-port", "id": f"port{port}", **_port_place(port)})
@@ -154,11 +185,11 @@ def _devices(domain: Domain, taps: Mapping[str, int]) -> Iterator[str]:
     indexes = boot_indexes(domain.vm, disks, domain.nics)
     for disk in disks:
         if disk.source is not None:
-            node = block_node(disk.slot, disk.source, read_only=is_read_only(disk))
+            node = block_node(disk.slot, inherited.contents[disk.slot.node], read_only=is_read_only(disk))
             yield from ("-blockdev", json.dumps(node))
         yield from _device(disk_device(disk, indexes.get(disk.slot.device)))
     for nic in domain.nics:
-        words = netdev(nic, str(taps.get(nic.device, "")))
+        words = netdev(nic, str(inherited.taps.get(nic.device, "")))
         yield from ("-netdev", ",".join([str(words.pop("type")), *(f"{k}={v}" for k, v in words.items())]))
         yield from _device(nic_device(nic, indexes.get(nic.device)))
 
@@ -177,9 +208,9 @@ def _sandbox() -> tuple[str, str]:
     return "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
-def _escaped(value: Path | str) -> str:
+def _escaped(value: str) -> str:
     """A value among QEMU's options, which commas divide."""
-    return str(value).replace(",", ",,")
+    return value.replace(",", ",,")
 
 
 def _is_uuid(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-import socket
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +23,14 @@ from worker_kvm.qemu.command import Inherited, Sockets, command_line
 from worker_kvm.qemu.ending import complaint
 from worker_kvm.qemu.firmware import Firmware
 from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.logs import LogKeeper
 from worker_kvm.qemu.machine import Domain, Machine, Nic, Process, Saving
 from worker_kvm.qemu.outgoing import call_back
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
+from worker_kvm.qemu.starting import listen, make_directories, with_files
 from worker_kvm.qemu.sweep import find_strays
+from worker_kvm.qemu.user import User, launcher
 from worker_kvm.storage import Storage
 
 _LOG = logging.getLogger(__name__)
@@ -44,6 +47,8 @@ class QemuSettings:
     namespace: str | None = None
     storage: Storage | None = None
     """Of the disks that are named `SR/VDI`; None: there are none."""
+    user: User | None = None
+    """As whom; None: as the worker."""
 
 
 def _nobody(_: ObjectId) -> None:
@@ -63,6 +68,7 @@ class Hypervisor:
         self._loop = MonitorLoop()
         self._lives: dict[int, Live] = {}
         self._on_change: Callable[[ObjectId], None] = _nobody
+        self._keeper = LogKeeper(self._logs)
         self._telling = ThreadPoolExecutor(1, thread_name_prefix="qemu-events")
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
@@ -80,9 +86,11 @@ class Hypervisor:
             if domain.process is not None:
                 self._find_again(domain, domain.process)
         self._find_rules_again(domains)
+        self._keeper.start()
 
     def stop(self) -> None:
         """Hang up; VMs run on."""
+        self._keeper.close()
         lives, self._lives = list(self._lives.values()), {}
         for live in lives:
             live.close()
@@ -163,9 +171,7 @@ class Hypervisor:
         """Remove the files of a domain that is gone."""
         directory = self.sockets(domid).directory
         if directory.exists():
-            for path in directory.iterdir():
-                path.unlink(missing_ok=True)
-            directory.rmdir()
+            shutil.rmtree(directory)
 
     def open_tap(self, nic: Nic) -> int:
         """Make an interface's tap; answers its open file.
@@ -220,23 +226,34 @@ class Hypervisor:
             self._telling.submit(tell)
 
     def _spawn(self, vm: str, domain: Domain, opened: ExitStack, *, awaits_state: bool) -> Process:
-        sockets = self.sockets(domain.domid)
+        sockets, user = self.sockets(domain.domid), self.settings.user
         try:
-            sockets.directory.mkdir(mode=0o700, exist_ok=True)
-            listener = opened.enter_context(_listen(sockets.monitor))
-            taps: dict[str, int] = {}
-            for nic in domain.nics:
-                if nic.tap is not None:
-                    taps[nic.device] = self.open_tap(nic)
-                    opened.callback(os.close, taps[nic.device])
-            uefi = self.firmware.files(vm, domain.vm)
-            inherited = Inherited(listener.fileno(), taps, uefi, awaits_state)
-            line = command_line(domain, self.settings.accelerator, sockets, inherited)
-            process = spawn([self.settings.qemu, *line], sockets.log, [listener.fileno(), *taps.values()])
+            make_directories(sockets, user, domain.domid)
+            inherited = Inherited(
+                monitor=opened.enter_context(listen(sockets.monitor)).fileno(),
+                console=opened.enter_context(listen(sockets.console)).fileno(),
+                taps=self._open_taps(domain, opened),
+                awaits_state=awaits_state,
+            )
+            inherited = with_files(inherited, domain, self.firmware.files(vm, domain.vm), opened)
+            line = command_line(domain, self.settings.accelerator, inherited)
+            command = [*launcher(user, domain.domid, sockets.own), self.settings.qemu, *line]
+            process = spawn(command, sockets.log, inherited.descriptors)
         except OSError as error:
             raise XenopsError(FailedToStartEmulator(vm=vm, name="qemu", message=str(error))) from error
         self.change(vm, lambda machine: machine.with_domain(process=process))
         return process
+
+    def _open_taps(self, domain: Domain, opened: ExitStack) -> dict[str, int]:
+        taps: dict[str, int] = {}
+        for nic in domain.nics:
+            if nic.tap is not None:
+                taps[nic.device] = self.open_tap(nic)
+                opened.callback(os.close, taps[nic.device])
+        return taps
+
+    def _logs(self) -> list[Path]:
+        return [self.sockets(domid).log for domid in list(self._lives)]
 
     def _connect(self, vm: str, domid: int, process: Process, sockets: Sockets) -> Live:
         live = Live(self._loop, domid, process, sockets, listener=self)
@@ -296,16 +313,3 @@ def _restricted(nics: Iterable[Nic]) -> Iterator[PortRules]:
             rules = port_rules(nic.tap, nic.vif)
             if not rules.is_open:
                 yield rules
-
-
-def _listen(path: Path) -> socket.socket:
-    """A listening socket that QEMU inherits: who connects waits until it is set up, and need not poll."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(str(path))
-        listener.listen(1)
-    except BaseException:
-        listener.close()
-        raise
-    return listener

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -21,8 +21,10 @@ from worker_kvm.monitor import (
     QemuEvent,
 )
 from worker_kvm.qemu.command import Sockets
+from worker_kvm.qemu.devices import block_node
 from worker_kvm.qemu.ending import action_of, complaint, logged_action
-from worker_kvm.qemu.machine import Process
+from worker_kvm.qemu.given import give_content
+from worker_kvm.qemu.machine import Process, Slot, Source
 from worker_kvm.qemu.process import ends, kill
 
 QUIT_TIMEOUT_S = 15.0
@@ -82,6 +84,7 @@ class Live:
         self._memory_bytes = 0
         self._asked: DomainAction | None = None
         self._deleted: set[str] = set()
+        self._held: set[str] = set()
         self._changing = False
         self._quitting = False
         self._heard = False
@@ -154,6 +157,8 @@ class Live:
     def unpause(self) -> None:
         """Let the vCPUs run."""
         self._change("cont", Status.RUNNING)
+        while self._held:
+            self._forget_files(self._held.pop())
 
     def do(self, command: str, arguments: Arguments | None = None) -> Any:
         """Have QEMU do something; answers its reply. Errors: `Internal_error` with QEMU's words."""
@@ -173,11 +178,22 @@ class Live:
         return True
 
     def give(self, descriptor: int, name: str) -> None:
-        """Give QEMU an open file. Errors as of `do`."""
+        """Give QEMU an open file, known to it by `name` from then on. Errors as of `do`."""
+        self._give(descriptor, "getfd", {"fdname": name})
+
+    def open_node(self, slot: Slot, source: Source, *, read_only: bool) -> None:
+        """Give QEMU the content of a disk. Errors as of `do`; `Internal_error` that names a file."""
+
+        def give(descriptor: int) -> int:
+            return int(self._give(descriptor, "add-fd", {"opaque": slot.node})["fdset-id"])
+
         try:
-            self._monitor.give(descriptor, name)
-        except (MonitorError, MonitorRefusedError) as error:
-            raise self._refusal("getfd", error) from error
+            layers = give_content(source, give, read_only=read_only)
+            self.do("blockdev-add", block_node(slot, layers, read_only=read_only))
+        except XenopsError:
+            with suppress(XenopsError):
+                self._forget_files(slot.node)
+            raise
 
     def has_device(self, device: str) -> bool:
         """Whether the machine has a device: a worker before us may have died before it noted that."""
@@ -194,14 +210,10 @@ class Live:
 
     def remove_node(self, node: str, timeout_s: float) -> bool:
         """Close the content of a disk, which the device may let go of late; answers whether it is closed."""
-        deadline = time.monotonic() + timeout_s
-        while not self.try_to("blockdev-del", {"node-name": node}):
-            if all(found["node-name"] != node for found in self.do("query-named-block-nodes")):
-                return True
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_S)
-        return True
+        gone = self._closes(node, timeout_s)
+        if gone:
+            self._forget_files(node)
+        return gone
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
         """Wait for what events bring; answers whether it came in time."""
@@ -250,6 +262,30 @@ class Live:
             self.wait(lambda: self._status is not _OPPOSITE[status], _SETTLE_TIMEOUT_S)
         finally:
             self._changing = False
+
+    def _closes(self, node: str, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not self.try_to("blockdev-del", {"node-name": node}):
+            if all(found["node-name"] != node for found in self.do("query-named-block-nodes")):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def _forget_files(self, node: str) -> None:
+        """QEMU shall not hold files that no node uses; it lets them go only while its guest runs."""
+        if self._status is not Status.RUNNING:
+            self._held.add(node)
+        for files in self.do("query-fdsets"):
+            if any(file.get("opaque") == node for file in files["fds"]):
+                self.try_to("remove-fd", {"fdset-id": files["fdset-id"]})
+
+    def _give(self, descriptor: int, command: str, arguments: Arguments) -> Any:
+        try:
+            return self._monitor.give(descriptor, command, arguments)
+        except (MonitorError, MonitorRefusedError) as error:
+            raise self._refusal(command, error) from error
 
     def _on_event(self, event: QemuEvent) -> None:
         self._heard = self._heard or event.name in _STATUS_EVENTS

@@ -21,7 +21,7 @@ _LOG_MODE = 0o600
 def spawn(command: Sequence[str], log: Path, keep: Sequence[int]) -> Process:
     """Start a program in a session of its own, what it says in `log`; it inherits the files `keep`.
 
-    It does not inherit capabilities.
+    It inherits no capabilities, and of our environment `PATH` alone: the rest has the broker's password.
 
     Raises:
         OSError: it cannot be started, or ended at once.
@@ -32,7 +32,10 @@ def spawn(command: Sequence[str], log: Path, keep: Sequence[int]) -> Process:
         (os.POSIX_SPAWN_OPEN, 2, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, _LOG_MODE),
         *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in keep),
     ]
-    start = partial(os.posix_spawn, command[0], list(command), os.environ, file_actions=actions, setsid=True)
+    environment = {"PATH": os.environ.get("PATH", os.defpath)}
+    start = partial(
+        os.posix_spawnp, command[0], list(command), environment, file_actions=actions, setsid=True
+    )
     pid = without_rights(start)
     started = start_time(pid)
     if started is None:

@@ -1,4 +1,4 @@
-"""Sweep: the QEMUs of a run directory, found by their command lines, whatever is noted of them."""
+"""Sweep: the QEMUs of a run directory, found by where they run, whatever is noted of them."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bus.pids import start_time
 
+from worker_kvm.qemu.command import OWN
 from worker_kvm.qemu.machine import Process
 from worker_kvm.qemu.process import ends, kill
 
@@ -23,17 +24,15 @@ class Stray:
 
 
 def find_strays(run: Path) -> Iterator[Stray]:
-    """Every QEMU whose console is below a run directory."""
-    console = re.compile(re.escape(f"path={run}/".replace(",", ",,")) + r"(\d+)/console")
+    """Every QEMU that runs in its own directory below a run directory."""
+    run = run.resolve()
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
+        place = _place(entry) if entry.name.isdecimal() else None
+        if place is None or place.name != OWN or place.parent.parent != run:
             continue
-        words = _command_line(entry / "cmdline")
-        found = console.search(words)
-        started = start_time(int(entry.name))
-        if found and started is not None:
-            process = Process(pid=int(entry.name), started=started)
-            yield Stray(process, int(found[1]), _vm(words))
+        vm, started = _vm(_command_line(entry / "cmdline")), start_time(int(entry.name))
+        if vm is not None and started is not None and place.parent.name.isdecimal():
+            yield Stray(Process(pid=int(entry.name), started=started), int(place.parent.name), vm)
 
 
 def end_domains(run: Path) -> list[str]:
@@ -53,6 +52,14 @@ def _command_line(path: Path) -> str:
         return ""
 
 
-def _vm(words: str) -> str:
+def _place(entry: Path) -> Path | None:
+    """Where a process runs, though the directory may be gone."""
+    try:
+        return Path(str((entry / "cwd").readlink()).removesuffix(" (deleted)"))
+    except OSError:
+        return None
+
+
+def _vm(words: str) -> str | None:
     found = re.search(r"guest=((?:[^,]|,,)*),debug-threads", words)
-    return found[1].replace(",,", ",") if found else "?"
+    return None if found is None else found[1].replace(",,", ",")

@@ -19,7 +19,7 @@ from schema.objects.vbd import Vbd, VbdState, VbdType
 from typing_extensions import override
 
 from worker_kvm.qemu.content import Content
-from worker_kvm.qemu.devices import block_node, disk_device, is_read_only
+from worker_kvm.qemu.devices import disk_device, is_read_only
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import (
@@ -159,11 +159,11 @@ def _add(live: Live, disk: Disk) -> None:
         return
     live.remove_node(disk.slot.node, UNPLUG_TIMEOUT_S)  # a worker that died may have left it
     if disk.source is not None:
-        live.do("blockdev-add", block_node(disk.slot, disk.source, read_only=is_read_only(disk)))
+        live.open_node(disk.slot, disk.source, read_only=is_read_only(disk))
     try:
         live.do("device_add", disk_device(disk))
     except XenopsError:
-        live.try_to("blockdev-del", {"node-name": disk.slot.node})
+        live.remove_node(disk.slot.node, UNPLUG_TIMEOUT_S)
         raise
 
 
@@ -187,6 +187,6 @@ def _exchange(live: Live, drive: Disk, changed: Disk) -> None:
     live.remove_node(drive.slot.node, UNPLUG_TIMEOUT_S)
     if changed.source is None:
         return
-    live.do("blockdev-add", block_node(changed.slot, changed.source, read_only=True))
+    live.open_node(changed.slot, changed.source, read_only=True)
     live.do("blockdev-insert-medium", {**tray, "node-name": changed.slot.node})
     live.do("blockdev-close-tray", tray)

@@ -1,0 +1,68 @@
+"""Logs: what QEMUs say takes a bounded part of the disk, though they outlive whoever could read it."""
+
+import logging
+import subprocess
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+LOG_BYTES_MAX = 1 << 20
+"""What a domain's log may take of the disk, as far as we look often enough."""
+
+KEPT_BYTES = 1 << 17
+"""What stays of one that took more: its end, with why QEMU or its guest ended."""
+
+_BLOCK_BYTES = 512
+"""The unit of st_blocks."""
+
+_PUNCH_TIMEOUT_S = 60.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class LogKeeper:
+    """Looks at logs every `period_s`, until it is closed."""
+
+    def __init__(self, logs: Callable[[], Iterable[Path]], period_s: float = 10.0) -> None:
+        self._logs = logs
+        self._period_s = period_s
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="qemu-logs", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what was said while nobody looked."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _keep(self) -> None:
+        while True:
+            for log in self._logs():
+                shorten(log)
+            if self._closed.wait(self._period_s):
+                return
+
+
+def shorten(log: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
+    """Give the disk back all but the end of a log that takes too much; what is said meanwhile is not lost.
+
+    A file system that cannot do so loses the log. It is gone already, nothing to do.
+    """
+    try:
+        status = log.stat()
+        if status.st_blocks * _BLOCK_BYTES <= bytes_max:
+            return
+        size = str(max(0, status.st_size - KEPT_BYTES))
+        command = ["fallocate", "--punch-hole", "--offset", "0", "--length", size, str(log)]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=_PUNCH_TIMEOUT_S)
+        if done.returncode:
+            with log.open("r+b") as file:
+                file.truncate(0)
+    except FileNotFoundError:
+        pass
+    except (OSError, subprocess.TimeoutExpired) as error:
+        _LOG.warning("%s takes more than %d bytes: %s", log, bytes_max, error)

@@ -1,0 +1,77 @@
+"""Starting: opens what a domain's QEMU is given before it starts."""
+
+import os
+import socket
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from schema.objects.vm import DirectBoot, Hvm, Vm
+
+from worker_kvm.qemu.command import UEFI_CODE, UEFI_VARIABLES, Inherited, Sockets
+from worker_kvm.qemu.devices import is_read_only
+from worker_kvm.qemu.firmware import UefiFiles
+from worker_kvm.qemu.given import Layer, open_readable, opened_content
+from worker_kvm.qemu.machine import Domain, Source
+from worker_kvm.qemu.user import User
+
+
+def make_directories(sockets: Sockets, user: User | None, domid: int) -> None:
+    """A domain's directory, and QEMU's in it, which is its user's alone. Errors: `OSError`."""
+    sockets.directory.mkdir(mode=0o700, exist_ok=True)
+    sockets.own.mkdir(mode=0o700, exist_ok=True)
+    if user is not None:
+        os.chown(sockets.own, *user.of(domid))
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket that QEMU inherits: who connects waits until it is set up, and need not poll."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        listener.listen(1)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def with_files(inherited: Inherited, domain: Domain, uefi: UefiFiles | None, closing: ExitStack) -> Inherited:
+    """The same with kernel, firmware and disks open, until `closing` ends.
+
+    Errors: `Internal_error` that names the file.
+    """
+    files: list[tuple[int, str]] = []
+
+    def opened(node: str, source: Source, *, read_only: bool) -> list[Layer]:
+        layers = []
+        for file in closing.enter_context(opened_content(source, read_only=read_only)):
+            files.append((file.descriptor, node))
+            layers.append(Layer(file.source.format, len(files), file.source.is_device))
+        return layers
+
+    contents = {}
+    if uefi is not None:
+        for node, path in ((UEFI_CODE, uefi.code), (UEFI_VARIABLES, uefi.variables)):
+            contents[node] = opened(node, Source(path=str(path), format="raw"), read_only=node == UEFI_CODE)
+    for disk in domain.disks:
+        if disk.activated and disk.source is not None:
+            node = disk.slot.node
+            contents[node] = opened(node, disk.source, read_only=is_read_only(disk))
+    kernel, ramdisk = _boot_files(domain.vm, closing)
+    return replace(inherited, kernel=kernel, ramdisk=ramdisk, files=files, contents=contents)
+
+
+def _boot_files(vm: Vm, closing: ExitStack) -> tuple[int | None, int | None]:
+    if isinstance(vm.ty, Hvm) or not isinstance(vm.ty.info.boot, DirectBoot):
+        return None, None
+    boot = vm.ty.info.boot.boot
+    kernel = _opened(boot.kernel, closing)
+    return kernel, None if boot.ramdisk is None else _opened(boot.ramdisk, closing)
+
+
+def _opened(path: str, closing: ExitStack) -> int:
+    descriptor = open_readable(path)
+    closing.callback(os.close, descriptor)
+    return descriptor
