@@ -6,7 +6,6 @@ to `PUT /rendezvous/<ticket>`, and from then on the bytes of both go to and fro.
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -88,7 +87,7 @@ class Migrations:
             stream.fail(f"{WAITING_MAX} connections of migrations wait here already: try again later")
             return
         ticket = uuid.uuid4().hex
-        record = record_of(opening, Rendezvous(self._address, ticket), time.time())
+        record = record_of(opening, Rendezvous(self._address, ticket), self._bus.clock.now())
         if isinstance(record, str):
             stream.fail(record)
             return

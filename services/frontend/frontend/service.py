@@ -46,7 +46,7 @@ class Service:
     def __init__(self, bus: Bus, settings: Settings) -> None:
         """Bind the doors; raises `DoorError` when one cannot be."""
         self._instances = {name: _Instance(bus, name) for name in settings.instances}
-        self._doors = OpenDoors(bus, settings.doors, settings.instances, self._ask)
+        self._doors = OpenDoors(bus, settings.doors, settings.instances, self.ask)
 
     def start(self) -> None:
         """Open the doors."""
@@ -60,7 +60,8 @@ class Service:
         for instance in self._instances.values():
             instance.stop()
 
-    def _ask(self, instance: str, question: Request, on_answer: OnAnswer) -> None:
+    def ask(self, instance: str, question: Request, on_answer: OnAnswer) -> None:
+        """A request from a door of this process to an instance of ours; it is answered once."""
         self._instances[InstanceName(instance)].ask(question, on_answer)
 
 

@@ -13,10 +13,12 @@ from engine.migrate.channel import Channel, ChannelLostError, interruptible
 from engine.migrate.export import Maps, export, under
 from engine.migrate.fate import Fate, fate_of
 from engine.migrate.offers import OFFERS_MAX, Offers
+from engine.migrate.sockets import SOCKETS, SocketWire
 from engine.migrate.zstd import CompressingStream, DecompressingStream
 from engine.simulator import Simulator
 from engine.simulator.image import DiskImage
 from engine.store import FileStore
+from engine.threads import SystemThreads
 from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId, VmId
 from schema.migration import Channel as ChannelName
@@ -120,7 +122,7 @@ def test_what_is_not_compressed_is_told() -> None:
 @pytest.fixture(name="ends")
 def make_ends() -> Iterator[tuple[Channel, socket.socket]]:
     ours, theirs = socket.socketpair()
-    channel = Channel(ours, "Migration to somewhere")
+    channel = Channel(SocketWire(ours), "Migration to somewhere")
     yield channel, theirs
     channel.close()
     theirs.close()
@@ -196,7 +198,7 @@ def offer(vm: str) -> ChannelOffered:
 
 
 def test_offers_that_nobody_takes_make_room_for_others() -> None:
-    offers = Offers()
+    offers = Offers(SystemThreads(), SOCKETS)
     for number in range(OFFERS_MAX + 1):
         offers.put(offer(f"vm-{number}"))
     last = VmId(f"vm-{OFFERS_MAX}")
@@ -218,16 +220,16 @@ def test_a_destination_is_asked_until_it_knows() -> None:
             raise answer
         return answer
 
-    assert fate_of(VM, ask) is Fate.ARRIVED
+    assert fate_of(VM, ask, _pause) is Fate.ARRIVED
 
 
 def test_a_destination_that_has_neither_has_given_the_vm_up_and_one_that_is_away_says_nothing() -> None:
-    assert fate_of(VM, lambda _method, **_: False) is Fate.GIVEN_UP
+    assert fate_of(VM, lambda _method, **_: False, _pause) is Fate.GIVEN_UP
 
     def ask(_method: str, **_: object) -> object:
         raise internal_error("away")
 
-    assert fate_of(VM, ask, timeout_s=0.1) is Fate.UNKNOWN
+    assert fate_of(VM, ask, _pause, timeout_s=0.1) is Fate.UNKNOWN
 
 
 def test_a_question_that_nobody_answers_is_not_waited_for_as_a_call_that_does_something(
@@ -240,4 +242,8 @@ def test_a_question_that_nobody_answers_is_not_waited_for_as_a_call_that_does_so
         listener.settimeout(connect.CALL_TIMEOUT_S)
         address = Address(UnixSocket(str(tmp_path / "door")), "/services/xenops")
         with pytest.raises(connect.UnreachableError, match=r"VM\.exists at .* failed: timed out"):
-            connect.call(address, "VM.exists", verify=False, dbg="d", id=VM)
+            connect.call(SOCKETS, address, "VM.exists", verify=False, dbg="d", id=VM)
+
+
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)

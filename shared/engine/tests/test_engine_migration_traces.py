@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from engine.migrate.address import Address, UnixSocket
 from engine.migrate.connect import UnreachableError, call, open_channel
+from engine.migrate.sockets import SOCKETS
 from schema.fault import XenopsError
 from schema.objects.errors import DoesNotExist, Error
 from schema.wire import xmlrpc
@@ -64,7 +65,7 @@ def within_a_span(monkeypatch: pytest.MonkeyPatch) -> Iterator[Span]:
 
 def test_a_channel_names_the_span_that_opens_it(tmp_path: Path, span: Span) -> None:
     destination = Destination(tmp_path / "door")
-    channel = open_channel(destination.address, "/migrate/vm/v", {"dbg": "mine"}, verify=False)
+    channel = open_channel(SOCKETS, destination.address, "/migrate/vm/v", {"dbg": "mine"}, verify=False)
     destination.close()
     channel.close()
     assert f"\r\ntraceparent: {span.traceparent}\r\n".encode() in destination.heard
@@ -74,7 +75,7 @@ def test_a_call_names_the_span_that_makes_it(tmp_path: Path, span: Span) -> None
     body = xmlrpc.encode_response(content=True, success=True)
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     destination = Destination(tmp_path / "door", answer)
-    assert call(destination.address, "VM.exists", verify=False, dbg="mine", id="v") is True
+    assert call(SOCKETS, destination.address, "VM.exists", verify=False, dbg="mine", id="v") is True
     destination.close()
     method, [params] = xmlrpc.decode_call(destination.heard.partition(b"\r\n\r\n")[2])
     assert (method, params.get("id")) == ("VM.exists", "v")
@@ -91,7 +92,7 @@ def test_what_is_no_answer_of_xenops_leaves_open_what_was_done(tmp_path: Path, b
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     destination = Destination(tmp_path / "door", answer)
     with pytest.raises(UnreachableError, match=r"VM\.exists at .* failed"):
-        call(destination.address, "VM.exists", verify=False, dbg="mine", id="v")
+        call(SOCKETS, destination.address, "VM.exists", verify=False, dbg="mine", id="v")
     destination.close()
 
 
@@ -101,13 +102,13 @@ def test_a_destinations_own_error_is_the_calls(tmp_path: Path) -> None:
         tmp_path / "door", b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     )
     with pytest.raises(XenopsError) as raised:
-        call(destination.address, "VM.remove", verify=False, dbg="mine", id="v")
+        call(SOCKETS, destination.address, "VM.remove", verify=False, dbg="mine", id="v")
     destination.close()
     assert raised.value.error == DoesNotExist(klass="VM", id="v")
 
 
 def test_without_a_span_nothing_is_named(tmp_path: Path) -> None:
     destination = Destination(tmp_path / "door")
-    open_channel(destination.address, "/migrate/vm/v", {"dbg": "mine"}, verify=False).close()
+    open_channel(SOCKETS, destination.address, "/migrate/vm/v", {"dbg": "mine"}, verify=False).close()
     destination.close()
     assert b"traceparent" not in destination.heard

@@ -25,7 +25,6 @@ from schema.wire.codec import decode_text, to_rpc
 from typing_extensions import override
 
 from engine.backend import Backend
-from engine.branches import Branches
 from engine.cancellation import Cancellation
 from engine.conformance.samples import sample_vm
 from engine.hooks import Hooks
@@ -34,11 +33,13 @@ from engine.migrate.course import Course
 from engine.migrate.destination import Arrival
 from engine.migrate.offers import Offers
 from engine.migrate.recovery import recover
+from engine.migrate.sockets import SOCKETS
 from engine.migrate.source import Departure
 from engine.perform.metadata import import_vm, remove_vm
 from engine.perform.scene import Scene
 from engine.simulator import Fault, Simulator, SimulatorSettings
 from engine.store import FileStore
+from engine.threads import SystemThreads
 
 PATIENCE_S = 30.0
 
@@ -112,7 +113,8 @@ class Host:
         self.backend = Simulator(SimulatorSettings(faults=faults, transfer_s=transfer_s))
         self.store = FileStore(directory / "metadata")
         self.locks = VmLocks(directory / "locks")
-        self.offers = Offers()
+        self.threads = SystemThreads()
+        self.offers = Offers(self.threads, SOCKETS)
         self.changed: list[ObjectId] = []
         self.records: list[Record] = []
         self.handed_over = False
@@ -165,7 +167,8 @@ class Host:
             signal=self.changed.append,
             append=self.records.append,
             note_handover=note if task else lambda: None,
-            branches=Branches(),
+            threads=self.threads,
+            network=SOCKETS,
             dbg="test",
         )
 

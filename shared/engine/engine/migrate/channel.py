@@ -1,8 +1,6 @@
 """Channel: one connection between two hosts, with verdicts and images on it; blocking, a cancel ends it."""
 
-import select
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -13,6 +11,7 @@ from typing_extensions import override
 
 from engine.backend import Execution
 from engine.image import ImageStream
+from engine.migrate.wire import Wire
 
 SILENCE_S = 20 * 60.0
 """How long the other side may say nothing: as long as any of its steps may take."""
@@ -34,18 +33,15 @@ class ChannelLostError(XenopsError):
 class Channel(ImageStream):
     """A connection; `what` names it in errors. One thread reads and writes it, any other may `shut` it."""
 
-    def __init__(self, connection: socket.socket, what: str) -> None:
-        connection.settimeout(SILENCE_S)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if connection.family != socket.AF_UNIX:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connection = connection
+    def __init__(self, wire: Wire, what: str) -> None:
+        wire.set_timeout(SILENCE_S)
         self.what = what
+        self.wire = wire
 
     @override
     def write(self, data: bytes | memoryview) -> None:
         try:
-            self.connection.sendall(data)
+            self.wire.send(data)
         except OSError as error:
             raise self.lost(str(error)) from error
 
@@ -55,7 +51,7 @@ class Channel(ImageStream):
         view = memoryview(content)
         while view:
             try:
-                count = self.connection.recv_into(view)
+                count = self.wire.receive_into(view)
             except OSError as error:
                 raise self.lost(str(error)) from error
             if count == 0:
@@ -66,7 +62,7 @@ class Channel(ImageStream):
     def read_some(self, size: int) -> bytes:
         """Up to so many bytes, at least one. Errors as of `read`."""
         try:
-            content = self.connection.recv(size)
+            content = self.wire.receive(size)
         except OSError as error:
             raise self.lost(str(error)) from error
         if not content:
@@ -101,7 +97,7 @@ class Channel(ImageStream):
     def closing_verdict(self) -> str | None:
         """As `verdict`, of one who may close instead of saying that all is well, as the original does."""
         try:
-            head = self.connection.recv(VERDICT_HEAD_BYTES, socket.MSG_PEEK)
+            head = self.wire.peek(VERDICT_HEAD_BYTES)
         except ConnectionError:
             return None
         except OSError as error:
@@ -110,33 +106,31 @@ class Channel(ImageStream):
 
     def is_closed(self) -> bool:
         """Whether the other side has gone; one who has said something is there."""
-        if not select.select([self.connection], [], [], 0)[0]:
+        if not self.wire.ready((), 0):
             return False
         try:
-            return not self.connection.recv(1, socket.MSG_PEEK)
+            return not self.wire.peek(1)
         except OSError:
             return True
 
     def pending_verdict(self) -> str | None:
         """What the other side has said before all went wrong, if it has."""
         with suppress(XenopsError, OSError, ValueError):
-            if select.select([self.connection], [], [], LAST_WORD_S)[0]:
+            if self.wire.ready((), LAST_WORD_S):
                 return self.verdict()
         return None
 
     def speaks_before(self, other: "Channel") -> bool:
         """Wait until one of both has something to say; answers whether it is this one alone."""
-        both = [self.connection, other.connection]
-        ready = select.select(both, [], [], SILENCE_S)[0]
-        return ready == [self.connection]
+        return self.wire.ready((other.wire,), SILENCE_S) == [self.wire]
 
     def linger(self) -> None:
         """Say nothing more, and listen until the other side ends: else it may not hear what was said last."""
         with suppress(OSError):
             self._shut(socket.SHUT_WR)
-            self.connection.settimeout(LINGER_S)
-            end = time.monotonic() + LINGER_S
-            while self.connection.recv(_DRAINED_BYTES) and time.monotonic() < end:
+            self.wire.set_timeout(LINGER_S)
+            end = self.wire.clock.monotonic() + LINGER_S
+            while self.wire.receive(_DRAINED_BYTES) and self.wire.clock.monotonic() < end:
                 pass
 
     def hush(self) -> None:
@@ -149,8 +143,7 @@ class Channel(ImageStream):
 
     def close(self) -> None:
         """Let go of the connection."""
-        with suppress(OSError):
-            self.connection.close()
+        self.wire.close()
 
     def _rest_of_answer(self, head: bytes) -> str:
         """The first line of an HTTP answer."""
@@ -162,7 +155,7 @@ class Channel(ImageStream):
 
     def _shut(self, how: int) -> None:
         with suppress(OSError):
-            socket.socket.shutdown(self.connection, how)  # past TLS, which is not for two threads
+            self.wire.shut(how)
 
     def lost(self, reason: str) -> ChannelLostError:
         """The error of a channel that cannot be used any more."""

@@ -1,8 +1,7 @@
 """Connect: opens connections to a destination, and to the frontends where a source's connections wait."""
 
 import http.client
-import socket
-import ssl
+import io
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -17,11 +16,12 @@ from schema.wire.codec import from_rpc
 from schema.wire.errors import MarshalError
 from schema.wire.value import Dict
 from traces import current_span
+from typing_extensions import override
 
-from engine.migrate.address import Address, Endpoint, TcpHost, UnixSocket, read_socket
+from engine.migrate.address import Address, Endpoint, TcpHost, read_socket
 from engine.migrate.channel import Channel
+from engine.migrate.wire import Network, Wire
 
-CONNECT_TIMEOUT_S = 30.0
 CALL_TIMEOUT_S = 120.0
 """How long a call to the destination may take: it may wait for the VM there."""
 
@@ -48,9 +48,12 @@ class NeverReachedError(UnreachableError):
     """The same, and it has done nothing: nobody was there."""
 
 
-def open_channel(address: Address, below: str, cookies: Mapping[str, str], *, verify: bool) -> Channel:
+def open_channel(
+    network: Network, address: Address, below: str, cookies: Mapping[str, str], *, verify: bool
+) -> Channel:
     """Open a channel of a migration. Errors: `Internal_error`, the destination is not reached."""
-    channel = Channel(connect(address.endpoint, verify=verify), f"Migration to {address.endpoint}{below}")
+    wire = _connect(network, address.endpoint, verify=verify)
+    channel = Channel(wire, f"Migration to {address.endpoint}{below}")
     span = current_span()
     traceparent = "" if span is None else f"traceparent: {span.traceparent}\r\n"
     head = (
@@ -61,53 +64,48 @@ def open_channel(address: Address, below: str, cookies: Mapping[str, str], *, ve
     return channel
 
 
-def join(where: str, ticket: str) -> Channel:
+def join(network: Network, where: str, ticket: str) -> Channel:
     """The source's connection that waits at a frontend.
 
     Raises:
         TicketError: it does not wait there.
         XenopsError: the frontend is not reached.
     """
-    connection = connect(read_socket(where), verify=False)
-    connection.settimeout(JOIN_TIMEOUT_S)
+    wire = _connect(network, read_socket(where), verify=False)
+    wire.set_timeout(JOIN_TIMEOUT_S)
     try:
-        connection.sendall(f"PUT {RENDEZVOUS_PATH}{ticket} HTTP/1.1\r\nhost: frontend\r\n\r\n".encode())
-        head = _read_head(connection)
+        wire.send(f"PUT {RENDEZVOUS_PATH}{ticket} HTTP/1.1\r\nhost: frontend\r\n\r\n".encode())
+        head = _read_head(wire)
     except OSError as error:
-        connection.close()
+        wire.close()
         raise internal_error(f"the frontend at {where} did not answer: {error}") from error
     if f" {HTTPStatus.OK} ".encode() not in head.partition(b"\r\n")[0]:
-        connection.close()
+        wire.close()
         raise TicketError(head.partition(b"\r\n")[0].decode(errors="replace"))
-    return Channel(connection, "Migration from another host")
+    return Channel(wire, "Migration from another host")
 
 
-def connect(endpoint: Endpoint, *, verify: bool) -> socket.socket:
-    """A connection; `verify`: an encrypted one must show a certificate that this host trusts."""
+def _connect(network: Network, endpoint: Endpoint, *, verify: bool) -> Wire:
     try:
-        match endpoint:
-            case UnixSocket(path=path):
-                return _connect_unix(path)
-            case TcpHost(host=host, port=port, tls=tls):
-                connection = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
-                return _encrypted(connection, host, verify=verify) if tls else connection
+        return network.connect(endpoint, verify=verify)
     except OSError as error:
         sentence = f"Cannot connect to {endpoint}: {error}; is xenops served there, and reached from here?"
         raise NeverReachedError(InternalError(message=sentence)) from error
 
 
-def call(address: Address, method: str, *, verify: bool, **params: Any) -> Any:
+def call(network: Network, address: Address, method: str, *, verify: bool, **params: Any) -> Any:
     """Ask the destination for something; in XML, for that is what xapi takes from other hosts.
 
     Raises:
         XenopsError: its own error, or `Internal_error`: it is not reached, or does not answer as xenops does.
     """
+    wire = _connect(network, address.endpoint, verify=verify)
+    wire.set_timeout(QUESTION_TIMEOUT_S if method == "VM.exists" else CALL_TIMEOUT_S)
     connection = http.client.HTTPConnection("destination")
-    connection.sock = connect(address.endpoint, verify=verify)
-    connection.sock.settimeout(QUESTION_TIMEOUT_S if method == "VM.exists" else CALL_TIMEOUT_S)
+    connection.sock = _HttpSocket(wire)
     name = "dbg" if "dbg" in dict(METHODS[method].parameters) else "debug_info"
-    wire = [(name, _traced(params.pop("dbg"))), *params.items()]  # strings, all of them
-    body = xmlrpc.encode_call(method, [Dict(wire)])
+    fields = [(name, _traced(params.pop("dbg"))), *params.items()]  # strings, all of them
+    body = xmlrpc.encode_call(method, [Dict(fields)])
     headers = {"user-agent": _AGENT, "host": _host(address.endpoint), "content-type": "text/xml"}
     try:
         connection.request("POST", address.target(), body, headers)
@@ -140,39 +138,46 @@ def _traced(dbg: str) -> str:
     return dbg if span is None else write_debug_info(DebugInfo(dbg, span.traceparent, span.start.baggage))
 
 
-def _connect_unix(path: str) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(CONNECT_TIMEOUT_S)
-    try:
-        connection.connect(path)
-    except OSError:
-        connection.close()
-        raise
-    return connection
-
-
-def _encrypted(connection: socket.socket, host: str, *, verify: bool) -> ssl.SSLSocket:
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    try:
-        return context.wrap_socket(connection, server_hostname=host)
-    except OSError:
-        connection.close()
-        raise
-
-
 def _host(endpoint: Endpoint) -> str:
     return str(endpoint) if isinstance(endpoint, TcpHost) else "localhost"
 
 
-def _read_head(connection: socket.socket) -> bytes:
+def _read_head(wire: Wire) -> bytes:
     """An answer's head and not a byte more: what follows is the channel's."""
     head = b""
     while not head.endswith(b"\r\n\r\n") and len(head) < _HEAD_BYTES_MAX:
-        byte = connection.recv(1)
+        byte = wire.receive(1)
         if not byte:
             break
         head += byte
     return head
+
+
+class _HttpSocket:
+    """A connection as `http.client` takes it: what it asks of a socket, and no more."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def sendall(self, data: bytes) -> None:
+        self._wire.send(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Raw(self._wire))
+
+    def close(self) -> None:
+        self._wire.close()
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any) -> int:
+        return self._wire.receive_into(memoryview(buffer))

@@ -11,16 +11,17 @@ from schema.records import Record
 from typing_extensions import override
 
 from engine.backend import Backend, Execution
-from engine.branches import Branches
 from engine.cancellation import Cancellation
 from engine.execute import Executor, Perform
 from engine.hooks import Hooks
 from engine.lock import Held
+from engine.migrate.wire import Network
 from engine.perform import Performer
 from engine.perform.scene import Scene
 from engine.plan import Serial
 from engine.plan.groups import Steps
 from engine.store import Store
+from engine.threads import Threads
 
 _NO_TASK = TaskId(-1)
 _LOG = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ class Course:
     signal: Callable[[ObjectId], None]
     append: Callable[[Record], None]
     note_handover: Callable[[], None]
-    branches: Branches
+    threads: Threads
+    network: Network
     progress: Callable[[float], None] = lambda _: None
     instance: str = ""
     dbg: str = ""
@@ -50,13 +52,14 @@ class Course:
 
     def perform(self, name: str, steps: Steps, until: float = 0.0) -> None:
         """Perform steps; `until`: how far the whole has come then. Errors: the first failure."""
-        performer = Performer(Scene(self.store, self.backend, self.hooks, self.signal))
+        scene = Scene(self.store, self.backend, self.hooks, self.signal, self.threads.clock)
+        performer = Performer(scene)
         Executor(
             Serial(name, steps),
             self.spanning(performer.perform),
             self.cancellation,
             lambda _: None,
-            branches=self.branches,
+            branches=self.threads.branches,
         ).run()
         if until:
             self.progress(until)
@@ -67,7 +70,7 @@ class Course:
 
     def insisting(self) -> "Course":
         """The same, past the point where a cancel would do good."""
-        return replace(self, cancellation=Cancellation(_NO_TASK))
+        return replace(self, cancellation=Cancellation(_NO_TASK, flag=self.threads.flag))
 
     def attempt(self, name: str, steps: Steps) -> None:
         """Perform steps that clear up; a failure is logged, for an earlier one is what matters."""

@@ -1,7 +1,6 @@
 """Destination: takes a VM in. Until the third point of agreement a failure makes it give up, then never."""
 
 import logging
-import time
 from contextlib import ExitStack
 
 from schema.fault import XenopsError
@@ -69,7 +68,7 @@ class Arrival:
     def _join(self, channels: ExitStack) -> Channel:
         """The control channel; without it nobody can be told anything."""
         try:
-            control = join(self._operation.socket, self._operation.ticket)
+            control = join(self._course.network, self._operation.socket, self._operation.ticket)
         except (XenopsError, TicketError):
             self.give_up()
             raise
@@ -165,7 +164,7 @@ class Arrival:
         """The VM takes its name and runs; asked again, it goes on where it was."""
         course = self._course.insisting()
         if self._final != self._vm:
-            course.held.also(self._final, time.sleep)
+            course.held.also(self._final, course.threads.sleep)
             if course.store.exists(self._vm):
                 course.perform("destination: take the name", plans.take_name(self._operation), _RESTORED)
             course.append(Removed(vm=self._vm))

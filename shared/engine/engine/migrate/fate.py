@@ -1,7 +1,6 @@
 """Fate: whether a VM is at its destination, asked there when connections were lost at the worst moment."""
 
 import logging
-import threading
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -31,13 +30,13 @@ class Fate(Enum):
     UNKNOWN = "the destination does not answer"
 
 
-def fate_of(vm: VmId, ask: Ask, timeout_s: float = FATE_TIMEOUT_S) -> Fate:
-    """Ask until the destination has decided.
+def fate_of(vm: VmId, ask: Ask, sleep: Callable[[float], None], timeout_s: float = FATE_TIMEOUT_S) -> Fate:
+    """Ask until the destination has decided; `sleep` waits between two questions.
 
     Its arriving id is asked for first: there, the new name is whole before the old one goes, and so a VM that
     has neither has been given up, and none of its channels is left.
     """
-    pause, waited_s, wait_s = threading.Event(), 0.0, _ASK_S
+    waited_s, wait_s = 0.0, _ASK_S
     while True:
         try:
             if not ask("VM.exists", id=arriving_id(vm)):
@@ -46,5 +45,5 @@ def fate_of(vm: VmId, ask: Ask, timeout_s: float = FATE_TIMEOUT_S) -> Fate:
             _LOG.info("VM %s: whether it has arrived is not known yet: %s", vm, error)
         if waited_s >= timeout_s:
             return Fate.UNKNOWN
-        pause.wait(wait_s)
+        sleep(wait_s)
         waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, _ASK_S_MAX)

@@ -11,6 +11,8 @@ from schema.records import ChannelOffered
 
 from engine.migrate.channel import Channel
 from engine.migrate.connect import TicketError, join
+from engine.migrate.wire import Network
+from engine.threads import Threads
 
 OFFERS_MAX = 1_000
 """Offers that wait; who is offered so many has lost those that nobody took."""
@@ -25,22 +27,23 @@ _LOOK_S = 0.2
 class Offers:
     """All of a worker; safe for any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: Threads, network: Network) -> None:
         self._offers: OrderedDict[tuple[VmId, ChannelName], ChannelOffered] = OrderedDict()
-        self._more = threading.Condition()
+        self._lock = threading.Lock()
+        self._threads = threads
+        self._network = network
 
     def put(self, offer: ChannelOffered) -> None:
         """A channel waits; a later one of the same kind replaces it."""
-        with self._more:
+        with self._lock:
             self._offers[(offer.vm, offer.channel)] = offer
             while len(self._offers) > OFFERS_MAX:
                 self._offers.popitem(last=False)
-            self._more.notify_all()
+        self._threads.stir()
 
     def forget(self, vm: VmId, channel: ChannelName) -> None:
         """One that waits is of an earlier attempt."""
-        with self._more:
-            self._offers.pop((vm, channel), None)
+        self._pop(vm, channel)
 
     def take(self, vm: VmId, channel: ChannelName, check: Callable[[], None]) -> Channel:
         """Wait for a channel and join it; `check` raises when it shall be waited for no longer.
@@ -49,14 +52,17 @@ class Offers:
         """
         for _ in range(round(OFFER_TIMEOUT_S / _LOOK_S)):
             check()
-            with self._more:
-                self._more.wait_for(lambda: (vm, channel) in self._offers, _LOOK_S)
-                offer = self._offers.pop((vm, channel), None)
+            self._threads.wait_for(lambda: (vm, channel) in self._offers, _LOOK_S)
+            offer = self._pop(vm, channel)
             if offer is not None:
                 try:
-                    return join(offer.socket, offer.ticket)
+                    return join(self._network, offer.socket, offer.ticket)
                 except TicketError:
                     continue  # of an earlier attempt
         raise internal_error(
             f"the source of VM {vm} has not opened its channel {channel!r} within {OFFER_TIMEOUT_S:g} s"
         )
+
+    def _pop(self, vm: VmId, channel: ChannelName) -> ChannelOffered | None:
+        with self._lock:
+            return self._offers.pop((vm, channel), None)

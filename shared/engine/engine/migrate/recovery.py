@@ -24,9 +24,9 @@ def recover(operation: Migration, course: Course, *, handed_over: bool, crash: X
                 Departure(operation, course).retreat()
                 raise crash
             case VmReceiveMemory() if handed_over:
-                Arrival(operation, course, Offers()).take_over()
+                Arrival(operation, course, Offers(course.threads, course.network)).take_over()
             case VmReceiveMemory():
-                Arrival(operation, course, Offers()).give_up()
+                Arrival(operation, course, Offers(course.threads, course.network)).give_up()
                 raise crash
     except XenopsError as error:
         return Failed(error=error.error)

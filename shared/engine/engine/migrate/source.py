@@ -5,7 +5,6 @@ this host was.
 """
 
 import logging
-import time
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
@@ -167,7 +166,9 @@ class Departure:
             **(more or {}),
         }
         path = channel_path(name, self._arriving, device)
-        channel = connect.open_channel(self._address, path, cookies, verify=self._operation.verify_dest)
+        channel = connect.open_channel(
+            self._course.network, self._address, path, cookies, verify=self._operation.verify_dest
+        )
         channels.callback(channel.close)
         return channel
 
@@ -204,7 +205,7 @@ class Departure:
         course = self._course
         course.cancellation.check()  # whoever has lost the lease meanwhile goes no further
         course = course.insisting()
-        course.held.also(self._gone, time.sleep)
+        course.held.also(self._gone, self._course.threads.sleep)
         course.perform("source: step aside", plans.step_aside(self._vm), _SENT)
         course.note_handover()
         course.held.release(self._vm)
@@ -217,7 +218,7 @@ class Departure:
     def _stay(self, *, paused: bool) -> None:
         course, verbs = self._course.insisting(), self._course.backend.vm
         try:
-            course.held.also(self._vm, time.sleep)
+            course.held.also(self._vm, self._course.threads.sleep)
             verbs.rename(self._gone, self._vm, RenameWhen.PRE_MIGRATION)
             if course.store.exists(self._gone):
                 course.store.rename(self._gone, self._vm)
@@ -252,7 +253,7 @@ class Departure:
                 return
             else:
                 return
-            time.sleep(wait_s)
+            self._course.threads.sleep(wait_s)
             waited_s, wait_s = waited_s + wait_s, 2 * wait_s
 
     # --- from the third point on --------------------------------------------------------------------
@@ -271,7 +272,7 @@ class Departure:
 
     def settle(self, lost: XenopsError) -> None:
         """The destination was told, or not; it knows. Raises `lost` when the VM goes on here."""
-        match fate_of(self._vm, self._ask):
+        match fate_of(self._vm, self._ask, self._course.threads.sleep):
             case Fate.ARRIVED:
                 self.leave()
             case Fate.GIVEN_UP:
@@ -287,7 +288,7 @@ class Departure:
     def leave(self) -> None:
         """The VM is no more here."""
         course = self._course.insisting()
-        course.held.also(self._gone, time.sleep)
+        course.held.also(self._gone, self._course.threads.sleep)
         if not course.store.exists(self._gone):
             return
         devices = course.store.devices(self._gone)
@@ -298,8 +299,8 @@ class Departure:
                 course.attempt("source: leave by force", plans.give_up_arrival(self._gone, devices))
 
     def _ask(self, method: str, **params: Any) -> Any:
-        verify = self._operation.verify_dest
-        return connect.call(self._address, method, verify=verify, dbg=self._course.dbg, **params)
+        course, verify = self._course, self._operation.verify_dest
+        return connect.call(course.network, self._address, method, verify=verify, dbg=course.dbg, **params)
 
 
 def _error_in(verdict: str) -> Error:

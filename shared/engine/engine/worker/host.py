@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from engine.backend import Backend
 from engine.journal import Journal
 from engine.lock import VmLocks
+from engine.migrate.sockets import SOCKETS
+from engine.migrate.wire import Network
 from engine.store import Store
 from engine.threads import SystemThreads, Threads
 from engine.worker.settings import WorkerSettings
@@ -12,13 +14,14 @@ from engine.worker.settings import WorkerSettings
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The hypervisor, the metadata, what is noted of executions, and threads."""
+    """The hypervisor, the metadata, what is noted of executions, threads, and the way to other hosts."""
 
     backend: Backend
     store: Store
     journal: Journal
     locks: VmLocks
     threads: Threads
+    network: Network = SOCKETS
 
 
 def host_of(settings: WorkerSettings, backend: Backend, store: Store) -> Host:

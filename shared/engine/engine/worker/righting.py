@@ -111,7 +111,8 @@ def course_of(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
         signal=signal,
         append=tools.append,
         note_handover=lambda: tools.journal.note_handover(entry),
-        branches=tools.branches,
+        threads=tools.threads,
+        network=tools.network,
         instance=tools.instance,
     )
 

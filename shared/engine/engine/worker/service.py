@@ -36,6 +36,7 @@ from engine.check import Check
 from engine.control import Control, Desk
 from engine.hooks import Hooks
 from engine.journal import JournalEntry
+from engine.migrate.offers import Offers
 from engine.worker.core import Append, Cancel, Effect, Fence, Forget, Lease, Offer, Run, WorkerCore
 from engine.worker.host import Host
 from engine.worker.parking import Parking
@@ -89,10 +90,12 @@ class WorkerService:
             journal=host.journal,
             locks=host.locks,
             threads=host.threads,
+            network=host.network,
             tracer=tracer,
             resubmit=lambda check: self._submit(check, check.vm),
             instance=settings.instance,
             append=self._append,
+            offers=Offers(host.threads, host.network),
             crash=CrashPoints(settings.crash),
         )
         self._observers = ObserverLog(bus, settings.instance, tracer)

@@ -17,6 +17,7 @@ from engine.hooks import Hooks
 from engine.journal import Journal
 from engine.lock import VmLocks
 from engine.migrate.offers import Offers
+from engine.migrate.wire import Network
 from engine.perform.scene import Scene
 from engine.store import Store
 from engine.threads import Threads
@@ -32,13 +33,14 @@ class Tools:
     journal: Journal
     locks: VmLocks
     threads: Threads
+    network: Network
     tracer: Tracer
     resubmit: Callable[[VmCheckState], None]
     """Has a check done as a task of its own, after all that its VM's lane has."""
 
     instance: InstanceName
     append: Callable[[Record], None]
-    offers: Offers = field(default_factory=Offers)
+    offers: Offers
     crash: CrashPoints = field(default_factory=CrashPoints)
 
     @property
