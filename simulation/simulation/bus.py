@@ -21,6 +21,7 @@ from typing_extensions import override
 from simulation.broker import FREED_AFTER_KILL_S, Broker
 from simulation.life import Life
 from simulation.link import Link
+from simulation.network import Timer
 from simulation.publisher import Publisher
 from simulation.reader import Reader, Wanted
 from simulation.scheduler import Action
@@ -32,18 +33,6 @@ RECONNECT_S = (0.1, 3.0)
 
 LEADS = True
 """What a candidate is told when it leads."""
-
-
-class _Timer:
-    def __init__(self, action: Action) -> None:
-        self._action: Action | None = action
-
-    def cancel(self) -> None:
-        self._action = None
-
-    def ring(self) -> None:
-        if self._action is not None:
-            self._action()
 
 
 class SimBus(Bus):
@@ -222,8 +211,8 @@ class SimBus(Bus):
         self._life.post(interval_s, again)
 
     @override
-    def later(self, delay_s: float, action: Callable[[], None]) -> _Timer:  # type: ignore[override]
-        timer = _Timer(action)
+    def later(self, delay_s: float, action: Callable[[], None]) -> Timer:  # type: ignore[override]
+        timer = Timer(action)
         self._life.post(delay_s, timer.ring)
         return timer
 

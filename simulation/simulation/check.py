@@ -20,7 +20,7 @@ from schema.records import (
     Submitted,
 )
 
-from simulation.client import INSTANCE
+from simulation.site import Site
 
 if TYPE_CHECKING:
     from simulation.run import Simulation
@@ -34,8 +34,18 @@ TOKENS_TRIED = 6
 
 def unsettled(simulation: "Simulation") -> Iterator[str]:
     """What is still under way; what is dear to look at comes last."""
-    yield from _behind(simulation)
-    cores = [core for core in _redirectors(simulation) if core.leads]
+    for site in simulation.sites:
+        yield from _unsettled_at(site)
+    if simulation.client.asking:
+        yield "the client waits for answers"
+    yield from (f"task {asked.task} has not ended for its client" for asked in simulation.client.open_tasks())
+    for site in simulation.sites:
+        yield from (f"{vm} is locked" for vm in site.machine.locked())
+
+
+def _unsettled_at(site: Site) -> Iterator[str]:
+    yield from _behind(site)
+    cores = [core for core in _redirectors(site) if core.leads]
     if len(cores) != 1:
         yield f"{len(cores)} redirectors lead"
     for core in cores:
@@ -46,28 +56,23 @@ def unsettled(simulation: "Simulation") -> Iterator[str]:
         yield from (
             f"{worker.name} has {list(worker.leases)}" for worker in core.workers.all() if worker.leases
         )
-    for worker in _services(simulation, "worker"):
+    for worker in _services(site, "worker"):
         if worker._running:
             yield f"running: {list(worker._running)}"
-    for core in _cores(simulation, "eventhub"):
+    for core in _cores(site, "eventhub"):
         if core._fold.updates.barriers:
             yield f"barriers stand: {core._fold.updates.barriers}"
-    for core in _cores(simulation, "frontend"):
+    for core in _cores(site, "frontend"):
         if core._pending:
             yield f"a frontend waits for what becomes of {list(core._pending)}"
-    if not any(seat.lost for seat in simulation.seats.values()):
-        yield from _unknown(simulation)
-    if simulation.client.caller.asking:
-        yield "the client waits for answers"
-    yield from (f"task {asked.task} has not ended for its client" for asked in simulation.client.open_tasks())
-    machine = simulation.world.machine
-    yield from (f"{vm} is locked" for vm in simulation.scenario.vms if machine.locked(vm))
+    if not any(seat.lost for seat in site.seats.values()):
+        yield from _unknown(site)
 
 
-def _behind(simulation: "Simulation") -> Iterator[str]:
+def _behind(site: Site) -> Iterator[str]:
     """Who does not run, or has not read or written all, but for those that are lost."""
-    log = simulation.world.broker.logs[INSTANCE]
-    for seat in simulation.seats.values():
+    log = site.log
+    for seat in site.seats.values():
         process = seat.process
         if seat.lost:
             continue
@@ -76,70 +81,87 @@ def _behind(simulation: "Simulation") -> Iterator[str]:
             continue
         if process.bus.publisher.unconfirmed():
             yield f"{seat.name} has unconfirmed records"
-        reader = process.bus.reader_of(INSTANCE)
+        reader = process.bus.reader_of(site.instance)
         if seat.name[0] != "f" and (reader is None or reader.next < len(log)):
             yield f"{seat.name} has not read the log"
 
 
-def _unknown(simulation: "Simulation") -> Iterator[str]:
+def _unknown(site: Site) -> Iterator[str]:
     """What is so, and who follows the updates does not know."""
-    follower = simulation.follower
+    follower = site.follower
     if follower.busy:
         yield "the follower looks at VMs"
-    for vm, believed in follower.view.items():
-        truth = simulation.world.machine.power_state(vm)
+    for watched, believed in follower.view.items():
+        truth = site.machine.truth(watched)
         if believed is not truth:
-            yield f"{vm} is {truth}, and who follows the updates believes that it is {believed}"
+            yield f"{watched} is {truth}, and who follows the updates believes that it is {believed}"
 
 
 def final_complaints(simulation: "Simulation") -> list[str]:
     """What is wrong at the end."""
-    story = _story(simulation)
     return [
-        *_leaks(simulation),
-        *_vms(simulation),
-        *_log(simulation, story),
-        *_news(simulation, story),
-        *simulation.snapshots.complaints(),
+        *(complaint for site in simulation.sites for complaint in _complaints_at(simulation, site)),
+        *_places(simulation),
     ]
 
 
-def _services(simulation: "Simulation", kind: str) -> list[Any]:
+def _complaints_at(simulation: "Simulation", site: Site) -> Iterator[str]:
+    story = _story(site)
+    yield from _leaks(simulation, site)
+    yield from _vms(simulation, site)
+    yield from _log(simulation, site, story)
+    yield from _news(site, story)
+    yield from site.snapshots.complaints()
+
+
+def _places(simulation: "Simulation") -> Iterator[str]:
+    """Where VMs migrate, each is at one place in the end, under its own name."""
+    if len(simulation.sites) == 1:
+        return
+    for vm in simulation.scenario.vms:
+        if (count := sum(site.machine.knows(vm) for site in simulation.sites)) != 1:
+            yield f"{vm} is configured {count} times"
+    for site in simulation.sites:
+        for name in sorted(site.machine.names() - set(simulation.scenario.vms)):
+            yield f"{name} is left at {site.instance}"
+
+
+def _services(site: Site, kind: str) -> list[Any]:
     return [
         seat.process.service
-        for name, seat in simulation.seats.items()
+        for name, seat in site.seats.items()
         if name.startswith(kind) and seat.process is not None and not seat.lost
     ]
 
 
-def _cores(simulation: "Simulation", kind: str) -> list[Any]:
+def _cores(site: Site, kind: str) -> list[Any]:
     cores = []
-    for service in _services(simulation, kind):
+    for service in _services(site, kind):
         instances = service._instances
-        one = instances[INSTANCE] if isinstance(instances, dict) else instances[0]
+        one = instances[site.instance] if isinstance(instances, dict) else instances[0]
         cores.append(one._core)
     return cores
 
 
-def _redirectors(simulation: "Simulation") -> list[Any]:
-    return _cores(simulation, "redirector")
+def _redirectors(site: Site) -> list[Any]:
+    return _cores(site, "redirector")
 
 
-def _leaks(simulation: "Simulation") -> Iterator[str]:
+def _leaks(simulation: "Simulation", site: Site) -> Iterator[str]:
     """Whatever is kept of what has ended."""
-    yield from _leaks_of_redirectors(simulation)
-    yield from _leaks_of_hubs(simulation)
-    for worker in _services(simulation, "worker"):
+    yield from _leaks_of_redirectors(site)
+    yield from _leaks_of_hubs(site)
+    for worker in _services(site, "worker"):
         for name in ("_submitted", "_leases", "_cancelled", "_parked"):
             if getattr(worker._core, name):
                 yield f"a worker keeps {name}: {getattr(worker._core, name)}"
     disk_was_full = any(step.kind == "disk_full" for step in simulation.scenario.steps)
-    for entry in () if disk_was_full else simulation.world.machine.unfinished():
+    for entry in () if disk_was_full else site.machine.unfinished():
         yield f"the journal says that task {entry.task} of {entry.vm} is executed"
 
 
-def _leaks_of_redirectors(simulation: "Simulation") -> Iterator[str]:
-    for core in _redirectors(simulation):
+def _leaks_of_redirectors(site: Site) -> Iterator[str]:
+    for core in _redirectors(site):
         for name in ("followers", "repeats", "cancels"):
             kept = getattr(core.fold, name)
             if list(kept.items()):
@@ -150,8 +172,8 @@ def _leaks_of_redirectors(simulation: "Simulation") -> Iterator[str]:
             yield f"a redirector keeps lanes: {lanes}"
 
 
-def _leaks_of_hubs(simulation: "Simulation") -> Iterator[str]:
-    for core in _cores(simulation, "eventhub"):
+def _leaks_of_hubs(site: Site) -> Iterator[str]:
+    for core in _cores(site, "eventhub"):
         for name in ("_behind", "_writes", "_read_back", "_with_worker"):
             if getattr(core, name):
                 yield f"an event hub keeps {name}: {getattr(core, name)}"
@@ -160,9 +182,9 @@ def _leaks_of_hubs(simulation: "Simulation") -> Iterator[str]:
                 yield f"an event hub waits for the end of task {task.id}"
 
 
-def _vms(simulation: "Simulation") -> Iterator[str]:
+def _vms(simulation: "Simulation", site: Site) -> Iterator[str]:
     """A hypervisor that fails again while a VM is put right leaves it half made: nothing more can be done."""
-    machine = simulation.world.machine
+    machine = site.machine
     failed = [step.vm for step in simulation.scenario.steps if step.kind == "verb_fails"]
     for vm in simulation.scenario.vms:
         if machine.half_made(vm) and failed.count(vm) < 2:
@@ -233,15 +255,15 @@ def _vm_of(device: ObjectId) -> str | None:
     return None if isinstance(device.id, str) else device.id.vm
 
 
-def _story(simulation: "Simulation") -> _Story:
+def _story(site: Site) -> _Story:
     dedup, story = Dedup(), _Story()
-    for offset, item in enumerate(simulation.world.broker.logs[INSTANCE]):
+    for offset, item in enumerate(site.log):
         if isinstance(item, Envelope) and dedup.accepts(item.producer, item.seq):
             story.read(offset, item)
     return story
 
 
-def _log(simulation: "Simulation", story: _Story) -> Iterator[str]:
+def _log(simulation: "Simulation", site: Site, story: _Story) -> Iterator[str]:
     """Each accepted task ends; what clients were told of their requests stays true; cancels are obeyed."""
     yield from (f"task {task} was leased by one who knew that it is cancelled" for task in story.disobeyed)
     yield from (f"task {task} never ends" for task in story.submitted if not story.ends(task))
@@ -249,6 +271,8 @@ def _log(simulation: "Simulation", story: _Story) -> Iterator[str]:
     yield from (f"request {each} was run twice" for each in set(requests) if requests.count(each) > 1)
     run = {story.submitted[task].dbg for task in story.leased if task in story.submitted}
     for asked in simulation.client.asked:
+        if asked.where.instance != site.instance:
+            continue
         if asked.task is not None and int(asked.task) not in story.submitted:
             yield f"{asked.dbg} was told task {asked.task}, which is none"
         is_refused = asked.refused is not None and UNDECIDED not in asked.refused
@@ -256,10 +280,10 @@ def _log(simulation: "Simulation", story: _Story) -> Iterator[str]:
             yield f"{asked.dbg} was told that its request is refused, and it was run"
 
 
-def _news(simulation: "Simulation", story: _Story) -> Iterator[str]:
+def _news(site: Site, story: _Story) -> Iterator[str]:
     """Who goes on from any token it ever got is told of all that changed since."""
-    got = simulation.follower.tokens
-    for core in _cores(simulation, "eventhub"):
+    got = site.follower.tokens
+    for core in _cores(site, "eventhub"):
         for token in got[:: max(1, len(got) // TOKENS_TRIED)]:
             place = core._fold.place_of(token) or tokens.START
             told = set(core._fold.updates.since(place).objects)

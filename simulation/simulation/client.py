@@ -23,11 +23,17 @@ from simulation.host import sample
 from simulation.scenario import Barrier, Cancel, Deed, Drain, Hold, Limit, Operate, Prioritise, Trigger
 
 INSTANCE = InstanceName("sim")
+THERE = InstanceName("there")
+"""The instance of the other host, if there is one."""
+
 PATIENCE_S = 30.0
 """How long a client waits for an answer."""
 
 POLL_S = 5.0
 """How often a client looks how far its task has come."""
+
+COMPRESSED_FROM_S = 7.5
+"""A migration's seconds say whether it is compressed."""
 
 AT_ONCE = ("remove", "import", "add")
 """What answers no task, but what came of it."""
@@ -38,8 +44,9 @@ OnResult = Callable[[Any], None]
 class Caller:
     """Asks as any client does: JSON-RPC to the instance's door."""
 
-    def __init__(self, bus: SimBus, complain: Callable[[str], None]) -> None:
+    def __init__(self, bus: SimBus, instance: InstanceName, complain: Callable[[str], None]) -> None:
         self.bus = bus
+        self.instance = instance
         self.complain = complain
         self.asking = 0
 
@@ -60,7 +67,9 @@ class Caller:
             on_result(result)
 
         body = encode_request(method, debug_info=dbg, **params)
-        self.bus.ask(door_queue(INSTANCE), Request(body), PATIENCE_S + params.get("timeout", 0), on_answer)
+        self.bus.ask(
+            door_queue(self.instance), Request(body), PATIENCE_S + params.get("timeout", 0), on_answer
+        )
 
 
 @dataclass(slots=True)
@@ -70,6 +79,7 @@ class Asked:
     dbg: str
     vm: str
     what: str
+    where: "Contact"
     task: str | None = None
     refused: str | None = None
     state: Any = None
@@ -82,12 +92,26 @@ class Asked:
         return self.gone or (self.state is not None and not isinstance(self.state, Pending))
 
 
-@dataclass(slots=True)
-class Client:
-    """One client: all that it asked for; `log` is where an operator writes."""
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How one instance is asked; `log` is where an operator writes. `door` is where others migrate to."""
 
     caller: Caller
     log: Insistent
+    door: str
+
+    @property
+    def instance(self) -> InstanceName:
+        """Whose."""
+        return self.caller.instance
+
+
+@dataclass(slots=True)
+class Client:
+    """One client: all that it asked for. `find` tells which of its contacts has a VM."""
+
+    contacts: tuple[Contact, ...]
+    find: Callable[[str], int]
     asked: list[Asked] = field(default_factory=list)
     barriers: set[int] = field(default_factory=set)
 
@@ -113,50 +137,55 @@ class Client:
 
     def operate(self, step: Operate) -> None:
         """Ask for an operation, and follow it to its end."""
-        method, params = _request(step)
-        asked = Asked(f"op{len(self.asked)}", step.vm, step.command)
+        where = self._where(step.vm)
+        others = [contact for contact in self.contacts if contact is not where]
+        method, params = _request(step, others[0].door if others else where.door)
+        asked = Asked(f"op{len(self.asked)}", step.vm, step.command, where)
         self.asked.append(asked)
-        self.caller.call(method, lambda result: self._on_task(asked, result), asked.dbg, **params)
+        where.caller.call(method, lambda result: self._on_task(asked, result), asked.dbg, **params)
 
     def cancel(self, step: Cancel) -> None:
         """Cancel a task."""
         if (asked := self._task(step.back)) is not None:
-            self.caller.call("Task.cancel", lambda _: None, id=asked.task)
+            asked.where.caller.call("Task.cancel", lambda _: None, id=asked.task)
 
     def prioritise(self, step: Prioritise) -> None:
         """Move a task, as an operator does."""
         if (asked := self._task(step.back)) is not None and asked.task is not None:
             moved = Reprioritised(vm=VmId(asked.vm), task=TaskId(int(asked.task)), priority=step.priority)
-            self.log.append(moved)
+            asked.where.log.append(moved)
 
     def limit(self, step: Limit) -> None:
         """Say by when a task must have begun, as an operator does."""
         if (asked := self._task(step.back)) is not None and asked.task is not None:
-            deadline = self.caller.bus.clock.now() + step.within_s
-            self.log.append(DeadlineSet(vm=VmId(asked.vm), task=TaskId(int(asked.task)), deadline=deadline))
+            deadline = asked.where.caller.bus.clock.now() + step.within_s
+            limit = DeadlineSet(vm=VmId(asked.vm), task=TaskId(int(asked.task)), deadline=deadline)
+            asked.where.log.append(limit)
 
     def drain(self, step: Drain) -> None:
         """Drain a worker for a while, as an operator does."""
-        worker = WorkerName(step.who)
-        self.log.append(WorkerDraining(worker=worker, draining=True))
+        worker, log = WorkerName(step.who), self.contacts[0].log
+        log.append(WorkerDraining(worker=worker, draining=True))
         again = WorkerDraining(worker=worker, draining=False)
-        self.caller.bus.later(step.lasts_s, lambda: self.log.append(again))
+        self._bus.later(step.lasts_s, lambda: log.append(again))
 
     def trigger(self, step: Trigger) -> None:
         """Let a guest do something by itself."""
-        self.caller.call("DEBUG.trigger", lambda _: None, cmd=step.command, args=(step.vm,))
+        caller = self._where(step.vm).caller
+        caller.call("DEBUG.trigger", lambda _: None, cmd=step.command, args=(step.vm,))
 
     def barrier(self, step: Barrier) -> None:
         """Put up a barrier; whoever follows the updates takes it down."""
         number = len(self.barriers) + 1
         self.barriers.add(number)
-        self.caller.call("UPDATES.inject_barrier", lambda _: None, vm_id=step.vm, id=number)
+        caller = self._where(step.vm).caller
+        caller.call("UPDATES.inject_barrier", lambda _: None, vm_id=step.vm, id=number)
 
     def hold(self, step: Hold) -> None:
         """Hold a lane for a while, as an operator does."""
-        vm = VmId(step.vm)
-        self.log.append(LaneHeld(vm=vm))
-        self.caller.bus.later(step.lasts_s, lambda: self.log.append(LaneReleased(vm=vm)))
+        vm, log = VmId(step.vm), self._where(step.vm).log
+        log.append(LaneHeld(vm=vm))
+        self._bus.later(step.lasts_s, lambda: log.append(LaneReleased(vm=vm)))
 
     def open_tasks(self) -> list[Asked]:
         """Whose end it has not seen."""
@@ -167,6 +196,18 @@ class Client:
         for asked in self.asked:
             if asked.task is not None and not asked.gone:
                 self._look(asked)
+
+    @property
+    def asking(self) -> int:
+        """How many answers it waits for."""
+        return sum(contact.caller.asking for contact in self.contacts)
+
+    @property
+    def _bus(self) -> SimBus:
+        return self.contacts[0].caller.bus
+
+    def _where(self, vm: str) -> Contact:
+        return self.contacts[self.find(vm)]
 
     def _task(self, back: int) -> Asked | None:
         known = [asked for asked in self.asked if asked.task is not None and not asked.gone]
@@ -182,24 +223,28 @@ class Client:
             asked.refused = str(result.error)
 
     def _look(self, asked: Asked) -> None:
-        self.caller.call("Task.stat", lambda result: self._on_stat(asked, result), id=asked.task)
+        caller = asked.where.caller
+        caller.call("Task.stat", lambda result: self._on_stat(asked, result), id=asked.task)
 
     def _on_stat(self, asked: Asked, result: Any) -> None:
         before = asked.state
         if isinstance(result, XenopsError) and isinstance(result.error, DoesNotExist):
-            self.caller.complain(f"task {asked.task} of {asked.vm} is not known to who asks for it")
+            asked.where.caller.complain(f"task {asked.task} of {asked.vm} is not known to who asks for it")
             asked.gone = True
             return
         if isinstance(result, Task):
             asked.state = result.state
             if before is not None and not isinstance(before, Pending) and before != result.state:
-                self.caller.complain(f"task {asked.task} had ended as {before} and now is {result.state}")
+                asked.where.caller.complain(
+                    f"task {asked.task} had ended as {before} and now is {result.state}"
+                )
         if not asked.ended:
             asked.polls += 1
-            self.caller.bus.later(POLL_S, lambda: self._look(asked))
+            self._bus.later(POLL_S, lambda: self._look(asked))
 
 
-def _request(step: Operate) -> tuple[str, dict[str, Any]]:
+def _request(step: Operate, other: str) -> tuple[str, dict[str, Any]]:
+    """What is asked for; `other` is the door of another host."""
     vm, command = step.vm, step.command
     match command:
         case "shutdown_clean" | "reboot_clean":
@@ -224,5 +269,13 @@ def _request(step: Operate) -> tuple[str, dict[str, Any]]:
             return f"VM.{command}", {"id": vm}
         case "import":
             return "VM.import_metadata", {"metadata": encode_text(Metadata, sample(vm))}
+        case "migrate":
+            return "VM.migrate", _migration(vm, other, compress=step.seconds > COMPRESSED_FROM_S)
         case "add":
             return "VM.add", {"vm": sample(vm).vm}
+
+
+def _migration(vm: str, door: str, *, compress: bool) -> dict[str, Any]:
+    maps: dict[str, Any] = {"vdi_map": (), "vif_map": (), "pci_map": ()}
+    how = {"compress": compress, "verify_dest": False, "localhost_migration": False}
+    return {"id": vm, "xenops_url": f"http://{door}/services/xenops", **maps, **how}

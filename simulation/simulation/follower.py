@@ -1,10 +1,10 @@
-"""Follower: a client that knows every VM by the updates alone, as xapi does."""
+"""Follower: a client that knows every VM, disk and interface by the updates alone, as xapi does."""
 
 from typing import Any
 
 from bus.ports import BusError
 from schema.fault import XenopsError
-from schema.objects.dynamic import TaskObject, VmObject
+from schema.objects.dynamic import TaskObject, VbdObject, VifObject, VmObject
 from schema.objects.errors import DoesNotExist
 from schema.objects.vm import PowerState
 
@@ -17,17 +17,22 @@ AGAIN_S = 0.5
 """How soon it asks again what was not answered."""
 
 
-class Follower:
-    """Asks for updates for ever; looks at each VM that it is told of."""
+Watched = VmObject | VbdObject | VifObject
+"""What it looks at."""
 
-    def __init__(self, caller: Caller) -> None:
-        self.view: dict[str, PowerState | None] = {}
+
+class Follower:
+    """Asks for updates for ever; looks at each object that it is told of."""
+
+    def __init__(self, caller: Caller, *, devices: bool) -> None:
+        self.view: dict[Watched, PowerState | bool | None] = {}
         self.tokens: list[int] = []
         self.tasks: set[str] = set()
         self._caller = caller
+        self._devices = devices
         self._token: int | None = None
-        self._looking: set[str] = set()
-        self._again: set[str] = set()
+        self._looking: set[Watched] = set()
+        self._again: set[Watched] = set()
         self._standing: set[int] = set()
 
     def start(self) -> None:
@@ -54,8 +59,8 @@ class Follower:
         for barrier, _ in barriers:
             self._take_down(barrier)
         for changed in objects:
-            if isinstance(changed, VmObject):
-                self._look(str(changed.id))
+            if isinstance(changed, VmObject) or (self._devices and isinstance(changed, Watched)):
+                self._look(changed)
             elif isinstance(changed, TaskObject):
                 self.tasks.add(changed.id)
         self._get()
@@ -70,29 +75,39 @@ class Follower:
         self._standing.add(barrier)
         self._caller.call("UPDATES.remove_barrier", on_result, id=barrier)
 
-    def _look(self, vm: str) -> None:
+    def _look(self, watched: Watched) -> None:
         """One look at a time: of two answers the later need not be the newer."""
-        if vm in self._looking:
-            self._again.add(vm)
+        if watched in self._looking:
+            self._again.add(watched)
             return
-        self._looking.add(vm)
-        self._caller.call("VM.stat", lambda result: self._on_stat(vm, result), id=vm)
+        self._looking.add(watched)
+        self._caller.call(
+            f"{watched.kind.upper()}.stat", lambda result: self._on_stat(watched, result), id=watched.id
+        )
 
-    def _on_stat(self, vm: str, result: Any) -> None:
-        self._looking.discard(vm)
+    def _on_stat(self, watched: Watched, result: Any) -> None:
+        self._looking.discard(watched)
         if isinstance(result, XenopsError) and isinstance(result.error, DoesNotExist):
-            self.view[vm] = None
-            self._look_again(vm)
+            self._forget(watched)
+            self._look_again(watched)
             return
         if isinstance(result, BusError | XenopsError):
-            self._again.add(vm)
-            self._caller.bus.later(AGAIN_S, lambda: self._look_again(vm))
+            self._again.add(watched)
+            self._caller.bus.later(AGAIN_S, lambda: self._look_again(watched))
             return
         _, state = result
-        self.view[vm] = state.power_state
-        self._look_again(vm)
+        self.view[watched] = state.power_state if isinstance(watched, VmObject) else state.plugged
+        self._look_again(watched)
 
-    def _look_again(self, vm: str) -> None:
-        if vm in self._again:
-            self._again.discard(vm)
-            self._look(vm)
+    def _forget(self, gone: Watched) -> None:
+        """A VM's devices go with it, and nobody is told of each."""
+        self.view[gone] = None
+        if isinstance(gone, VmObject):
+            for known in self.view:
+                if not isinstance(known, VmObject) and known.id.vm == gone.id:
+                    self.view[known] = None
+
+    def _look_again(self, watched: Watched) -> None:
+        if watched in self._again:
+            self._again.discard(watched)
+            self._look(watched)

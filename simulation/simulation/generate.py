@@ -23,6 +23,7 @@ from simulation.scenario import (
     Pause,
     Prioritise,
     Scenario,
+    Sever,
     Skew,
     Slow,
     Spoil,
@@ -35,23 +36,42 @@ from simulation.scenario import (
 )
 from simulation.shelf import Spoiling
 
-_COMMANDS = get_args(Command)
+_COMMANDS = tuple(command for command in get_args(Command) if command != "migrate")
+_ROAMING = tuple(command for command in _COMMANDS if command not in ("remove", "import", "add"))
+_COMMANDS_OF_TWO = (*_ROAMING, *(3 * ("start", "unpause")), *(10 * ("migrate",)))
+"""Where VMs migrate, they are not removed and made: there must be one of each in the end."""
+
+_THERE = ("redirector-there", "eventhub-there", "frontend-there", "worker-there", "worker-there")
+_STARTED_AT = 0.4
+"""When VMs are started that shall migrate: once services are up."""
+
+_TWO_HOSTS = 0.15
+"""How often VMs migrate."""
+
 _SERVICES = ("redirector-1", "redirector-2", "eventhub-1", "eventhub-2", "frontend-1", "frontend-2")
 _FOLDS: tuple[Literal["redirector", "eventhub", "worker"], ...] = ("redirector", "eventhub", "worker")
 _SKEW_S = 2.0
+_DEVICES = 0.3
+"""How often devices are looked at where no VM migrates."""
+
 _LOSES = 0.3
 """How often one worker of two is lost."""
 
 
 def scenario_of(seed: int) -> Scenario:
     """The scenario of a seed: a handful of VMs, up to 8 faults, 20 to 60 deeds, or fewer in less time."""
+    has_two = Random(f"hosts {seed}").random() < _TWO_HOSTS
     random = Random(f"scenario {seed}")
     vms = tuple(f"vm{number}" for number in range(random.randint(1, 5)))
     workers = random.choice((1, 1, 2))
     lasts_s = random.choice((LASTS_S / 3, LASTS_S * 2 / 3, LASTS_S))
     number = round(random.randint(20, random.choice((30, 30, 60))) * lasts_s / LASTS_S)
-    deeds = [_deed(random, vms, lasts_s) for _ in range(number)]
+    commands = _COMMANDS_OF_TWO if has_two else _COMMANDS
+    deeds = [_deed(random, vms, lasts_s, commands) for _ in range(number)]
     who = (*_SERVICES, *(3 * [f"worker-{number + 1}" for number in range(workers)]))
+    who = (*who, *_THERE) if has_two else who
+    if has_two:
+        deeds += [Operate(at=_STARTED_AT, vm=vm, command="start") for vm in vms]
     faults = [_fault(random, (vms, who), lasts_s) for _ in range(random.randint(0, 8))]
     if workers > 1 and random.random() < _LOSES:
         faults.append(
@@ -63,13 +83,15 @@ def scenario_of(seed: int) -> Scenario:
         seed=seed,
         vms=vms,
         workers=workers,
+        hosts=2 if has_two else 1,
+        devices=has_two or Random(f"devices {seed}").random() < _DEVICES,
         lasts_s=lasts_s,
         snapshot_every=snapshot_every,
         steps=tuple(steps),
     )
 
 
-def _deed(random: Random, vms: tuple[str, ...], lasts_s: float) -> Step:
+def _deed(random: Random, vms: tuple[str, ...], lasts_s: float, commands: tuple[Command, ...]) -> Step:
     at, vm = round(random.uniform(0.5, lasts_s), 3), random.choice(vms)
     makers: tuple[Callable[[], Step], ...] = (
         lambda: Cancel(at=at, back=random.randrange(4)),
@@ -82,7 +104,7 @@ def _deed(random: Random, vms: tuple[str, ...], lasts_s: float) -> Step:
     )
     if random.random() < 0.75:
         seconds = round(random.uniform(0.0, 15.0), 3)
-        return Operate(at=at, vm=vm, command=random.choice(_COMMANDS), seconds=seconds)
+        return Operate(at=at, vm=vm, command=random.choice(commands), seconds=seconds)
     return random.choice(makers)()
 
 
@@ -92,6 +114,8 @@ def _fault(random: Random, where: tuple[tuple[str, ...], tuple[str, ...]], until
     at, vm, who = round(random.uniform(0.5, until_s), 3), random.choice(vms), random.choice(names)
     effects, lasts_s = random.randrange(30), round(random.uniform(0.1, 8.0), 3)
     long_s = round(random.choice((random.uniform(0.1, 10.0), random.uniform(10.0, 60.0))), 3)
+    has_two = _THERE[0] in names
+    host = random.randrange(2) if has_two else 0
     makers: tuple[Callable[[], Step], ...] = (
         lambda: Kill(at=at, who=who, effects=effects, down_s=lasts_s),
         lambda: Kill(at=at, who=who, effects=effects, down_s=long_s),
@@ -103,10 +127,12 @@ def _fault(random: Random, where: tuple[tuple[str, ...], tuple[str, ...]], until
         lambda: BrokerKill(at=at, down_s=lasts_s),
         lambda: Alarm(at=at, lasts_s=long_s),
         lambda: WriterFails(at=at, lasts_s=lasts_s),
-        lambda: DiskFull(at=at, lasts_s=lasts_s),
+        lambda: DiskFull(at=at, host=host, lasts_s=lasts_s),
         lambda: Skew(at=at, who=who, skew_s=round(random.uniform(-_SKEW_S, _SKEW_S), 3)),
         lambda: Spoil(at=at, service=random.choice(_FOLDS), how=random.choice(get_args(Spoiling))),
-        lambda: VerbFails(at=at, vm=vm, verbs=random.randrange(8)),
-        lambda: VerbSlow(at=at, vm=vm, verbs=random.randrange(8), seconds=long_s),
+        lambda: VerbFails(at=at, vm=vm, host=host, verbs=random.randrange(8)),
+        lambda: VerbSlow(at=at, vm=vm, host=host, verbs=random.randrange(8), seconds=long_s),
     )
+    if has_two:
+        makers = (*makers, *(2 * (lambda: Sever(at=at, lasts_s=lasts_s),)))
     return random.choice(makers)()

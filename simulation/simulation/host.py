@@ -3,7 +3,7 @@
 import errno
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -15,21 +15,23 @@ from engine.lock import VmLocks
 from engine.simulator import Simulator, SimulatorSettings
 from engine.simulator.faults import Faults
 from engine.simulator.hypervisor import Hypervisor
-from engine.simulator.records import MemoryRecords
 from engine.simulator.settings import Guest
 from engine.simulator.states import vm_state
 from engine.store import FileStore
 from engine.store.cells import Cells, Encoding
 from engine.worker.host import Host
-from schema.fault import internal_error
+from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId, VmId
+from schema.objects.dynamic import VbdObject, VifObject, VmObject
 from schema.objects.metadata import Metadata
 from schema.objects.vif import Vif
 from schema.objects.vm import PowerState
 from typing_extensions import override
 
 from simulation.life import Life
+from simulation.network import Net
 from simulation.threads import SimThreads
+from simulation.whereabouts import WatchedRecords, Whereabouts, stem
 
 T = TypeVar("T")
 
@@ -131,7 +133,7 @@ class SimFaults(Faults):
         self._host.watch.touch(self._life, vm)
         self._life.step(VERB_S)
         self._host.watch.touch(self._life, vm)
-        trouble = self._host.next_trouble(vm)
+        trouble = self._host.next_trouble(stem(vm))
         if trouble is None:
             return
         if trouble > 0:
@@ -148,15 +150,21 @@ def sample(vm: str) -> Metadata:
 
 
 class Machine:
-    """One host; `directory` is its disk."""
+    """One host; `directory` is its disk. A save or a restore takes `transfer_s`."""
 
-    def __init__(self, directory: Path, vms: tuple[str, ...], complain: Complain) -> None:
+    def __init__(
+        self, directory: Path, watch: Watch, whereabouts: Whereabouts, transfer_s: float = 0.0
+    ) -> None:
         self.disk = Disk()
-        self.watch = Watch(complain)
-        self.records = MemoryRecords()
+        self.watch = watch
+        self.records = WatchedRecords(directory.name, whereabouts)
         self.directory = directory
+        self._simulator = SimulatorSettings(guest=Guest(shutdown_s=1.0), transfer_s=transfer_s)
         self._troubles: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
         self._store = FileStore(directory / "metadata")
+
+    def configure(self, vms: tuple[str, ...]) -> None:
+        """Know these VMs from the beginning."""
         for vm in vms:
             configured = sample(vm)
             self._store.write(configured.vm)
@@ -178,9 +186,9 @@ class Machine:
         self._troubles[vm] = rest if verbs == 0 else [(verbs - 1, seconds), *rest]
         return seconds if verbs == 0 else None
 
-    def host_of(self, life: Life) -> Host:
+    def host_of(self, life: Life, net: Net) -> Host:
         """What a worker finds on it."""
-        hypervisor = Hypervisor(SimulatorSettings(guest=Guest(shutdown_s=1.0)), self.records, life.clock.now)
+        hypervisor = Hypervisor(self._simulator, self.records, life.clock.now)
         hypervisor.faults = SimFaults(life, self)
         return Host(
             backend=Simulator(hypervisor=hypervisor),
@@ -188,13 +196,33 @@ class Machine:
             journal=SimJournal(self.directory / "journal", life, self),
             locks=VmLocks(self.directory / "locks", life.clock),
             threads=SimThreads(life),
+            network=net.of(life),
         )
 
-    def power_state(self, vm: str) -> PowerState | None:
-        """The truth about a VM; None for one that is not configured."""
-        if not self._store.exists(vm):
-            return None
-        return vm_state(self.records.read(vm), self._store.read(vm)).power_state
+    def knows(self, vm: str) -> bool:
+        """Whether a VM is configured here."""
+        return self._store.exists(vm)
+
+    def names(self) -> set[str]:
+        """Every name of a VM of which there is anything here."""
+        return {*self._store.ids(), *self.records.names()}
+
+    def truth(self, known: VmObject | VbdObject | VifObject) -> PowerState | bool | None:
+        """A VM's power state, whether a device is plugged; None for what is not configured."""
+        store = self._store
+        match known:
+            case VmObject(id=vm):
+                if not store.exists(vm):
+                    return None
+                return vm_state(self.records.read(vm), store.read(vm)).power_state
+            case VbdObject(id=id_):
+                return self._is_plugged(id_) if store.vbds.exists(id_) else None
+            case VifObject(id=id_):
+                return self._is_plugged(id_) if store.vifs.exists(id_) else None
+
+    def _is_plugged(self, device: DeviceId) -> bool:
+        devices = self.records.read(device.vm).devices()
+        return device in ([vbd.id for vbd in devices.vbds] + [vif.id for vif in devices.vifs])
 
     def half_made(self, vm: str) -> bool:
         """Whether a VM has a domain with nothing in it: no operator knows what that is."""
@@ -205,15 +233,16 @@ class Machine:
         """The executions that were begun and not ended, by the journal."""
         return list(Journal(self.directory / "journal").unfinished())
 
-    def locked(self, vm: str) -> bool:
-        """Whether anybody holds a VM's lock."""
-        refused = internal_error("locked")
+    def locked(self) -> Iterator[VmId]:
+        """The VMs whose locks anybody holds."""
+        locks, refused = VmLocks(self.directory / "locks"), internal_error("locked")
 
         def refuse(_: float) -> None:
             raise refused
 
-        try:
-            with VmLocks(self.directory / "locks").held(VmId(vm), refuse):
-                return False
-        except type(refused):
-            return True
+        for vm in locks.names():
+            try:
+                with locks.held(vm, refuse):
+                    pass
+            except XenopsError:
+                yield vm

@@ -48,6 +48,7 @@ class Life:
         self._numbers = count(1)
         self._fuse = -1
         self._burnt: Action = self.kill
+        self._at_death: list[Action] = []
 
     # --- time and threads ---------------------------------------------------------------------------
 
@@ -132,10 +133,16 @@ class Life:
         """Do something to this process just before its so many-th effect from now on."""
         self._fuse, self._burnt = effects, action
 
+    def at_death(self, action: Action) -> None:
+        """Do something at once when this life ends."""
+        self._at_death.append(action)
+
     def kill(self) -> None:
         """End it at once; nothing more of it happens."""
         self.alive = False
         self._held.clear()
+        for action in self._at_death:
+            action()
         self.scheduler.after(0, self._bury)
 
     def _bury(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -11,17 +12,26 @@ import frontend.service
 import redirector.service
 from bus.process import Settings
 from engine.worker import WorkerService, WorkerSettings
+from frontend.http.message import Limits
+from frontend.http.server import HttpServer
+from frontend.migration import Migrations, for_sources
+from frontend.rpc_door import RpcDoor
 from frontend.settings import Settings as FrontendSettings
-from schema.ids import WorkerName
+from schema.ids import InstanceName, WorkerName
 
 from simulation.broker import Broker
 from simulation.bus import SimBus
-from simulation.client import INSTANCE
 from simulation.host import Machine
 from simulation.life import Life
+from simulation.network import Net
 from simulation.scheduler import HostClock, Scheduler
 
-SETTINGS = Settings((INSTANCE,))
+WORKER_CAPACITY = 3
+
+
+def door_of(frontend: str) -> str:
+    """Where a frontend takes other hosts' connections."""
+    return f"{frontend}:80"
 
 
 class Service(Protocol):
@@ -50,7 +60,7 @@ class World:
     seed: int
     scheduler: Scheduler
     broker: Broker
-    machine: Machine
+    net: Net
     complain: Callable[[str], None]
     snapshot_every: int = 0
 
@@ -62,16 +72,26 @@ class World:
         return life, SimBus(life, self.broker, self.snapshot_every)
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The host that processes are on, and its instance; `is_open`: other hosts' migrations are let in."""
+
+    world: World
+    instance: InstanceName
+    machine: Machine
+    is_open: bool = False
+
+
 class Seat:
     """A name that somebody runs under; after each death it may be taken anew."""
 
-    def __init__(self, name: str, world: World) -> None:
+    def __init__(self, name: str, home: Home) -> None:
         self.name = name
-        self.clock = HostClock(world.scheduler)
+        self.clock = HostClock(home.world.scheduler)
         self.process: Process | None = None
         self.ghosts: list[Process] = []
         self.lost = False
-        self._world = world
+        self._home = home
         self._lives = 0
 
     @property
@@ -84,7 +104,7 @@ class Seat:
         if self.life is not None or self.lost:
             return
         self._lives += 1
-        life, bus = self._world.connect(self.name, self._lives, self.clock)
+        life, bus = self._home.world.connect(self.name, self._lives, self.clock)
         service = self._build(life, bus)
         self.process = Process(life, bus, service)
         life.enter(service.start)
@@ -132,15 +152,25 @@ class Seat:
         self.ghosts.clear()
 
     def _build(self, life: Life, bus: SimBus) -> Service:
-        kind = self.name.partition("-")[0]
+        home, kind = self._home, self.name.partition("-")[0]
+        settings = Settings((home.instance,))
         if kind == "redirector":
-            return redirector.service.build(bus, SETTINGS)
+            return redirector.service.build(bus, settings)
         if kind == "eventhub":
-            return eventhub.service.build(bus, SETTINGS)
+            return eventhub.service.build(bus, settings)
         if kind == "frontend":
-            return frontend.service.build(bus, FrontendSettings(SETTINGS))
-        directory: Path = self._world.machine.directory
-        settings = WorkerSettings(
-            INSTANCE, WorkerName(self.name), directory, directory / "metadata", directory / "hooks", 3
-        )
-        return WorkerService(bus, settings, self._world.machine.host_of(life))
+            service = frontend.service.build(bus, FrontendSettings(settings))
+            if home.is_open:
+                self._open_door(life, bus, service)
+            return service
+        directory: Path = home.machine.directory
+        metadata, hooks, name = directory / "metadata", directory / "hooks", WorkerName(self.name)
+        own = WorkerSettings(home.instance, name, directory, metadata, hooks, WORKER_CAPACITY)
+        return WorkerService(bus, own, home.machine.host_of(life, home.world.net))
+
+    def _open_door(self, life: Life, bus: SimBus, service: frontend.service.Service) -> None:
+        """As `frontend.doors` does it at an address for migrations."""
+        address, instances = door_of(self.name), (self._home.instance,)
+        streams = partial(Migrations(bus, address).take_over, instances)
+        door = RpcDoor(instances, for_sources(service.ask), is_fixed=False, streams=streams)
+        self._home.world.net.open(address, life, HttpServer(door, Limits()).factory)

@@ -9,17 +9,21 @@ from pathlib import Path
 from random import Random
 
 from bus.insist import Insistent
+from schema.ids import InstanceName
 
 from simulation.broker import Broker
+from simulation.bus import SimBus
 from simulation.check import final_complaints, unsettled
-from simulation.client import INSTANCE, Caller, Client
+from simulation.client import INSTANCE, THERE, Caller, Client, Contact
 from simulation.follower import Follower
-from simulation.host import Machine
-from simulation.processes import Seat, World
+from simulation.host import Machine, Watch
+from simulation.network import Net
+from simulation.processes import Home, World, door_of
 from simulation.scenario import Scenario
 from simulation.scheduler import HostClock, Scheduler
-from simulation.snapshots import Snapshots
+from simulation.site import Site, site_of
 from simulation.strike import Striker
+from simulation.whereabouts import Whereabouts
 
 SETTLE_S = 400.0
 """How long it may take, after all is put right, until nothing is under way any more."""
@@ -37,8 +41,14 @@ class Verdict:
     steps: int
 
 
+TRANSFER_S = 1.0
+"""How long a VM's memory takes to another host, at each side."""
+
+SERVICES = ("redirector", "eventhub", "frontend")
+
+
 class Simulation:
-    """All of one instance."""
+    """All of one instance, or of two on two hosts."""
 
     def __init__(self, scenario: Scenario, directory: Path) -> None:
         self.scenario = scenario
@@ -46,17 +56,41 @@ class Simulation:
         self.scheduler = Scheduler()
         seed = scenario.seed
         broker = Broker(self.scheduler, Random(f"{seed}/broker"))
-        machine = Machine(directory, scenario.vms, self.complain)
-        self.world = World(seed, self.scheduler, broker, machine, self.complain, scenario.snapshot_every)
-        services = ("redirector", "eventhub", "frontend")
-        names = [f"{service}-{number}" for service in services for number in (1, 2)]
-        names += [f"worker-{number + 1}" for number in range(scenario.workers)]
-        self.seats = {name: Seat(name, self.world) for name in names}
-        caller = self._caller("client")
-        self.client = Client(caller, Insistent(caller.bus, INSTANCE))
-        self.follower = Follower(self._caller("follower"))
-        self.snapshots = Snapshots(self)
-        self.striker = Striker(self.world, self.seats, self.client)
+        self.world = World(seed, self.scheduler, broker, Net(), self.complain, scenario.snapshot_every)
+        self._whereabouts = Whereabouts(self.complain)
+        here = [f"{service}-{number}" for service in SERVICES for number in (1, 2)]
+        here += [f"worker-{number + 1}" for number in range(scenario.workers)]
+        there = [f"{service}-there" for service in (*SERVICES, "worker")]
+        self._client_bus, followed = self._bus("client"), self._bus("follower")
+        places = ((INSTANCE, here), (THERE, there))[: scenario.hosts]
+        self.sites = tuple(
+            site_of(
+                self._home(directory / name, name),
+                names,
+                Follower(Caller(followed, name, self.complain), devices=scenario.devices),
+            )
+            for name, names in places
+        )
+        self.sites[0].machine.configure(scenario.vms)
+        self.client = Client(tuple(map(self._contact, self.sites)), self._find)
+        seats = {name: seat for site in self.sites for name, seat in site.seats.items()}
+        machines = tuple(site.machine for site in self.sites)
+        self.striker = Striker(self.world, machines, seats, self.client)
+
+    def _home(self, directory: Path, instance: InstanceName) -> Home:
+        has_two = self.scenario.hosts > 1
+        transfer_s = TRANSFER_S if has_two else 0.0
+        machine = Machine(directory, Watch(self.complain), self._whereabouts, transfer_s)
+        return Home(self.world, instance, machine, is_open=has_two)
+
+    def _contact(self, site: Site) -> Contact:
+        caller = Caller(self._client_bus, site.instance, self.complain)
+        frontend = next(name for name in site.seats if name.startswith("frontend"))
+        return Contact(caller, Insistent(caller.bus, site.instance), door_of(frontend))
+
+    def _find(self, vm: str) -> int:
+        """Where a VM is configured; while it is nowhere, where it was first."""
+        return next((number for number, site in enumerate(self.sites) if site.machine.knows(vm)), 0)
 
     def complain(self, finding: str) -> None:
         """Something must not be so."""
@@ -64,11 +98,10 @@ class Simulation:
 
     def run(self) -> Verdict:
         """From the beginning to the end; the first finding ends it."""
-        for seat in self.seats.values():
-            seat.start()
-        self.client.log.start()
-        self.follower.start()
-        self.snapshots.start()
+        for site in self.sites:
+            site.start()
+        for contact in self.client.contacts:
+            contact.log.start()
         for step in self.scenario.steps:
             self.scheduler.at(step.at, lambda step=step: self.striker.do(step))  # type: ignore[misc]
         self._go(self.scenario.lasts_s)
@@ -96,21 +129,22 @@ class Simulation:
     def _judge(self) -> None:
         if not self.findings:
             self.client.look_again()
-            while self.client.caller.asking and not self.findings:
+            while self.client.asking and not self.findings:
                 self._go(self.scheduler.now + LOOK_S)
         if not self.findings:
             for complaint in final_complaints(self):
                 self.complain(complaint)
 
-    def _caller(self, name: str) -> Caller:
+    def _bus(self, name: str) -> SimBus:
         _, bus = self.world.connect(name, 1, HostClock(self.scheduler))
-        return Caller(bus, self.complain)
+        return bus
 
     def end(self) -> None:
         """Let go of all greenlets."""
-        for seat in self.seats.values():
-            seat.lay_ghosts()
-            seat.kill()
+        for site in self.sites:
+            for seat in site.seats.values():
+                seat.lay_ghosts()
+                seat.kill()
         self.scheduler.run_until(self.scheduler.now)
 
 

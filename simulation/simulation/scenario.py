@@ -28,6 +28,7 @@ Command = Literal[
     "remove",
     "import",
     "add",
+    "migrate",
 ]
 """What a client may ask of a VM."""
 
@@ -144,6 +145,13 @@ class Partition(_Step):
     lasts_s: float
 
 
+class Sever(_Step):
+    """All connections between hosts are lost, and none can be made for a while; the broker is reached."""
+
+    kind: Literal["sever"] = "sever"
+    lasts_s: float
+
+
 class Cut(_Step):
     """A process's connection is cut."""
 
@@ -182,9 +190,10 @@ class WriterFails(_Step):
 
 
 class DiskFull(_Step):
-    """The disk under journal and metadata is full for a while."""
+    """The disk under a host's journal and metadata is full for a while."""
 
     kind: Literal["disk_full"] = "disk_full"
+    host: int = 0
     lasts_s: float
 
 
@@ -201,6 +210,7 @@ class VerbFails(_Step):
 
     kind: Literal["verb_fails"] = "verb_fails"
     vm: str
+    host: int = 0
     verbs: int
 
 
@@ -209,6 +219,7 @@ class VerbSlow(_Step):
 
     kind: Literal["verb_slow"] = "verb_slow"
     vm: str
+    host: int = 0
     verbs: int
     seconds: float
 
@@ -230,6 +241,7 @@ Fault = (
     | Stop
     | Pause
     | Partition
+    | Sever
     | Cut
     | Slow
     | BrokerKill
@@ -250,7 +262,11 @@ Step = Annotated[Deed | Fault, Field(discriminator="kind")]
 
 
 class Scenario(BaseModel):
-    """All of it. `workers` share one host: its hypervisor, its metadata, its journal.
+    """All of it.
+
+    `workers` share the first host: its hypervisor, its metadata, its journal. Of two `hosts` each has an
+    instance of its own, and VMs migrate between them. Whoever follows the updates looks at VMs, and, with
+    `devices`, at disks and interfaces, too.
 
     After `lasts_s` nothing goes wrong any more. Services put their folds away after `snapshot_every` records
     and start from what was put away; 0: never.
@@ -261,6 +277,8 @@ class Scenario(BaseModel):
     seed: int
     vms: tuple[str, ...]
     workers: int = 1
+    hosts: Literal[1, 2] = 1
+    devices: bool = False
     lasts_s: float = LASTS_S
     snapshot_every: int = 0
     steps: tuple[Step, ...]

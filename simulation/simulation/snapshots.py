@@ -1,19 +1,16 @@
 """Snapshots: redirectors that have read as much know the same, however they began."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bus.dedup import Dedup
 from bus.ports import Entry
 from redirector.core import Redirector
-from schema.ids import Offset
+from schema.ids import InstanceName, Offset
 from schema.records import Envelope
 
-from simulation.client import INSTANCE
+from simulation.processes import Seat, World
 from simulation.scheduler import EPOCH_S
-
-if TYPE_CHECKING:
-    from simulation.run import Simulation
 
 EVERY_S = 6.0
 """How often snapshots are taken."""
@@ -22,30 +19,32 @@ EVERY_S = 6.0
 class Snapshots:
     """Some of what redirectors knew, with the place in the log that it stands for."""
 
-    def __init__(self, simulation: "Simulation") -> None:
-        self._simulation = simulation
+    def __init__(self, world: World, instance: InstanceName, seats: dict[str, Seat]) -> None:
+        self._world = world
+        self._instance = instance
+        self._seats = seats
         self._taken: list[tuple[int, bytes]] = []
 
     def start(self) -> None:
         """Take some, now and then."""
-        self._simulation.scheduler.after(EVERY_S, self._take)
+        self._world.scheduler.after(EVERY_S, self._take)
 
     def _take(self) -> None:
-        self._simulation.scheduler.after(EVERY_S, self._take)
+        self._world.scheduler.after(EVERY_S, self._take)
         known: dict[int, bytes] = {}
         for place, core in self._redirectors():
             try:
                 snapshot = core.snapshot()
             except AssertionError as error:
-                self._simulation.complain(f"a redirector knows what cannot be: {error}")
+                self._world.complain(f"a redirector knows what cannot be: {error}")
                 return
             if known.setdefault(place, snapshot) != snapshot:
-                self._simulation.complain(f"redirectors that have read {place} entries know different things")
+                self._world.complain(f"redirectors that have read {place} entries know different things")
         self._taken += known.items()
 
     def complaints(self) -> Iterator[str]:
         """What whoever begins with a snapshot and reads on does not know as all others do."""
-        end = len(self._simulation.world.broker.logs[INSTANCE])
+        end = len(self._world.broker.logs[self._instance])
         known = [core.snapshot() for place, core in self._redirectors() if place == end]
         for place, snapshot in self._taken[:: max(1, len(self._taken) // 3)]:
             began = Redirector("began")
@@ -59,14 +58,14 @@ class Snapshots:
                 yield f"a redirector that begins with a snapshot of {place} entries knows different things"
 
     def _redirectors(self) -> Iterator[tuple[int, Any]]:
-        for name, seat in self._simulation.seats.items():
+        for name, seat in self._seats.items():
             if name.startswith("redirector") and seat.process is not None and seat.life is not None:
-                reader = seat.process.bus.reader_of(INSTANCE)
+                reader = seat.process.bus.reader_of(self._instance)
                 if reader is not None:
                     yield reader.next, seat.process.service._instances[0]._core
 
     def _entries(self) -> Iterator[Entry]:
         dedup = Dedup()
-        for offset, item in enumerate(self._simulation.world.broker.logs[INSTANCE]):
+        for offset, item in enumerate(self._world.broker.logs[self._instance]):
             if isinstance(item, Envelope) and dedup.accepts(item.producer, item.seq):
                 yield Entry(Offset(offset), item.at, item.record)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from simulation import scenario as steps
 from simulation.broker import FREED_AFTER_SILENCE_S
 from simulation.client import Client
+from simulation.host import Machine
 from simulation.link import LATENCY_S
 from simulation.processes import Seat, World
 
@@ -12,14 +13,17 @@ from simulation.processes import Seat, World
 class Striker:
     """Does what steps say."""
 
-    def __init__(self, world: World, seats: dict[str, Seat], client: Client) -> None:
+    def __init__(
+        self, world: World, machines: tuple[Machine, ...], seats: dict[str, Seat], client: Client
+    ) -> None:
         self._world = world
+        self._machines = machines
         self._seats = seats
         self._client = client
 
     def do(self, step: steps.Step) -> None:
         """One step, now."""
-        broker, machine = self._world.broker, self._world.machine
+        broker, net = self._world.broker, self._world.net
         match step:
             case steps.BrokerKill(down_s=down_s):
                 broker.stop()
@@ -30,15 +34,19 @@ class Striker:
             case steps.WriterFails(lasts_s=lasts_s):
                 broker.writer_fails = True
                 self._later(lasts_s, lambda: setattr(broker, "writer_fails", False))
-            case steps.DiskFull(lasts_s=lasts_s):
-                machine.disk.is_full = True
-                self._later(lasts_s, lambda: setattr(machine.disk, "is_full", False))
+            case steps.Sever(lasts_s=lasts_s):
+                net.sever()
+                self._later(lasts_s, net.join)
+            case steps.DiskFull(host=host, lasts_s=lasts_s):
+                disk = self._machines[host].disk
+                disk.is_full = True
+                self._later(lasts_s, lambda: setattr(disk, "is_full", False))
             case steps.Spoil(service=service, how=how):
                 broker.shelves.spoil(service, how)
             case steps.VerbFails(vm=vm, verbs=verbs):
-                machine.trouble(vm, verbs, 0.0)
+                self._machines[step.host].trouble(vm, verbs, 0.0)
             case steps.VerbSlow(vm=vm, verbs=verbs, seconds=seconds):
-                machine.trouble(vm, verbs, seconds)
+                self._machines[step.host].trouble(vm, verbs, seconds)
             case (
                 steps.Kill()
                 | steps.Lose()
@@ -112,7 +120,9 @@ class Striker:
     def heal(self) -> None:
         """All that is wrong is put right, by whoever looks after such things; what is lost stays lost."""
         broker = self._world.broker
-        self._world.machine.disk.is_full = False
+        self._world.net.join()
+        for machine in self._machines:
+            machine.disk.is_full = False
         broker.writer_fails = False
         broker.set_alarm(None)
         if not broker.up:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from schema.records import Envelope
 
-from simulation.client import INSTANCE
 from simulation.scheduler import EPOCH_S
 
 if TYPE_CHECKING:
@@ -32,8 +31,10 @@ def _steps(simulation: "Simulation") -> Iterator[tuple[float, str]]:
 
 def _records(simulation: "Simulation") -> Iterator[tuple[float, str]]:
     """A record's time is its producer's, its place in the log the number before it."""
-    for offset, item in enumerate(simulation.world.broker.logs[INSTANCE]):
-        if isinstance(item, Envelope) and item.record.kind not in _NOISE:
-            record, who = item.record, item.producer.partition("/")[0]
-            fields = record.model_dump(mode="json", exclude=_DULL, exclude_defaults=True)
-            yield item.at - EPOCH_S, f"[{offset}] {who}: {record.kind} {getattr(record, 'vm', '')} {fields}"
+    for site in simulation.sites:
+        for offset, item in enumerate(site.log):
+            if isinstance(item, Envelope) and item.record.kind not in _NOISE:
+                record, who = item.record, item.producer.partition("/")[0]
+                fields = record.model_dump(mode="json", exclude=_DULL, exclude_defaults=True)
+                words = f"[{offset}] {who}: {record.kind} {getattr(record, 'vm', '')} {fields}"
+                yield item.at - EPOCH_S, words

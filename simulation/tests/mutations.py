@@ -12,9 +12,13 @@ from bus.ports import Entry
 from bus.window import Window
 from engine.journal import Journal, JournalEntry
 from engine.lock import Held, VmLocks
+from engine.migrate.fate import Fate
+from engine.migrate.source import Departure
+from engine.store import FileStore, refusals
 from engine.worker import runner as runners
 from engine.worker.core import Effect as WorkerEffect
 from engine.worker.core import WorkerCore
+from engine.worker.runner import Runner
 from engine.worker.service import WorkerService
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
@@ -208,6 +212,50 @@ def every_lease_has_the_same_token(patch: Patch) -> None:
     patch.setattr(WorkerCore, "_on_leased", on_leased)
 
 
+def who_left_is_not_told(patch: Patch) -> None:
+    """Clients hear of a migrated VM what its task says in the end, and nothing when that has failed."""
+
+    def leave(departure: Departure) -> None:
+        course = departure._course.insisting()
+        course.held.also(departure._gone, course.threads.sleep)
+        if course.store.exists(departure._gone):
+            departure._clear(course)
+
+    patch.setattr(Departure, "leave", leave)
+
+
+def who_fails_at_last_has_the_vm(patch: Patch) -> None:
+    """A source takes it that a destination which has agreed has the VM, whatever it says then."""
+    patch.setattr(Departure, "settle", lambda departure, _: departure.leave())
+
+
+def half_a_rename_stays(patch: Patch) -> None:
+    """A VM that is being renamed is two when its worker dies, and no more renamed."""
+    rename = FileStore.rename
+
+    def rename_once(store: FileStore, vm: str, name: str) -> None:
+        if store.exists(name):
+            raise refusals.vm_exists(name)
+        rename(store, vm, name)
+
+    patch.setattr(FileStore, "rename", rename_once)
+
+
+def who_died_has_told_all(patch: Patch) -> None:
+    """What a worker that died has changed counts as told."""
+    patch.setattr(Runner, "_tell_again", lambda *_: None)
+
+
+def handover_is_not_noted(patch: Patch) -> None:
+    """Nobody knows after a crash on which side of the third point a migration was."""
+    patch.setattr(Journal, "note_handover", lambda *_: None)
+
+
+def destination_is_not_asked(patch: Patch) -> None:
+    """A source that has lost its connection goes on with the VM."""
+    patch.setattr("engine.migrate.source.fate_of", lambda *_: Fate.GIVEN_UP)
+
+
 def snapshot_lacks_its_last_entry(patch: Patch) -> None:
     """A fold is put away with a place that is one entry further on than its state."""
 
@@ -247,6 +295,12 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     cancel_of_what_waits_is_ignored: 7,
     every_lease_has_the_same_token: 0,
     snapshot_lacks_its_last_entry: 8,
+    who_left_is_not_told: "a-vm-that-has-left-while-its-migration-failed",
+    who_fails_at_last_has_the_vm: "a-destination-whose-disk-is-full-when-it-takes-over",
+    half_a_rename_stays: "a-name-half-changed-when-its-worker-died",
+    who_died_has_told_all: "an-arrival-that-its-worker-has-told-nobody",
+    handover_is_not_noted: 0,
+    destination_is_not_asked: 0,
     refusal_is_told_before_it_is_written: "told-that-it-is-refused-before-that-is-written",
 }
 """Each mutation with a seed or a file under `failures` that shows it."""

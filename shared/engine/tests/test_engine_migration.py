@@ -14,6 +14,7 @@ from engine.simulator import Fail, Fault
 from schema.fault import XenopsError
 from schema.ids import TaskId, VmId
 from schema.migration import arriving_id, departing_id
+from schema.objects.dynamic import VmObject
 from schema.objects.vgpu import Vgpu
 from schema.objects.vm import PowerState, Vm
 from schema.operations import VmMigrate
@@ -110,6 +111,24 @@ def test_a_destination_that_fails_says_why_and_the_vm_goes_on(tmp_path: Path, ve
     assert "told to fail here" in str(outcome)
     pair.assert_one_lives(pair.here)
     assert pair.here.state(VM) is PowerState.RUNNING
+    pair.close()
+
+
+def test_a_destination_that_cannot_note_that_it_has_the_vm_gives_it_up_and_it_goes_on(pair: Pair) -> None:
+    pair.there.notes = False
+    outcome = pair.migrate().end()
+    assert "the disk is full" in str(outcome)
+    pair.end_there()
+    pair.assert_one_lives(pair.here)
+    assert pair.here.state(VM) is PowerState.RUNNING
+
+
+def test_clients_are_told_that_a_vm_has_left_though_its_migration_failed(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, there=(Fault(verb="VM.unpause", vm=VM, effect=Fail()),))
+    assert "Synchronisation point 4" in str(pair.migrate().end())
+    pair.end_there()
+    assert VmObject(id=VM) in pair.here.changed
+    assert pair.here.store.ids() == ()
     pair.close()
 
 

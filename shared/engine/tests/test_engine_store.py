@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from engine.conformance.samples import sample_vm
+from engine.conformance.samples import sample_vbd, sample_vm
 from engine.conformance.stores import Place, StoreConformance, fill
 from engine.conformance.subject import refusal
 from engine.store import FileStore, is_device_name
@@ -148,3 +148,16 @@ def test_an_empty_file_is_damaged(store: FileStore, tmp_path: Path) -> None:
     store.write(sample_vm())
     (tmp_path / "VM" / "v1" / "config").write_bytes(b"")
     assert "is damaged" in str(refusal(store.read, "v1"))
+
+
+@pytest.mark.parametrize("way", [("v1", "v2"), ("v2", "v1")], ids=["on", "back"])
+def test_a_rename_that_was_cut_short_is_gone_on_with(tmp_path: Path, way: tuple[str, str]) -> None:
+    store = FileStore(tmp_path)
+    store.write(sample_vm("v1"))
+    for disk in ("xvda", "xvdb"):
+        store.vbds.write(sample_vbd(disk, "v1"))
+    store.write(sample_vm("v2"))
+    store.vbds.write(sample_vbd("xvda", "v2"))
+    store.rename(*way)
+    assert store.ids() == (way[1],)
+    assert [vbd.id.device for vbd in store.vbds.list(way[1])] == ["xvda", "xvdb"]

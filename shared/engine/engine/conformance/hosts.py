@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from schema.fault import XenopsError
+from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId
 from schema.methods import METHODS
 from schema.migration import Channel, decode_cookies, read_path
@@ -118,6 +118,7 @@ class Host:
         self.changed: list[ObjectId] = []
         self.records: list[Record] = []
         self.handed_over = False
+        self.notes = True
         self.life = Life()
         self.cancellation = Cancellation(TaskId(1))
         self.arrivals: list[tuple[VmReceiveMemory, Task]] = []
@@ -154,6 +155,8 @@ class Host:
 
         def note() -> None:
             self.life.tick()
+            if not self.notes:
+                raise internal_error("the disk is full")
             self.handed_over = True
             self.life.tick()
 

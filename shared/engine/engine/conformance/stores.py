@@ -170,7 +170,7 @@ class StoreConformance:
 
     def test_a_vm_is_not_renamed_onto_another(self, store: Store) -> None:
         store.write(sample_vm("v1"))
-        store.write(sample_vm("v2"))
+        store.write(sample_vm("v2", name="another"))
         assert refusal(store.rename, "v1", "v2") == AlreadyExists(klass="VM", id="VM/v2/config")
         assert store.ids() == ("v1", "v2")
 

@@ -22,6 +22,7 @@ from schema.migration import (
     has_temporary_ids,
 )
 from schema.migration import Channel as ChannelName
+from schema.objects.dynamic import VmObject
 from schema.objects.errors import BallooningTimeoutBeforeMigration, Error, InternalError
 from schema.objects.metadata import Metadata
 from schema.objects.vm import PowerState, Vm
@@ -266,9 +267,12 @@ class Departure:
             control.close()
             self.settle(lost)
             return
-        self.leave()
-        if verdict is not None:
-            raise internal_error(f"VM.migrate: Failed during Synchronisation point 4. msg: {verdict}")
+        if verdict is None:
+            self.leave()
+            return
+        control.close()
+        self.settle(XenopsError(_error_in(verdict)))  # it may have given up all the same
+        raise internal_error(f"VM.migrate: Failed during Synchronisation point 4. msg: {verdict}")
 
     def settle(self, lost: XenopsError) -> None:
         """The destination was told, or not; it knows. Raises `lost` when the VM goes on here."""
@@ -286,11 +290,16 @@ class Departure:
                 )
 
     def leave(self) -> None:
-        """The VM is no more here."""
+        """The VM is no more here, and clients are told so, whatever else comes of the migration."""
         course = self._course.insisting()
-        course.held.also(self._gone, self._course.threads.sleep)
-        if not course.store.exists(self._gone):
-            return
+        course.held.also(self._gone, course.threads.sleep)
+        try:
+            if course.store.exists(self._gone):
+                self._clear(course)
+        finally:
+            course.signal(VmObject(id=self._vm))
+
+    def _clear(self, course: Course) -> None:
         devices = course.store.devices(self._gone)
         try:
             course.perform("source: leave", plans.leave(self._vm, devices))

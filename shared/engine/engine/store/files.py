@@ -180,11 +180,12 @@ class FileStore:
             table.forget(vm, files)
 
     def rename(self, vm: str, name: str) -> None:
-        """Give a VM and its devices another id."""
+        """Give a VM and its devices another id; one that was cut short is gone on with, either way."""
         old, devices = self.read(vm), self.devices(vm)
-        if self.exists(name):
+        new = old.model_copy(update={"id": name})
+        if self.exists(name) and self.read(name) != new:
             raise refusals.vm_exists(name)
-        self.write(old.model_copy(update={"id": name}))
+        self.write(new)
         _rewrite(self.vbds, devices.vbds, name)
         _rewrite(self.vifs, devices.vifs, name)
         _rewrite(self.pcis, devices.pcis, name)

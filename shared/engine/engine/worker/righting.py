@@ -1,12 +1,20 @@
 """Righting: what is done about a VM whose worker has died, or whose operation has failed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from schema.atomics.vm import VmRemove
 from schema.fault import XenopsError
 from schema.ids import TaskId, VmId
-from schema.objects.dynamic import ObjectId, VmObject
+from schema.objects.dynamic import (
+    ObjectId,
+    PciObject,
+    VbdObject,
+    VgpuObject,
+    VifObject,
+    VmObject,
+    VusbObject,
+)
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
 from schema.operations import (
@@ -71,8 +79,26 @@ def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
         _succeeds(VmShutdown(vm=vm), vm, tools, signal)  # its image is whole: what it leaves may go
     elif state in _LIVE and _is_half_down(entry.operation, vm, tools):
         shut_down(vm, tools, signal)
-    signal(VmObject(id=vm))
+    for changed in objects_of(vm, tools):
+        signal(changed)
     return outcome
+
+
+def objects_of(vm: VmId, tools: Tools) -> Iterator[ObjectId]:
+    """A VM and all its devices: what clients are told of where nobody knows what they were told before.
+
+    Raises:
+        XenopsError: the store cannot say.
+    """
+    if not tools.store.exists(vm):
+        return
+    devices = tools.store.devices(vm)
+    yield from (VbdObject(id=vbd.id) for vbd in devices.vbds)
+    yield from (VifObject(id=vif.id) for vif in devices.vifs)
+    yield from (PciObject(id=pci.id) for pci in devices.pcis)
+    yield from (VgpuObject(id=vgpu.id) for vgpu in devices.vgpus)
+    yield from (VusbObject(id=vusb.id) for vusb in devices.vusbs)
+    yield VmObject(id=vm)
 
 
 def removes(operation: Operation) -> bool:

@@ -1,0 +1,50 @@
+"""Site: one host: its machine, the processes of its instance, and who follows what changes there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schema.ids import InstanceName
+
+from simulation.broker import Item
+from simulation.follower import Follower
+from simulation.host import Machine
+from simulation.processes import Home, Seat
+from simulation.snapshots import Snapshots
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """All of it; `follower` is that client."""
+
+    home: Home
+    seats: dict[str, Seat]
+    follower: Follower
+    snapshots: Snapshots
+
+    @property
+    def instance(self) -> InstanceName:
+        """What is served here."""
+        return self.home.instance
+
+    @property
+    def machine(self) -> Machine:
+        """The host itself."""
+        return self.home.machine
+
+    @property
+    def log(self) -> Sequence[Item]:
+        """All that was ever written of the instance."""
+        return self.home.world.broker.logs[self.instance]
+
+    def start(self) -> None:
+        """Begin all lives."""
+        for seat in self.seats.values():
+            seat.start()
+        self.follower.start()
+        self.snapshots.start()
+
+
+def site_of(home: Home, names: Sequence[str], follower: Follower) -> Site:
+    """A host with processes of these names."""
+    seats = {name: Seat(name, home) for name in names}
+    return Site(home, seats, follower, Snapshots(home.world, home.instance, seats))
