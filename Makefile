@@ -10,10 +10,11 @@ SERVICE ?=
 SEEDS ?= 1000
 EVERY ?= 1
 REPLAY ?=
+UPGRADE ?=
 SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help man images test-compose deb test-deb openapi docs xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
+.PHONY: help man images test-compose deb test-deb openapi docs lock xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +111,10 @@ man: ## Man pages of the commands: var/man/xenops.1 and xenops-stack.8, for `man
 asyncapi: ## Descriptions of all that travels, made anew: docs/asyncapi.json, docs/schemas
 	@$(PYTHON) tools/schemas.py
 	@$(PYTHON) tools/asyncapi.py
+
+lock: ## Lock what requirements.in names; what is locked stays, unless UPGRADE=package
+	@$(firstword $(wildcard var/uv/bin/uv) uv) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		$(if $(UPGRADE),--upgrade-package $(UPGRADE)) requirements.in --output-file requirements.lock
 
 async-client: ## The awaitable client, made of the plain one anew
 	@$(PYTHON) tools/async_client.py

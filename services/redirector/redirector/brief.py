@@ -12,13 +12,22 @@ from schema.operations import (
     Operation,
     PciCheckState,
     VbdCheckState,
+    VbdHotplug,
+    VbdHotunplug,
     VifCheckState,
+    VifHotplug,
+    VifHotunplug,
     VmCheckState,
     VmMigrate,
     VmPoweroff,
     VmReboot,
     VmReceiveMemory,
+    VmRestoreDevices,
+    VmRestoreVifs,
+    VmResume,
     VmShutdown,
+    VmStart,
+    VmSuspend,
     VusbCheckState,
 )
 
@@ -73,22 +82,23 @@ def brief_of(operation: Operation) -> Brief:
     """
     match operation:
         case VmCheckState():
-            brief = Brief(operation.kind, check=operation.kind)
+            return shared(Brief(operation.kind, check=operation.kind))
         case VbdCheckState(id=id_) | VifCheckState(id=id_) | PciCheckState(id=id_) | VusbCheckState(id=id_):
-            brief = Brief(operation.kind, check=f"{operation.kind} {id_.device}")
+            return shared(Brief(operation.kind, check=f"{operation.kind} {id_.device}"))
         case VmPoweroff(timeout_s=None) | VmShutdown(timeout_s=None):
-            brief = Brief(operation.kind, Stop.FORCED)
+            return shared(Brief(operation.kind, Stop.FORCED))
         case VmPoweroff() | VmShutdown():
-            brief = Brief(operation.kind, Stop.CLEAN)
+            return shared(Brief(operation.kind, Stop.CLEAN))
         case VmReboot(timeout_s=timeout_s):
-            brief = Brief(operation.kind, Stop.NO if timeout_s is None else Stop.CLEAN)
+            return shared(Brief(operation.kind, Stop.NO if timeout_s is None else Stop.CLEAN))
         case VmMigrate(vm=vm):
-            brief = Brief(operation.kind, other_name=departing_id(vm))
+            return shared(Brief(operation.kind, other_name=departing_id(vm)))
         case VmReceiveMemory(vm=vm, final=final):
-            brief = Brief(operation.kind, other_name=final if final != vm else None, takes_place=False)
+            return shared(Brief(operation.kind, other_name=final if final != vm else None, takes_place=False))
         case AtomicOperation(atomic=atomic):
             takes_place = not isinstance(atomic, VmImportMetadata | VmRemove)
-            brief = Brief(atomic.kind, takes_place=takes_place)
-        case _:
+            return shared(Brief(atomic.kind, takes_place=takes_place))
+        case VmStart() | VmSuspend() | VmResume() | VmRestoreVifs() | VmRestoreDevices():
             return plain(operation.kind)
-    return shared(brief)
+        case VbdHotplug() | VbdHotunplug() | VifHotplug() | VifHotunplug():
+            return plain(operation.kind)

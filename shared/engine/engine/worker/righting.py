@@ -20,13 +20,25 @@ from schema.objects.vm import PowerState
 from schema.operations import (
     AtomicOperation,
     Operation,
+    PciCheckState,
+    VbdCheckState,
+    VbdHotplug,
+    VbdHotunplug,
+    VifCheckState,
+    VifHotplug,
+    VifHotunplug,
     VmCheckState,
     VmMigrate,
     VmPoweroff,
     VmReboot,
     VmReceiveMemory,
+    VmRestoreDevices,
+    VmRestoreVifs,
+    VmResume,
     VmShutdown,
+    VmStart,
     VmSuspend,
+    VusbCheckState,
 )
 from schema.records import Failed, Outcome, Removed, Succeeded
 
@@ -122,7 +134,11 @@ def _is_half_down(operation: Operation, vm: VmId, tools: Tools) -> bool:
             return any(vbd.active and not vbd.plugged for vbd in vbds) or any(
                 vif.active and not vif.plugged for vif in vifs
             )
-        case _:
+        case VmStart() | VmResume() | VmRestoreVifs() | VmRestoreDevices() | VmMigrate() | VmReceiveMemory():
+            return False
+        case VbdHotplug() | VbdHotunplug() | VifHotplug() | VifHotunplug() | AtomicOperation():
+            return False
+        case VmCheckState() | VbdCheckState() | VifCheckState() | PciCheckState() | VusbCheckState():
             return False
 
 
