@@ -22,11 +22,12 @@ class Settings(WorkerProcessSettings):
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """The settings of a process: those of every worker (see `engine.worker.settings`), and three of its own.
+    """The settings of a process: those of every worker (see `engine.worker.settings`), and four of its own.
 
     `XENOPS_SIM_FAULTS` is JSON (see `engine.simulator.faults`), `XENOPS_SIM_TRANSFER_S` how long a save or a
-    restore takes, `XENOPS_SIM_MEMORY_KIB` how much it moves. The simulated host lives in a file beside the
-    worker's state: it outlives the worker.
+    restore takes, `XENOPS_SIM_MEMORY_KIB` how much it moves; with `XENOPS_SIM_SHOWS_PAUSED` = 0 a paused VM
+    is told as Running, as by the original's simulator. The simulated host lives in a file beside the worker's
+    state: it outlives the worker.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
@@ -38,9 +39,19 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     if not 1 <= memory_kib <= MEMORY_KIB_MAX:
         raise SettingsError(f"XENOPS_SIM_MEMORY_KIB is {memory_kib}: give 1 to {MEMORY_KIB_MAX}")
     simulator = SimulatorSettings(
-        state=worker.state / "host", transfer_s=transfer_s, memory_bytes=memory_kib * 1024, faults=faults
+        state=worker.state / "host",
+        transfer_s=transfer_s,
+        memory_bytes=memory_kib * 1024,
+        shows_paused=_read(environment, "XENOPS_SIM_SHOWS_PAUSED", "1", _switch),
+        faults=faults,
     )
     return Settings(worker, simulator)
+
+
+def _switch(text: str) -> bool:
+    if text not in {"0", "1"}:
+        raise ValueError(f"{text!r} is neither 0 nor 1")
+    return text == "1"
 
 
 def _read(environment: Mapping[str, str], name: str, default: str, parse: Callable[[str], Value]) -> Value:

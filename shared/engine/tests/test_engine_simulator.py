@@ -90,6 +90,22 @@ def test_what_is_set_on_a_running_vm_is_seen() -> None:
     assert (state.shadow_multiplier_target, state.memory_target, state.vcpu_target) == (1.5, 1 << 27, 3)
 
 
+def test_a_vm_may_run_before_its_device_model() -> None:
+    """As the original's black-box suite does it: create, build, unpause, create_device_model."""
+    simulator, machine = Simulator(), sample_vm()
+    simulator.vm.create(SuiteExecution(), machine, Devices(), CreateOptions())
+    simulator.vm.build(SuiteExecution(), machine, Devices(), force=False)
+    simulator.vm.unpause(SuiteExecution(), machine)
+    simulator.vm.create_device_model(SuiteExecution(), machine, Devices(), save_state=False)
+    assert simulator.vm.get_state(machine).power_state is PowerState.RUNNING
+
+
+def test_a_paused_vm_may_be_told_as_running() -> None:
+    simulator = Simulator(SimulatorSettings(shows_paused=False))
+    machine = start_sample(simulator)
+    assert simulator.vm.get_state(machine).power_state is PowerState.RUNNING
+
+
 def test_what_needs_a_device_model_waits_for_it() -> None:
     simulator = Simulator()
     machine = start_sample(simulator)

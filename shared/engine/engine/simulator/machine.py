@@ -77,10 +77,17 @@ class Machine(Struct, wire="machine"):
             return _NO_DEVICES
         return Devices(domain.vbds, domain.vifs, domain.pcis, domain.vgpus, domain.vusbs)
 
-    def built(self) -> Domain:
-        """Its domain once it can run. Errors: `Does_not_exist`, `Domain_not_built`."""
+    def loaded(self) -> Domain:
+        """Its domain once the kernel is in. Errors: `Does_not_exist`, `Domain_not_built`."""
         domain = self.living()
-        if not domain.built or (domain.hvm and not domain.qemu_created):
+        if not domain.built:
+            raise XenopsError(DomainNotBuilt())
+        return domain
+
+    def built(self) -> Domain:
+        """Its domain once it can run, with its device model. Errors: `Does_not_exist`, `Domain_not_built`."""
+        domain = self.loaded()
+        if domain.hvm and not domain.qemu_created:
             raise XenopsError(DomainNotBuilt())
         return domain
 
