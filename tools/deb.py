@@ -120,6 +120,8 @@ def install_libraries(place: Path, wheels: Iterable[Path]) -> None:
     pip = [str(PIP), "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--target", str(place)]
     run([*pip, *map(str, wheels)])
     shutil.rmtree(place / "bin", ignore_errors=True)
+    for told in place.glob("*.dist-info/direct_url.json"):
+        told.unlink()  # where the wheel lay on the machine that builds
     for path in place.rglob("*"):
         if path.is_file():
             path.chmod(0o644)

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,6 +17,7 @@ class Composed:
 
     def __init__(self, *options: str) -> None:
         self._options = options
+        self.version = os.environ.get("XENOPS_VERSION", "dev")
         self._vms = ROOT / "var" / "compose"  # which the containers' user may read
         self._vms.mkdir(parents=True, exist_ok=True)
         for instance in INSTANCES:
@@ -24,21 +26,40 @@ class Composed:
 
     def compose(self, *arguments: str, instance: str = INSTANCES[0]) -> str:
         """What `docker compose` prints; it must end well."""
-        done = subprocess.run(
-            [
-                *("docker", "compose", "--project-name", "xenops-test", "--ansi", "never"),
-                *self._options,
-                *arguments,
-            ],
+        done = self._tried(*arguments, instance=instance)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def up(self, *arguments: str) -> None:
+        """Start what does not run, and wait until all is healthy, even what had suffered from its absence."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (done := self._tried("up", "--wait", "--detach", *arguments)).returncode:
+            words = done.stdout + done.stderr
+            assert "unhealthy" in words, words
+            assert time.monotonic() < deadline, words
+
+    def _tried(self, *arguments: str, instance: str = INSTANCES[0]) -> "subprocess.CompletedProcess[str]":
+        told = {"XENOPS_VMS": str(self._vms), "XENOPS_INSTANCE": instance, "XENOPS_VERSION": self.version}
+        project = ("--project-name", "xenops-test", "--ansi", "never")
+        return subprocess.run(
+            ["docker", "compose", *project, *self._options, *arguments],
             cwd=ROOT,
-            env=os.environ | {"XENOPS_VMS": str(self._vms), "XENOPS_INSTANCE": instance},
+            env=os.environ | told,
             capture_output=True,
             text=True,
             check=False,
             timeout=PATIENCE_S,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+
+    def upgrade(self, version: str, *services: str) -> None:
+        """Have these services run images of another version, one after the other."""
+        self.version = version
+        for service in services:
+            self.up("--no-deps", service)
+
+    def running(self, *services: str) -> set[str]:
+        """The images that these run."""
+        return set(self.compose("ps", "--format", "{{.Image}}", *services).split())
 
     def xenops(self, instance: str, *arguments: str) -> str:
         """What the command prints in its own container."""

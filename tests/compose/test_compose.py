@@ -11,15 +11,32 @@ from collections.abc import Iterator
 import pytest
 from composed import INSTANCES, Composed
 
+STATELESS = ("redirector", "eventhub", "frontend", "dashboard")
+"""What is upgraded while VMs run and nobody notices."""
+
 
 @pytest.fixture(name="composed", scope="module")
 def bring_up() -> Iterator[Composed]:
     composed = Composed()
     try:
-        composed.compose("up", "--wait", "--detach")
+        composed.up()
         yield composed
     finally:
         composed.compose("down", "--volumes")
+
+
+@pytest.fixture(name="next_version")
+def tag_images(composed: Composed) -> Iterator[str]:
+    """Images of another version, as far as Docker knows; the old one is what runs again after it."""
+    version = composed.version
+    images = [f"xenops/{name}" for name in ("service", "worker-kvm", "rabbitmq")]
+    for image in images:
+        subprocess.run(["docker", "tag", f"{image}:{version}", f"{image}:{version}-next"], check=True)
+    yield f"{version}-next"
+    composed.version = version
+    composed.up()
+    for image in images:
+        subprocess.run(["docker", "rmi", f"{image}:{version}-next"], check=True)
 
 
 @pytest.mark.parametrize("instance", INSTANCES)
@@ -30,10 +47,33 @@ def test_a_vm_is_started_through_the_containers_and_outlives_their_broker(
     composed.xenops(instance, "start", "one")
     composed.xenops(instance, "unpause", "one")
     composed.compose("kill", "rabbitmq")
-    composed.compose("up", "--wait", "--detach")
+    composed.up()
     assert composed.state(instance, "one") == "Running"
     composed.xenops(instance, "shutdown", "one")
     assert composed.state(instance, "one") == "Halted"
+
+
+def test_services_are_upgraded_one_by_one_and_what_was_asked_for_is_done_after_it(
+    composed: Composed, next_version: str
+) -> None:
+    for instance in INSTANCES:
+        composed.xenops(instance, "start", "one")
+        composed.xenops(instance, "lane-hold", "one")
+        composed.xenops(instance, "unpause", "one", "--no-wait")
+    composed.upgrade(next_version, *STATELESS)
+    assert composed.running(*STATELESS) == {f"xenops/service:{next_version}"}
+    composed.xenops(INSTANCES[0], "worker-drain", "worker-sim")
+    composed.upgrade(next_version, "worker-sim")
+    composed.xenops(INSTANCES[0], "worker-undrain", "worker-sim")
+    for instance in INSTANCES:
+        assert composed.state(instance, "one") == "Paused"
+        composed.xenops(instance, "lane-release", "one")
+        composed.xenops(instance, "pause", "one")  # waits for its turn behind what was held
+        told = [
+            line for line in composed.xenops(instance, "timeline", "one").splitlines() if "VM_unpause" in line
+        ]
+        assert "done" in told[-2]  # its last line is that of the step
+        composed.xenops(instance, "shutdown", "one")
 
 
 def test_the_page_shows_both_instances_to_who_may_look(composed: Composed) -> None:

@@ -28,7 +28,7 @@ def bring_up() -> Iterator[Composed]:
     profiles = ("--profile", "three-brokers", "--profile", "prometheus")
     composed = Composed("--env-file", str(ROOT / "images" / "three-brokers.env"), *profiles)
     try:
-        composed.compose("up", "--wait", "--detach")
+        composed.up()
         yield composed
     finally:
         composed.compose("down", "--volumes")
@@ -74,5 +74,5 @@ def test_three_nodes_are_one_broker_and_any_of_them_may_die(composed: Composed) 
         composed.xenops(simulator, "unpause", "one")
         assert composed.state(simulator, "one") == "Running"
         composed.xenops(simulator, "pause", "one")
-        composed.compose("up", "--wait", "--detach")
+        composed.up()
     assert composed.state(simulator, "one") == "Paused"
