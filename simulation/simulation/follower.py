@@ -100,12 +100,14 @@ class Follower:
         self._look_again(watched)
 
     def _forget(self, gone: Watched) -> None:
-        """A VM's devices go with it, and nobody is told of each."""
+        """A VM's devices go with it, and nobody is told of each, nor of those that it brings when it comes."""
+        if not isinstance(gone, VmObject):
+            self.view.pop(gone, None)
+            return
         self.view[gone] = None
-        if isinstance(gone, VmObject):
-            for known in self.view:
-                if not isinstance(known, VmObject) and known.id.vm == gone.id:
-                    self.view[known] = None
+        for known in list(self.view):
+            if not isinstance(known, VmObject) and known.id.vm == gone.id:
+                del self.view[known]
 
     def _look_again(self, watched: Watched) -> None:
         if watched in self._again:

@@ -18,7 +18,6 @@ from engine.store import FileStore, refusals
 from engine.worker import runner as runners
 from engine.worker.core import Effect as WorkerEffect
 from engine.worker.core import WorkerCore
-from engine.worker.runner import Runner
 from engine.worker.service import WorkerService
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
@@ -243,7 +242,8 @@ def half_a_rename_stays(patch: Patch) -> None:
 
 def who_died_has_told_all(patch: Patch) -> None:
     """What a worker that died has changed counts as told."""
-    patch.setattr(Runner, "_tell_again", lambda *_: None)
+    patch.setattr(runners, "tell_again", lambda *_: None)
+    patch.setattr("engine.worker.service.tell_again", lambda *_: None)
 
 
 def handover_is_not_noted(patch: Patch) -> None:

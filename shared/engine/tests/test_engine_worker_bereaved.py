@@ -6,16 +6,18 @@ from pathlib import Path
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
 from engine.conformance.memory_xenstore import MemoryXenstore
-from engine.conformance.samples import sample_vm
+from engine.conformance.samples import sample_vbd, sample_vm
 from engine.journal import FencedError, Journal, JournalEntry
 from engine.simulator import Simulator, SimulatorSettings
 from engine.store.xenstore import XenstoreStore
 from engine.worker import WorkerService, WorkerSettings, host_of
 from engine.worker.core import Forget
 from schema.atomics.vm import VmRemove
-from schema.ids import InstanceName, LeaseToken, TaskId, VmId, WorkerName
+from schema.ids import DeviceId, InstanceName, LeaseToken, TaskId, VmId, WorkerName
+from schema.objects.errors import InternalError
+from schema.objects.vif import Vif
 from schema.operations import AtomicOperation, VmStart
-from schema.records import Failed, Finished, Removed, Succeeded
+from schema.records import Changed, Failed, Finished, Removed, Succeeded
 
 VM = VmId("v1")
 GONE = VmId("gone")
@@ -39,6 +41,11 @@ class Bereaved:
         self.journal.begin(_entry(VM))
         finished = Finished(vm=GONE, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(2))
         self.journal.end(_entry(GONE), finished)
+
+    def changes(self) -> list[Changed]:
+        """What it has told of."""
+        log = self.broker.log(InstanceName("i"))
+        return [envelope.record for envelope in log if isinstance(envelope.record, Changed)]
 
 
 def _entry(vm: VmId) -> JournalEntry:
@@ -146,3 +153,21 @@ def test_what_was_noted_of_a_vm_that_cannot_be_looked_up_stays_until_the_next_st
     bereaved.service._forget(GONE)
     assert bereaved.journal.ended() == (GONE,)
     assert "stays until the next start" in caplog.text
+
+
+def test_a_task_that_was_given_up_and_was_done_is_told_with_all_devices(bereaved: Bereaved) -> None:
+    store = bereaved.service._tools.store
+    store.vbds.write(sample_vbd("xvda", VM))
+    store.vifs.write(Vif(id=DeviceId(VM, "0")))
+    done = Finished(vm=VM, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(2))
+    lost = done.model_copy(update={"outcome": Failed(error=InternalError(message="lost"))})
+    bereaved.journal.end(_entry(VM), done)
+    bereaved.service._compare(done)
+    bereaved.service._compare(lost.model_copy(update={"task": TaskId(7)}))
+    assert bereaved.changes() == []
+    bereaved.service._compare(lost)
+    [changed] = bereaved.changes()
+    assert [type(each).__name__ for each in changed.changed] == ["VbdObject", "VifObject", "VmObject"]
+    bereaved.door.failing = "the daemon is away"
+    bereaved.service._compare(lost)
+    assert len(bereaved.changes()) == 1

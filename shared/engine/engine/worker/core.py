@@ -91,7 +91,14 @@ class Forget:
     vm: VmId
 
 
-Effect = Append | Run | Cancel | Fence | Offer | Forget
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A lease of this worker has ended for everybody while it did not live; its journal may say otherwise."""
+
+    finished: Finished
+
+
+Effect = Append | Run | Cancel | Fence | Offer | Forget | Compare
 
 
 @dataclass(slots=True)
@@ -108,6 +115,7 @@ class WorkerCore:
     _leases: dict[TaskId, Lease] = field(default_factory=dict)
     _cancelled: set[TaskId] = field(default_factory=set)
     _parked: dict[TaskId, float] = field(default_factory=dict)
+    _ended: dict[VmId, Finished] = field(default_factory=dict)
 
     def on_entry(self, entry: Entry) -> list[Effect]:
         """Fold one entry; what to do at once. While the log is read for the first time: nothing."""
@@ -151,7 +159,12 @@ class WorkerCore:
     def on_live(self) -> list[Effect]:
         """The log is read: this worker is up, and goes on with what is leased to it."""
         self.live = True
-        return [Append(self._up()), *(self._run(lease) for lease in self._leases.values())]
+        ended, self._ended = self._ended, {}
+        return [
+            Append(self._up()),
+            *(self._run(lease) for lease in self._leases.values()),
+            *map(Compare, ended.values()),
+        ]
 
     def on_time(self) -> list[Effect]:
         """A sign of life is due."""
@@ -183,8 +196,8 @@ class WorkerCore:
                 self._on_parked(record)
             case CancelRequested(task=task):
                 return self._on_cancel(task)
-            case Finished(task=task):
-                return self._on_finished(task)
+            case Finished() as record:
+                return self._on_finished(record)
             case Removed(vm=vm):
                 return [] if self._executes(vm) else [Forget(vm)]
             case ChannelOffered() as record:
@@ -224,11 +237,16 @@ class WorkerCore:
         self._cancelled.add(task)
         return [Cancel(task)]
 
-    def _on_finished(self, task: TaskId) -> list[Effect]:
+    def _on_finished(self, record: Finished) -> list[Effect]:
+        task = record.task
         self._submitted.pop(task, None)
         self._cancelled.discard(task)
         self._parked.pop(task, None)
-        return [Fence(task)] if self._leases.pop(task, None) else []
+        if self._leases.pop(task, None) is None:
+            return []
+        if not self.live:
+            self._ended[record.vm] = record
+        return [Fence(task)]
 
     def _run(self, lease: Lease) -> Run:
         return Run(lease, cancelled=lease.task in self._cancelled, until=self._parked.get(lease.task))

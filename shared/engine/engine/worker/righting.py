@@ -40,7 +40,7 @@ from schema.operations import (
     VmSuspend,
     VusbCheckState,
 )
-from schema.records import Failed, Outcome, Removed, Succeeded
+from schema.records import Changed, Failed, Outcome, Removed, Succeeded
 
 from engine.execute import Executor
 from engine.journal import JournalEntry
@@ -111,6 +111,22 @@ def objects_of(vm: VmId, tools: Tools) -> Iterator[ObjectId]:
     yield from (VgpuObject(id=vgpu.id) for vgpu in devices.vgpus)
     yield from (VusbObject(id=vusb.id) for vusb in devices.vusbs)
     yield VmObject(id=vm)
+
+
+def tell_again(entry: JournalEntry, tools: Tools) -> None:
+    """All that a task may have changed: who executed it may have died before anybody heard of it.
+
+    Raises:
+        XenopsError: the store cannot say what there is.
+    """
+    vm, names = entry.vm, [entry.vm]
+    if isinstance(entry.operation, VmReceiveMemory):
+        names.append(entry.operation.final)
+        if not tools.store.exists(vm):
+            tools.append(Removed(vm=vm))
+    for name in dict.fromkeys(names):
+        if changed := tuple(objects_of(name, tools)):
+            tools.append(Changed(vm=name, changed=changed))
 
 
 def removes(operation: Operation) -> bool:

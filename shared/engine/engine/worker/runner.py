@@ -16,7 +16,7 @@ from schema.ids import VmId, WorkerName
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import Error, InternalError
 from schema.operations import AtomicOperation, Operation, VmCheckState, VmMigrate, VmReboot, VmReceiveMemory
-from schema.records import Changed, Failed, Finished, Outcome, Removed, Succeeded
+from schema.records import Failed, Finished, Outcome, Removed, Succeeded
 from traces import current_span
 
 from engine.admit import Refuse, admit
@@ -40,11 +40,11 @@ from engine.worker.reporter import Reporter
 from engine.worker.righting import (
     course_of,
     crashed,
-    objects_of,
     perform_check,
     put_right,
     removes,
     shut_down,
+    tell_again,
 )
 from engine.worker.spans import execution_start, fail_span, spanned
 from engine.worker.tools import Tools
@@ -148,7 +148,7 @@ class Runner:
             outcome = put_right(last, self._tools, held, self.reporter.signal) or outcome
         if last is not None and self._leased_as(last):
             if last.finished is not None:
-                self._tell_again(last)
+                tell_again(last, self._tools)
             self._end(entry, last.finished or self._finished(outcome))
             return
         try:
@@ -159,14 +159,6 @@ class Runner:
             return
         self.reporter.begin(worker, tell=self._until is not None)
         self._end(entry, self._finished(self._outcome(entry, held)))
-
-    def _tell_again(self, entry: JournalEntry) -> None:
-        """All that this task may have changed: who executed it may have died before anybody heard of it."""
-        if isinstance(entry.operation, VmReceiveMemory) and not self._tools.store.exists(entry.vm):
-            self._append(Removed(vm=entry.vm))
-        for vm in dict.fromkeys((entry.vm, _final_name(entry.operation, entry.vm))):
-            if changed := tuple(objects_of(vm, self._tools)):
-                self._append(Changed(vm=vm, changed=changed))
 
     def _end(self, entry: JournalEntry, finished: Finished) -> None:
         try:
@@ -300,8 +292,3 @@ def _unforeseen(error: Exception) -> Error:
     """The error in letters that a record can hold, whatever it speaks of."""
     sentence = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode()
     return InternalError(message=sentence)
-
-
-def _final_name(operation: Operation, vm: VmId) -> VmId:
-    """What a VM is called once an operation is done."""
-    return operation.final if isinstance(operation, VmReceiveMemory) else vm

@@ -37,12 +37,12 @@ from engine.control import Control, Desk
 from engine.hooks import Hooks
 from engine.journal import JournalEntry
 from engine.migrate.offers import Offers
-from engine.worker.core import Append, Cancel, Effect, Fence, Forget, Lease, Offer, Run, WorkerCore
+from engine.worker.core import Append, Cancel, Compare, Effect, Fence, Forget, Lease, Offer, Run, WorkerCore
 from engine.worker.host import Host
 from engine.worker.parking import Parking
 from engine.worker.reception import Reception
 from engine.worker.reporter import INTERVAL_S
-from engine.worker.righting import crashed, put_right
+from engine.worker.righting import crashed, put_right, tell_again
 from engine.worker.runner import Runner
 from engine.worker.settings import WorkerSettings
 from engine.worker.tools import Tools
@@ -219,6 +219,16 @@ class WorkerService:
         except XenopsError as error:
             _LOG.warning("what was noted of VM %s stays until the next start: %s", vm, error)
 
+    def _compare(self, finished: Finished) -> None:
+        """A task that was given up, and was done all the same: clients have not heard of the VM's devices."""
+        entry = self._tools.journal.read(finished.vm)
+        if entry is None or entry.task != finished.task or entry.finished in (None, finished):
+            return
+        try:
+            tell_again(entry, self._tools)
+        except XenopsError as error:
+            _LOG.warning("what task %d has changed of VM %s is not told: %s", entry.task, entry.vm, error)
+
     def _recover(self, vm: VmId) -> None:
         try:
             with self._tools.locks.held(vm, self._threads.sleep) as held:
@@ -259,6 +269,8 @@ class WorkerService:
                     if (runner := self._running.get(task)) is not None:
                         runner.cancellation.fence()
                         self._parking.wake(task)
+                case Compare(finished):
+                    self._threads.begin(partial(self._compare, finished))
                 case Forget(vm):
                     for oldest in self._note_gone(vm):
                         self._threads.begin(partial(self._forget, oldest))
