@@ -184,7 +184,7 @@ def test_a_core_taken_up_anywhere_knows_what_one_that_read_all_knows() -> None:
             made.on_entry(entry)
         return made
 
-    for cut in range(len(entries)):  # one that ended before is compared by whoever puts the core away
+    for cut in range(len(entries)):  # what ended before a cut is compared by whoever lived then
         again = core(entries[cut:], list(core(entries[:cut]).snapshot()))
         assert again == core(entries)
         assert again.on_live() == core(entries).on_live()
