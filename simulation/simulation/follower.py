@@ -100,7 +100,7 @@ class Follower:
         self._look_again(watched)
 
     def _forget(self, gone: Watched) -> None:
-        """A VM's devices go with it, and nobody is told of each, nor of those that it brings when it comes."""
+        """A VM's devices go with it, and come with it: nobody is told of each."""
         if not isinstance(gone, VmObject):
             self.view.pop(gone, None)
             return
