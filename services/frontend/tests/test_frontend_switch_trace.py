@@ -79,8 +79,8 @@ def test_diagnostics_show_all_that_there_is(room: Room) -> None:
     room.transfer(0, "wish", timeout=3.0)
     room.post(0, "/response/replies/wish/0", b"y")
     expected = (
-        b'{"start_time":0,"current_time":5000000000,"permanent_queues":{'
-        b'"org.xen.xapi.xenops.simulator":{"queue_contents":[]},'
+        b'{"start_time":5000000000,"current_time":5000000000,"permanent_queues":{'
+        b'"org.xen.xapi.xenops.simulator":{"next_transfer_expected":5000000000,"queue_contents":[]},'
         b'"wish":{"next_transfer_expected":8000000000,"queue_contents":[[["wish",0],'
         b'{"origin":["Name","client"],"time":5000000000,'
         b'"message":{"payload":"x","kind":["Request","replies"]}}]]}},'

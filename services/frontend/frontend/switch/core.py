@@ -28,6 +28,7 @@ from frontend.switch.protocol import (
     MessageId,
     Send,
     Shutdown,
+    Snapshot,
     Trace,
     Transfer,
 )
@@ -86,6 +87,7 @@ class Switch:
     _due: list[tuple[int, int, _Waiting]] = field(default_factory=list)
     _tickets: "count[int]" = field(default_factory=count)
     _returning_until_ns: int | None = None
+    _started_ns: int = 0
 
     def on_start(self, now: Now, may_repeat: Callable[[bytes], bool], lost: bytes) -> list[Effect]:
         """The instances' queues are made; sessions of a life before may come back to their own for a while.
@@ -93,6 +95,7 @@ class Switch:
         What that life has left unanswered is asked again where that is harmless, and else answered by `lost`.
         """
         effects: list[Effect] = []
+        self._started_ns = now.ns
         if self.queues.owners():
             self._returning_until_ns = now.ns + int(RETURN_S * _NS)
         for name in self.instances:
@@ -181,8 +184,9 @@ class Switch:
                 self._login(connection, session)
                 return [Reply(connection, HTTPStatus.OK, b"")]
             case Diagnostics():
-                permanent = self.queues.snapshots(transient=False)
-                body = protocol.encode_diagnostics(now.ns, permanent, self.queues.snapshots(transient=True))
+                permanent = [self._served(queue, now) for queue in self.queues.snapshots(transient=False)]
+                transient = self.queues.snapshots(transient=True)
+                body = protocol.encode_diagnostics(self._started_ns, now.ns, permanent, transient)
                 return [Reply(connection, HTTPStatus.OK, body)]
             case Trace(start, timeout_s):
                 return self._wait(_Waiting(connection, None, start, (), _until(timeout_s, now)), now)
@@ -238,6 +242,10 @@ class Switch:
         """Whether requests in a queue are for an instance of the bus; one of another's may be a client."""
         name = queue.name
         return name in self.instances or (queue.expected_ns is None and name.startswith(INSTANCE_PREFIX))
+
+    def _served(self, queue: Snapshot, now: Now) -> Snapshot:
+        """Our own queues are always waited for: m-cli takes others for services that never started."""
+        return queue._replace(expected_ns=now.ns) if queue.name in self.instances else queue
 
     def _make(self, name: str, owner: str | None, effects: list[Effect]) -> None:
         if self.queues.add(name, owner):

@@ -265,10 +265,12 @@ class Snapshot(NamedTuple):
     entries: list[tuple[MessageId, Entry]]
 
 
-def encode_diagnostics(now_ns: int, permanent: list[Snapshot], transient: list[Snapshot]) -> bytes:
-    """The answer to diagnostics."""
+def encode_diagnostics(
+    started_ns: int, now_ns: int, permanent: list[Snapshot], transient: list[Snapshot]
+) -> bytes:
+    """The answer to diagnostics; times are of the switch's own clock."""
     return _bytes(
-        f'{{"start_time":0,"current_time":{now_ns},'
+        f'{{"start_time":{started_ns},"current_time":{now_ns},'
         f'"permanent_queues":{_queues(permanent)},"transient_queues":{_queues(transient)}}}'
     )
 
