@@ -5,6 +5,7 @@ root's documents are pages beside the others, the README's limits one of their o
 index.
 """
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -28,8 +29,23 @@ LIMITS = "limits.md"
 DECISIONS = "adr/README.md"
 """The page that gets the index of decisions, below what stands in it."""
 
+DRAWN = Path("var") / "openapi-drawn.json"
+"""What the page of the operators' API is drawn from."""
+
+REFUSALS = "Calls refuse in the same ways: see [For operators](../operators.md#the-api)."
+"""What stands there instead of each call's refusals."""
+
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
+
+
+def on_pre_build(config: Any) -> None:
+    """MkDocs begins: draw the operators' API from a copy in which no call repeats what all may answer."""
+    root = Path(config.config_file_path).parent
+    described = json.loads((root / "docs" / "operators" / "openapi.json").read_text())
+    drawn = root / DRAWN
+    drawn.parent.mkdir(exist_ok=True)
+    drawn.write_text(json.dumps(without_refusals(described)))
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -48,6 +64,22 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
     if place == DECISIONS:
         markdown += index_of(Path(config.docs_dir) / "adr")
     return as_placed(markdown, place)
+
+
+def without_refusals(described: dict[str, Any]) -> dict[str, Any]:
+    """An OpenAPI document whose calls have answers of success only, and says where the others are told."""
+    paths = {
+        path: {
+            verb: {
+                **call,
+                "responses": {code: said for code, said in call["responses"].items() if code < "400"},
+            }
+            for verb, call in calls.items()
+        }
+        for path, calls in described["paths"].items()
+    }
+    about = f"{described['info']['description']} {REFUSALS}"
+    return {**described, "info": {**described["info"], "description": about}, "paths": paths}
 
 
 def limits(readme: str) -> str:

@@ -38,6 +38,16 @@ def test_the_limits_are_the_readmes_section_of_that_name(caplog: pytest.LogCaptu
     assert "no section Limits" in caplog.text
 
 
+def test_the_operators_api_is_drawn_without_what_every_call_may_answer() -> None:
+    described = {
+        "info": {"description": "All."},
+        "paths": {"/a": {"get": {"summary": "A", "responses": {"200": {}, "404": {}, "503": {}}}}},
+    }
+    drawn = site_pages.without_refusals(described)
+    assert drawn["paths"] == {"/a": {"get": {"summary": "A", "responses": {"200": {}}}}}
+    assert drawn["info"]["description"] == f"All. {site_pages.REFUSALS}"
+
+
 def test_the_index_names_each_decision_by_its_number_and_title(tmp_path: Path) -> None:
     (tmp_path / "0002-b.md").write_text("# 2. Later\n")
     (tmp_path / "0001-a.md").write_text("# 0001: First\n\ntext\n")
