@@ -96,9 +96,9 @@ def open_shell(place: Path) -> Iterator["pexpect.spawn[str]"]:
 
 def answer_to(step: Step, shell: "pexpect.spawn[str]") -> str:
     shell.sendline(step.command)
-    told = in_guest(step.typed, shell) if step.typed else ""
+    told = in_guest(step.typed, shell) if step.typed else None
     shell.expect_exact(PROMPT)
-    return told + (shell.before or "" if not told else "")
+    return shell.before or "" if told is None else told
 
 
 def in_guest(typed: tuple[str, ...], shell: "pexpect.spawn[str]") -> str:
