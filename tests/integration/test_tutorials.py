@@ -29,6 +29,7 @@ DIFFERS = (
     (r"\d+(\.\d+)? ?m?s\b", "TIME"),
     (r"\d+(\.\d+){1,2}", "VERSION"),
     (r"emulating their processors, as KVM boots no guest here", "on KVM"),
+    (r", (as this user|each with a user of its own among \S+)$", ", WHOSE"),
     (r"\b(tcg|kvm)\)", "ACCELERATOR)"),
     (r"\s+$", ""),
 )
