@@ -1,10 +1,12 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from mutations import CAUGHT_BY, Mutation
+from schema.records import Envelope, Submitted
 from simulation.__main__ import main
+from simulation.broker import Item
 from simulation.client import INSTANCE
 from simulation.generate import scenario_of
 from simulation.run import run, simulated
@@ -15,7 +17,9 @@ from simulation.trace import trace
 FOLDER = Path(__file__).parent.parent / "failures"
 FAILURES = sorted(FOLDER.glob("*.json"))
 SEEDS = range(8)
+SEEDS_OF_TWO = [seed for seed in range(100) if scenario_of(seed).hosts == 2][:4]
 SEEDS_TRIED = 40
+ARRIVES = "VM_receive_memory"
 
 
 @pytest.mark.parametrize("path", FAILURES, ids=lambda path: path.stem)
@@ -43,9 +47,31 @@ def test_nothing_is_lost_or_run_twice_or_stuck(seed: int) -> None:
     assert run(scenario_of(seed)).findings == ()
 
 
-def test_a_scenario_comes_out_the_same_again() -> None:
+@pytest.mark.parametrize("seed", SEEDS_OF_TWO)
+def test_a_vm_that_migrates_lives_once_whatever_goes_wrong(seed: int) -> None:
+    assert run(scenario_of(seed)).findings == ()
+
+
+def test_a_vm_migrates_to_the_other_host_and_back() -> None:
+    start = Operate(at=0.5, vm="vm0", command="start")
+    there, back = (Operate(at=at, vm="vm0", command="migrate", seconds=at) for at in (2, 9))
+    scenario = Scenario(seed=1, vms=("vm0",), hosts=2, devices=True, steps=(start, there, back))
+    with simulated(scenario) as simulation:
+        assert simulation.run().findings == ()
+        assert [arrivals(site.log) for site in simulation.sites] == [1, 1]
+        assert [site.machine.names() for site in simulation.sites] == [{"vm0"}, set()]
+
+
+def arrivals(log: Sequence[Item]) -> int:
+    """How many VMs came in from another host."""
+    records = [item.record for item in log if isinstance(item, Envelope)]
+    return sum(isinstance(each, Submitted) and each.operation.kind == ARRIVES for each in records)
+
+
+@pytest.mark.parametrize("seed", [7, SEEDS_OF_TWO[0]])
+def test_a_scenario_comes_out_the_same_again(seed: int) -> None:
     def kinds() -> list[str]:
-        with simulated(scenario_of(7)) as simulation:
+        with simulated(scenario_of(seed)) as simulation:
             verdict = simulation.run()
             log = simulation.world.broker.logs[INSTANCE]
             return [str(verdict), *(item if isinstance(item, str) else item.record.kind for item in log)]
