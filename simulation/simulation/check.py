@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bus.dedup import Dedup
+from engine.migrate.destination import GIVE_UP_TRIES
 from eventhub import tokens
 from schema.objects.dynamic import ObjectId
 from schema.records import (
@@ -115,8 +116,14 @@ def _complaints_at(simulation: "Simulation", site: Site) -> Iterator[str]:
 
 
 def _places(simulation: "Simulation") -> Iterator[str]:
-    """Where VMs migrate, each is at one place in the end, under its own name."""
+    """Where VMs migrate, each is at one place in the end, under its own name.
+
+    But for those of which a hypervisor has failed as often as it is tried to take one away.
+    """
     if len(simulation.sites) == 1:
+        return
+    failed = [step.vm for step in simulation.scenario.steps if step.kind == "verb_fails"]
+    if any(failed.count(vm) >= GIVE_UP_TRIES for vm in failed):
         return
     for vm in simulation.scenario.vms:
         if (count := sum(site.machine.knows(vm) for site in simulation.sites)) != 1:

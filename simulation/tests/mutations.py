@@ -246,6 +246,11 @@ def who_died_has_told_all(patch: Patch) -> None:
     patch.setattr("engine.worker.service.tell_again", lambda *_: None)
 
 
+def giving_up_is_tried_once(patch: Patch) -> None:
+    """What a destination cannot take away stays there, and its source never hears that it may go on."""
+    patch.setattr("engine.migrate.destination.GIVE_UP_TRIES", 1)
+
+
 def handover_is_not_noted(patch: Patch) -> None:
     """Nobody knows after a crash on which side of the third point a migration was."""
     patch.setattr(Journal, "note_handover", lambda *_: None)

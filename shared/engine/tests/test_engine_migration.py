@@ -123,6 +123,18 @@ def test_a_destination_that_cannot_note_that_it_has_the_vm_gives_it_up_and_it_go
     assert pair.here.state(VM) is PowerState.RUNNING
 
 
+GIVING_UP = ("VM.restore", "VM.destroy")
+
+
+def test_a_destination_that_fails_also_while_it_gives_up_tries_again(tmp_path: Path) -> None:
+    faults = [Fault(verb=verb, vm=arriving_id(VM), call=1, effect=Fail()) for verb in GIVING_UP]
+    pair = Pair(tmp_path, there=tuple(faults))
+    assert "told to fail here" in str(pair.migrate().end())
+    pair.end_there()
+    pair.assert_one_lives(pair.here)
+    pair.close()
+
+
 def test_clients_are_told_that_a_vm_has_left_though_its_migration_failed(tmp_path: Path) -> None:
     pair = Pair(tmp_path, there=(Fault(verb="VM.unpause", vm=VM, effect=Fail()),))
     assert "Synchronisation point 4" in str(pair.migrate().end())
