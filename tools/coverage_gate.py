@@ -88,6 +88,7 @@ PURE = (
     "services/worker-kvm/worker_kvm/libvirt/seal.py",
     "services/worker-kvm/worker_kvm/libvirt/states.py",
     "services/worker-kvm/worker_kvm/port_rules.py",
+    "services/worker-kvm/worker_kvm/throttle.py",
     "services/worker-kvm/worker_kvm/storage.py",
     "services/worker-kvm/worker_kvm/qemu/arriving.py",
     "services/worker-kvm/worker_kvm/qemu/framing.py",

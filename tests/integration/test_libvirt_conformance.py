@@ -30,7 +30,6 @@ UNSUPPORTED = frozenset(
         "VGPU.set_active",
         "VGPU.start",
         "VIF.set_ipv4_configuration",
-        "VIF.set_trunks",
         "VM.get_internal_state",
         "VM.request_rdp",
         "VM.run_script",

@@ -19,12 +19,12 @@ from schema.fault import XenopsError
 from schema.ids import VmId
 from schema.objects.disk import BusType, LocalDisk, Vdi
 from schema.objects.dynamic import VmObject
-from schema.objects.errors import AlreadyExists, FailedToStartEmulator
+from schema.objects.errors import AlreadyExists, FailedToStartEmulator, Unimplemented
 from schema.objects.network import LocalNetwork
-from schema.objects.vbd import Vbd
+from schema.objects.vbd import Vbd, VbdType
 from schema.objects.vif import Disabled, Unlocked
 from schema.objects.vm import DirectBoot, Hvm, HvmInfo, PowerState, PvDirectBoot, Pvh, PvInfo, Vm
-from virt.xml import node, written
+from virt.xml import node, parsed, written
 from worker_kvm.libvirt.machine import Stage
 
 POWEROFF = bytes.fromhex("ba0406 b80020 ef")
@@ -323,3 +323,43 @@ def test_pauses_of_others_are_seen(room: LibvirtRoom) -> None:
     client.close()
     assert room.told() == VmObject(id=VM)
     assert room.state(vm).power_state is PowerState.PAUSED
+
+
+def test_a_disk_keeps_to_its_limits_and_a_trunk_to_its_vlans(room: LibvirtRoom) -> None:
+    vm, cold, hot = room.vm(), room.disk("cold.raw"), room.disk("hot.raw")
+    room.create(vm)
+    room.plug(xvd("a", cold, extra_backend_keys=(("total_bytes_sec", "1048576"),)))
+    room.backend.vif.plug(room.task, VM, vif(0, trunks=(10, 20)))
+    room.launch(vm)
+    room.plug(xvd("b", hot, extra_backend_keys=(("read_iops_sec", "50"), ("write_iops_sec", "60"))))
+    [domain] = domains(room)
+    assert limits(room, domain) == [
+        {"total_bytes_sec": "1048576"},
+        {"read_iops_sec": "50", "write_iops_sec": "60"},
+    ]
+    for vbd in (xvd("a", cold), xvd("b", hot, extra_backend_keys=(("read_iops_sec", "9"),))):
+        assert room.backend.vbd.wants_qos(VM, vbd)
+        room.backend.vbd.set_qos(room.task, VM, vbd)
+        assert not room.backend.vbd.wants_qos(VM, vbd)
+    assert limits(room, domain) == [{}, {"read_iops_sec": "9"}]
+    assert "10, 20" in ruleset(room)
+    room.backend.vif.set_trunks(room.task, VM, vif(0), [30])
+    assert "vlan id != 30" in ruleset(room)
+    room.backend.vif.set_trunks(room.task, VM, vif(0), [])
+    assert "vlan" not in ruleset(room)
+    drive = xvd("c", cold, ty=VbdType.CDROM, extra_backend_keys=(("read_iops_sec", "9"),))
+    assert isinstance(refusal(lambda: room.plug(drive)), Unimplemented)
+
+
+def limits(room: LibvirtRoom, name: str) -> list[dict[str, str | None]]:
+    """Of each disk, what libvirt holds it to."""
+    client = room.daemon.client()
+    [uuid] = [found.uuid for found in client.domains() if found.name == name]
+    document = parsed(client.document(uuid))
+    client.close()
+    return [{one.tag: one.text for one in disk.findall("./iotune/*")} for disk in document.findall(".//disk")]
+
+
+def ruleset(room: LibvirtRoom) -> str:
+    command = ["ip", "netns", "exec", room.namespace, "nft", "list", "ruleset"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

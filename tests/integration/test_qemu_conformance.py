@@ -29,7 +29,6 @@ UNSUPPORTED = frozenset(
         "VGPU.set_active",
         "VGPU.start",
         "VIF.set_ipv4_configuration",
-        "VIF.set_trunks",
         "VM.request_rdp",
         "VM.run_script",
         "VM.s3resume",

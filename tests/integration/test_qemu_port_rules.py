@@ -129,6 +129,43 @@ def test_a_rate_lets_a_burst_pass_and_drops_what_is_above(room: Room) -> None:
     assert 110 <= passed <= 200
 
 
+def tagged(label: str, tag: int | None) -> Frame:
+    return ipv4(label, "10.0.0.1", mac=OTHER_MAC, tag=tag)
+
+
+def test_a_trunk_passes_its_vlans_both_ways_and_no_other(room: Room) -> None:
+    twice = ethernet("tagged twice", 0x88A8, b"\x00\x0a\x81\x00\x00\x0a\x88\xb5")
+    for trunks, passing in (((10, 20), [10, 20]), ((0, 10), [None, 10]), ((), [None, 10, 20, 30])):
+        wanted = Vif(id=DeviceId(VM, "0"), mac=MAC, trunks=trunks)
+        room.network.set_rules(port_rules("vif1.0", wanted))
+        frames = {tag: tagged(f"VLAN {tag} {trunks}", tag) for tag in (None, 10, 20, 30)}
+        assert [tag for tag, frame in frames.items() if room.passes(frame)] == passing
+        assert room.passes(twice) == (not trunks)
+        end = tagged(f"end {trunks}", passing[-1])
+        for frame in (twice, *frames.values(), end):
+            room.friend.send(frame)
+        got = room.guest.get(end, PATIENCE_S)
+        assert got is not None
+        received = [tag for tag, frame in frames.items() if any(one.endswith(frame.label) for one in got)]
+        assert received == passing
+
+
+def test_what_a_guest_gets_has_a_rate_too(room: Room) -> None:
+    """As what it sends: the burst passes, and little more; its own frames are not counted."""
+    wanted = Vif(id=DeviceId(VM, "0"), mac=MAC, other_config=(("rate-to-guest", "1"),))
+    room.network.set_rules(port_rules("vif1.0", wanted))
+    sent = [ethernet(f"full {n}", 0x88B6, bytes(1024)) for n in range(300)]
+    assert sum(room.passes(frame) for frame in sent[:50]) == 50
+    for frame in sent:
+        room.friend.send(frame)
+    room.network.set_rules(port_rules("vif1.0", Vif(id=DeviceId(VM, "0"), mac=MAC)))
+    end = room.mark()
+    room.friend.send(end)
+    got = room.guest.get(end, PATIENCE_S)
+    assert got is not None
+    assert 110 <= len(got) <= 200
+
+
 def chains(host: Host) -> list[str]:
     command = ["ip", "netns", "exec", host.namespace, "nft", "list", "ruleset"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout

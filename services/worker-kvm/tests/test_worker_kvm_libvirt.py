@@ -219,6 +219,9 @@ def test_disks_and_interfaces_are_told_as_they_are() -> None:
     assert disk_node(device).find("readonly") is not None
     assert disk_node(device).find("serial") is None
     assert disk_node(device.model_copy(update={"vbd": vbd()})).findtext("serial") == "xvda"
+    assert disk_node(device).find("iotune") is None
+    limited = vbd().model_copy(update={"extra_backend_keys": (("read_iops_sec", "9"),)})
+    assert disk_node(device.model_copy(update={"vbd": limited})).findtext("iotune/read_iops_sec") == "9"
     nic = Nic(vif=vif(0, backend=LocalNetwork(bridge="b")), tap="vnet0")
     assert attribute(nic_node(nic, bridged=True), "target", "dev") == "vnet0"
     assert attribute(nic_node(nic, bridged=True), "source", "bridge") == "b"

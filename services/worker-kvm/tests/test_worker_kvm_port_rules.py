@@ -3,9 +3,9 @@
 import pytest
 from engine.conformance.subject import refusal
 from schema.ids import DeviceId
-from schema.objects.errors import InternalError
+from schema.objects.errors import InternalError, Unimplemented
 from schema.objects.vif import Disabled, Locked, LockedAddresses, LockingMode, Unlocked, Vif
-from worker_kvm.port_rules import BURST_BYTES_MIN, clearing, port_rules, setting, taps_of
+from worker_kvm.port_rules import BURST_BYTES_MIN, clearing, port_rules, refuse_unheld, setting, taps_of
 
 
 def vif(
@@ -110,3 +110,58 @@ def test_a_tap_locked_to_no_address_of_a_family_passes_nothing_of_that() -> None
     assert "ip6" not in script(locked(("10.0.0.1",)))
     assert "arp" not in script(locked((), ("fd00::1",)))
     assert "ip saddr {" not in script(locked())
+
+
+def test_a_trunk_passes_its_vlans_both_ways_and_nothing_without_a_tag() -> None:
+    found = setting(port_rules("vif1.0", vif().model_copy(update={"trunks": (10, 20, 10)})))
+    for chain in ("from-vif1.0", "to-vif1.0"):
+        assert (
+            f"add rule netdev xenops {chain} vlan id != {{ 10, 20 }} drop\n"
+            f"add rule netdev xenops {chain} ether type != 8021q drop\n"
+        ) in found
+    assert not port_rules("vif1.0", vif().model_copy(update={"trunks": (10,)})).is_open
+
+
+def test_vlan_0_stands_for_what_has_no_tag() -> None:
+    found = setting(port_rules("vif1.0", vif().model_copy(update={"trunks": (0, 10)})))
+    assert "to-vif1.0 ether type 8021ad drop\n" in found
+    assert "!= 8021q" not in found
+
+
+def test_a_disabled_trunk_passes_nothing_to_the_guest() -> None:
+    found = setting(port_rules("vif1.0", vif(Disabled()).model_copy(update={"trunks": (10,)})))
+    assert "to-vif1.0 drop\n" in found
+
+
+@pytest.mark.parametrize("vlan", [-1, 4095, 2**40])
+def test_a_vlan_that_is_none_is_refused(vlan: int) -> None:
+    said = str(refusal(lambda: port_rules("vif1.0", vif().model_copy(update={"trunks": (vlan,)}))))
+    assert f"VLAN {vlan}:" in said
+
+
+def to_guest(rate: str) -> Vif:
+    return vif().model_copy(update={"other_config": (("rate-to-guest", rate),)})
+
+
+def test_what_the_guest_gets_has_a_rate_of_its_own() -> None:
+    found = setting(port_rules("vif1.0", to_guest("1000,1000000")))
+    assert (
+        "add rule netdev xenops to-vif1.0 limit rate over 1000 kbytes/second burst 1024000 bytes drop\n"
+        in found
+    )
+    assert "from-vif1.0 limit" not in found
+    assert port_rules("vif1.0", to_guest("7")).rate_to_guest == (7, BURST_BYTES_MIN)
+
+
+@pytest.mark.parametrize("rate", ["", "fast", "-1", "0", "1,", "1000 drop", "1\n", "99999999999"])
+def test_a_rate_to_the_guest_that_is_none_is_refused(rate: str) -> None:
+    assert "KiB/s" in str(refusal(lambda: port_rules("vif1.0", to_guest(rate))))
+
+
+def test_what_no_tap_can_hold_back_is_refused() -> None:
+    held = port_rules("nic0", to_guest("7"))
+    assert refusal(lambda: refuse_unheld(held, "VIF.plug", has_tap=False)) == Unimplemented(
+        what="VIF.plug in QEMU's own network"
+    )
+    refuse_unheld(held, "VIF.plug", has_tap=True)
+    refuse_unheld(port_rules("nic0", vif()), "VIF.plug", has_tap=False)

@@ -3,12 +3,11 @@
 import os
 import pwd
 import subprocess
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from worker_kvm.qemu.logs import KEPT_BYTES, LogKeeper, shorten
+from worker_kvm.qemu.logs import KEPT_BYTES, shorten
 from worker_kvm.qemu.user import RightsError, User, find_user, launcher
 
 
@@ -89,19 +88,3 @@ def test_where_no_hole_can_be_made_the_log_begins_anew(
     log.write_bytes(b"chatter\n" * 400_000)
     shorten(log)
     assert log.read_bytes() == b""
-
-
-def test_a_keeper_looks_again_and_again(tmp_path: Path) -> None:
-    looked = threading.Semaphore(0)
-
-    def logs() -> list[Path]:
-        looked.release()
-        return [tmp_path / "log"]
-
-    keeper = LogKeeper(logs, period_s=0.001)
-    keeper.close()
-    keeper = LogKeeper(logs, period_s=0.001)
-    keeper.start()
-    assert looked.acquire(timeout=60)
-    assert looked.acquire(timeout=60)
-    keeper.close()

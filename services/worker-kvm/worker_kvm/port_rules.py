@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from schema.fault import internal_error
+from schema.fault import internal_error, unimplemented
 from schema.objects.vif import Disabled, Locked, LockedAddresses, LockingMode, Unlocked, Vif
 
 TABLE = "netdev xenops"
@@ -21,31 +21,45 @@ BURST_BYTES_MIN = 131_072
 _BURST_BYTES_MAX = 2**32 - 1
 _RATE_KIB_MAX = 2**32 - 1
 
+RATE_TO_GUEST = "rate-to-guest"
+"""The key of `Vif.other_config` for what the guest gets: KiB/s, perhaps a comma and a timeslice in µs."""
+
+VLAN_MAX = 4094
+"""802.1Q's; 0 stands for frames without a tag, as in Open vSwitch's `trunks`."""
+
+_RATE = re.compile(r"([0-9]{1,10})(?:,([0-9]{1,10}))?")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 @dataclass(frozen=True, slots=True)
 class PortRules:
-    """A tap's rules. `mac` is lower case; `rate` is KiB/s and the bytes of a burst, None: no limit."""
+    """A tap's rules.
+
+    `mac` is lower case; `rate` and `rate_to_guest` are KiB/s and the bytes of a burst, None: no limit;
+    `trunks` are the VLANs that pass, none: all.
+    """
 
     tap: str
     mac: str
     mode: LockingMode
     rate: tuple[int, int] | None = None
+    rate_to_guest: tuple[int, int] | None = None
+    trunks: tuple[int, ...] = ()
 
     @property
     def is_open(self) -> bool:
         """Whether nothing is forbidden."""
-        return self.rate is None and isinstance(self.mode, Unlocked)
+        return self == PortRules(self.tap, self.mac, Unlocked())
 
 
 def port_rules(tap: str, vif: Vif) -> PortRules:
     """The rules of a VIF, checked.
 
     `Vif.rate` is KiB/s and a timeslice in microseconds, as Xen's netback has them: it holds what the guest
-    sends. Addresses are single ones, IPv4 or IPv6, without a prefix or a zone.
+    sends, and `RATE_TO_GUEST` what it gets. Addresses are single ones, IPv4 or IPv6, without a prefix or a
+    zone.
 
-    Errors: `Internal_error` that names the MAC, the address or the rate that makes no sense.
+    Errors: `Internal_error` that names the MAC, the address, the rate or the VLAN that makes no sense.
     """
     mac = vif.mac.lower()
     if not _MAC.fullmatch(mac):
@@ -54,13 +68,27 @@ def port_rules(tap: str, vif: Vif) -> PortRules:
         )
     if isinstance(vif.locking_mode, Locked):
         _checked(vif.locking_mode.addresses)
-    return PortRules(tap, mac, vif.locking_mode, None if vif.rate is None else _rate(vif.rate))
+    rate = None if vif.rate is None else _rate(vif.rate)
+    return PortRules(tap, mac, vif.locking_mode, rate, _rate_to_guest(vif), _trunks(vif.trunks))
+
+
+def refuse_unheld(rules: PortRules, what: str, *, has_tap: bool) -> None:
+    """Rules hang on a tap; without one only none can be kept. Errors: `Unimplemented`."""
+    if not (has_tap or rules.is_open):
+        raise unimplemented(f"{what} in QEMU's own network")
 
 
 def setting(rules: PortRules) -> str:
     """The script that makes a tap's rules these, in one transaction, whatever they were."""
-    received = _chain(rules.tap, "from", "ingress"), [*_rate_rules(rules), *_mode_rules(rules)]
-    sent = _chain(rules.tap, "to", "egress"), ["drop"] if isinstance(rules.mode, Disabled) else []
+    trunks = list(_trunk_rules(rules))
+    received = (
+        _chain(rules.tap, "from", "ingress"),
+        [*_rate_rules(rules.rate), *trunks, *_mode_rules(rules)],
+    )
+    sent = (
+        _chain(rules.tap, "to", "egress"),
+        ["drop"] if isinstance(rules.mode, Disabled) else [*trunks, *_rate_rules(rules.rate_to_guest)],
+    )
     lines = [f"add table {TABLE}"]
     for (name, hook), wanted in (received, sent):
         lines += [f"add chain {TABLE} {name} {hook}", f"flush chain {TABLE} {name}"]
@@ -89,10 +117,17 @@ def _chain(tap: str, direction: str, hook: str) -> tuple[str, str]:
     return f"{direction}-{tap}", f"{{ {place} }}"
 
 
-def _rate_rules(rules: PortRules) -> Iterator[str]:
-    if rules.rate is not None:
-        kib, burst = rules.rate
+def _rate_rules(rate: tuple[int, int] | None) -> Iterator[str]:
+    if rate is not None:
+        kib, burst = rate
         yield f"limit rate over {kib} kbytes/second burst {burst} bytes drop"
+
+
+def _trunk_rules(rules: PortRules) -> Iterator[str]:
+    """Both ways alike. What is tagged twice is of no VLAN that a list can name."""
+    if rules.trunks:
+        yield f"vlan id != {_set(map(str, rules.trunks))} drop"
+        yield f"ether type {'8021ad' if 0 in rules.trunks else '!= 8021q'} drop"
 
 
 def _mode_rules(rules: PortRules) -> Iterator[str]:
@@ -146,6 +181,29 @@ def _address(text: str, version: int) -> str:
     if address is None or address.version != version or "%" in text:
         raise internal_error(f"A VIF cannot be locked to {text!r}: give single IPv{version} addresses")
     return text
+
+
+def _trunks(trunks: Iterable[int]) -> tuple[int, ...]:
+    found = tuple(dict.fromkeys(trunks))
+    for vlan in found:
+        if not 0 <= vlan <= VLAN_MAX:
+            raise internal_error(
+                f"A VIF cannot be a trunk of VLAN {vlan}: give 1 to {VLAN_MAX}, and 0 for what has no tag"
+            )
+    return found
+
+
+def _rate_to_guest(vif: Vif) -> tuple[int, int] | None:
+    text = dict(vif.other_config).get(RATE_TO_GUEST)
+    if text is None:
+        return None
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise internal_error(
+            f"VIF {vif.id.device} has the {RATE_TO_GUEST} {text!r}: give KiB/s as 1000, or with a timeslice "
+            "in µs as 1000,50000"
+        )
+    return _rate((int(match[1]), int(match[2] or 0)))
 
 
 def _rate(rate: tuple[int, int]) -> tuple[int, int]:

@@ -26,7 +26,9 @@ def refuse_unless_there(vm: Vm, boot: PvDirectBoot) -> None:
         _refuse_unless_readable(vm, "ramdisk", boot.ramdisk)
 
 
-def refuse_restrictions(vif: Vif, *, has_rates: bool = True, has_locking: bool = False) -> None:
+def refuse_restrictions(
+    vif: Vif, *, has_rates: bool = True, has_locking: bool = False, has_trunks: bool = False
+) -> None:
     """An interface that was to be restricted is not plugged without its restrictions.
 
     Errors: `Unimplemented`.
@@ -35,7 +37,7 @@ def refuse_restrictions(vif: Vif, *, has_rates: bool = True, has_locking: bool =
         "a locking mode": not (has_locking or isinstance(vif.locking_mode, Unlocked)),
         "a rate": not (has_rates or vif.rate is None),
         "a PVS proxy": vif.pvs_proxy is not None,
-        "a VLAN": vif.vlan is not None or bool(vif.trunks),
+        "a VLAN": vif.vlan is not None or not (has_trunks or not vif.trunks),
     }
     for what, is_wanted in wanted.items():
         if is_wanted:

@@ -28,8 +28,10 @@ from schema.objects.errors import (
     Unimplemented,
 )
 from schema.objects.network import LocalNetwork
+from schema.objects.vbd import IdleQos, Ionice
 from schema.objects.vif import Vif
 from schema.objects.vm import PowerState
+from schema.operations import VbdCheckState
 from schema.records import Changed, Record
 from schema.wire.types import DeviceId
 from traces import ObserverLog, Tracer
@@ -42,6 +44,7 @@ class Levers:
         self.rebooting: set[str] = set()
         self.capacity = 0
         self.triggers: dict[str, int] = {}
+        self.checks: list[VbdCheckState] = []
 
     def is_rebooting(self, vm: VmId) -> bool:
         return vm in self.rebooting
@@ -51,6 +54,9 @@ class Levers:
 
     def cancel_next(self, dbg: str, point: int) -> None:
         self.triggers[dbg] = point
+
+    def check(self, check: VbdCheckState) -> None:
+        self.checks.append(check)
 
 
 class Office:
@@ -138,6 +144,21 @@ def test_a_plugged_device_is_not_removed(office: Office) -> None:
     office.backend.vbd.attach(SuiteExecution(), VmId("v1"), vbd)
     office.backend.vbd.activate(SuiteExecution(), VmId("v1"), vbd)
     assert office.error("VBD.remove", id=vbd.id) == DeviceIsConnected()
+
+
+def test_a_plugged_disk_that_is_given_other_limits_is_looked_at(office: Office) -> None:
+    vm, vbd = sample_vm(), sample_vbd()
+    office.ask("VM.add", vm=vm)
+    limited = vbd.model_copy(update={"qos": Ionice(scheduler=IdleQos())})
+    office.ask("VBD.add", vbd=limited)
+    assert office.levers.checks == []
+    start_sample(office.backend, vm)
+    office.backend.vbd.attach(SuiteExecution(), VmId("v1"), vbd)
+    office.backend.vbd.activate(SuiteExecution(), VmId("v1"), vbd)
+    office.ask("VBD.add", vbd=vbd)
+    assert office.levers.checks == []
+    office.ask("VBD.add", vbd=limited)
+    assert office.levers.checks == [VbdCheckState(id=vbd.id)]
 
 
 @pytest.mark.parametrize(("mac", "stays"), [("", False), ("random", False), ("00:16:3e:00:00:01", True)])

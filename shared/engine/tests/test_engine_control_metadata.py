@@ -21,6 +21,7 @@ from schema.objects.errors import BadPowerState, DeviceIsConnected, DoesNotExist
 from schema.objects.metadata import Metadata, parse_metadata
 from schema.objects.vif import Vif
 from schema.objects.vm import DirectBoot, PowerState, Pv, PvDirectBoot, PvInfo
+from schema.operations import VbdCheckState
 from schema.wire.codec import encode_text
 from traces import ObserverLog, Tracer
 
@@ -38,6 +39,9 @@ class Alone:
 
     def cancel_next(self, dbg: str, point: int) -> None:
         raise AssertionError(dbg, point)
+
+    def check(self, check: VbdCheckState) -> None:
+        raise AssertionError(check)
 
 
 class Host:

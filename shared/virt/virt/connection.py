@@ -6,7 +6,7 @@ Calls wait for their answer. Events are told in order from libvirt's own thread,
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -165,6 +165,10 @@ class Connection:
         """Change a device in place: the medium of a drive, by force; the bridge or cable of an interface."""
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE
         self._on(uuid, "change a device", lambda domain: domain.updateDeviceFlags(device, flags))
+
+    def set_throttle(self, uuid: str, target: str, limits: Mapping[str, int]) -> None:
+        """Hold a disk, by its target, to what `<iotune>` calls so; 0 is no limit."""
+        self._on(uuid, "limit a disk", lambda domain: domain.setBlockIoTune(target, dict(limits), 0))
 
     def detach(self, uuid: str, alias: str) -> None:
         """Ask the guest to let go of a device; an event tells whether it has."""

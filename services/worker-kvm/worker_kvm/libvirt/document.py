@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from schema.objects.network import LocalNetwork
@@ -15,6 +15,7 @@ from worker_kvm.libvirt.machine import Disk, Domain, Nic
 from worker_kvm.qemu.command import has_screen
 from worker_kvm.qemu.devices import DEFAULT_BOOT_ORDER
 from worker_kvm.qemu.machine import NIC_PORTS
+from worker_kvm.throttle import throttle_of
 
 MARK = "https://xapi-project.org/xmlns/xenops/1"
 """The namespace of our element in a domain's metadata."""
@@ -114,6 +115,9 @@ def disk_node(disk: Disk, boot_order: int | None = None) -> Element:
         children.append(node("readonly"))
     if not takes_media and _SERIAL.fullmatch(disk.vbd.id.device):
         children.append(node("serial", text=disk.vbd.id.device))
+    limits = {name: rate for name, rate in asdict(throttle_of(disk.vbd)).items() if rate}
+    if limits:
+        children.append(node("iotune", *(node(name, text=str(rate)) for name, rate in limits.items())))
     return node("disk", *children, *_order(boot_order), type=kind, device="cdrom" if takes_media else "disk")
 
 

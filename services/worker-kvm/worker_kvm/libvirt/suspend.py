@@ -4,6 +4,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from engine.backend import Devices, Execution
@@ -11,6 +12,7 @@ from engine.image import Image
 from schema.fault import XenopsError, internal_error, unimplemented
 from schema.objects.disk import LocalDisk
 from schema.objects.errors import FailedToStartEmulator
+from schema.objects.vbd import VbdType
 from schema.objects.vm import Vm
 from virt.values import VirtError
 from virt.xml import Element, ImpossibleTextError, parsed, written
@@ -31,6 +33,7 @@ from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
 from worker_kvm.libvirt.seal import check_seal, seal
 from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.live import Status
+from worker_kvm.throttle import throttle_of
 
 _PROGRESS_POLL_S = 0.1
 
@@ -106,6 +109,7 @@ def restore_vm(
         if isinstance(error.error, FailedToStartEmulator):
             raise internal_error(f"Cannot resume VM {vm.id} from {path}: {error.error.message}") from error
         raise
+    _throttle(hypervisor, vm.id)
     hypervisor.change(vm.id, lambda machine: machine.but(suspended=False))
 
 
@@ -152,6 +156,15 @@ def _bring_back(hypervisor: Hypervisor, vm: str, *, paused: bool) -> None:
         with spoken():
             live.change(lambda: hypervisor.virt.resume(live.uuid), Status.RUNNING)
     hypervisor.change(vm, lambda machine: machine.but(suspended=False))
+
+
+def _throttle(hypervisor: Hypervisor, vm: str) -> None:
+    """Disks are held to what is configured now; the image has the limits of then."""
+    domain = hypervisor.look(vm).living()
+    for disk in domain.disks:
+        if disk.vbd.ty is not VbdType.CDROM:
+            with spoken():
+                hypervisor.virt.set_throttle(domain.uuid, disk.target, asdict(throttle_of(disk.vbd)))
 
 
 def _with_devices(

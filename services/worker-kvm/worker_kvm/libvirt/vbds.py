@@ -1,6 +1,7 @@
 """The verbs on disks: attached, when the content is found, then activated, when the guest gets it."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 from engine.backend import Execution
 from engine.noted import noted
@@ -24,6 +25,7 @@ from worker_kvm.libvirt.hypervisor import Hypervisor, spoken
 from worker_kvm.libvirt.machine import Disk, attached, find_disk, with_disk, without_disk
 from worker_kvm.libvirt.states import vbd_state
 from worker_kvm.qemu.content import Content
+from worker_kvm.throttle import refuse_scheduling, throttle_of
 
 UNPLUG_TIMEOUT_S = 10.0
 """SCSI asks no guest: a disk is gone as soon as what it does has ended."""
@@ -62,6 +64,9 @@ class LibvirtVbds(UnrestrictedVbds):
         self._hypervisor.look(vm).living()
         if vbd.ty is VbdType.FLOPPY:
             raise unimplemented("VBD.plug of a floppy drive")
+        refuse_scheduling(vbd, "VBD.plug")
+        if vbd.ty is VbdType.CDROM and not throttle_of(vbd).is_open:
+            raise unimplemented("VBD.plug of a drive with limits, on libvirt")
         source = None if vbd.backend is None else self._content.find(vbd, vbd.backend)
         self._hypervisor.change(vm, lambda machine: attached(machine, vbd, source))
 
@@ -122,6 +127,26 @@ class LibvirtVbds(UnrestrictedVbds):
         if vbd.ty is VbdType.DISK:
             raise XenopsError(MediaNotEjectable())
         self._change_medium(execution, vm, vbd, lambda drive: drive.holding(None, None))
+
+    @override
+    def set_qos(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
+        """Hold it to the limits that its keys have now."""
+        refuse_scheduling(vbd, "VBD.set_qos")
+        disk, live = find_disk(self._hypervisor.look(vm), vbd.id), self._hypervisor.live(vm)
+        if disk is None:
+            return
+        limits = throttle_of(vbd)
+        if live is not None and disk.activated and live.asked is None and limits != throttle_of(disk.vbd):
+            with spoken():
+                self._hypervisor.virt.set_throttle(live.uuid, disk.target, asdict(limits))
+        keys = {"extra_backend_keys": vbd.extra_backend_keys}
+        self._put(vm, disk.model_copy(update={"vbd": disk.vbd.model_copy(update=keys)}))
+
+    @override
+    def wants_qos(self, vm: VmId, vbd: Vbd) -> bool:
+        """Whether its keys have other limits now than it is held to. Errors: those of `throttle_of`."""
+        disk = find_disk(self._hypervisor.look(vm), vbd.id)
+        return disk is not None and throttle_of(disk.vbd) != throttle_of(vbd)
 
     @override
     def get_state(self, vm: VmId, vbd: Vbd) -> VbdState:

@@ -1,13 +1,15 @@
 """The verbs on network interfaces: a tap that libvirt makes on a bridge, or QEMU's own network."""
 
+from collections.abc import Sequence
+
 from engine.backend import Execution
 from engine.noted import noted
 from engine.refusals import bridge_of, refuse_restrictions
 from engine.unrestricted import UnrestrictedVifs
-from schema.fault import XenopsError, internal_error, unimplemented
+from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.network import Network
-from schema.objects.vif import LockingMode, Unlocked, Vif, VifState
+from schema.objects.vif import LockingMode, Vif, VifState
 from typing_extensions import override
 from virt.xml import written
 
@@ -17,7 +19,7 @@ from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Machine, Nic, find_nic, plugged, with_nic, without_nic
 from worker_kvm.libvirt.rules import restricted
 from worker_kvm.libvirt.states import vif_state
-from worker_kvm.port_rules import port_rules
+from worker_kvm.port_rules import port_rules, refuse_unheld
 from worker_kvm.qemu.vifs import FORCED_UNPLUG_TIMEOUT_S, UNPLUG_TIMEOUT_S
 
 
@@ -41,9 +43,9 @@ class LibvirtVifs(UnrestrictedVifs):
         execution.check_cancelled()
         if find_nic(self._hypervisor.look(vm), vif.id) is not None:
             return
-        refuse_restrictions(vif, has_locking=self._bridged, has_rates=self._bridged)
+        refuse_restrictions(vif, has_locking=self._bridged, has_rates=self._bridged, has_trunks=self._bridged)
         bridge_of(vif.backend)
-        port_rules(vif.id.device, vif)
+        refuse_unheld(port_rules(vif.id.device, vif), "VIF.plug", has_tap=self._bridged)
 
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif, bridged=self._bridged)
@@ -84,20 +86,28 @@ class LibvirtVifs(UnrestrictedVifs):
     @override
     def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
         """What is on its way passes; from the next frame on the new mode holds."""
-        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
-        if nic is None:
-            return
-        changed = _but(nic, locking_mode=mode)
-        if nic.tap is None:
-            if not isinstance(mode, Unlocked):
-                raise unimplemented(f"VIF.set_locking_mode to {mode.kind} in QEMU's own network")
-        elif live is not None and live.asked is None:
-            self._hypervisor.rules.replace(port_rules(nic.tap, changed.vif))
-        self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
+        self._restrict(vm, vif, f"VIF.set_locking_mode to {mode.kind}", locking_mode=mode)
+
+    @override
+    def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
+        """From the next frame on these VLANs pass; none: all."""
+        self._restrict(vm, vif, "VIF.set_trunks", trunks=tuple(trunks))
 
     @override
     def get_state(self, vm: VmId, vif: Vif) -> VifState:
         return vif_state(self._hypervisor.look(vm), vif.id)
+
+    def _restrict(self, vm: VmId, vif: Vif, what: str, **fields: object) -> None:
+        """Errors: those of `port_rules` and `refuse_unheld`."""
+        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        if nic is None:
+            return
+        changed = _but(nic, **fields)
+        rules = port_rules(nic.tap or nic.alias, changed.vif)
+        refuse_unheld(rules, what, has_tap=nic.tap is not None or self._bridged)
+        if nic.tap is not None and live is not None and live.asked is None:
+            self._hypervisor.rules.replace(rules)
+        self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
 
     def _change(self, vm: VmId, vif: Vif, **fields: object) -> None:
         nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
-from schema.objects.dynamic import ObjectId, VmObject
+from schema.objects.dynamic import ObjectId, VbdObject, VifObject, VmObject
 from schema.objects.errors import DomainNotBuilt, FailedToStartEmulator
 
 from worker_kvm.accelerator import Accelerator
@@ -22,14 +22,18 @@ from worker_kvm.port_rules import PortRules, port_rules
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
 from worker_kvm.qemu.ending import complaint
 from worker_kvm.qemu.firmware import Firmware
+from worker_kvm.qemu.growth import Growth
 from worker_kvm.qemu.live import Live, Status
-from worker_kvm.qemu.logs import LogKeeper
-from worker_kvm.qemu.machine import Domain, Machine, Nic, Process, Saving
+from worker_kvm.qemu.logs import shorten
+from worker_kvm.qemu.machine import Disk, Domain, Machine, Nic, Process, Saving, find_disk, with_disk
+from worker_kvm.qemu.media import empty_if_opened, opened_trays, with_medium
 from worker_kvm.qemu.outgoing import call_back
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
+from worker_kvm.qemu.rounds import Rounds
 from worker_kvm.qemu.starting import listen, make_directories, with_files
 from worker_kvm.qemu.sweep import find_strays
+from worker_kvm.qemu.throttling import throttle
 from worker_kvm.qemu.user import User, launcher
 from worker_kvm.storage import Storage
 
@@ -49,6 +53,8 @@ class QemuSettings:
     """Of the disks that are named `SR/VDI`; None: there are none."""
     user: User | None = None
     """As whom; None: as the worker."""
+    rounds_s: float = 10.0
+    """How often logs and disks' sizes are looked at."""
 
 
 def _nobody(_: ObjectId) -> None:
@@ -68,7 +74,8 @@ class Hypervisor:
         self._loop = MonitorLoop()
         self._lives: dict[int, Live] = {}
         self._on_change: Callable[[ObjectId], None] = _nobody
-        self._keeper = LogKeeper(self._logs)
+        self._growth = Growth()
+        self._rounds = Rounds((self._shorten_logs, self._notice_growth), settings.rounds_s)
         self._telling = ThreadPoolExecutor(1, thread_name_prefix="qemu-events")
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
@@ -86,11 +93,11 @@ class Hypervisor:
             if domain.process is not None:
                 self._find_again(domain, domain.process)
         self._find_rules_again(domains)
-        self._keeper.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """Hang up; VMs run on."""
-        self._keeper.close()
+        self._rounds.close()
         lives, self._lives = list(self._lives.values()), {}
         for live in lives:
             live.close()
@@ -151,7 +158,11 @@ class Hypervisor:
         sockets = self.sockets(domain.domid)
         with ExitStack() as opened:
             process = self._spawn(vm, domain, opened, awaits_state=awaits_state)
-        return self._connect(vm, domain.domid, process, sockets)
+        live = self._connect(vm, domain.domid, process, sockets)
+        for disk in domain.disks:
+            if disk.activated:
+                throttle(live, disk)
+        return live
 
     def end(self, vm: str) -> None:
         """End a VM's QEMU; there is none, nothing to do."""
@@ -213,17 +224,59 @@ class Hypervisor:
         """A guest was paused, or runs again, by something other than us."""
         self._tell(domid, lambda machine: machine)
 
+    def on_device(self, domid: int, device: str) -> None:
+        """A guest has let go of a device, or opened a drive: note that, and let be done what follows."""
+        self._telling_of(domid, lambda machine, domain: self._notice_device(machine.id, domain, device))
+
     def _tell(self, domid: int, change: Change) -> None:
+        def tell(machine: Machine, _: Domain) -> None:
+            self.change(machine.id, change)
+            self._on_change(VmObject(id=machine.id))
+
+        self._telling_of(domid, tell)
+
+    def _telling_of(self, domid: int, tell: Callable[[Machine, Domain], None]) -> None:
         """In another thread: the monitors' must not wait for disks or the bus."""
 
-        def tell() -> None:
+        def find() -> None:
             for machine in self._records.all():
                 if machine.domain is not None and machine.domain.domid == domid:
-                    self.change(machine.id, change)
-                    self._on_change(VmObject(id=machine.id))
+                    tell(machine, machine.domain)
 
         with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
-            self._telling.submit(tell)
+            self._telling.submit(find)
+
+    def _notice_device(self, vm: str, domain: Domain, device: str) -> None:
+        for nic in domain.nics:
+            if nic.device == device:
+                self._on_change(VifObject(id=nic.id))
+        live = self._lives.get(domain.domid)
+        for disk in domain.disks:
+            if disk.slot.device != device or live is None:
+                continue
+            if self._is_emptied(vm, live, disk) or live.lacks(device):
+                self._on_change(VbdObject(id=disk.id))
+
+    def _is_emptied(self, vm: str, live: Live, seen: Disk) -> bool:
+        """Whether the guest had opened a drive, which is empty now."""
+        with live.trays:
+            disk = find_disk(self.look(vm), seen.id)
+            try:
+                if disk is None or not empty_if_opened(live, disk):
+                    return False
+            except XenopsError as error:
+                _LOG.warning("VM %s: the guest's eject of %s: %s", vm, seen.id.device, error)
+                return False
+            self.change(vm, lambda machine: with_disk(machine, with_medium(disk, None, None)))
+            return True
+
+    def _notice_missed(self, domain: Domain, live: Live) -> None:
+        """What guests have done to their devices while nobody listened."""
+        disks = [disk for disk in domain.disks if disk.activated]
+        named = [*(nic.device for nic in domain.nics), *(disk.slot.device for disk in disks)]
+        gone = set(named) - live.devices()
+        for device in gone | opened_trays(live):
+            self.on_device(domain.domid, device)
 
     def _spawn(self, vm: str, domain: Domain, opened: ExitStack, *, awaits_state: bool) -> Process:
         sockets, user = self.sockets(domain.domid), self.settings.user
@@ -252,8 +305,14 @@ class Hypervisor:
                 opened.callback(os.close, taps[nic.device])
         return taps
 
-    def _logs(self) -> list[Path]:
-        return [self.sockets(domid).log for domid in list(self._lives)]
+    def _shorten_logs(self) -> None:
+        for domid in list(self._lives):
+            shorten(self.sockets(domid).log)
+
+    def _notice_growth(self) -> None:
+        domains = [machine.domain for machine in self._records.all() if machine.domain is not None]
+        lives = ((domain, self._lives.get(domain.domid)) for domain in domains)
+        self._growth.look((domain.domid, live, domain.disks) for domain, live in lives if live is not None)
 
     def _connect(self, vm: str, domid: int, process: Process, sockets: Sockets) -> Live:
         live = Live(self._loop, domid, process, sockets, listener=self)
@@ -291,6 +350,7 @@ class Hypervisor:
             live.connect()
             if domain.saving is not None and not domain.suspended:
                 self._undo_save(domain, live, domain.saving)
+            self._notice_missed(domain, live)
         except (MonitorError, XenopsError) as error:
             _LOG.warning("VM %s: its QEMU, process %d: %s", domain.vm.id, process.pid, error)
 

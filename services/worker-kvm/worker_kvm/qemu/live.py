@@ -66,6 +66,9 @@ class Listener(Protocol):
     def on_status(self, domid: int) -> None:
         """The guest was paused or let run by something other than us: storage that is full, say."""
 
+    def on_device(self, domid: int, device: str) -> None:
+        """The guest has let go of a device, or opened the tray of a drive, perhaps by itself."""
+
 
 class Live:
     """One domain's QEMU; safe for any thread but the monitors'."""
@@ -75,6 +78,8 @@ class Live:
     ) -> None:
         self._arriving = False
         self.process = process
+        self.trays = threading.Lock()
+        """Whoever changes what is in a drive holds it: the guest may open the tray at the same time."""
         self._domid = domid
         self._sockets = sockets
         self._listener = listener
@@ -84,6 +89,7 @@ class Live:
         self._memory_bytes = 0
         self._asked: DomainAction | None = None
         self._deleted: set[str] = set()
+        self._removing: set[str] = set()
         self._held: set[str] = set()
         self._changing = False
         self._quitting = False
@@ -195,18 +201,32 @@ class Live:
                 self._forget_files(slot.node)
             raise
 
+    def devices(self) -> set[str]:
+        """All devices that the machine has and that were given a name."""
+        return {str(found["name"]) for found in self.do("qom-list", {"path": _DEVICES})}
+
     def has_device(self, device: str) -> bool:
         """Whether the machine has a device: a worker before us may have died before it noted that."""
-        return any(found["name"] == device for found in self.do("qom-list", {"path": _DEVICES}))
+        return device in self.devices()
+
+    def lacks(self, device: str) -> bool:
+        """Whether the guest has let go of a device; a QEMU that does not answer has what it had."""
+        with suppress(XenopsError):
+            return not self.has_device(device)
+        return False
 
     def remove_device(self, device: str, timeout_s: float) -> bool:
         """Take a device from the guest, which may have to agree; answers whether it is gone in time."""
         with self._told:
             self._deleted.discard(device)  # another one of that name went before
-        if not self.has_device(device):
-            return True
-        self.try_to("device_del", {"id": device})  # no: it was asked before
-        return self.wait(lambda: device in self._deleted, timeout_s)
+            self._removing.add(device)
+        try:
+            if not self.has_device(device):
+                return True
+            self.try_to("device_del", {"id": device})  # no: it was asked before
+            return self.wait(lambda: device in self._deleted, timeout_s)
+        finally:
+            self._removing.discard(device)
 
     def remove_node(self, node: str, timeout_s: float) -> bool:
         """Close the content of a disk, which the device may let go of late; answers whether it is closed."""
@@ -306,11 +326,19 @@ class Live:
                     self._told.notify_all()
                 self._on_migration()
             case "DEVICE_DELETED":
-                with self._told:
-                    self._deleted.add(str(event.data.get("device")))
-                    self._told.notify_all()
+                self._on_deleted(str(event.data.get("device")))
+            case "DEVICE_TRAY_MOVED" if event.data.get("tray-open"):
+                self._listener.on_device(self._domid, str(event.data.get("id")))
             case _:
                 pass  # what else QEMU tells changes nothing here
+
+    def _on_deleted(self, device: str) -> None:
+        with self._told:
+            self._deleted.add(device)
+            is_ours = device in self._removing
+            self._told.notify_all()
+        if not is_ours:
+            self._listener.on_device(self._domid, device)
 
     def _on_gone(self) -> None:
         self._end(logged_action(self._sockets.log, untraced=DomainAction.CRASHDUMP))

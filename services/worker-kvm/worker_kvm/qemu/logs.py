@@ -2,8 +2,6 @@
 
 import logging
 import subprocess
-import threading
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 LOG_BYTES_MAX = 1 << 20
@@ -18,33 +16,6 @@ _BLOCK_BYTES = 512
 _PUNCH_TIMEOUT_S = 60.0
 
 _LOG = logging.getLogger(__name__)
-
-
-class LogKeeper:
-    """Looks at logs every `period_s`, until it is closed."""
-
-    def __init__(self, logs: Callable[[], Iterable[Path]], period_s: float = 10.0) -> None:
-        self._logs = logs
-        self._period_s = period_s
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="qemu-logs", daemon=True)
-
-    def start(self) -> None:
-        """Begin, with what was said while nobody looked."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """End."""
-        self._closed.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _keep(self) -> None:
-        while True:
-            for log in self._logs():
-                shorten(log)
-            if self._closed.wait(self._period_s):
-                return
 
 
 def shorten(log: Path, bytes_max: int = LOG_BYTES_MAX) -> None:

@@ -1,6 +1,7 @@
 """The verbs on disks: attached, when the content is found, then activated, when the guest gets it."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from engine.backend import Execution
 from engine.noted import noted
@@ -22,16 +23,11 @@ from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.devices import disk_device, is_read_only
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
-from worker_kvm.qemu.machine import (
-    Disk,
-    Machine,
-    Source,
-    attached,
-    find_disk,
-    with_disk,
-    without_disk,
-)
+from worker_kvm.qemu.machine import Disk, Machine, attached, find_disk, with_disk, without_disk
+from worker_kvm.qemu.media import exchange, with_medium
 from worker_kvm.qemu.states import vbd_state
+from worker_kvm.qemu.throttling import set_limits, throttle
+from worker_kvm.throttle import refuse_scheduling, throttle_of
 
 UNPLUG_TIMEOUT_S = 10.0
 """SCSI asks no guest: a disk is gone as soon as what it does has ended."""
@@ -70,6 +66,8 @@ class QemuVbds(UnrestrictedVbds):
         self._hypervisor.look(vm).living()
         if vbd.ty is VbdType.FLOPPY:
             raise unimplemented("VBD.plug of a floppy drive")
+        refuse_scheduling(vbd, "VBD.plug")
+        throttle_of(vbd)
         source = None if vbd.backend is None else self._content.find(vbd, vbd.backend)
         self._hypervisor.change(vm, lambda machine: attached(machine, vbd, source))
 
@@ -107,7 +105,7 @@ class QemuVbds(UnrestrictedVbds):
         def inserted(drive: Disk) -> Disk:
             if drive.vbd.backend not in {None, disk}:
                 raise XenopsError(MediaPresent())
-            return _with_medium(drive, disk, self._content.find(vbd, disk))
+            return with_medium(drive, disk, self._content.find(vbd, disk))
 
         self._change_medium(execution, vm, vbd, inserted)
 
@@ -116,7 +114,32 @@ class QemuVbds(UnrestrictedVbds):
         """Take the medium out, whatever the guest thinks of it."""
         if vbd.ty is VbdType.DISK:
             raise XenopsError(MediaNotEjectable())
-        self._change_medium(execution, vm, vbd, lambda drive: _with_medium(drive, None, None))
+        self._change_medium(execution, vm, vbd, lambda drive: with_medium(drive, None, None))
+
+    @override
+    def set_qos(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
+        """Hold it to the limits that its keys have now."""
+        refuse_scheduling(vbd, "VBD.set_qos")
+        disk, live = find_disk(self._hypervisor.look(vm), vbd.id), self._hypervisor.live(vm)
+        if disk is None:
+            return
+        limits = throttle_of(vbd)
+        if live is not None and disk.activated:
+            set_limits(live, disk, limits)
+        keys = {"extra_backend_keys": vbd.extra_backend_keys}
+        self._put(vm, disk.model_copy(update={"vbd": disk.vbd.model_copy(update=keys)}))
+
+    @override
+    def wants_qos(self, vm: VmId, vbd: Vbd) -> bool:
+        """Whether its keys have other limits now than it is held to. Errors: those of `throttle_of`."""
+        disk = find_disk(self._hypervisor.look(vm), vbd.id)
+        return disk is not None and throttle_of(disk.vbd) != throttle_of(vbd)
+
+    @override
+    def wants_unplug(self, vm: VmId, vbd: Vbd) -> bool:
+        """Whether the guest has let go of it by itself, or too late for who had asked it to."""
+        disk, live = find_disk(self._hypervisor.look(vm), vbd.id), self._hypervisor.live(vm)
+        return disk is not None and disk.activated and live is not None and live.lacks(disk.slot.device)
 
     @override
     def get_state(self, vm: VmId, vbd: Vbd) -> VbdState:
@@ -130,14 +153,15 @@ class QemuVbds(UnrestrictedVbds):
     ) -> None:
         """Change what is in the drive that the domain has, if it has it."""
         execution.check_cancelled()
-        drive = find_disk(self._hypervisor.look(vm), vbd.id)
-        if drive is None:
-            return
-        changed = change(drive)
         live = self._hypervisor.live(vm)
-        if live is not None and drive.activated:
-            _exchange(live, drive, changed)
-        self._put(vm, changed)
+        with nullcontext() if live is None else live.trays:
+            drive = find_disk(self._hypervisor.look(vm), vbd.id)
+            if drive is None:
+                return
+            changed = change(drive)
+            if live is not None and drive.activated:
+                exchange(live, drive, changed)
+            self._put(vm, changed)
 
 
 def _attached_disk(machine: Machine, vbd: Vbd) -> Disk:
@@ -146,11 +170,6 @@ def _attached_disk(machine: Machine, vbd: Vbd) -> Disk:
     if disk is None:
         raise XenopsError(DoesNotExist(klass="VBD", id=dotted(vbd.id)))
     return disk
-
-
-def _with_medium(drive: Disk, backend: DiskBackend | None, source: Source | None) -> Disk:
-    vbd = drive.vbd.model_copy(update={"backend": backend})
-    return drive.model_copy(update={"vbd": vbd, "source": source})
 
 
 def _add(live: Live, disk: Disk) -> None:
@@ -162,7 +181,9 @@ def _add(live: Live, disk: Disk) -> None:
         live.open_node(disk.slot, disk.source, read_only=is_read_only(disk))
     try:
         live.do("device_add", disk_device(disk))
+        throttle(live, disk)
     except XenopsError:
+        live.remove_device(disk.slot.device, UNPLUG_TIMEOUT_S)
         live.remove_node(disk.slot.node, UNPLUG_TIMEOUT_S)
         raise
 
@@ -177,16 +198,3 @@ def _remove(live: Live, disk: Disk) -> None:
     if not (removed and live.remove_node(disk.slot.node, UNPLUG_TIMEOUT_S)):
         reason = f"QEMU has not let go of it within {UNPLUG_TIMEOUT_S:g} s: its storage is slow, try again"
         raise XenopsError(DeviceDetachRejected(klass="VBD", id=dotted(disk.vbd.id), reason=reason))
-
-
-def _exchange(live: Live, drive: Disk, changed: Disk) -> None:
-    """The medium that is in goes out, even if it is the same: it is opened anew."""
-    tray = {"id": drive.slot.device}
-    live.do("blockdev-open-tray", {**tray, "force": True})
-    live.do("blockdev-remove-medium", tray)
-    live.remove_node(drive.slot.node, UNPLUG_TIMEOUT_S)
-    if changed.source is None:
-        return
-    live.open_node(changed.slot, changed.source, read_only=True)
-    live.do("blockdev-insert-medium", {**tray, "node-name": changed.slot.node})
-    live.do("blockdev-close-tray", tray)

@@ -1,19 +1,20 @@
 """The verbs on network interfaces: a tap on a bridge, or QEMU's own network, and a card in the guest."""
 
 import os
+from collections.abc import Sequence
 
 from engine.backend import Execution
 from engine.noted import noted
 from engine.refusals import bridge_of, refuse_restrictions
 from engine.unrestricted import UnrestrictedVifs
-from schema.fault import XenopsError, internal_error, unimplemented
+from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.network import Network
-from schema.objects.vif import LockingMode, Unlocked, Vif, VifState
+from schema.objects.vif import LockingMode, Vif, VifState
 from typing_extensions import override
 
 from worker_kvm.network import NetworkError
-from worker_kvm.port_rules import port_rules
+from worker_kvm.port_rules import port_rules, refuse_unheld
 from worker_kvm.qemu.devices import netdev, nic_device
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
@@ -47,9 +48,9 @@ class QemuVifs(UnrestrictedVifs):
         if find_nic(self._hypervisor.look(vm), vif.id) is not None:
             return
         bridged = self._hypervisor.settings.bridged
-        refuse_restrictions(vif, has_locking=bridged, has_rates=bridged)
+        refuse_restrictions(vif, has_locking=bridged, has_rates=bridged, has_trunks=bridged)
         bridge_of(vif.backend)
-        port_rules(vif.id.device, vif)
+        refuse_unheld(port_rules(vif.id.device, vif), "VIF.plug", has_tap=bridged)
 
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif, bridged=bridged)
@@ -101,21 +102,33 @@ class QemuVifs(UnrestrictedVifs):
     @override
     def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
         """What is on its way passes; from the next frame on the new mode holds."""
-        nic = find_nic(self._hypervisor.look(vm), vif.id)
-        if nic is None:
-            return
-        if nic.tap is None:
-            if not isinstance(mode, Unlocked):
-                raise unimplemented(f"VIF.set_locking_mode to {mode.kind} in QEMU's own network")
-            return
-        rules = port_rules(nic.tap, nic.vif.model_copy(update={"locking_mode": mode}))
-        if self._hypervisor.live(vm) is not None:
-            self._hypervisor.set_rules(rules)
-        self._set(vm, vif, locking_mode=mode)
+        self._restrict(vm, vif, f"VIF.set_locking_mode to {mode.kind}", locking_mode=mode)
+
+    @override
+    def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
+        """From the next frame on these VLANs pass; none: all."""
+        self._restrict(vm, vif, "VIF.set_trunks", trunks=tuple(trunks))
+
+    @override
+    def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
+        """Whether the guest has let go of it by itself."""
+        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        return nic is not None and live is not None and live.lacks(nic.device)
 
     @override
     def get_state(self, vm: VmId, vif: Vif) -> VifState:
         return vif_state(self._hypervisor.look(vm), vif.id)
+
+    def _restrict(self, vm: VmId, vif: Vif, what: str, **fields: object) -> None:
+        """Errors: those of `port_rules` and `refuse_unheld`."""
+        nic = find_nic(self._hypervisor.look(vm), vif.id)
+        if nic is None:
+            return
+        rules = port_rules(nic.tap or nic.device, nic.vif.model_copy(update=fields))
+        refuse_unheld(rules, what, has_tap=nic.tap is not None)
+        if nic.tap is not None and self._hypervisor.live(vm) is not None:
+            self._hypervisor.set_rules(rules)
+        self._set(vm, vif, **fields)
 
     def _set(self, vm: VmId, vif: Vif, **fields: object) -> None:
         nic = find_nic(self._hypervisor.look(vm), vif.id)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from schema.ids import VmId
+from schema.operations import VbdCheckState
 from schema.records import ObserverRecord, Record
 
 from engine.perform.scene import Scene
@@ -20,6 +21,9 @@ class Levers(Protocol):
 
     def cancel_next(self, dbg: str, point: int) -> None:
         """The next task of that name cancels itself at that cancel point."""
+
+    def check(self, check: VbdCheckState) -> None:
+        """Have it looked at what a disk wants, as a task that nobody has asked for."""
 
 
 class Observing(Protocol):

@@ -9,7 +9,9 @@ from schema.fault import XenopsError
 from schema.ids import DeviceId, VmId
 from schema.objects.dynamic import PciObject, VbdObject, VgpuObject, VifObject, VusbObject
 from schema.objects.errors import DeviceIsConnected, DoesNotExist
+from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
+from schema.operations import VbdCheckState
 from schema.records import Changed
 
 from engine.control.desk import Desk
@@ -46,7 +48,10 @@ KINDS = {
 
 
 def add(kind: Kind, desk: Desk, params: Params) -> DeviceId:
-    """Store a device. Errors: `Does_not_exist("VM", vm)` for one of an unknown VM."""
+    """Store a device. Errors: `Does_not_exist("VM", vm)` for one of an unknown VM.
+
+    A disk that is plugged and shall have other I/O limits now gets them, by a task of the worker's.
+    """
     device = params[kind.name]
     if not desk.scene.store.exists(device.id.vm):
         raise XenopsError(DoesNotExist(klass="VM", id=device.id.vm))
@@ -55,6 +60,8 @@ def add(kind: Kind, desk: Desk, params: Params) -> DeviceId:
     with _sharing_told(desk, device.id):
         kind.table(desk).write(device)
     _changed(kind, desk, device.id)
+    if isinstance(device, Vbd) and _wants_qos(desk, device):
+        desk.levers.check(VbdCheckState(id=device.id))
     found: DeviceId = device.id
     return found
 
@@ -79,6 +86,14 @@ def stat(kind: Kind, desk: Desk, params: Params) -> tuple[Any, Any]:
 def list_all(kind: Kind, desk: Desk, params: Params) -> tuple[tuple[Any, Any], ...]:
     """All of a VM; of an unknown VM none."""
     return tuple((device, kind.state(desk, device)) for device in kind.table(desk).list(params["id"]))
+
+
+def _wants_qos(desk: Desk, vbd: Vbd) -> bool:
+    """Of limits that make no sense, too: the task that looks says so."""
+    try:
+        return desk.scene.backend.vbd.wants_qos(VmId(vbd.id.vm), vbd)
+    except XenopsError:
+        return True
 
 
 def _changed(kind: Kind, desk: Desk, id_: DeviceId) -> None:

@@ -147,6 +147,10 @@ class WorkerService:
             )
         self._triggers[dbg] = point
 
+    def check(self, check: VbdCheckState) -> None:
+        """A request has changed what a disk shall be held to."""
+        self._submit(check, VmId(check.id.vm))
+
     def on_change(self, changed: ObjectId) -> None:
         """Something has changed by itself: tell clients, and look whether something is to be done."""
         vm = vm_of(changed)

@@ -1,0 +1,94 @@
+"""Growth: raw disks that have grown on the host, of which QEMU hears nothing by itself."""
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from schema.fault import XenopsError
+
+from worker_kvm.qemu.devices import is_read_only
+from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.machine import Disk, Source
+
+SECTOR_BYTES = 512
+"""A disk has whole ones."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Growth:
+    """What is known of the disks' sizes; for one thread."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, str], tuple[str, int]] = {}
+
+    def look(self, guests: Iterable[tuple[int, Live, Iterable[Disk]]]) -> None:
+        """Tell guests, by domain's number, what has grown. Only one that runs is sure to have its disks."""
+        before, self._known = self._known, {}
+        for domid, live, disks in guests:
+            for disk in disks:
+                if _may_grow(disk) and disk.source is not None:
+                    key = (domid, disk.slot.node)
+                    try:
+                        self._note(key, live, disk.source, before.get(key))
+                    except XenopsError as error:
+                        _LOG.warning("%s", error)
+
+    def _note(self, key: tuple[int, str], live: Live, source: Source, known: tuple[str, int] | None) -> None:
+        size = _size(source)
+        if size is None or live.status is not Status.RUNNING:
+            if known is not None:
+                self._known[key] = known
+            return
+        if known is None or known[0] != source.path:
+            told = _told(live, key[1])
+            if told is None:
+                return
+            known = source.path, told
+        if size > known[1] and _has_open(live.process.pid, Path(source.path)):
+            live.do("block_resize", {"node-name": key[1], "size": size})
+            _LOG.info("%s has grown to %d bytes, and its guest was told", source.path, size)
+        self._known[key] = source.path, max(size, known[1])
+
+
+def _may_grow(disk: Disk) -> bool:
+    return (
+        disk.activated and not is_read_only(disk) and disk.source is not None and disk.source.format == "raw"
+    )
+
+
+def _told(live: Live, node: str) -> int | None:
+    """How much a disk has for its guest; None: there is no such node. Errors: `Internal_error`."""
+    for found in live.do("query-named-block-nodes", {"flat": True}):
+        if found["node-name"] == node:
+            return int(found["image"]["virtual-size"])
+    return None
+
+
+def _size(source: Source) -> int | None:
+    """In bytes, whole sectors; None: it cannot be told."""
+    try:
+        if not source.is_device:
+            size = Path(source.path).stat().st_size
+        else:
+            descriptor = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                size = os.lseek(descriptor, 0, os.SEEK_END)
+            finally:
+                os.close(descriptor)
+    except OSError:
+        return None
+    return size // SECTOR_BYTES * SECTOR_BYTES
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Whether a process has just this file open: another may be at its path by now."""
+    try:
+        wanted = path.stat()
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            if entry.exists() and os.path.samestat(entry.stat(), wanted):
+                return True
+    except OSError:
+        return False
+    return False
