@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bus.ports import Entry
 from bus.quarantine import Quarantined
-from engine.worker.core import Append, Cancel, Effect, Fence, Forget, Offer, Run, WorkerCore
+from engine.worker.core import Append, Cancel, Compare, Effect, Fence, Forget, Offer, Run, WorkerCore
 from engine.worker.keeping import decoded
 from schema.ids import WorkerName
 from schema.records import Submitted, WorkerUp
@@ -68,3 +68,5 @@ def _words(effect: Effect) -> str:
             return f"offers a channel for {offer.vm} to who receives it"
         case Forget(vm):
             return f"forgets what was noted of {vm}"
+        case Compare(finished):
+            return f"compares its journal with the end of task {finished.task}"
