@@ -91,6 +91,18 @@ def brief_of(operation: Operation) -> Brief:
             return shared(Brief(operation.kind, Stop.CLEAN))
         case VmReboot(timeout_s=timeout_s):
             return shared(Brief(operation.kind, Stop.NO if timeout_s is None else Stop.CLEAN))
+        case (
+            VmStart()
+            | VmSuspend()
+            | VmResume()
+            | VmRestoreVifs()
+            | VmRestoreDevices()
+            | VbdHotplug()
+            | VbdHotunplug()
+            | VifHotplug()
+            | VifHotunplug()
+        ):
+            return plain(operation.kind)
         case VmMigrate(vm=vm):
             return shared(Brief(operation.kind, other_name=departing_id(vm)))
         case VmReceiveMemory(vm=vm, final=final):
@@ -98,7 +110,3 @@ def brief_of(operation: Operation) -> Brief:
         case AtomicOperation(atomic=atomic):
             takes_place = not isinstance(atomic, VmImportMetadata | VmRemove)
             return shared(Brief(atomic.kind, takes_place=takes_place))
-        case VmStart() | VmSuspend() | VmResume() | VmRestoreVifs() | VmRestoreDevices():
-            return plain(operation.kind)
-        case VbdHotplug() | VbdHotunplug() | VifHotplug() | VifHotunplug():
-            return plain(operation.kind)
