@@ -1,7 +1,8 @@
 """Migration: where a source's connections wait for the worker that takes the VM, and are joined with it.
 
 The source's PUT is kept open and told to the log; the worker that gets the lease, on whatever host, comes
-to `PUT /rendezvous/<ticket>`, and from then on the bytes of both go to and fro.
+to `PUT /rendezvous/<ticket>`, and from then on the bytes of both go to and fro. One of this host takes the
+connection itself, if it says that it can.
 """
 
 import asyncio
@@ -23,9 +24,12 @@ from schema.wire.codec import encode_text
 from frontend.arrivals import Opening, Rendezvous, read_opening, record_of
 from frontend.http.message import HttpRequest
 from frontend.rpc_door import AskInstance
-from frontend.stream import Stream
+from frontend.stream import Stream, nothing
 
 RENDEZVOUS_PATH = "/rendezvous/"
+TAKES_DESCRIPTOR = b"x-xenops-descriptor"
+"""Header of a worker that takes an open connection with the answer, should both be on one host."""
+
 RENDEZVOUS_S = 60.0
 """How long a source's connection waits for a worker."""
 
@@ -38,10 +42,6 @@ SOURCE_METHODS = ("VM.import_metadata", "VM.exists", "VM.remove")
 _NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
 _JOINED = b"HTTP/1.1 200 OK\r\n\r\n"
 _log = logging.getLogger("frontend")
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""
 
 
 class Migrations:
@@ -62,21 +62,24 @@ class Migrations:
         if request.method != "PUT":
             return None
         if request.target.startswith(RENDEZVOUS_PATH):
-            return self._worker(request.target.removeprefix(RENDEZVOUS_PATH))
+            takes_it = any(name == TAKES_DESCRIPTOR for name, _ in request.headers)
+            return self._worker(request.target.removeprefix(RENDEZVOUS_PATH), takes_it=takes_it)
         headers = tuple((name.decode(), value.decode("utf-8", "replace")) for name, value in request.headers)
         opening = read_opening(request.target, headers, instances)
         return None if opening is None else self.source(opening)
 
-    def source(self, opening: Opening, on_end: Callable[[], None] = _nothing) -> Stream:
+    def source(self, opening: Opening, on_end: Callable[[], None] = nothing) -> Stream:
         """Who takes a source's connection; `on_end` is told when that is over."""
         return Stream(partial(self._on_source, opening), on_end)
 
-    def _worker(self, ticket: str) -> Stream | None:
+    def _worker(self, ticket: str, *, takes_it: bool) -> Stream | None:
         source = self._waiting.pop(ticket, None)
         if source is None:
             return None
 
         def on_open(worker: Stream) -> None:
+            if takes_it and source.is_passed_on(worker, _JOINED):
+                return
             worker.write(_JOINED)
             worker.join(source)
 

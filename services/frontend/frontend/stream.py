@@ -7,18 +7,20 @@ from typing import cast
 from schema.migration import encode_failure
 from typing_extensions import override
 
+from frontend.passing import pass_on
+
 _BUFFER_BYTES = 1 << 20
 """What may wait in this process on its way; a side that does not read stops the other one."""
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Nobody wants to know."""
 
 
 class Stream(asyncio.Protocol):
     """One side. Nothing is read before the other side is there; `on_open` is told when this one is."""
 
-    def __init__(self, on_open: "Callable[[Stream], None]", on_end: Callable[[], None] = _nothing) -> None:
+    def __init__(self, on_open: "Callable[[Stream], None]", on_end: Callable[[], None] = nothing) -> None:
         self._on_open = on_open
         self._on_end = on_end
         self._other: Stream | None = None
@@ -71,6 +73,20 @@ class Stream(asyncio.Protocol):
         """From now on what one says is what the other hears."""
         self.attach(other)
         other.attach(self)
+
+    def is_passed_on(self, worker: "Stream", head: bytes) -> bool:
+        """Give this side's connection itself away, behind `head`; answers whether that could be done.
+
+        One that has said something already, or whose end somebody waits for, stays.
+        """
+        own, other = self._transport, worker._transport  # noqa: SLF001  of the same class
+        if self._early or self._on_end is not nothing or own is None or other is None:
+            return False
+        if not pass_on(own, other, head):
+            return False
+        own.close()
+        other.close()
+        return True
 
     def attach(self, other: "Stream") -> None:
         """What this side says goes there."""

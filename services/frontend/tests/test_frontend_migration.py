@@ -1,3 +1,4 @@
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -6,7 +7,8 @@ from pathlib import Path
 import pytest
 from bus.ports import Request
 from frontend.arrivals import Opening, Rendezvous, read_opening, record_of
-from frontend.migration import for_sources
+from frontend.migration import TAKES_DESCRIPTOR, for_sources
+from frontend.passing import pass_on
 from frontend.settings import from_environment
 from migration_room import COMING, INSTANCE, VM, World, read
 from schema import rpc
@@ -19,6 +21,7 @@ from schema.records import ChannelOffered, Submitted, TaskDestroyed
 
 OTHER = InstanceName("j")
 HERE = Rendezvous("/run/door", "ticket")
+TAKES_IT = f"{TAKES_DESCRIPTOR.decode()}: 1\r\n"
 
 
 def opening(channel: ChannelOpening, **cookies: str) -> Opening:
@@ -128,6 +131,65 @@ def test_source_and_worker_hear_each_other_however_much_they_say(world: World) -
     speaker.join()
     worker.sendall(b"heard")
     assert read(source, 5) == b"heard"
+
+
+def test_a_worker_of_this_host_gets_the_connection_itself(world: World) -> None:
+    source = world.source()
+    ticket = world.wait_for(Submitted).operation.ticket
+    worker = world.put(f"/rendezvous/{ticket}", TAKES_IT)
+    head, [file], _, _ = socket.recv_fds(worker, 1 << 10, 1)
+    with socket.socket(fileno=file) as connection:
+        assert head == b"HTTP/1.1 200 OK\r\n\r\n"
+        assert worker.recv(1) == b""
+        connection.sendall(b"no frontend is between us")
+        assert read(source, 25) == b"no frontend is between us"
+        source.sendall(b"heard")
+        assert read(connection, 5) == b"heard"
+    assert source.recv(1) == b""
+
+
+def test_a_source_that_has_spoken_before_is_carried(world: World) -> None:
+    source = socket.socket(socket.AF_UNIX)
+    source.connect(str(world.path))
+    cookie = f"cookie: final_id={VM}; memory_limit=1"
+    with source:
+        source.sendall(f"PUT /services/xenops/migrate/vm/{COMING} HTTP/1.1\r\n{cookie}\r\n\r\nearly".encode())
+        worker = world.put(f"/rendezvous/{world.wait_for(Submitted).operation.ticket}", TAKES_IT)
+        head, files, _, _ = socket.recv_fds(worker, 1 << 10, 1)
+        assert (head + read(worker, 24 - len(head)), files) == (b"HTTP/1.1 200 OK\r\n\r\nearly", [])
+        source.sendall(b"more")
+        assert read(worker, 4) == b"more"
+
+
+def test_a_worker_of_another_host_has_it_carried() -> None:
+    here, there = socket.create_server(("127.0.0.1", 0)), socket.socket()
+    with here, there:
+        there.connect(here.getsockname())
+        assert not pass_on(Transport(there), Transport(there), b"")
+
+
+def test_what_is_encrypted_is_carried() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        assert not pass_on(Transport(left, ssl_object="TLS"), Transport(right), b"")
+
+
+def test_what_is_no_socket_is_carried() -> None:
+    assert not pass_on(asyncio.BaseTransport(), asyncio.BaseTransport(), b"")
+
+
+def test_a_worker_that_has_gone_gets_nothing() -> None:
+    left, right = socket.socketpair()
+    with left:
+        right.close()
+        assert not pass_on(Transport(left), Transport(left), b"head")
+
+
+class Transport(asyncio.BaseTransport):
+    """One that knows its socket."""
+
+    def __init__(self, connection: socket.socket, **more: object) -> None:
+        super().__init__({"socket": connection, **more})
 
 
 def test_one_side_may_end_and_still_be_told_something(world: World) -> None:

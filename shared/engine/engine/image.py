@@ -22,6 +22,14 @@ class ImageStream(Protocol):
     def read(self, size: int) -> bytes:
         """Exactly so many bytes, as soon as they are there."""
 
+    def descriptor(self) -> int | None:
+        """The open socket that carries just these bytes, for who can read or write it without this process.
+
+        None: there is none. It stays its owner's, who shuts it down at a cancel; what has been read and
+        written so far was read and written there, and whoever borrows it leaves it non-blocking.
+        """
+        return None
+
 
 Image = Disk | ImageStream
 """A disk by its name, or the bytes themselves."""

@@ -197,6 +197,28 @@ def offer(vm: str) -> ChannelOffered:
     return ChannelOffered(vm=VmId(vm), channel=ChannelName.MEMORY, socket="/nowhere", ticket="t")
 
 
+def test_a_frontend_of_this_host_gives_the_connection_itself(tmp_path: Path) -> None:
+    door, source, passed = socket.socket(socket.AF_UNIX), *socket.socketpair()
+    with door, source:
+        door.bind(str(tmp_path / "door"))
+        door.listen()
+
+        def serve() -> None:
+            worker, _ = door.accept()
+            with worker, passed:
+                assert f"{connect.TAKES_DESCRIPTOR}: 1".encode() in worker.recv(1 << 10)
+                socket.send_fds(worker, [b"HTTP/1.1 200 OK\r\n\r\n"], [passed.fileno()])
+
+        frontend = threading.Thread(target=serve)
+        frontend.start()
+        channel = connect.join(SOCKETS, str(tmp_path / "door"), "ticket")
+        frontend.join()
+        source.sendall(b"here")
+        assert channel.read(4) == b"here"
+        assert not channel.has_something()
+        channel.close()
+
+
 def test_offers_that_nobody_takes_make_room_for_others() -> None:
     offers = Offers(SystemThreads(), SOCKETS)
     for number in range(OFFERS_MAX + 1):

@@ -59,6 +59,10 @@ class Channel(ImageStream):
             view = view[count:]
         return bytes(content)
 
+    @override
+    def descriptor(self) -> int | None:
+        return self.wire.descriptor()
+
     def read_some(self, size: int) -> bytes:
         """Up to so many bytes, at least one. Errors as of `read`."""
         try:
@@ -104,9 +108,13 @@ class Channel(ImageStream):
             raise self.lost(str(error)) from error
         return self.verdict() if head else None
 
+    def has_something(self) -> bool:
+        """Whether the other side has said something, or has gone."""
+        return bool(self.wire.ready((), 0))
+
     def is_closed(self) -> bool:
         """Whether the other side has gone; one who has said something is there."""
-        if not self.wire.ready((), 0):
+        if not self.has_something():
             return False
         try:
             return not self.wire.peek(1)

@@ -32,6 +32,9 @@ JOIN_TIMEOUT_S = 30.0
 RENDEZVOUS_PATH = "/rendezvous/"
 """Where a frontend joins a worker to the connection that waits for it; the ticket follows."""
 
+TAKES_DESCRIPTOR = "x-xenops-descriptor"
+"""Header of a worker that takes the connection itself, too, should both be on one host."""
+
 _HEAD_BYTES_MAX = 4096
 _AGENT = "xenopsd"
 
@@ -65,7 +68,7 @@ def open_channel(
 
 
 def join(network: Network, where: str, ticket: str) -> Channel:
-    """The source's connection that waits at a frontend.
+    """The source's connection that waits at a frontend: itself, from one of this host, or carried by it.
 
     Raises:
         TicketError: it does not wait there.
@@ -74,15 +77,18 @@ def join(network: Network, where: str, ticket: str) -> Channel:
     wire = _connect(network, read_socket(where), verify=False)
     wire.set_timeout(JOIN_TIMEOUT_S)
     try:
-        wire.send(f"PUT {RENDEZVOUS_PATH}{ticket} HTTP/1.1\r\nhost: frontend\r\n\r\n".encode())
-        head = _read_head(wire)
+        words = f"PUT {RENDEZVOUS_PATH}{ticket} HTTP/1.1\r\nhost: frontend\r\n{TAKES_DESCRIPTOR}: 1\r\n\r\n"
+        wire.send(words.encode())
+        head, passed = _read_head(wire)
     except OSError as error:
         wire.close()
         raise internal_error(f"the frontend at {where} did not answer: {error}") from error
     if f" {HTTPStatus.OK} ".encode() not in head.partition(b"\r\n")[0]:
         wire.close()
         raise TicketError(head.partition(b"\r\n")[0].decode(errors="replace"))
-    return Channel(wire, "Migration from another host")
+    if passed is not None:
+        wire.close()
+    return Channel(passed or wire, "Migration from another host")
 
 
 def _connect(network: Network, endpoint: Endpoint, *, verify: bool) -> Wire:
@@ -142,15 +148,15 @@ def _host(endpoint: Endpoint) -> str:
     return str(endpoint) if isinstance(endpoint, TcpHost) else "localhost"
 
 
-def _read_head(wire: Wire) -> bytes:
-    """An answer's head and not a byte more: what follows is the channel's."""
-    head = b""
+def _read_head(wire: Wire) -> tuple[bytes, Wire | None]:
+    """An answer's head and not a byte more, what follows is the channel's; a connection may come with it."""
+    head, passed = wire.receive_with_wire(1)
     while not head.endswith(b"\r\n\r\n") and len(head) < _HEAD_BYTES_MAX:
         byte = wire.receive(1)
         if not byte:
             break
         head += byte
-    return head
+    return head, passed
 
 
 class _HttpSocket:

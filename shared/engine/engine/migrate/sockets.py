@@ -34,6 +34,17 @@ class SocketWire(Wire):
         return self.socket.recv(size)
 
     @override
+    def receive_with_wire(self, size: int) -> tuple[bytes, Wire | None]:
+        if self.descriptor() is None:
+            return super().receive_with_wire(size)
+        data, files, _, _ = socket.recv_fds(self.socket, size, 1, socket.MSG_CMSG_CLOEXEC)
+        return data, SocketWire(socket.socket(fileno=files[0])) if files else None
+
+    @override
+    def descriptor(self) -> int | None:
+        return None if isinstance(self.socket, ssl.SSLSocket) else self.socket.fileno()
+
+    @override
     def receive_into(self, view: memoryview) -> int:
         return self.socket.recv_into(view)
 

@@ -26,6 +26,14 @@ class Wire(ABC):
     def receive(self, size: int) -> bytes:
         """Up to so many bytes, at least one; none when the other side says nothing more."""
 
+    def receive_with_wire(self, size: int) -> "tuple[bytes, Wire | None]":
+        """As `receive`; and a connection that came with it, where one can."""
+        return self.receive(size), None
+
+    def descriptor(self) -> int | None:
+        """As of `ImageStream`."""
+        return None
+
     @abstractmethod
     def receive_into(self, view: memoryview) -> int:
         """Fill some of what is given; answers how many bytes, 0 as in `receive`."""
