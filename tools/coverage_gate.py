@@ -114,6 +114,7 @@ PURE = (
 
 NOT_UNIT_TESTED = (
     "services/worker-kvm/worker_kvm/libvirt/",
+    "services/worker-kvm/worker_kvm/qemu/bell.py",
     "services/worker-kvm/worker_kvm/qemu/imagefile.py",
     "services/worker-kvm/worker_kvm/qemu/incoming.py",
     "services/worker-kvm/worker_kvm/qemu/outgoing.py",

@@ -1,16 +1,27 @@
-"""VMs on QEMU migrate between two workers, each with services of its own, on one broker and shared disks."""
+"""VMs on QEMU migrate between two workers, each with services of its own, on one broker and shared disks.
 
+Others are suspended and resumed on one of them, and what has begun is cancelled, through the bus.
+"""
+
+import os
+import select
 import shutil
+import socket
 import tempfile
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
+from typing import Self
 
 import pytest
 from engine.conformance.samples import sample_vbd, sample_vm
 from schema.objects.disk import LocalDisk
+from schema.objects.task import Failed, Pending
 from schema.objects.vm import PowerState
-from test_migration import Host, Pair, eventually, until_progress
+from test_migration import PATIENCE_S, Host, Pair, eventually, until_progress
 from typing_extensions import override
 from worker_kvm.qemu.sweep import end_domains, find_strays
 
@@ -48,6 +59,12 @@ class QemuPair(Pair):
     def qemus(self) -> list[int]:
         """How many QEMUs each host has."""
         return [len(list(find_strays(run))) for run in self.runs]
+
+    def is_cancelled(self, task: str) -> bool:
+        """Whether that is how a task of the source's has ended; raises while it goes on."""
+        state = self.source.task.stat(task).state
+        assert not isinstance(state, Pending)
+        return isinstance(state, Failed) and state.error == ["Cancelled", task]
 
     @override
     def stop(self) -> None:
@@ -87,3 +104,131 @@ def test_whichever_worker_dies_one_qemu_has_the_vm(pair: QemuPair, side: str, pr
     assert len(eventually(lambda: pair.where(vm))) == 1
     assert sum(pair.qemus()) == sum(before) + 1
     assert "Traceback" not in pair.here.words() + pair.there.words()
+
+
+def test_a_migration_cancelled_while_memory_is_copied_leaves_the_vm_where_it_was(pair: QemuPair) -> None:
+    before, vm = pair.qemus(), pair.running_vm()
+    with StallingDoor(pair.directory / "stalls", pair.there.directory / "door") as door:
+        task = pair.migrate(vm, f"unix://{door.path}")
+        assert door.has_stalled.wait(PATIENCE_S)
+        pair.source.task.cancel(task)
+        assert eventually(lambda: pair.is_cancelled(task))
+    assert eventually(lambda: pair.where(vm)) == [pair.source]
+    assert pair.source.vm.stat(vm)[1].power_state is PowerState.RUNNING
+    assert pair.qemus() == [before[0] + 1, before[1]]
+    pair.done(pair.migrate(vm))
+
+
+class StallingDoor:
+    """A host's door that lets no more than a little of a VM's memory pass, until its source hangs up."""
+
+    def __init__(self, path: Path, door: Path) -> None:
+        self.path = path
+        self.has_stalled = threading.Event()
+        self._door = door
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._connections = [self._listener]
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        self._begin(self._serve)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in list(self._threads):
+            thread.join(PATIENCE_S)
+        for connection in self._connections:
+            connection.close()
+
+    def _begin(self, act: Callable[..., None], *args: socket.socket) -> None:
+        thread = threading.Thread(target=act, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                source, _ = self._listener.accept()
+                destination = socket.socket(socket.AF_UNIX)
+                self._connections += (source, destination)
+                destination.connect(str(self._door))
+                self._begin(self._carry, source, destination)
+                self._begin(self._carry, destination, source)
+
+    def _carry(self, speaker: socket.socket, listener: socket.socket) -> None:
+        passed, is_memory = 0, False
+        with suppress(OSError):
+            while data := speaker.recv(1 << 12):
+                is_memory = is_memory or (passed == 0 and b"/migrate/mem/" in data)
+                passed += len(data)
+                if is_memory and passed > STALLS_AFTER_BYTES:
+                    self.has_stalled.set()
+                    over = select.poll()
+                    over.register(speaker, select.POLLRDHUP)
+                    over.poll()
+                    break
+                listener.sendall(data)
+            listener.shutdown(socket.SHUT_WR)
+
+
+STALLS_AFTER_BYTES = 1 << 16
+
+
+def test_a_suspend_cancelled_while_it_writes_lets_the_guest_run_on_and_leaves_no_image(
+    pair: QemuPair,
+) -> None:
+    vm, image = pair.running_vm(), pair.directory / "cancelled"
+    draft = image.with_name("cancelled.partial")
+    os.mkfifo(draft)  # what is written there waits for us
+    with FileIO(os.open(draft, os.O_RDONLY | os.O_NONBLOCK)) as reader:
+        task = pair.source.vm.suspend(vm, LocalDisk(path=str(image)))
+        select.select([reader], [], [])
+        pair.source.task.cancel(task)
+        assert is_cancelled(pair, task, lambda: reader.read(STEP_BYTES))
+    assert pair.source.vm.stat(vm)[1].power_state is PowerState.RUNNING
+    assert not image.exists()
+    assert not draft.exists()
+
+
+def test_a_resume_cancelled_while_it_reads_leaves_the_vm_suspended_and_no_qemu(pair: QemuPair) -> None:
+    before, vm, image = pair.qemus(), pair.running_vm(), pair.directory / "image"
+    pair.done(pair.source.vm.suspend(vm, LocalDisk(path=str(image))))
+    assert pair.qemus() == before
+    slow = pair.directory / "slow"
+    os.mkfifo(slow)
+    with FileIO(os.open(slow, os.O_RDWR | os.O_NONBLOCK), "wb") as writer:
+        content = memoryview(image.read_bytes())
+        content = content[writer.write(content) or 0 :]
+        task = pair.source.vm.resume(vm, LocalDisk(path=str(slow)))
+        eventually(lambda: taken_from(writer))
+        pair.source.task.cancel(task)
+
+        def step() -> None:
+            nonlocal content
+            content = content[writer.write(content[:STEP_BYTES]) or 0 :]
+
+        assert is_cancelled(pair, task, step)
+    assert pair.source.vm.stat(vm)[1].power_state is PowerState.SUSPENDED
+    assert pair.qemus() == before
+    pair.done(pair.source.vm.resume(vm, LocalDisk(path=str(image))))
+
+
+def taken_from(writer: FileIO) -> None:
+    assert select.select([], [writer], [], 0)[1]
+
+
+STEP_BYTES = 2_048
+"""So little that a cancel reaches the worker long before all of an image has passed."""
+
+
+def is_cancelled(pair: QemuPair, task: str, step: Callable[[], object]) -> bool:
+    """Let a little of an image pass and look, until its task has ended."""
+    while True:
+        step()
+        with suppress(AssertionError):
+            return pair.is_cancelled(task)

@@ -32,6 +32,8 @@ class Stuck:
     def write(self, data):
         print("writes", flush=True)
         threading.Event().wait()
+    def descriptor(self):
+        return None
 
 backend = Qemu(QemuSettings(Path(sys.argv[1]), sys.argv[2], "tcg", False, None))
 backend.start(lambda _: None)

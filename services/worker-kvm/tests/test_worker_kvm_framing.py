@@ -118,7 +118,7 @@ def raw(*kinds: RecordType) -> bytes:
     ("fields", "words"),
     [
         ({"machine": "q35,accel=evil"}, "machine: String should match pattern"),
-        ({"version": 2}, "version: Input should be 1"),
+        ({"version": 3}, "version: Input should be 1 or 2"),
         ({"accelerator": "hax"}, "accelerator: Input should be 'kvm' or 'tcg'"),
     ],
 )

@@ -4,6 +4,8 @@ An image is a signature and records, each after its type and length (`engine.ima
 machine is, any number of QEMU_XEN with pieces of QEMU's own stream, one END. The last four bytes of each
 record are the CRC-32 of the signature and of all types, lengths and contents up to there, so that a piece is
 known to be whole, and in its place, before anybody gets it.
+
+On a connection that QEMU itself can speak on, its stream follows the first record as it is, and then nothing.
 """
 
 import zlib
@@ -34,7 +36,8 @@ class Head(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 1
+    """In 2 QEMU's stream is not in records: it follows as it is."""
     machine: str = Field(pattern=f"^{_MACHINE}$")
     """QEMU's name of the kind of machine, as `pc-q35-7.2`."""
     accelerator: Literal["kvm", "tcg"]

@@ -1,11 +1,14 @@
 """Incoming: a guest's state on its way into a QEMU that waits for it."""
 
+import os
+import select
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
 
 from schema.fault import internal_error
 
+from worker_kvm.qemu.bell import Bell
 from worker_kvm.qemu.live import Live, Status
 
 LOAD_TIMEOUT_S = 60.0
@@ -36,13 +39,46 @@ def receive(live: Live, pieces: Iterable[bytes], *, takes_disks: bool) -> None:
                     ours.sendall(piece)
                 ours.shutdown(socket.SHUT_WR)
             live.wait(lambda: live.migration in _DONE or live.status is Status.ENDED, LOAD_TIMEOUT_S)
-    if live.migration != "completed" or live.status is Status.ENDED:
-        raise internal_error(f"QEMU does not take its state: {live.complaint() or 'it does not say why'}")
+    _see_to_the_end(live)
+
+
+def receive_itself(live: Live, connection: int) -> None:
+    """Let QEMU read a state from another QEMU's host by itself; its guest then stands still.
+
+    The disks are the other QEMU's, and not touched, until the guest runs. QEMU reads its stream to the last
+    byte and no further, and the connection is non-blocking then.
+
+    Errors: `Internal_error`, QEMU does not take it and may have ended, or the connection was shut, on either
+    side, whatever QEMU does.
+    """
+    _prepare(live, takes_disks=False)
+    live.give(connection, _STATE)
+    with Bell() as bell, live.moving(bell.ring):
+        live.do("migrate-incoming", {"uri": f"fd:{_STATE}"})
+        _await_the_end(live, connection, bell)
+    os.set_blocking(connection, False)
+    _see_to_the_end(live)
+
+
+def _await_the_end(live: Live, connection: int, bell: Bell) -> None:
+    poll, is_shut = select.poll(), False
+    poll.register(bell, select.POLLIN)
+    poll.register(connection, select.POLLRDHUP)
+    while not (live.migration in _DONE or live.status is Status.ENDED):
+        if is_shut:
+            raise internal_error("the connection was shut before all of the guest's state had come")
+        is_shut = any(file == connection for file, _ in poll.poll())
+        bell.hush()
 
 
 def announce(live: Live) -> None:
     """Have the guest's interfaces tell the network where they are now."""
     live.do("announce-self", {"initial": 50, "max": 550, "rounds": 5, "step": 100})
+
+
+def _see_to_the_end(live: Live) -> None:
+    if live.migration != "completed" or live.status is Status.ENDED:
+        raise internal_error(f"QEMU does not take its state: {live.complaint() or 'it does not say why'}")
 
 
 def _prepare(live: Live, *, takes_disks: bool) -> None:

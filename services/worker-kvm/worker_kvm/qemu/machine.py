@@ -188,8 +188,10 @@ def resumed(machine: Machine) -> Machine:
 
 
 def restored(machine: Machine, *, new_here: bool) -> Machine:
-    """Its guest is in its new domain, as it was: it asks for nothing."""
-    return machine.with_domain(built=True, action=None, new_here=new_here).but(suspended=None)
+    """Its guest is in its new domain, as it was, and has its disks: it asks for nothing."""
+    disks = tuple(f"vbd.{disk.id.device}" for disk in machine.living().disks if disk.activated)
+    active = tuple(dict.fromkeys((*machine.active, *disks)))
+    return machine.with_domain(built=True, action=None, new_here=new_here).but(suspended=None, active=active)
 
 
 def find_disk(machine: Machine, id_: DeviceId) -> Disk | None:

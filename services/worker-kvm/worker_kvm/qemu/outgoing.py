@@ -1,15 +1,19 @@
 """Outgoing: a guest's state on its way out of QEMU, which can be called back until it is handed over."""
 
+import os
 import select
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from engine.backend import Execution
 from schema.fault import internal_error
 
+from worker_kvm.qemu.bell import Bell
 from worker_kvm.qemu.framing import Writer
 from worker_kvm.qemu.live import Live, Status
 
@@ -18,6 +22,9 @@ DOWNTIME_MS = 100
 
 BANDWIDTH_BYTES_PER_S = 10**11
 """No bound: whoever takes the bytes is the bound."""
+
+HAND_OVER_TIMEOUT_S = 20 * 60.0
+"""How long the last of a state may take, when a cancel comes too late: as long as a channel may be silent."""
 
 CALL_BACK_TIMEOUT_S = 30.0
 """How long QEMU may take to finish what it sends, or to give it up."""
@@ -39,20 +46,43 @@ def send(live: Live, writer: Writer, execution: Execution) -> None:
     A cancel counts until QEMU is told to hand over. Cancelled or failed, QEMU has called it back; whether the
     guest runs is the caller's to see to. Errors: those of the writer, `Internal_error` with QEMU's words.
     """
-    line = _Line()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        whole = threading.Event()
+
+        def forward() -> None:
+            size = ours.recv_into(writer.buffer)
+            if size == 0:
+                whole.set()
+            else:
+                writer.piece(size)
+
+        with (
+            _beginning(live, theirs.fileno()),
+            closing(ours),
+        ):  # QEMU may wait to write when it is called back
+            theirs.close()
+            _watch(live, execution, _Line(ours.fileno(), forward, whole.is_set))
+
+
+def send_itself(live: Live, connection: int, execution: Execution) -> None:
+    """Have QEMU write the guest's state to another host by itself, until it stands still and all is written.
+
+    Whatever the other side says before it can have all of it, if only by hanging up, is that it does not take
+    it. The connection is non-blocking then. Errors and a cancel are as of `send`.
+    """
+
+    def on_word() -> None:
+        if not line.is_handed_over:
+            raise internal_error("the other side does not take the guest's state")
+        line.hears = False  # it has all, and says so sooner than our QEMU
+
+    line = _Line(connection, on_word, lambda: live.migration in _DONE)
     try:
-        _begin(live, line)
-        with live.moving(line.ring), execution.cancellable(line.cancel):
-            live.do("migrate", {"uri": f"fd:{_STATE}"})
-            _forward(live, writer, line, execution)
-            _see_to_the_end(live)
-    except BaseException:
-        line.close()
-        with suppress(Exception):  # one that is gone has nothing to call back
-            call_back(live)
-        raise
-    line.close()
-    execution.progress(1.0)
+        with _beginning(live, connection):
+            _watch(live, execution, line)
+    finally:
+        os.set_blocking(connection, False)
 
 
 def call_back(live: Live) -> None:
@@ -65,70 +95,83 @@ def call_back(live: Live) -> None:
         if status == _CANCELLING:  # called back just as it was about to wait for us, QEMU waits nevertheless
             live.try_to("migrate-continue", {"state": _CANCELLING})
         time.sleep(_POLL_S)
-    _await_stillness(live)
+    await_stillness(live)
 
 
+def await_stillness(live: Live) -> None:
+    """Wait until QEMU would let the guest run, which is a moment after it has told how its state went out.
+
+    Errors: `Internal_error`.
+    """
+    deadline = time.monotonic() + CALL_BACK_TIMEOUT_S
+    while live.do("query-status")["status"] == "finish-migrate":
+        if time.monotonic() > deadline:
+            raise internal_error("QEMU does not finish its migration: shut the VM down by force")
+        time.sleep(_POLL_S)
+
+
+@dataclass(slots=True)
 class _Line:
-    """The socket that QEMU writes to, and a bell for all else that happens."""
+    """A socket that is listened to while a state goes out."""
 
-    def __init__(self) -> None:
-        self.connection, self.far = socket.socketpair()
-        self.bell, self._rope = socket.socketpair()
-        for end in (self.bell, self._rope):
-            end.settimeout(0)
-        self.is_cancelled = threading.Event()
-
-    def ring(self) -> None:
-        """Something has happened; from any thread, and at any time."""
-        with suppress(OSError):
-            self._rope.send(b"!")
-
-    def cancel(self) -> None:
-        self.is_cancelled.set()
-        self.ring()
-
-    def hush(self) -> None:
-        with suppress(OSError):
-            self.bell.recv(1 << 10)
-
-    def close(self) -> None:
-        for end in (self.connection, self.far, self.bell, self._rope):
-            end.close()
+    file: int
+    on_ready: Callable[[], None]
+    is_over: Callable[[], bool]
+    hears: bool = True
+    is_handed_over: bool = False
+    """QEMU was told to write the rest."""
 
 
-def _begin(live: Live, line: _Line) -> None:
-    """What QEMU must know before it sends anything."""
+@contextmanager
+def _beginning(live: Live, file: int) -> Iterator[None]:
+    """While inside, QEMU knows where to write to; what fails there, QEMU has called back."""
     capabilities = [{"capability": name, "state": True} for name in ("events", "pause-before-switchover")]
-    live.do("migrate-set-capabilities", {"capabilities": capabilities})
     bounds = {"max-bandwidth": BANDWIDTH_BYTES_PER_S, "downtime-limit": DOWNTIME_MS}
-    live.do("migrate-set-parameters", bounds)
-    live.give(line.far.fileno(), _STATE)
-    line.far.close()
+    try:
+        live.do("migrate-set-capabilities", {"capabilities": capabilities})
+        live.do("migrate-set-parameters", bounds)
+        live.give(file, _STATE)
+        yield
+    except BaseException:
+        with suppress(Exception):  # one that is gone has nothing to call back
+            call_back(live)
+        raise
 
 
-def _forward(live: Live, writer: Writer, line: _Line, execution: Execution) -> None:
-    """Until QEMU has closed its end: it has written all, or given up."""
-    poll, told_at, handed_over = select.poll(), time.monotonic(), False
-    poll.register(line.connection, select.POLLIN)
-    poll.register(line.bell, select.POLLIN)
-    while True:
-        ready = {descriptor for descriptor, _ in poll.poll()}
-        if line.bell.fileno() in ready:
-            line.hush()
-            if line.is_cancelled.is_set():
+def _watch(live: Live, execution: Execution, line: _Line) -> None:
+    """Have QEMU begin, and see it through: progress, cancel, the hand-over, the end."""
+    with Bell() as bell, live.moving(bell.ring), execution.cancellable(bell.cancel):
+        live.do("migrate", {"uri": f"fd:{_STATE}"})
+        _listen(live, execution, line, bell)
+        _see_to_the_end(live)
+    execution.progress(1.0)
+
+
+def _listen(live: Live, execution: Execution, line: _Line, bell: Bell) -> None:
+    """Until the line is over: QEMU has written all, or given up."""
+    poll, told_at = select.poll(), time.monotonic()
+    for file in (line.file, bell):
+        poll.register(file, select.POLLIN)
+    while not line.is_over():
+        ready = {descriptor for descriptor, _ in poll.poll(_PROGRESS_S * 1e3)}
+        if bell.fileno() in ready:
+            bell.hush()
+            if bell.is_cancelled.is_set():
                 execution.check_cancelled()
             if live.status is Status.ENDED:
                 raise internal_error("the guest has ended while its state was written")
-            if live.migration == _HANDS_OVER and not handed_over:
-                handed_over = True
+            if live.migration == _HANDS_OVER and not line.is_handed_over:
+                told_at, line.is_handed_over = time.monotonic(), True
                 execution.forbid_cancel()
                 live.do("migrate-continue", {"state": _HANDS_OVER})
-        if line.connection.fileno() in ready:
-            size = line.connection.recv_into(writer.buffer)
-            if size == 0:
-                return
-            writer.piece(size)
-        if not handed_over and time.monotonic() - told_at > _PROGRESS_S:
+        if line.file in ready:
+            line.on_ready()
+            if not line.hears:
+                poll.unregister(line.file)
+        silent_s = time.monotonic() - told_at
+        if line.is_handed_over and silent_s > HAND_OVER_TIMEOUT_S:
+            raise internal_error(f"the rest of the guest's state was not taken in {HAND_OVER_TIMEOUT_S:g} s")
+        if not line.is_handed_over and silent_s > _PROGRESS_S:
             told_at = time.monotonic()
             execution.progress(_fraction(live))
 
@@ -137,7 +180,6 @@ def _see_to_the_end(live: Live) -> None:
     live.wait(lambda: live.migration in _DONE or live.status is Status.ENDED, CALL_BACK_TIMEOUT_S)
     if live.migration != "completed":
         raise internal_error(f"QEMU did not write its state: {_reason(live)}")
-    _await_stillness(live)
 
 
 def _fraction(live: Live) -> float:
@@ -150,15 +192,6 @@ def _fraction(live: Live) -> float:
 def _reason(live: Live) -> str:
     told = _told(live)
     return str(told.get("error-desc") or f"it says {told.get('status', 'nothing')!r}")
-
-
-def _await_stillness(live: Live) -> None:
-    """QEMU tells how it has ended a moment before it would let the guest run."""
-    deadline = time.monotonic() + CALL_BACK_TIMEOUT_S
-    while live.do("query-status")["status"] == "finish-migrate":
-        if time.monotonic() > deadline:
-            raise internal_error("QEMU does not finish its migration: shut the VM down by force")
-        time.sleep(_POLL_S)
 
 
 def _told(live: Live) -> dict[str, Any]:

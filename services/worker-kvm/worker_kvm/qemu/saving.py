@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from engine.backend import Devices, Execution
-from engine.image import Image
+from engine.image import Image, ImageStream
 from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.disk import LocalDisk, Vdi
@@ -17,15 +19,31 @@ from worker_kvm.qemu.arriving import Find, Here, fitted
 from worker_kvm.qemu.framing import Head, Reader, Writer
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.imagefile import draft_of, drafted, opened, path_of, without_signature
-from worker_kvm.qemu.incoming import announce, receive
+from worker_kvm.qemu.incoming import announce, receive, receive_itself
 from worker_kvm.qemu.live import Live, Status
 from worker_kvm.qemu.machine import Domain, Saving, find_nic, restored, resumed, saved
-from worker_kvm.qemu.outgoing import send
+from worker_kvm.qemu.outgoing import await_stillness, send, send_itself
+from worker_kvm.qemu.process import kill
 
 PlugVif = Callable[[Execution, VmId, Vif], None]
 """The verb."""
 
 _TYPE_SUFFIX = "-machine"
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """One that comes: from a file, or by a `stream` from another host."""
+
+    reader: Reader
+    stream: ImageStream | None = None
+
+    def connection(self) -> int:
+        """What QEMU can read itself. Errors: `ValueError`."""
+        descriptor = None if self.stream is None else self.stream.descriptor()
+        if descriptor is None:
+            raise ValueError("what QEMU has written is not in records, which it may be on a connection alone")
+        return descriptor
 
 
 class Savings:
@@ -63,10 +81,10 @@ class Savings:
             if path is not None:
                 self._to_file(path, domain, qemu, execution)
             elif not isinstance(image, LocalDisk | Vdi):
-                self._write(Writer(image.write), domain, qemu, execution)
+                self._to_stream(image, domain, qemu, execution)
         except BaseException:
             if saving.was_running and qemu.status is Status.PAUSED:
-                qemu.unpause()
+                _go_on(qemu)
             self._hypervisor.change(vm.id, lambda machine: machine.with_domain(saving=None))
             raise
         self._hypervisor.change(vm.id, saved)
@@ -82,9 +100,9 @@ class Savings:
         try:
             if isinstance(image, LocalDisk | Vdi):
                 with opened(path_of(image), vm.id) as read:
-                    self._read(vm, devices, Reader(read), execution)
+                    self._read(vm, devices, _State(Reader(read)), execution)
             else:
-                self._read(vm, devices, Reader(image.read), execution, moves=True)
+                self._read(vm, devices, _State(Reader(image.read), image), execution)
         except ValueError as error:
             raise internal_error(
                 f"Cannot resume VM {vm.id}: its suspend image is damaged: {error}"
@@ -99,7 +117,7 @@ class Savings:
             return
         live = self._hypervisor.running(vm.id)
         if live.status is not Status.RUNNING:
-            live.unpause()
+            _go_on(live)
         announce(live)
         self._hypervisor.change(vm.id, resumed)
 
@@ -109,36 +127,61 @@ class Savings:
             self._write(Writer(write), domain, live, execution)
             draft.commit()
 
+    def _to_stream(self, stream: ImageStream, domain: Domain, live: Live, execution: Execution) -> None:
+        """By QEMU itself, where the stream is a connection."""
+        writer, connection = Writer(stream.write), stream.descriptor()
+        if connection is None:
+            self._write(writer, domain, live, execution)
+        else:
+            writer.head(self._head(domain, live, 2))
+            send_itself(live, connection, execution)
+
     def _write(self, writer: Writer, domain: Domain, live: Live, execution: Execution) -> None:
-        kind = str(live.do("qom-get", {"path": "/machine", "property": "type"})).removesuffix(_TYPE_SUFFIX)
-        kept = domain.model_copy(update={"process": None, "saving": None, "machine": kind})
-        writer.head(Head(machine=kind, accelerator=self._hypervisor.settings.accelerator, domain=kept))
+        writer.head(self._head(domain, live, 1))
         send(live, writer, execution)
         writer.end()
 
-    def _read(
-        self, vm: Vm, devices: Devices, reader: Reader, execution: Execution, *, moves: bool = False
-    ) -> None:
-        head, before = reader.head(), self._hypervisor.look(vm.id).living()
+    def _head(self, domain: Domain, live: Live, version: Literal[1, 2]) -> Head:
+        kind = str(live.do("qom-get", {"path": "/machine", "property": "type"})).removesuffix(_TYPE_SUFFIX)
+        kept = domain.model_copy(update={"process": None, "saving": None, "machine": kind})
+        accelerator = self._hypervisor.settings.accelerator
+        return Head(version=version, machine=kind, accelerator=accelerator, domain=kept)
+
+    def _read(self, vm: Vm, devices: Devices, state: _State, execution: Execution) -> None:
+        head, before = state.reader.head(), self._hypervisor.look(vm.id)
         if head.accelerator != self._hypervisor.settings.accelerator:
             raise internal_error(
                 f"Cannot resume VM {vm.id}: it was saved on {head.accelerator}, and this host has "
                 f"{self._hypervisor.settings.accelerator}: resume it on a host as that one"
             )
-        domain = fitted(before, head, devices, self._here)
+        domain = fitted(before.living(), head, devices, self._here)
+        moves = state.stream is not None
         self._hypervisor.change(vm.id, lambda machine: machine.but(domain=domain))
         try:
             live = self._hypervisor.launch(vm.id, awaits_state=True)
             live.arrives(arriving=True)
-            pieces = _telling(reader.pieces(), domain.vm.memory_static_max, execution)
-            receive(live, pieces, takes_disks=not moves)
+            if moves:  # noted while it comes: its guest stands still until that is done
+                self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=True))
+            if head.version == 1:
+                pieces = _telling(state.reader.pieces(), domain.vm.memory_static_max, execution)
+                receive(live, pieces, takes_disks=not moves)
+            else:
+                receive_itself(live, state.connection())
             live.arrives(arriving=False)
         except BaseException:
+            if (doomed := self._hypervisor.live(vm.id)) is not None:
+                kill(doomed.process)  # it has nothing to put away, and may hear nothing
             self._hypervisor.end(vm.id)
-            self._hypervisor.change(vm.id, lambda machine: machine.but(domain=before))
+            self._hypervisor.change(vm.id, lambda _: before)
             raise
-        self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=moves))
+        if not moves:
+            self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=False))
         execution.progress(1.0)
+
+
+def _go_on(live: Live) -> None:
+    await_stillness(live)
+    live.unpause()
 
 
 def _telling(pieces: Iterator[bytes], memory_bytes: int, execution: Execution) -> Iterator[bytes]:

@@ -89,7 +89,7 @@ class Departure:
         with ExitStack() as channels:
             try:
                 control = self._send(vm, channels)
-                self._step_aside()
+                self._hand_over()
             except Exception:
                 channels.close()
                 self.retreat(paused=before.power_state is PowerState.PAUSED)
@@ -126,7 +126,13 @@ class Departure:
                 self._check(control.verdict() or "the destination has not waited for the memory's channel")
             self._check(channel.verdict())
             control.succeed()
-            self._save(vm, channel, vgpu)
+            try:
+                self._save(vm, channel, vgpu)
+            except XenopsError as error:
+                if channel.has_something():
+                    raise channel.lost("the other side has ended it") from error
+                raise
+            self._step_aside()
             self._check(channel.closing_verdict())
         channel.close()
 
@@ -202,12 +208,15 @@ class Departure:
             raise XenopsError(_error_in(verdict))
 
     def _step_aside(self) -> None:
-        """The VM gives its id away; then it is written down that it does not come back."""
-        course = self._course
-        course.cancellation.check()  # whoever has lost the lease meanwhile goes no further
-        course = course.insisting()
+        """The VM gives its id away, while the destination still loads what has been sent: its guest waits."""
+        course = self._course.insisting()
         course.held.also(self._gone, self._course.threads.sleep)
         course.perform("source: step aside", plans.step_aside(self._vm), _SENT)
+
+    def _hand_over(self) -> None:
+        """It is written down that the VM does not come back."""
+        course = self._course
+        course.cancellation.check()  # whoever has lost the lease meanwhile goes no further
         course.note_handover()
         course.held.release(self._vm)
 
