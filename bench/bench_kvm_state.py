@@ -98,10 +98,14 @@ class Downtimes:
             tell(line, figures, their)
 
     @property
+    def wholes(self) -> list[float]:
+        """Both parts of each."""
+        return [sum(parts) for parts in zip(self.loading, self.agreeing, strict=True)]
+
+    @property
     def figures(self) -> tuple[Figures, Figures, Figures]:
         """The whole, and its two parts."""
-        whole = [sum(parts) for parts in zip(self.loading, self.agreeing, strict=True)]
-        return Figures.of(whole), Figures.of(self.loading), Figures.of(self.agreeing)
+        return Figures.of(self.wholes), Figures.of(self.loading), Figures.of(self.agreeing)
 
 
 class Bare:
