@@ -231,7 +231,7 @@ def test_a_call_at_a_door_of_the_frontend_is_a_tree_too(world: World) -> None:
     body = encode_request("VM.exists", debug_info=f"mine\n{PARENT}", id="v1")
     frontend, bus = world._services[-1], world._buses[3]
     assert isinstance(frontend, FrontendService)
-    bus.call_soon(lambda: frontend._ask(INSTANCE, Request(body), lambda _: heard.set()))
+    bus.call_soon(lambda: frontend.ask(INSTANCE, Request(body), lambda _: heard.set()))
     assert heard.wait(PATIENCE_S)
     spans = world.spans(named("process VM.exists", "answer"))
     assert one(spans, "answer")["parentId"] == one(spans, "process VM.exists")["id"]
