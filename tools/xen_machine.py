@@ -89,6 +89,17 @@ class Machine:
         with log.open("ab") as file:
             return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
 
+    def forward(self, port: int) -> None:
+        """Let a port of dom0's loopback lead to the same one of this machine's.
+
+        Errors: `MachineError`, dom0 has that port in use.
+        """
+        words = [*ssh(self._place, self.port), "-O", "forward", "-R", f"{port}:127.0.0.1:{port}"]
+        self.check("true")  # so that there is a connection to share
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S)
+        if done.returncode:
+            raise MachineError(f"dom0 does not take port {port}: {done.stderr.strip()}")
+
     def check(self, command: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
         """Run a shell command in dom0; answers what it prints. Errors: `MachineError` when it fails."""
         done = self.run(command, timeout_s=timeout_s)

@@ -11,10 +11,11 @@ from bus.roles import Role
 from schema.ids import DeviceId
 from schema.objects.disk import LocalDisk
 from schema.objects.vm import PowerState
-from xen_dom0 import Dom0
+from xen_dom0 import ALL, Dom0
 from xen_site import STRANGER, UP, Site
+from xenops.calls.vm import Destination
 
-BACKENDS = ("xenlight", "classic") if os.environ.get("XENOPS_TEST_XEN_ALL") else ("xenlight",)
+BACKENDS = ("classic", "xenlight") if os.environ.get(ALL) else ("classic",)
 
 
 @pytest.fixture(name="site", scope="module", params=BACKENDS)
@@ -78,6 +79,29 @@ def assert_nothing_left(site: Site, vm: str) -> None:
     left = site.dom0.machine.check("losetup --list --noheadings; ls /sys/class/net; xenstore-ls /libxl")
     assert vm not in left
     assert "vif" not in left
+
+
+def test_a_vm_migrates_to_another_domain_of_the_same_host(site: Site) -> None:
+    """By all that a migration to another host takes: two leases, three connections, four points."""
+    if site.backend != "classic":
+        pytest.skip("migration on xenlight is not tried yet")
+    site.add("guest-4")
+    site.done(site.client.vm.start("guest-4"))
+    site.done(site.client.vm.unpause("guest-4"))
+    site.until_said("guest-4", UP)
+    before = site.state("guest-4")
+    site.done(site.client.vm.migrate("guest-4", Destination(site.url, localhost=True)))
+    state = site.state("guest-4")
+    assert state.power_state is PowerState.RUNNING
+    assert state.domids != before.domids
+    assert [str(domid) for domid in state.domids] == [site.domid_of("guest-4")]
+    assert site.client.vbd.stat(DeviceId("guest-4", "xvda"))[1].plugged
+    assert site.client.vif.stat(DeviceId("guest-4", "0"))[1].plugged
+    assert [vm.id for vm, _ in site.client.vm.list()] == ["guest-4"]
+    site.done(site.client.vm.shutdown("guest-4", 300.0))
+    assert site.said("guest-4").count(UP) == 1
+    site.client.vm.remove("guest-4")
+    assert_nothing_left(site, "guest-4")
 
 
 def test_a_guest_that_ends_by_itself_leaves_a_halted_vm(site: Site) -> None:

@@ -1,7 +1,9 @@
 """Dom0 of the Xen test host, as tests use it."""
 
+import os
 from pathlib import Path
 
+import pytest
 import xen_machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -10,6 +12,12 @@ BINDINGS = IMAGES / "bindings"
 PYTEST = (
     "cd /opt/xenops/sources && python3 -m pytest -c tests/xen/dom0/pytest.ini --rootdir tests/xen/dom0 -q"
 )
+ALL = "XENOPS_TEST_XEN_ALL"
+"""Set: everything is tested, for hours."""
+
+FOR_LONG = pytest.mark.skipif(not os.environ.get(ALL), reason="takes long: `make test-xen` runs it")
+"""Not part of `make test`, which says so."""
+
 DOM0_TIMEOUT_S = 4 * 3600.0
 """Nothing is measured by it: it ends a machine that hangs."""
 

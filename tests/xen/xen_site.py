@@ -22,10 +22,11 @@ from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import DirectBoot, Pv, PvDirectBoot, PvInfo, Vm, VmState
 from xen_dom0 import Dom0
+from xen_machine import free_port
 from xenops.client import Client
 from xenops.events import wait_for_task
 
-SERVICES = ("redirector", "eventhub", "frontend")
+SERVICES = ("redirector", "eventhub")
 GUEST = "/opt/xenops/sources/var/guest"
 UP = "xenops guest: userland is up"
 MIB = 1 << 20
@@ -50,18 +51,26 @@ class Site:
         self.dom0 = dom0
         self.instance = InstanceName(f"org.xen.xapi.xenops.{backend}")
         self._directory = directory
-        self._backend = backend
+        self.backend = backend
         self.node = PrivateNode(directory / "broker", (self.instance,))
         self.node.start()
+        self._arrivals = free_port()
         self._services = [self._start(service) for service in SERVICES]
+        self._services.append(self._start("frontend", XENOPS_MIGRATION=f"127.0.0.1:{self._arrivals}"))
+        dom0.machine.forward(self._arrivals)
         self.worker = self._start_worker()
         self._bus = RabbitBus(self.node.url_of(Role.CLIENT), "xen")
         self._bus.ready(PATIENCE_S)
         self.client = Client(self._bus, self.instance)
         self.until_served()
 
-    def _start(self, service: str) -> subprocess.Popen[bytes]:
-        told = {"XENOPS_BROKER": self.node.url_of(Role(service)), "XENOPS_INSTANCE": self.instance}
+    @property
+    def url(self) -> str:
+        """Where VMs arrive that migrate to this host, as its own worker in dom0 reaches it."""
+        return f"http://127.0.0.1:{self._arrivals}/services/xenops?instance={self.instance}"
+
+    def _start(self, service: str, **more: str) -> subprocess.Popen[bytes]:
+        told = {"XENOPS_BROKER": self.node.url_of(Role(service)), "XENOPS_INSTANCE": self.instance, **more}
         with (self._directory / f"{service}.log").open("ab") as log:
             return subprocess.Popen([sys.executable, "-m", service], env=os.environ | told, stderr=log)
 
@@ -70,8 +79,8 @@ class Site:
         told = {
             "XENOPS_BROKER": broker,
             "XENOPS_INSTANCE": self.instance,
-            "XENOPS_BACKEND": self._backend,
-            "XENOPS_STATE_DIR": f"/var/lib/xenops/{self._backend}",
+            "XENOPS_BACKEND": self.backend,
+            "XENOPS_STATE_DIR": f"/var/lib/xenops/{self.backend}",
         }
         words = " ".join(f"{name}={value}" for name, value in told.items())
         return self.dom0.machine.spawn(f"env {words} python3 -m worker_xen", self._directory / "worker.log")
