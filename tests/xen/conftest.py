@@ -9,6 +9,9 @@ import xen_image
 import xen_machine
 from xen_dom0 import BINDINGS, IMAGES, ROOT, Dom0
 
+collect_ignore = ["dom0"]
+"""Those run there."""
+
 
 @pytest.fixture(name="image", scope="session")
 def build_image() -> Path:

@@ -224,6 +224,7 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
 
 def test_hostile_images_are_refused_and_nothing_is_lost(subject: ClassicSubject) -> None:
     """Each with a sentence; the VM is suspended as before, and resumes from the whole image."""
+    before = of_domains()
     life, image, verbs = bare(subject), subject.make_image(), subject.backend.vm
     assert isinstance(image, LocalDisk)
     life.start()
@@ -233,7 +234,6 @@ def test_hostile_images_are_refused_and_nothing_is_lost(subject: ClassicSubject)
     whole = Path(image.path).read_bytes()
     bad = subject.make_image()
     assert isinstance(bad, LocalDisk)
-    before = of_domains()
     for name, damage in HOSTILE.items():
         Path(bad.path).write_bytes(damage(whole))
         life.start_steps()[0](SuiteExecution())

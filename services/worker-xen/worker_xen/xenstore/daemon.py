@@ -166,12 +166,15 @@ class Daemon:
 
     def _changed(self, nodes: Iterable[Node], removed: Iterable[str]) -> None:
         wanted, unwanted = tuple(nodes), tuple(removed)
+        if not unwanted and len(wanted) == 1 and not wanted[0].permissions:
+            self._asked(lambda link: _write(link, wanted[0]))  # one piece as it is
+            return
 
         def act(link: Link) -> None:
             for path in unwanted:
                 _remove(link, path)
             for node in wanted:
-                link.write(node.path, node.value.encode("utf-8", "surrogateescape"))
+                _write(link, node)
                 if node.permissions:
                     link.set_permissions(node.path, node.permissions)
 
@@ -194,6 +197,10 @@ def _cancellable(execution: Execution | None, wake: int) -> Iterator[None]:
 
 def _is_woken(wake: int) -> bool:
     return bool(select.select([wake], [], [], 0)[0])
+
+
+def _write(link: Link, node: Node) -> None:
+    link.write(node.path, node.value.encode("utf-8", "surrogateescape"))
 
 
 def _remove(link: Link, path: str) -> None:
