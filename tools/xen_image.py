@@ -31,6 +31,7 @@ PACKAGES = (
     *("xen-utils-4.17", "xen-utils-common", "xenstore-utils", "libxen-dev", "qemu-system-xen"),
     *("python3", "python3-dev", "gcc", "kmod", "iproute2", "bridge-utils", "procps", "util-linux"),
     *("busybox-static", "openssh-server", "pciutils", "e2fsprogs", "qemu-utils"),
+    *("libvirt-daemon", "libvirt-daemon-driver-xen", "libvirt-clients", "python3-libvirt"),
 )
 """What dom0 has of Debian; its kernel and the hypervisor, which QEMU boots, are unpacked beside."""
 
@@ -46,10 +47,13 @@ MODULES = (
 FIRST_MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")
 
 LIBRARIES_OF = (
-    *("shared/schema", "shared/bus", "shared/traces", "shared/engine"),
+    *("shared/schema", "shared/bus", "shared/traces", "shared/engine", "shared/virt"),
     *("services/worker-xen", "clients"),
 )
 """The project's packages whose libraries dom0 has; pytest comes with them."""
+
+OF_DEBIAN = {"libvirt-python>=9.0"}
+"""What dom0 has of Debian instead, built for its libvirt."""
 
 PYTHON = "usr/lib/python3.11"
 SITE = "opt/xenops/libraries"
@@ -114,7 +118,7 @@ def libraries() -> list[str]:
     """What dom0 has of the lock, besides what these need themselves."""
     projects = [tomllib.loads((ROOT / name / "pyproject.toml").read_text()) for name in LIBRARIES_OF]
     needed = {name for project in projects for name in project["project"]["dependencies"]}
-    return sorted({"pytest", *(name for name in needed if not name.startswith("xenops-"))})
+    return sorted({"pytest", *(name for name in needed - OF_DEBIAN if not name.startswith("xenops-"))})
 
 
 def is_whole(build_directory: Path) -> bool:

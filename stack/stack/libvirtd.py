@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Self
 
 from virt.connection import Connection
+from virt.mark import MARK
 from virt.values import VirtEvent
-from worker_kvm.libvirt.document import MARK
 
 PATIENCE_S = 60.0
 

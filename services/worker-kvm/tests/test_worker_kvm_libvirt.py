@@ -31,6 +31,7 @@ from schema.objects.vm import (
     Vm,
     Vtpm,
 )
+from virt.mark import instance_of, life_of, mark
 from virt.xml import Element, attribute, node, parsed, written
 from worker_kvm.libvirt import machine as machines
 from worker_kvm.libvirt.bootable import refuse_unless_bootable
@@ -39,9 +40,6 @@ from worker_kvm.libvirt.document import (
     disk_node,
     domain_document,
     domain_name,
-    instance_of,
-    life_of,
-    mark,
     nic_node,
 )
 from worker_kvm.libvirt.machine import (
@@ -177,7 +175,7 @@ def test_a_document_says_all_of_a_domain_with_a_kernel() -> None:
     assert attribute(document, "devices/interface/address", "bus") == "3"
     assert document.find("devices/disk/boot") is None
     assert document.find("features/tcg") is not None
-    text = written(mark(found.living(), AROUND))
+    text = written(mark(AROUND.instance, AROUND.vm, found.living().life))
     assert (life_of(text), instance_of(text)) == ("l", "i")
     assert (life_of(None), instance_of(None)) == (None, None)
 

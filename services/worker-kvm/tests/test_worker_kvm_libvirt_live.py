@@ -8,6 +8,7 @@ from engine.conformance.subject import refusal
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError
 from schema.objects.errors import InternalError
+from virt.seal import check_seal, seal
 from virt.values import (
     Ballooned,
     DeviceRemoved,
@@ -22,7 +23,6 @@ from virt.values import (
 )
 from worker_kvm.libvirt.ending import action_after
 from worker_kvm.libvirt.live import Live
-from worker_kvm.libvirt.seal import check_seal, seal
 from worker_kvm.qemu.live import Seen, Status
 
 STARTED = "starting up libvirt version: 9.0.0\n"

@@ -20,7 +20,7 @@ def build(bus: Bus, settings: Settings) -> WorkerService:
     """The worker on a bus, not yet started.
 
     Raises:
-        SettingsError: this is no dom0, Xen's libraries cannot be used, or another worker has the VMs.
+        SettingsError: this is no dom0, Xen's libraries or libvirt cannot be used, or another worker has them.
     """
     try:
         refuse_elsewhere()
@@ -37,7 +37,7 @@ def open_backend(settings: Settings) -> Backend:
     """The backend that was chosen.
 
     Raises:
-        SettingsError: this version of worker-xen does not have it.
+        SettingsError: libvirt is not reached.
         BindingError: Xen's libraries cannot be used.
         LibxlError: the hypervisor does not answer.
         RunDirectoryInUseError: another worker serves these VMs.
@@ -47,5 +47,14 @@ def open_backend(settings: Settings) -> Backend:
             return open_classic(settings.run, settings.bindings)
         case BackendName.XENLIGHT:
             return Xenlight(XenlightSettings(settings.run, settings.bindings))
-        case BackendName.LIBVIRT as name:
-            raise SettingsError(f"XENOPS_BACKEND is {name}, and this version of worker-xen does not have it")
+        case BackendName.LIBVIRT:
+            return _libvirt(settings)
+
+
+def _libvirt(settings: Settings) -> Backend:
+    try:
+        # only here: who drives Xen without libvirt need not have its library
+        from worker_xen.libvirt.opening import open_libvirt  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(f"libvirt's library cannot be used ({error}): install libvirt0") from error
+    return open_libvirt(settings)

@@ -12,6 +12,10 @@ BINDINGS = Path("/var/cache/xenops/bindings")
 """Where compiled bindings are kept, unless told otherwise."""
 
 
+LIBVIRT_URI = "xen:///system"
+"""Which libvirtd, unless told otherwise."""
+
+
 class BackendName(StrEnum):
     """What drives the hypervisor: libxc and xenstore, libxl, or libvirt."""
 
@@ -27,14 +31,16 @@ class Settings(WorkerProcessSettings):
     backend: BackendName
     run: Path
     bindings: Path = BINDINGS
+    libvirt_uri: str = LIBVIRT_URI
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """The settings of a process: those of every worker (see `engine.worker.settings`), and three of its own.
+    """The settings of a process: those of every worker (see `engine.worker.settings`), and four of its own.
 
     `XENOPS_BACKEND` is classic (the default), xenlight or libvirt. `XENOPS_RUN_DIR` is where it is noted
     which domains are whose (default: `run` in the state directory), `XENOPS_XEN_BINDINGS` where the bindings
-    to Xen's libraries are kept once they are compiled (default: /var/cache/xenops/bindings).
+    to Xen's libraries are kept once they are compiled (default: /var/cache/xenops/bindings),
+    `XENOPS_LIBVIRT_URI` which libvirtd drives Xen where libvirt does (default: xen:///system).
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
@@ -48,4 +54,5 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         backend=BackendName(word),
         run=Path(environment.get("XENOPS_RUN_DIR") or worker.state / "run").absolute(),
         bindings=Path(environment.get("XENOPS_XEN_BINDINGS") or BINDINGS).absolute(),
+        libvirt_uri=environment.get("XENOPS_LIBVIRT_URI") or LIBVIRT_URI,
     )

@@ -1,4 +1,4 @@
-"""Connection: a libvirtd, for callers in threads; it comes back. The only importer of libvirt.
+"""Connection: a libvirtd, for callers in threads; it comes back. Libvirt ends here and in `meaning`.
 
 Calls wait for their answer. Events are told in order from libvirt's own thread, which must not wait.
 """
@@ -13,19 +13,12 @@ from typing import Any, Protocol, TypeVar
 
 import libvirt  # type: ignore[import-untyped]
 
+from virt.meaning import HEARD, KIB, Handle, info_of
 from virt.values import (
     AbortedError,
-    Ballooned,
-    DeviceRemoved,
-    DeviceStays,
     DomainInfo,
-    DomainStatus,
-    Ended,
-    How,
+    Node,
     NoDomainError,
-    Panicked,
-    Paused,
-    Resumed,
     VirtError,
     VirtEvent,
     VirtGoneError,
@@ -43,10 +36,6 @@ JOB_TIMEOUT_S = 60.0
 """How long what was broken off may take to end; storage that hangs keeps it."""
 
 _JOB_POLL_S = 0.05
-_KIB = 1024
-
-Handle = Any
-"""libvirt-python has no types: a connection or a domain of its."""
 
 T = TypeVar("T")
 
@@ -100,6 +89,21 @@ class Connection:
         numbers = self.call("tell its versions", lambda handle: (handle.getLibVersion(), handle.getVersion()))
         return _version(numbers[0]), _version(numbers[1])
 
+    def node(self) -> Node:
+        """The host."""
+        _, memory_mib, cpus, mhz, nodes, sockets, cores, threads = self.call(
+            "tell how its host is", lambda handle: handle.getInfo()
+        )
+        return Node(memory_mib, cpus, mhz, nodes, sockets, cores, threads)
+
+    def free_memory_bytes(self) -> int:
+        """What the host has left for domains."""
+        return self.call("tell how much memory is free", lambda handle: int(handle.getFreeMemory()))
+
+    def capabilities(self) -> str:
+        """What the host can, as XML."""
+        return self.call("tell what its host can", lambda handle: str(handle.getCapabilities()))
+
     def domains(self) -> list[DomainInfo]:
         """All that run, also those of others."""
 
@@ -107,7 +111,7 @@ class Connection:
             found = []
             for domain in handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
                 with suppress(libvirt.libvirtError):  # it has ended meanwhile
-                    found.append(self._info(domain))
+                    found.append(info_of(domain, self._mark))
             return found
 
         return self.call("list its domains", listed)
@@ -115,7 +119,7 @@ class Connection:
     def find(self, uuid: str) -> DomainInfo | None:
         """A domain; None when there is none."""
         try:
-            return self._on(uuid, "tell how it is", self._info)
+            return self._on(uuid, "tell how it is", lambda domain: info_of(domain, self._mark))
         except NoDomainError:
             return None
 
@@ -141,6 +145,20 @@ class Connection:
         flags = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
         self._on(uuid, "press its power button", lambda domain: domain.shutdownFlags(flags))
 
+    def ask_shutdown(self, uuid: str, *, reboot: bool) -> None:
+        """Ask its guest by what its hypervisor has for that, else by ACPI."""
+
+        def ask(domain: Handle) -> None:
+            domain.reboot(0) if reboot else domain.shutdownFlags(0)
+
+        self._on(uuid, "ask it to reboot" if reboot else "ask it to shut down", ask)
+
+    def set_scheduling(self, uuid: str, weight: int, cap: int) -> None:
+        """Its share of the processors under credit2, in the hypervisor's units."""
+        words = {"weight": weight, "cap": cap}
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._on(uuid, "schedule it", lambda domain: domain.setSchedulerParametersFlags(words, flags))
+
     def destroy(self, uuid: str) -> None:
         """End it at once; there is none, nothing to do."""
         with suppress(NoDomainError):
@@ -149,7 +167,7 @@ class Connection:
     def set_memory(self, uuid: str, size_bytes: int) -> None:
         """Where its balloon shall go."""
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
-        self._on(uuid, "set its memory", lambda domain: domain.setMemoryFlags(size_bytes // _KIB, flags))
+        self._on(uuid, "set its memory", lambda domain: domain.setMemoryFlags(size_bytes // KIB, flags))
 
     def set_vcpus(self, uuid: str, count: int) -> None:
         """How many vCPUs it has."""
@@ -175,6 +193,16 @@ class Connection:
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
         self._on(uuid, "detach a device", lambda domain: domain.detachDeviceAlias(alias, flags))
 
+    def change_medium(self, uuid: str, drive: str) -> None:
+        """Change the medium of a drive, where the hypervisor knows no force."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._on(uuid, "change a medium", lambda domain: domain.updateDeviceFlags(drive, flags))
+
+    def remove(self, uuid: str, device: str) -> None:
+        """Take a device away, named by its description: asked first, then by force."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._on(uuid, "detach a device", lambda domain: domain.detachDeviceFlags(device, flags))
+
     def save(self, uuid: str, path: str) -> None:
         """Write it to a file and end it. Errors: `AbortedError`; on any error it goes on as before."""
         self._on(uuid, f"save it to {path}", lambda domain: domain.saveFlags(path, None, 0))
@@ -183,6 +211,10 @@ class Connection:
         """Break off what `save` does; too late or too early, nothing happens."""
         with suppress(VirtError):
             self._on(uuid, "abort what it does", lambda domain: domain.abortJob())
+
+    def is_busy(self, uuid: str) -> bool:
+        """Whether it does something that takes long, as `save` does; there is none: no."""
+        return self._has_job(uuid)
 
     def end_job(self, uuid: str) -> None:
         """Break off what somebody else had it do, and wait until that has ended, one way or the other."""
@@ -203,8 +235,8 @@ class Connection:
         """The XML in a saved domain's file."""
         return self.call(f"read {path}", lambda handle: str(handle.saveImageGetXMLDesc(path, 0)))
 
-    def restore(self, path: str, document: str, *, paused: bool) -> None:
-        """Start what was saved, described anew."""
+    def restore(self, path: str, document: str | None, *, paused: bool) -> None:
+        """Start what was saved, described anew; None: as the file describes it."""
         flags = libvirt.VIR_DOMAIN_SAVE_PAUSED if paused else libvirt.VIR_DOMAIN_SAVE_RUNNING
         self.call(f"restore {path}", lambda handle: handle.restoreFlags(path, document, flags))
 
@@ -240,24 +272,6 @@ class Connection:
             case _:
                 return VirtError(sentence)
 
-    def _info(self, domain: Handle) -> DomainInfo:
-        state, _, memory_kib, *_ = domain.info()
-        return DomainInfo(
-            uuid=domain.UUIDString(),
-            name=domain.name(),
-            status=_STATUSES.get(state, DomainStatus.ENDED),
-            memory_bytes=memory_kib * _KIB,
-            mark=self._mark_of(domain),
-        )
-
-    def _mark_of(self, domain: Handle) -> str | None:
-        try:
-            return str(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, self._mark, 0))
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
-                return None
-            raise
-
     def _connect(self) -> None:
         try:
             handle = libvirt.open(self.uri)
@@ -269,7 +283,7 @@ class Connection:
                 handle.registerCloseCallback(self._on_lost, None)
                 handle.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
             self._callbacks = [
-                handle.domainEventRegisterAny(None, event, heard, self) for event, heard in _HEARD.items()
+                handle.domainEventRegisterAny(None, event, heard, self) for event, heard in HEARD.items()
             ]
         except libvirt.libvirtError as error:
             handle.close()
@@ -350,51 +364,3 @@ def _is_alive(handle: Handle) -> bool:
 
 def _version(number: int) -> str:
     return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
-
-
-_STATUSES = {
-    libvirt.VIR_DOMAIN_RUNNING: DomainStatus.RUNNING,
-    libvirt.VIR_DOMAIN_BLOCKED: DomainStatus.RUNNING,
-    libvirt.VIR_DOMAIN_PAUSED: DomainStatus.PAUSED,
-    libvirt.VIR_DOMAIN_PMSUSPENDED: DomainStatus.RUNNING,
-    libvirt.VIR_DOMAIN_SHUTDOWN: DomainStatus.RUNNING,  # its event comes when it is gone
-    libvirt.VIR_DOMAIN_CRASHED: DomainStatus.CRASHED,
-}
-
-_HOW = {
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: How.SHUT_DOWN,
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: How.DESTROYED,
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: How.SAVED,
-}
-
-
-def _lifecycle(*heard: Any) -> None:
-    _, domain, event, detail, connection = heard
-    uuid = domain.UUIDString()
-    told: VirtEvent | None = None
-    match event:
-        case libvirt.VIR_DOMAIN_EVENT_STOPPED:
-            told = Ended(uuid, _HOW.get(detail, How.CRASHED))
-        case libvirt.VIR_DOMAIN_EVENT_CRASHED:
-            told = Panicked(uuid)
-        case libvirt.VIR_DOMAIN_EVENT_SUSPENDED:
-            told = Paused(uuid)
-        case libvirt.VIR_DOMAIN_EVENT_RESUMED:
-            told = Resumed(uuid)
-        case _:
-            pass  # that it started, or was defined, changes nothing here
-    connection.tell(told)
-
-
-_HEARD: dict[int, Callable[..., None]] = {
-    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE: _lifecycle,
-    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: lambda _, domain, alias, connection: connection.tell(
-        DeviceRemoved(domain.UUIDString(), alias)
-    ),
-    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED: lambda _, domain, alias, connection: connection.tell(
-        DeviceStays(domain.UUIDString(), alias)
-    ),
-    libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: lambda _, domain, size_kib, connection: connection.tell(
-        Ballooned(domain.UUIDString(), size_kib * _KIB)
-    ),
-}

@@ -30,6 +30,15 @@ class DomainStatus(Enum):
     ENDED = "ended"
 
 
+class How(Enum):
+    """By what a domain ended."""
+
+    SHUT_DOWN = "shut down"
+    DESTROYED = "destroyed"
+    CRASHED = "crashed"
+    SAVED = "saved"
+
+
 @dataclass(frozen=True, slots=True)
 class DomainInfo:
     """A domain as libvirt has it; `mark` is our own element in its metadata, None when it has none."""
@@ -40,15 +49,26 @@ class DomainInfo:
     memory_bytes: int
     """What it has, its balloon taken off."""
     mark: str | None
+    number: int = -1
+    """The hypervisor's; -1: it has ended."""
+    how: How | None = None
+    """By what its guest ended, where libvirt keeps what is left of it."""
 
 
-class How(Enum):
-    """By what a domain ended."""
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The host as libvirt sees it."""
 
-    SHUT_DOWN = "shut down"
-    DESTROYED = "destroyed"
-    CRASHED = "crashed"
-    SAVED = "saved"
+    memory_mib: int
+    cpus: int
+    mhz: int
+    nodes: int
+    sockets: int
+    """In a node."""
+    cores: int
+    """In a socket."""
+    threads: int
+    """In a core."""
 
 
 @dataclass(frozen=True, slots=True)

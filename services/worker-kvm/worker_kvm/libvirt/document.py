@@ -8,7 +8,8 @@ from pathlib import Path
 from schema.objects.network import LocalNetwork
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vm import DirectBoot, Hvm, StandardVga, Vm
-from virt.xml import Element, node, parsed
+from virt.mark import mark
+from virt.xml import Element, node
 
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
@@ -16,9 +17,6 @@ from worker_kvm.qemu.command import has_screen
 from worker_kvm.qemu.devices import DEFAULT_BOOT_ORDER
 from worker_kvm.qemu.machine import NIC_PORTS
 from worker_kvm.throttle import throttle_of
-
-MARK = "https://xapi-project.org/xmlns/xenops/1"
-"""The namespace of our element in a domain's metadata."""
 
 _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 """The namespace in which libvirt takes options for QEMU."""
@@ -59,7 +57,7 @@ def domain_document(domain: Domain, around: Surroundings) -> Element:
         "domain",
         node("name", text=domain_name(domain)),
         node("uuid", text=domain.uuid),
-        node("metadata", mark(domain, around)),
+        node("metadata", mark(around.instance, around.vm, domain.life)),
         node("memory", text=str(vm.memory_static_max // 1024), unit="KiB"),
         node("currentMemory", text=str(domain.memory_target_bytes // 1024), unit="KiB"),
         node("vcpu", text=str(max(vm.vcpu_max, vm.vcpus)), current=vm.vcpus),
@@ -78,21 +76,6 @@ def domain_document(domain: Domain, around: Surroundings) -> Element:
         ),
         type=_type(around),
     )
-
-
-def mark(domain: Domain, around: Surroundings) -> Element:
-    """Our element in its metadata: whose it is."""
-    return node(f"{{{MARK}}}vm", instance=around.instance, id=around.vm, life=domain.life)
-
-
-def life_of(mark: str | None) -> str | None:
-    """Which life a domain's mark speaks of; None: it is not ours."""
-    return None if mark is None else parsed(mark).get("life")
-
-
-def instance_of(mark: str | None) -> str | None:
-    """Which instance it is of."""
-    return None if mark is None else parsed(mark).get("instance")
 
 
 def disk_node(disk: Disk, boot_order: int | None = None) -> Element:

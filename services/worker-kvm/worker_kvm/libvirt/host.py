@@ -2,8 +2,9 @@
 
 from schema.objects.host import Hypervisor as HypervisorInfo
 from typing_extensions import override
+from virt.spoken import spoken
 
-from worker_kvm.libvirt.hypervisor import Hypervisor, spoken
+from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.qemu.host import LinuxHost
 
 

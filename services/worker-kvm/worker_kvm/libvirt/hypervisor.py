@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,22 +15,17 @@ from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator
 from schema.objects.vm import Vm
 from virt.connection import Connection
+from virt.mark import MARK, instance_of, life_of
+from virt.seal import seal
+from virt.spoken import spoken
 from virt.values import DomainInfo, VirtError, VirtEvent, VirtGoneError
 from virt.xml import Element, ImpossibleTextError, attribute, parsed, written
 
 from worker_kvm.accelerator import Accelerator
-from worker_kvm.libvirt.document import (
-    MARK,
-    Surroundings,
-    domain_document,
-    domain_name,
-    instance_of,
-    life_of,
-)
+from worker_kvm.libvirt.document import Surroundings, domain_document, domain_name
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Nic, Stage
 from worker_kvm.libvirt.rules import Rules
-from worker_kvm.libvirt.seal import seal
 from worker_kvm.numbered import NumberedRecords
 from worker_kvm.storage import Storage
 
@@ -379,15 +374,6 @@ class Hypervisor:
 
         with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
             self._telling.submit(tell)
-
-
-@contextmanager
-def spoken() -> Iterator[None]:
-    """While inside, what libvirt refuses becomes an error of the interface."""
-    try:
-        yield
-    except VirtError as error:
-        raise internal_error(str(error)) from error
 
 
 def uuid_of(vm: str) -> str | None:

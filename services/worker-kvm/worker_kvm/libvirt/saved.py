@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable
 
+from virt.mark import mark
 from virt.xml import Element, attribute, node
 
-from worker_kvm.libvirt.document import Surroundings, disk_node, mark, nic_node
+from worker_kvm.libvirt.document import Surroundings, disk_node, nic_node
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
 
 _NIC_ALIAS = re.compile(r"ua-nic\d+-(\d+)")
@@ -21,7 +22,7 @@ def moved(document: Element, domain: Domain, around: Surroundings) -> Element:
     metadata = document.find("metadata")
     if metadata is not None:
         document.remove(metadata)
-    document.append(node("metadata", mark(domain, around)))
+    document.append(node("metadata", mark(around.instance, around.vm, domain.life)))
     for source in document.findall("./devices/serial/source"):
         source.set("path", str(around.console))
     for source in document.findall("./devices/console/source"):

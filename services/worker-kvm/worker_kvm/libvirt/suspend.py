@@ -14,10 +14,12 @@ from schema.objects.disk import LocalDisk
 from schema.objects.errors import FailedToStartEmulator
 from schema.objects.vbd import VbdType
 from schema.objects.vm import Vm
+from virt.seal import check_seal, seal
+from virt.spoken import spoken
 from virt.values import VirtError
 from virt.xml import Element, ImpossibleTextError, parsed, written
 
-from worker_kvm.libvirt.hypervisor import Hypervisor, spoken
+from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import (
     Machine,
@@ -30,7 +32,6 @@ from worker_kvm.libvirt.machine import (
     with_nic,
 )
 from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
-from worker_kvm.libvirt.seal import check_seal, seal
 from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.live import Status
 from worker_kvm.throttle import throttle_of

@@ -18,10 +18,11 @@ from schema.objects.errors import (
 )
 from schema.objects.vbd import Vbd, VbdState, VbdType
 from typing_extensions import override
+from virt.spoken import spoken
 from virt.xml import written
 
 from worker_kvm.libvirt.document import disk_node
-from worker_kvm.libvirt.hypervisor import Hypervisor, spoken
+from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.machine import Disk, attached, find_disk, with_disk, without_disk
 from worker_kvm.libvirt.states import vbd_state
 from worker_kvm.qemu.content import Content

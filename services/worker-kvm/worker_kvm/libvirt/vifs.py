@@ -11,10 +11,11 @@ from schema.ids import VmId
 from schema.objects.network import Network
 from schema.objects.vif import LockingMode, Vif, VifState
 from typing_extensions import override
+from virt.spoken import spoken
 from virt.xml import written
 
 from worker_kvm.libvirt.document import nic_node
-from worker_kvm.libvirt.hypervisor import Hypervisor, spoken
+from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Machine, Nic, find_nic, plugged, with_nic, without_nic
 from worker_kvm.libvirt.rules import restricted

@@ -15,9 +15,10 @@ from schema.objects.errors import (
 from schema.objects.network import Network
 from schema.objects.vm import Vm, VmState
 from typing_extensions import override
+from virt.spoken import spoken
 
 from worker_kvm.libvirt.bootable import refuse_unless_bootable
-from worker_kvm.libvirt.hypervisor import Hypervisor, spoken
+from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.machine import Machine, created
 from worker_kvm.libvirt.states import vm_state
 from worker_kvm.libvirt.suspend import assert_can_save, restore_vm, resume_vm, save_vm

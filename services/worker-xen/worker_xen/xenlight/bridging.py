@@ -11,7 +11,11 @@ _TIMEOUT_S = 30.0
 
 def ends_of(domid: int, position: int) -> list[str]:
     """The interfaces' ends in dom0 that are there: of the guest's driver, and of an emulated card."""
-    name = f"vif{domid}.{position}"
+    return there(f"vif{domid}.{position}")
+
+
+def there(name: str) -> list[str]:
+    """The same of an interface whose ends are called so."""
     return [end for end in (name, f"{name}-emu") if (_INTERFACES / end).exists()]
 
 

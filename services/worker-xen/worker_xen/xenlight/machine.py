@@ -84,6 +84,10 @@ class Domain(_Value):
     built: bool = False
     saved: bool = False
     """Whether its guest has suspended itself into an image."""
+    saving: str | None = None
+    """Where libvirt writes its image, or has written it."""
+    life: str = ""
+    """What libvirt knows this one by among all that the VM ever has."""
     memory_target_bytes: int
     vcpus: int
     disks: tuple[Disk, ...] = ()

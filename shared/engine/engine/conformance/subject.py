@@ -29,6 +29,9 @@ class Subject(ABC):
     guest_shuts_down: bool = True
     """Whether the guest of `make_vm`, once unpaused, ends when it is asked."""
 
+    keeps_domid: bool = True
+    """Whether a VM that was saved goes on under the same number."""
+
     patience_s: float = 30.0
     """How long its guests may take for anything."""
 

@@ -15,6 +15,10 @@ from schema.fault import internal_error
 
 _TRAILER = struct.Struct("<32sq15s")
 _MAGIC = b"XenopsLibvirt1\n"
+
+SEAL_BYTES = _TRAILER.size
+"""What stands behind libvirt's own bytes."""
+
 _CHUNK_BYTES = 1 << 20
 
 

@@ -1,0 +1,62 @@
+"""Feeding: give libvirt a saved domain to read that is described anew, through a named pipe.
+
+Libvirt reads a saved domain from a path alone, and on Xen takes no other description than the one in it.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from virt.seal import SEAL_BYTES
+
+from worker_xen.libvirt.stream import StreamError, head, skip_head
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Feed:
+    """Writes an image into a pipe, in a thread, while libvirt reads from it."""
+
+    def __init__(self, image: Path, document: str, pipe: Path, progress: Callable[[float], None]) -> None:
+        """Make the pipe; `progress` is told how much of the image has been read, 0..1, in that thread."""
+        self._image = image
+        self._document = document
+        self._pipe = pipe
+        self._progress = progress
+        self._stopped = False
+        self.error: Exception | None = None
+        """What kept it from going on."""
+        pipe.unlink(missing_ok=True)
+        os.mkfifo(pipe, 0o600)
+        self._thread = threading.Thread(target=self._run, name="libvirt-feed", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Break it off: libvirt finds that the image ends too early."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Libvirt reads no more, if ever it did."""
+        self._stopped = True
+        with suppress(OSError):  # who waits for a reader has one now, for a moment
+            os.close(os.open(self._pipe, os.O_RDONLY | os.O_NONBLOCK))
+        self._thread.join()
+        self._pipe.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        try:
+            with self._pipe.open("wb", buffering=0) as pipe, self._image.open("rb") as image:
+                length = self._image.stat().st_size - SEAL_BYTES
+                skip_head(image)
+                pipe.write(head(self._document))
+                while not self._stopped and (left := length - image.tell()) > 0:
+                    chunk = memoryview(image.read(min(left, _CHUNK_BYTES)))
+                    while chunk:
+                        chunk = chunk[pipe.write(chunk) :]
+                    self._progress(image.tell() / length)
+        except BrokenPipeError:
+            pass  # libvirt says why
+        except (OSError, StreamError) as error:
+            self.error = error

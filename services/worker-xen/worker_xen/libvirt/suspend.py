@@ -1,0 +1,174 @@
+"""Suspend: a VM's memory into a file and out of it, by libvirt; there is a whole VM at the end or none."""
+
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
+
+from engine.backend import Devices, Execution
+from engine.image import Image
+from schema.fault import XenopsError, internal_error, unimplemented
+from schema.objects.disk import LocalDisk
+from schema.objects.errors import FailedToAcknowledgeSuspendRequest, FailedToStartEmulator
+from schema.objects.vm import Vm
+from virt.seal import check_seal, seal
+from virt.values import VirtError
+
+from worker_xen.libvirt.feeding import Feed
+from worker_xen.libvirt.hypervisor import Hypervisor
+from worker_xen.xenlight.content import find_source
+from worker_xen.xenlight.machine import Domain, Machine, attached, find_disk, plugged, with_disk
+
+_PROGRESS_POLL_S = 0.2
+
+
+def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) -> None:
+    """Write the image; see `VmVerbs.save`. Libvirt breaks none off on Xen, and so no task can.
+
+    Errors: `Unimplemented` to anything but a file, `Failed_to_acknowledge_suspend_request` at once when the
+    guest is paused, for it is to take part, `Internal_error`.
+    """
+    if hypervisor.look(vm.id).living().saved:
+        return
+    domain, _ = hypervisor.running(vm.id)
+    path = _path(image, "VM.suspend to")
+    _refuse_unless_file(path)
+    execution.check_cancelled()
+    _, info = hypervisor.seen(vm.id)
+    if info is None or info.paused or info.reason is not None:
+        raise XenopsError(FailedToAcknowledgeSuspendRequest())
+    execution.forbid_cancel()
+    try:
+        with hypervisor.saving(vm.id, str(path)):
+            _save(hypervisor, execution, domain, path)
+    except VirtError as error:
+        path.unlink(missing_ok=True)
+        raise internal_error(f"Cannot suspend VM {vm.id} to {path}: {error}") from error
+    try:
+        seal(path)
+    except OSError as error:
+        raise internal_error(
+            f"VM {vm.id} is suspended to {path}, and that could not be sealed: {error}; see to the disk, "
+            "start the worker anew"
+        ) from error
+    hypervisor.saved(vm.id)
+
+
+def restore_vm(
+    hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, *, devices: Devices
+) -> None:
+    """Read the image into a domain with its devices; see `VmVerbs.restore`."""
+    if hypervisor.look(vm.id).living().domid is not None:
+        return
+    execution.check_cancelled()
+    path = _path(image, "VM.resume from")
+    check_seal(vm.id, path)
+    try:
+        hypervisor.change(vm.id, lambda machine: _with_devices(machine, devices))
+        _restore(hypervisor, execution, vm.id, path)
+    except BaseException:
+        fresh = {"built": False, "disks": (), "nics": ()}
+        hypervisor.change(vm.id, lambda machine: machine.with_domain(**fresh) if machine.domain else machine)
+        raise
+    hypervisor.change(vm.id, lambda machine: machine.with_domain(saving=None).but(suspended=False))
+
+
+def resume_vm(hypervisor: Hypervisor, vm: Vm) -> None:
+    """Go on from the image, in a new domain, for the one that was saved is gone; it runs: nothing to do.
+
+    Errors: `Does_not_exist`, `Internal_error`.
+    """
+    domain = hypervisor.look(vm.id).living()
+    if not domain.saved:
+        hypervisor.running(vm.id)
+        return
+    hypervisor.change(vm.id, lambda machine: machine.with_domain(built=True))
+    _restore(hypervisor, None, vm.id, Path(domain.saving or ""))
+    hypervisor.change(
+        vm.id, lambda machine: machine.with_domain(saved=False, saving=None).but(suspended=False)
+    )
+    hypervisor.set_running(hypervisor.running(vm.id)[0], runs=True)
+
+
+def _save(hypervisor: Hypervisor, execution: Execution, domain: Domain, path: Path) -> None:
+    """Libvirt's call waits for its end: meanwhile the task hears how far it has come."""
+    with ThreadPoolExecutor(1, thread_name_prefix="libvirt-save") as thread:
+        saving = thread.submit(hypervisor.virt.save, domain.uuid, str(path))
+        while not _is_done(saving, _PROGRESS_POLL_S):
+            come = path.stat().st_size if path.exists() else 0
+            execution.progress(min(1.0, come / domain.vm.memory_static_max))
+
+
+def _is_done(saving: Future[None], timeout_s: float) -> bool:
+    try:
+        saving.result(timeout_s)
+    except FutureTimeoutError:
+        return False
+    return True
+
+
+def _restore(hypervisor: Hypervisor, execution: Execution | None, vm: str, path: Path) -> None:
+    """Have libvirt make the domain, of the image, as it is noted now."""
+    feeds: list[Feed] = []
+    stopped = threading.Event()
+
+    def stop() -> None:
+        stopped.set()
+        for feed in feeds:
+            feed.stop()
+
+    def make(document: str) -> None:
+        pipe = hypervisor.settings.run / "images" / hypervisor.look(vm).living().life
+        pipe.parent.mkdir(mode=0o700, exist_ok=True)
+        feed = Feed(path, document, pipe, execution.progress if execution else lambda _: None)
+        feeds.append(feed)
+        try:
+            if stopped.is_set():
+                feed.stop()
+            hypervisor.virt.restore(str(pipe), None, paused=True)
+        finally:
+            feed.close()
+
+    try:
+        if execution is None:
+            hypervisor.launch(vm, make)
+            return
+        with execution.cancellable(stop):
+            hypervisor.launch(vm, make)
+    except XenopsError as error:
+        if stopped.is_set() and execution is not None:
+            execution.check_cancelled()
+        if isinstance(error.error, FailedToStartEmulator):
+            reason = next((str(feed.error) for feed in feeds if feed.error is not None), error.error.message)
+            raise internal_error(f"Cannot resume VM {vm} from {path}: {reason}") from error
+        raise
+
+
+def _with_devices(machine: Machine, devices: Devices) -> Machine:
+    """With all that the domain is to have from its beginning."""
+    for vbd in devices.vbds:
+        source = None if vbd.backend is None else find_source(vbd, vbd.backend)
+        machine = attached(machine, vbd, source)
+        disk = find_disk(machine, vbd.id)
+        if disk is not None:
+            machine = with_disk(machine, disk.model_copy(update={"activated": True}))
+    for vif in devices.vifs:
+        machine = plugged(machine, vif)
+    return machine.with_domain(built=True)
+
+
+def _refuse_unless_file(path: Path) -> None:
+    """What breaks off is removed: that must be nothing that was there for another purpose.
+
+    Errors: `Unimplemented`.
+    """
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise unimplemented(f"VM.suspend to {path}, which is no plain file")
+
+
+def _path(image: Image, what: str) -> Path:
+    """Errors: `Unimplemented` for what is no file of this host."""
+    if isinstance(image, LocalDisk):
+        return Path(image.path)
+    raise unimplemented(f"{what} anything but a local file")

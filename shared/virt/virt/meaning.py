@@ -1,0 +1,103 @@
+"""Meaning: what libvirt says by numbers, of domains and of what happens to them, as values."""
+
+from collections.abc import Callable
+from typing import Any
+
+import libvirt  # type: ignore[import-untyped]
+
+from virt.values import (
+    Ballooned,
+    DeviceRemoved,
+    DeviceStays,
+    DomainInfo,
+    DomainStatus,
+    Ended,
+    How,
+    Panicked,
+    Paused,
+    Resumed,
+    VirtEvent,
+)
+
+KIB = 1024
+
+Handle = Any
+"""libvirt-python has no types: a connection or a domain of its."""
+
+
+def info_of(domain: Handle, mark: str) -> DomainInfo:
+    """A domain as it is now; `mark` is the XML namespace of our element in its metadata."""
+    state, _, memory_kib, *_ = domain.info()
+    has_ended = state == libvirt.VIR_DOMAIN_SHUTOFF
+    return DomainInfo(
+        uuid=domain.UUIDString(),
+        name=domain.name(),
+        status=_STATUSES.get(state, DomainStatus.ENDED),
+        memory_bytes=memory_kib * KIB,
+        mark=_mark_of(domain, mark),
+        number=domain.ID(),
+        how=_HOW_LEFT.get(domain.state()[1], How.SHUT_DOWN) if has_ended else None,
+    )
+
+
+def _mark_of(domain: Handle, mark: str) -> str | None:
+    try:
+        return str(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, mark, 0))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+            return None
+        raise
+
+
+_STATUSES = {
+    libvirt.VIR_DOMAIN_RUNNING: DomainStatus.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: DomainStatus.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: DomainStatus.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: DomainStatus.RUNNING,
+    libvirt.VIR_DOMAIN_SHUTDOWN: DomainStatus.RUNNING,  # its event comes when it is gone
+    libvirt.VIR_DOMAIN_CRASHED: DomainStatus.CRASHED,
+}
+
+_HOW_LEFT = {
+    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: How.CRASHED,
+    libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: How.DESTROYED,
+    libvirt.VIR_DOMAIN_SHUTOFF_SAVED: How.SAVED,
+}
+
+_HOW = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: How.SHUT_DOWN,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: How.DESTROYED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: How.SAVED,
+}
+
+
+def _lifecycle(*heard: Any) -> None:
+    _, domain, event, detail, connection = heard
+    uuid = domain.UUIDString()
+    told: VirtEvent | None = None
+    match event:
+        case libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            told = Ended(uuid, _HOW.get(detail, How.CRASHED))
+        case libvirt.VIR_DOMAIN_EVENT_CRASHED:
+            told = Panicked(uuid)
+        case libvirt.VIR_DOMAIN_EVENT_SUSPENDED:
+            told = Paused(uuid)
+        case libvirt.VIR_DOMAIN_EVENT_RESUMED:
+            told = Resumed(uuid)
+        case _:
+            pass  # that it started, or was defined, changes nothing here
+    connection.tell(told)
+
+
+HEARD: dict[int, Callable[..., None]] = {
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE: _lifecycle,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: lambda _, domain, alias, connection: connection.tell(
+        DeviceRemoved(domain.UUIDString(), alias)
+    ),
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED: lambda _, domain, alias, connection: connection.tell(
+        DeviceStays(domain.UUIDString(), alias)
+    ),
+    libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: lambda _, domain, size_kib, connection: connection.tell(
+        Ballooned(domain.UUIDString(), size_kib * KIB)
+    ),
+}

@@ -1,0 +1,146 @@
+"""What is special of Xen by libvirt: how guests end, who survives whom, whose domains are left alone."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import xen_libvirtd
+from engine.backend import Devices
+from engine.conformance import SuiteExecution
+from engine.conformance.subject import Life, make_life, refusal
+from leftovers import await_no_more_than, of_domains
+from libvirt_subject import LibvirtSubject
+from schema.atomics.vm import DomainAction
+from schema.fault import XenopsError
+from schema.objects.disk import LocalDisk
+from schema.objects.dynamic import VmObject
+from schema.objects.errors import InternalError
+from schema.objects.vm import PowerState, Pvh
+from xen_guests import GUEST, PATIENCE_S, UP, await_words
+
+STRANGER = f"""\
+<domain type='xen'>
+  <name>stranger</name><memory unit='MiB'>96</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='xenpv'>linux</type><kernel>{GUEST}/vmlinuz</kernel></os>
+</domain>
+"""
+
+
+@pytest.fixture(name="subject")
+def make_subject(tmp_path: Path) -> Iterator[LibvirtSubject]:
+    """A stranger's domain is there throughout."""
+    xen_libvirtd.start()
+    before = of_domains()
+    (tmp_path / "stranger.xml").write_text(STRANGER)
+    virsh("create", "--paused", str(tmp_path / "stranger.xml"))
+    subject = LibvirtSubject(tmp_path)
+    yield subject
+    subject.end()
+    assert virsh("domstate", "stranger").strip() == "paused"
+    virsh("destroy", "stranger")
+    await_no_more_than(before)
+
+
+def virsh(*words: str) -> str:
+    command = ["virsh", "-c", xen_libvirtd.URI, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("does", "action"),
+    [
+        ("poweroff", DomainAction.POWEROFF),
+        ("reboot", DomainAction.REBOOT),
+        ("panic", DomainAction.CRASHDUMP),
+    ],
+)
+def test_what_a_guest_that_ends_wants_is_known(
+    subject: LibvirtSubject, does: str, action: DomainAction
+) -> None:
+    life = Life(subject, subject.vm(f"xenops.then={does}"), Devices())
+    life.start()
+    subject.backend.vm.unpause(SuiteExecution(), life.vm)
+    assert subject.changes.get(timeout=PATIENCE_S) == VmObject(id=life.vm.id)
+    assert subject.backend.vm.get_domain_action_request(life.vm) is action
+    subject.reopen()
+    assert subject.backend.vm.get_domain_action_request(life.vm) is action
+    life.stop()
+
+
+def test_a_guest_lives_through_the_end_of_libvirtd_and_is_known_again(subject: LibvirtSubject) -> None:
+    life = make_life(subject)
+    life.start()
+    subject.let_boot(life.vm)
+    before = subject.backend.vm.get_state(life.vm)
+    xen_libvirtd.kill()
+    until(lambda: is_lost(subject, life))
+    xen_libvirtd.start()
+    until(lambda: not is_lost(subject, life))
+    assert subject.backend.vm.get_state(life.vm) == before
+    subject.backend.vm.pause(SuiteExecution(), life.vm)
+    assert subject.backend.vm.get_state(life.vm).power_state is PowerState.PAUSED
+    subject.backend.vm.unpause(SuiteExecution(), life.vm)
+    life.stop()
+    with suppress(subprocess.CalledProcessError):  # a libvirtd that was started anew takes it for running
+        virsh("suspend", "stranger")
+
+
+def is_lost(subject: LibvirtSubject, life: Life) -> bool:
+    try:
+        subject.backend.vm.get_state(life.vm)
+    except XenopsError:
+        return True
+    return False
+
+
+def test_a_save_that_a_worker_died_in_is_found_whole_and_goes_on(
+    subject: LibvirtSubject, tmp_path: Path
+) -> None:
+    """By what Xen has really written."""
+    life, image = make_life(subject), tmp_path / "image"
+    life.start()
+    subject.let_boot(life.vm)
+    subject.hypervisor.change(life.vm.id, lambda machine: machine.with_domain(saving=str(image)))
+    subject.backend.stop()
+    virsh("save", life.vm.id, str(image))
+    subject.open()
+    assert subject.backend.vm.get_state(life.vm).power_state is PowerState.SUSPENDED
+    life.stop()
+    disk = LocalDisk(path=str(image))
+    whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 2])
+    life.start_steps()[0](SuiteExecution())
+    verbs = subject.backend.vm
+    error = refusal(lambda: verbs.restore(SuiteExecution(), life.vm, life.devices, disk))
+    assert isinstance(error, InternalError)
+    assert "damaged" in error.message
+    image.write_bytes(whole)
+    verbs.restore(SuiteExecution(), life.vm, life.devices, disk)
+    subject.backend.vm.unpause(SuiteExecution(), life.vm)
+    assert verbs.get_state(life.vm).power_state is PowerState.RUNNING
+    assert subject.backend.vif.get_state(life.id, life.devices.vifs[0]).plugged
+    life.stop()
+
+
+@pytest.mark.usefixtures("subject")
+def test_a_guest_as_pvh_comes_up(tmp_path: Path) -> None:
+    (tmp_path / "pvh").mkdir()
+    other = LibvirtSubject(tmp_path / "pvh", Pvh)
+    try:
+        life = make_life(other)
+        life.start()
+        other.backend.vm.unpause(SuiteExecution(), life.vm)
+        await_words(life.vm.id, UP)
+        life.stop()
+    finally:
+        other.end()
