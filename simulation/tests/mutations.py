@@ -304,9 +304,9 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     who_fails_at_last_has_the_vm: "a-destination-whose-disk-is-full-when-it-takes-over",
     half_a_rename_stays: "a-name-half-changed-when-its-worker-died",
     who_died_has_told_all: "an-arrival-that-its-worker-has-told-nobody",
-    giving_up_is_tried_once: 12000059,
+    giving_up_is_tried_once: "a-destination-that-fails-while-it-gives-up",
     handover_is_not_noted: 0,
-    destination_is_not_asked: 0,
+    destination_is_not_asked: 40,
     refusal_is_told_before_it_is_written: "told-that-it-is-refused-before-that-is-written",
 }
 """Each mutation with a seed or a file under `failures` that shows it."""
