@@ -1,12 +1,18 @@
 """Backend classic sends VMs through a stream, as to another host, and takes them in; none is lost."""
 
 import io
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
+from engine.backend import Devices
 from engine.conformance.execution import SuiteExecution
+from engine.conformance.hosts import Host
 from engine.conformance.subject import Life, make_life, refusal
 from engine.image import ImageStream
 from engine.migrate.channel import ChannelLostError
@@ -16,6 +22,8 @@ from schema.fault import XenopsError
 from schema.ids import VmId
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
+from schema.operations import VmMigrate
+from stack.xenstored import PrivateXenstored
 from test_classic_conformance import ClassicSubject
 from test_classic_deaths import DiedError, end, make_subject, nothing_is_left
 from typing_extensions import override
@@ -150,3 +158,63 @@ def test_a_worker_that_dies_while_it_renames_a_vm_knows_it_by_one_id(subject: Cl
         nothing_is_left(subject)
         at += 1
     assert at > 5, "hardly anything was done"
+
+
+MOVING = VmId("5a5c9d47-0cd5-4aee-b3a4-6a1c0f3b8d2e")
+
+
+def host_of(subject: ClassicSubject, directory: Path) -> Host:
+    directory.mkdir()
+    host = Host(directory)
+    host.backend = subject.backend  # type: ignore[assignment]
+    return host
+
+
+@pytest.fixture(name="there")
+def another_subject(tmp_path: Path) -> Iterator[ClassicSubject]:
+    """A host of its own: another hypervisor, another xenstored."""
+    directory = Path(tempfile.mkdtemp(prefix="xs-"))
+    (tmp_path / "other").mkdir()
+    with PrivateXenstored(directory, "oxenstored") as daemon:
+        subject = ClassicSubject(tmp_path / "other", daemon.socket)
+        yield subject
+        subject.backend.stop()
+        subject.host.end()
+    shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("is_local", [False, True])
+def test_a_vm_migrates_by_all_that_the_engine_does(
+    subject: ClassicSubject, there: ClassicSubject, tmp_path: Path, *, is_local: bool, compress: bool
+) -> None:
+    """To another host, or within one: it runs there with its devices, and nothing of it is left here."""
+    vm = subject.make_vm()
+    fixed = {"id": MOVING, "memory_dynamic_min": vm.memory_dynamic_max}  # guests in hand have no balloon
+    vm = vm.model_copy(update=fixed)
+    life = Life(subject, vm, Devices((subject.make_vbd(vm, 0),), (subject.make_vif(vm, 0),)))
+    life.start()
+    subject.let_boot(vm)
+    here = host_of(subject, tmp_path / "here")
+    host = here if is_local else host_of(there, tmp_path / "there")
+    here.store.write(vm)
+    here.store.vbds.write(life.devices.vbds[0])
+    here.store.vifs.write(life.devices.vifs[0])
+    before = subject.backend.vm.get_state(vm).domids
+    told: dict[str, Any] = {"compress": compress, "localhost_migration": is_local, "verify_dest": False}
+    maps: dict[str, Any] = {"vdi_map": (), "vif_map": (), "pci_map": ()}
+    assert here.send(VmMigrate(vm=MOVING, url=host.url, **told, **maps)).end() is None
+    assert [task.end() for _, task in host.arrivals] == [None]
+    arrived = Life(subject if is_local else there, vm, life.devices)
+    state = arrived.subject.backend.vm.get_state(vm)
+    assert state.power_state is PowerState.RUNNING
+    assert not is_local or state.domids != before
+    assert arrived.subject.backend.vbd.get_state(MOVING, life.devices.vbds[0]).plugged
+    assert arrived.subject.backend.vif.get_state(MOVING, life.devices.vifs[0]).plugged
+    if not is_local:
+        nothing_is_left(subject)
+    arrived.stop()
+    arrived.subject.backend.vm.remove(vm)
+    nothing_is_left(arrived.subject)  # type: ignore[arg-type]
+    here.close()
+    host.close()

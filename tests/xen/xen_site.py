@@ -55,7 +55,9 @@ class Site:
         self.node = PrivateNode(directory / "broker", (self.instance,))
         self.node.start()
         self._arrivals = free_port()
-        self._services = [self._start(service) for service in SERVICES]
+        self._services = [
+            self._start(service, XENOPS_WORKER_SILENCE_S=str(PATIENCE_S)) for service in SERVICES
+        ]
         self._services.append(self._start("frontend", XENOPS_MIGRATION=f"127.0.0.1:{self._arrivals}"))
         dom0.machine.forward(self._arrivals)
         self.worker = self._start_worker()
