@@ -17,14 +17,20 @@ class Guest:
     initrd: Path
 
     @property
+    def uefi_disk(self) -> Path:
+        """A disk from which it boots by UEFI, with an agent."""
+        return self.kernel.with_name("uefi.raw")
+
+    @property
     def is_there(self) -> bool:
         """Whether it was built."""
         return self.kernel.exists() and self.initrd.exists()
 
-    def builder(self, *words: str) -> Pvh:
+    def builder(self, *words: str, with_agent: bool = False) -> Pvh:
         """How a VM boots it, without a screen; `words` are for its command line (see tools/guest-init)."""
+        ramdisk = self.initrd.with_name("initrd-agent.gz") if with_agent else self.initrd
         boot = PvDirectBoot(
-            kernel=str(self.kernel), ramdisk=str(self.initrd), cmdline=" ".join((CMDLINE, *words))
+            kernel=str(self.kernel), ramdisk=str(ramdisk), cmdline=" ".join((CMDLINE, *words))
         )
         return Pvh(info=PvInfo(boot=DirectBoot(boot=boot), framebuffer=False))
 

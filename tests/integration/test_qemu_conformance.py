@@ -31,8 +31,6 @@ UNSUPPORTED = frozenset(
         "VIF.set_ipv4_configuration",
         "VM.request_rdp",
         "VM.run_script",
-        "VM.s3resume",
-        "VM.s3suspend",
         "VM.set_shadow_multiplier",
         "VM.set_xsdata",
         "VM.soft_reset",

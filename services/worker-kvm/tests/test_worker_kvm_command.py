@@ -30,6 +30,7 @@ from schema.objects.vm import (
     Uefi,
     UefiVariables,
     Vm,
+    Vtpm,
 )
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
@@ -68,6 +69,7 @@ def with_devices(machine: Machine, vm: Vm) -> Machine:
     return plugged(machine, Vif(id=DeviceId(vm.id, "0"), position=0), bridged=False)
 
 
+UEFI = Uefi(variables=UefiVariables())
 CASES = {
     "firmware-with-devices": sample_vm("win, dows", ty=Hvm(info=HvmInfo(boot_order="dc"))),
     "firmware-standard-vga-uuid": sample_vm(UUID, ty=Hvm(info=HvmInfo(video=StandardVga()))),
@@ -76,7 +78,10 @@ CASES = {
     "boot-loader-of-its-own": sample_vm(
         ty=Pv(info=PvInfo(boot=LOADER)), memory_static_max=100_000_000, vcpus=5
     ),
-    "firmware-uefi": sample_vm(ty=Hvm(info=HvmInfo(firmware=Uefi(variables=UefiVariables())))),
+    "firmware-uefi": sample_vm(ty=Hvm(info=HvmInfo(firmware=UEFI))),
+    "firmware-secure-with-tpm-uefi": sample_vm(
+        ty=Hvm(info=HvmInfo(firmware=UEFI, tpm=Vtpm(uuid=UUID))), platformdata=(("secureboot", "true"),)
+    ),
 }
 
 
@@ -88,12 +93,14 @@ def words(name: str, accelerator: Accelerator) -> list[str]:
     inherited = Inherited(
         monitor=9,
         console=10,
+        agent=14,
+        tpm=15 if "tpm" in name else None,
         taps={"nic1-0": 11},
         kernel=12 if name.startswith("kernel") else None,
         ramdisk=13 if name == "kernel-without-screen" else None,
         **given(name),
     )
-    assert {9, 10, 11} <= set(inherited.descriptors)
+    assert {9, 10, 11, 14} <= set(inherited.descriptors)
     return command_line(machine.living(), accelerator, inherited)
 
 
@@ -121,8 +128,8 @@ def test_what_qemu_is_told_is_what_was_reviewed(name: str) -> None:
 
 def test_sockets_are_below_the_domains_directory() -> None:
     sockets = Sockets(Path("/run/x/7"))
-    below = {sockets.monitor, sockets.console, sockets.log, sockets.own}
-    assert len(below) == 4
+    below = {sockets.monitor, sockets.console, sockets.agent, sockets.log, sockets.tpm_log, sockets.own}
+    assert len(below) == 6
     assert {path.parent for path in below} == {sockets.directory}
     assert sockets.screen.parent == sockets.own
 

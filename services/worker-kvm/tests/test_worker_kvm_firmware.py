@@ -7,11 +7,12 @@ from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
 from schema.objects.errors import InternalError
 from schema.objects.vm import Hvm, HvmInfo, Uefi, UefiOnBoot, UefiVariables, Vm
-from worker_kvm.qemu.firmware import Firmware
+from worker_kvm.qemu.firmware import Firmware, wants_secure_boot
 
 
-def uefi_vm(on_boot: UefiOnBoot = UefiOnBoot.PERSIST) -> Vm:
-    return sample_vm("v1", ty=Hvm(info=HvmInfo(firmware=Uefi(variables=UefiVariables(on_boot=on_boot)))))
+def uefi_vm(on_boot: UefiOnBoot = UefiOnBoot.PERSIST, secure_boot: str = "false") -> Vm:
+    ty = Hvm(info=HvmInfo(firmware=Uefi(variables=UefiVariables(on_boot=on_boot))))
+    return sample_vm("v1", ty=ty, platformdata=(("secureboot", secure_boot),))
 
 
 @pytest.fixture(name="firmware")
@@ -20,6 +21,8 @@ def make_firmware(tmp_path: Path) -> Firmware:
     ovmf.mkdir()
     (ovmf / "OVMF_CODE_4M.fd").write_bytes(b"code")
     (ovmf / "OVMF_VARS_4M.fd").write_bytes(b"new")
+    (ovmf / "OVMF_CODE_4M.secboot.fd").write_bytes(b"code")
+    (ovmf / "OVMF_VARS_4M.ms.fd").write_bytes(b"keys")
     return Firmware(tmp_path / "variables", ovmf)
 
 
@@ -49,6 +52,23 @@ def test_variables_that_shall_not_persist_are_new_each_time(firmware: Firmware) 
     vm = uefi_vm(UefiOnBoot.RESET)
     variables(firmware, "v1", vm).write_bytes(b"written")
     assert variables(firmware, "v1", vm).read_bytes() == b"new"
+
+
+def test_secure_boot_has_variables_with_keys_beside_those_without(firmware: Firmware) -> None:
+    secure = uefi_vm(secure_boot="true")
+    firmware.refuse_if_missing(secure)
+    assert wants_secure_boot(secure)
+    assert not wants_secure_boot(uefi_vm(secure_boot="auto"))
+    assert not wants_secure_boot(sample_vm(platformdata=(("secureboot", "true"),)))
+    variables(firmware, "v1", uefi_vm()).write_bytes(b"boots all")
+    path = variables(firmware, "v1", secure)
+    assert path.read_bytes() == b"keys"
+    path.write_bytes(b"written")
+    firmware.rename("v1", "v2")
+    assert variables(firmware, "v2", secure).read_bytes() == b"written"
+    assert variables(firmware, "v2", uefi_vm()).read_bytes() == b"boots all"
+    firmware.forget("v2")
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_name_leads_out_of_no_directory(firmware: Firmware, tmp_path: Path) -> None:

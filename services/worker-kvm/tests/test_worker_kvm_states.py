@@ -20,6 +20,7 @@ from schema.objects.vm import (
     PvInPvh,
 )
 from worker_kvm.qemu.command import Sockets
+from worker_kvm.qemu.guest_agent import Told
 from worker_kvm.qemu.live import Seen, Status
 from worker_kvm.qemu.machine import Machine, Process, built, created, restored, resumed, saved
 from worker_kvm.qemu.states import vm_state
@@ -86,3 +87,12 @@ def test_a_vm_is_suspended_by_its_image_until_a_domain_is_restored_or_goes_on() 
     back = restored(kept, new_here=True)
     assert (back.suspended, back.living().action, back.living().new_here) == (None, None, True)
     assert built(kept).suspended is None
+
+
+def test_what_an_agent_said_is_shown_and_shows_that_the_guest_has_drivers() -> None:
+    vm, seen = machine(Hvm(info=HvmInfo())), Seen(Status.RUNNING, 1)
+    silent = vm_state(vm, seen, SOCKETS)
+    assert (silent.guest_agent, silent.pv_drivers_detected) == ((), False)
+    told = vm_state(vm, seen, SOCKETS, Told(system=(("data/os_name", "Tiny"),)))
+    assert dict(told.guest_agent)["data/os_name"] == "Tiny"
+    assert told.pv_drivers_detected

@@ -65,6 +65,14 @@ class MonitorLoop:
             future.cancel()
             raise
 
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine there; from any thread but the loop's own, which must not wait for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def call(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call something there, soon; from any thread."""
+        self._loop.call_soon_threadsafe(call, *arguments)
+
     def close(self) -> None:
         """End the thread; every monitor is closed by then."""
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -110,6 +118,16 @@ class Monitor:
             return self._run(self._client.execute(command, dict(arguments or {})), timeout_s, command)
         except ExecuteError as error:
             raise MonitorRefusedError(str(error)) from error
+
+    async def ask(self, command: str, arguments: Arguments) -> Any:
+        """The same as `execute`, for coroutines on the loop."""
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                return await self._client.execute(command, dict(arguments))
+        except ExecuteError as error:
+            raise MonitorRefusedError(str(error)) from error
+        except (QMPError, EOFError, OSError) as error:
+            raise MonitorError(f"QEMU has ended, or its monitor {self._path} is closed: {error}") from error
 
     def give(self, descriptor: int, command: str, arguments: Arguments) -> Any:
         """Give QEMU an open file with a command that takes one; answers its reply. Errors as of `execute`."""

@@ -37,6 +37,7 @@ def fitted(domain: Domain, head: Head, devices: Devices, host: Here) -> Domain:
         update={
             "vm": domain.vm.model_copy(update=size),
             "machine": head.machine,
+            "has_agent_port": kept.has_agent_port,
             "memory_target_bytes": kept.memory_target_bytes,
             "disks": tuple(_disk(disk, domain, devices, host.find) for disk in kept.disks if disk.activated),
             "nics": tuple(_nic(nic, domain, devices, bridged=host.bridged) for nic in kept.nics),

@@ -17,6 +17,7 @@ from worker_kvm.qemu.devices import (
     netdev,
     nic_device,
 )
+from worker_kvm.qemu.firmware import wants_secure_boot
 from worker_kvm.qemu.given import Layer, Words, content_words
 from worker_kvm.qemu.machine import NIC_PORTS, Domain
 
@@ -28,11 +29,18 @@ MIB = 1 << 20
 OWN, SCREEN = "own", "vnc"
 """QEMU's directory, and its socket in there."""
 
+AGENT = "agent"
+"""The id of the agent's port, and of its socket."""
+
 UEFI_CODE, UEFI_VARIABLES = "uefi-code", "uefi-variables"
 """Nodes of the firmware."""
 
 _TCG_CACHE_MIB = 128
 """Translated code for one guest; QEMU's own choice is an eighth of the host's memory each."""
+
+
+_ONLY_FIRMWARE_WRITES = ("-global", "driver=cfi.pflash01,property=secure,value=on")
+"""The firmware's code runs in SMM, and writes variables there: the system cannot enrol keys of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,11 @@ class Sockets:
         return self.directory / "console"
 
     @property
+    def agent(self) -> Path:
+        """The agent in the guest."""
+        return self.directory / AGENT
+
+    @property
     def screen(self) -> Path:
         """VNC."""
         return self.own / SCREEN
@@ -66,6 +79,11 @@ class Sockets:
         """What QEMU says, and why the guest ended."""
         return self.directory / "log"
 
+    @property
+    def tpm_log(self) -> Path:
+        """What swtpm says."""
+        return self.directory / "tpm.log"
+
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
@@ -77,6 +95,8 @@ class Inherited:
 
     monitor: int
     console: int
+    agent: int | None = None
+    tpm: int | None = None
     taps: Mapping[str, int] = field(default_factory=dict)
     kernel: int | None = None
     ramdisk: int | None = None
@@ -87,8 +107,9 @@ class Inherited:
     @property
     def descriptors(self) -> list[int]:
         """All of them."""
-        boot = [descriptor for descriptor in (self.kernel, self.ramdisk) if descriptor is not None]
-        return [self.monitor, self.console, *self.taps.values(), *boot, *(found for found, _ in self.files)]
+        perhaps = (self.agent, self.tpm, self.kernel, self.ramdisk)
+        there = [descriptor for descriptor in perhaps if descriptor is not None]
+        return [self.monitor, self.console, *self.taps.values(), *there, *(found for found, _ in self.files)]
 
 
 def has_screen(vm: Vm) -> bool:
@@ -130,9 +151,12 @@ def _files(files: Sequence[tuple[int, str]]) -> Iterator[str]:
 def _machine(domain: Domain, accelerator: Accelerator, contents: Mapping[str, Sequence[Layer]]) -> list[str]:
     vm = domain.vm
     firmware = f",pflash0={UEFI_CODE},pflash1={UEFI_VARIABLES}" if UEFI_CODE in contents else ""
+    if wants_secure_boot(vm):
+        firmware += ",smm=on"
     acceleration = "kvm" if accelerator == "kvm" else f"tcg,tb-size={_TCG_CACHE_MIB}"
     return [
         *_flash(contents),
+        *(_ONLY_FIRMWARE_WRITES if wants_secure_boot(vm) else ()),
         *("-machine", f"{domain.machine or 'q35'},vmport=off{firmware}", "-accel", acceleration),
         *("-cpu", "host" if accelerator == "kvm" else "max"),
         *("-smp", f"cpus={vm.vcpus},maxcpus={max(vm.vcpu_max, vm.vcpus)}"),
@@ -155,6 +179,8 @@ def _ways_in(vm: Vm, inherited: Inherited) -> Iterator[str]:
     yield from ("-mon", "chardev=monitor,mode=control")
     yield from ("-chardev", f"socket,id=console,fd={inherited.console},server=on,wait=off")
     yield from ("-serial", "chardev:console")
+    if inherited.agent is not None:
+        yield from ("-chardev", f"socket,id={AGENT},fd={inherited.agent},server=on,wait=off")
     if not has_screen(vm):
         yield from ("-display", "none")
         return
@@ -181,6 +207,8 @@ def _devices(domain: Domain, inherited: Inherited) -> Iterator[str]:
         yield from _device({"driver": "pcie-root-port", "id": f"port{port}", **_port_place(port)})
     yield from _device({"driver": "virtio-scsi-pci", "id": "scsi", "addr": "0x4"})
     yield from _device({"driver": "virtio-balloon-pci", "id": BALLOON, "addr": "0x5"})
+    yield from _agent_port(inherited)
+    yield from _tpm(inherited)
     disks = [disk for disk in domain.disks if disk.activated]
     indexes = boot_indexes(domain.vm, disks, domain.nics)
     for disk in disks:
@@ -192,6 +220,20 @@ def _devices(domain: Domain, inherited: Inherited) -> Iterator[str]:
         words = netdev(nic, str(inherited.taps.get(nic.device, "")))
         yield from ("-netdev", ",".join([str(words.pop("type")), *(f"{k}={v}" for k, v in words.items())]))
         yield from _device(nic_device(nic, indexes.get(nic.device)))
+
+
+def _agent_port(inherited: Inherited) -> Iterator[str]:
+    if inherited.agent is not None:
+        yield from _device({"driver": "virtio-serial-pci", "id": "serial", "addr": "0x6"})
+        port = {"driver": "virtserialport", "id": AGENT, "bus": "serial.0", "nr": 1, "chardev": AGENT}
+        yield from _device({**port, "name": "org.qemu.guest_agent.0"})
+
+
+def _tpm(inherited: Inherited) -> Iterator[str]:
+    if inherited.tpm is not None:
+        yield from ("-chardev", f"socket,id=tpm-control,fd={inherited.tpm}")
+        yield from ("-tpmdev", "emulator,id=tpm-state,chardev=tpm-control")
+        yield from _device({"driver": "tpm-crb", "id": "tpm", "tpmdev": "tpm-state"})
 
 
 def _port_place(port: int) -> Words:

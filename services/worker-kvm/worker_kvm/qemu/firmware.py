@@ -12,7 +12,14 @@ from schema.objects.vm import Hvm, Uefi, UefiOnBoot, Vm
 OVMF = Path("/usr/share/OVMF")
 """Where Debian's package `ovmf` puts it."""
 
-_CODE, _VARIABLES = "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"
+SECURE_BOOT = ("secureboot", "true")
+"""The platform's key for it, as xapi's."""
+
+_FILES = {
+    False: ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+    True: ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
+}
+"""Code and new variables, by whether the system must be signed; then Microsoft's keys are enrolled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ class Firmware:
     def refuse_if_missing(self, vm: Vm) -> None:
         """Errors: `Internal_error` when a VM wants UEFI and the host has none."""
         if _uefi(vm) is not None:
-            for name in (_CODE, _VARIABLES):
+            for name in _FILES[wants_secure_boot(vm)]:
                 if not (self._ovmf / name).is_file():
                     raise internal_error(
                         f"VM {vm.id} boots by UEFI, and there is no {self._ovmf / name}: install it (Debian: "
@@ -49,24 +56,43 @@ class Firmware:
         uefi = _uefi(vm)
         if uefi is None:
             return None
-        variables = self._variables(name)
+        is_secure = wants_secure_boot(vm)
+        code, new = _FILES[is_secure]
+        variables = self._variables(name, is_secure=is_secure)
         if not variables.exists() or uefi.variables.on_boot is UefiOnBoot.RESET:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            replace(variables, (self._ovmf / _VARIABLES).read_bytes())
-        return UefiFiles(self._ovmf / _CODE, variables)
+            replace(variables, (self._ovmf / new).read_bytes())
+        return UefiFiles(self._ovmf / code, variables)
 
     def rename(self, vm: str, name: str) -> None:
         """Let a VM's variables be another's; it has none, nothing to do."""
-        if self._variables(vm).exists():
-            shutil.move(self._variables(vm), self._variables(name))
+        for is_secure in _FILES:
+            variables = self._variables(vm, is_secure=is_secure)
+            if variables.exists():
+                shutil.move(variables, self._variables(name, is_secure=is_secure))
 
     def forget(self, vm: str) -> None:
         """Remove a VM's variables; it has none, nothing to do."""
-        self._variables(vm).unlink(missing_ok=True)
+        for is_secure in _FILES:
+            self._variables(vm, is_secure=is_secure).unlink(missing_ok=True)
 
-    def _variables(self, vm: str) -> Path:
-        """A name that holds whatever a client calls its VM."""
-        return self._directory / f"{hashlib.sha256(vm.encode(errors='surrogateescape')).hexdigest()}.fd"
+    def _variables(self, vm: str, *, is_secure: bool) -> Path:
+        """A name that holds whatever a client calls its VM.
+
+        With secure boot there are others: those without have no keys, and would let everything boot.
+        """
+        name = hashlib.sha256(vm.encode(errors="surrogateescape")).hexdigest()
+        return self._directory / f"{name}{'.secure' if is_secure else ''}.fd"
+
+
+def boots_by_uefi(vm: Vm) -> bool:
+    """Whether its firmware is UEFI."""
+    return _uefi(vm) is not None
+
+
+def wants_secure_boot(vm: Vm) -> bool:
+    """Whether the firmware shall boot only what is signed; there is none without UEFI."""
+    return boots_by_uefi(vm) and SECURE_BOOT in vm.platformdata
 
 
 def _uefi(vm: Vm) -> Uefi | None:

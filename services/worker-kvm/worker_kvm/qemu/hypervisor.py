@@ -4,10 +4,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from schema.atomics.vm import DomainAction
@@ -15,46 +14,42 @@ from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, VbdObject, VifObject, VmObject
 from schema.objects.errors import DomainNotBuilt, FailedToStartEmulator
 
-from worker_kvm.accelerator import Accelerator
 from worker_kvm.monitor import MonitorError, MonitorLoop
 from worker_kvm.network import Network, NetworkError, TapSettings
 from worker_kvm.port_rules import PortRules, port_rules
+from worker_kvm.qemu.agents import Agents, Channel
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
 from worker_kvm.qemu.ending import complaint
 from worker_kvm.qemu.firmware import Firmware
 from worker_kvm.qemu.growth import Growth
 from worker_kvm.qemu.live import Live, Status
 from worker_kvm.qemu.logs import shorten
-from worker_kvm.qemu.machine import Disk, Domain, Machine, Nic, Process, Saving, find_disk, with_disk
+from worker_kvm.qemu.machine import (
+    Disk,
+    Domain,
+    Machine,
+    Nic,
+    Process,
+    Saving,
+    find_disk,
+    restricted,
+    with_disk,
+)
 from worker_kvm.qemu.media import empty_if_opened, opened_trays, with_medium
 from worker_kvm.qemu.outgoing import call_back
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
 from worker_kvm.qemu.rounds import Rounds
+from worker_kvm.qemu.settings import QemuSettings
 from worker_kvm.qemu.starting import listen, make_directories, with_files
 from worker_kvm.qemu.sweep import find_strays
 from worker_kvm.qemu.throttling import throttle
-from worker_kvm.qemu.user import User, launcher
-from worker_kvm.storage import Storage
+from worker_kvm.qemu.tpm import Tpms, end_tpm, has_tpm
+from worker_kvm.qemu.user import launcher
+
+__all__ = ["Hypervisor", "QemuSettings"]
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class QemuSettings:
-    """How QEMU is run: where its sockets are, the program, the accelerator, bridged or in its own network."""
-
-    run: Path
-    qemu: str
-    accelerator: Accelerator
-    bridged: bool = True
-    namespace: str | None = None
-    storage: Storage | None = None
-    """Of the disks that are named `SR/VDI`; None: there are none."""
-    user: User | None = None
-    """As whom; None: as the worker."""
-    rounds_s: float = 10.0
-    """How often logs and disks' sizes are looked at."""
 
 
 def _nobody(_: ObjectId) -> None:
@@ -70,8 +65,10 @@ class Hypervisor:
         self.now = now
         self.network = Network(settings.namespace)
         self.firmware = Firmware(settings.run / "firmware")
+        self.tpms = Tpms(settings.run / "tpm", settings.user)
         self._records = Records(settings.run)
         self._loop = MonitorLoop()
+        self.agents = Agents(self._loop, self.on_status)
         self._lives: dict[int, Live] = {}
         self._on_change: Callable[[ObjectId], None] = _nobody
         self._growth = Growth()
@@ -101,6 +98,7 @@ class Hypervisor:
         lives, self._lives = list(self._lives.values()), {}
         for live in lives:
             live.close()
+        self.agents.close()
         self._telling.shutdown()
         self._loop.close()
         self._records.close()
@@ -116,12 +114,14 @@ class Hypervisor:
     def rename(self, vm: str, name: str) -> None:
         """Give a VM another id; its domain goes on."""
         self.firmware.rename(vm, name)
+        self.tpms.rename(vm, name)
         self._records.rename(vm, name)
 
     def remove(self, vm: str) -> None:
         """Forget a VM."""
         self._records.remove(vm)
         self.firmware.forget(vm)
+        self.tpms.forget(vm)
 
     def next_domid(self) -> int:
         """A number for a new domain."""
@@ -175,8 +175,10 @@ class Hypervisor:
             self._lives.pop(domain.domid, None)
         elif domain.process is not None:
             kill(domain.process)
+        end_tpm(domain.tpm)
+        self.agents.forget(domain.domid)
         self.clear_rules(*domain.nics)
-        self.change(vm, lambda machine: machine.with_domain(process=None) if machine.domain else machine)
+        self._forget_processes(vm)
 
     def clear(self, domid: int) -> None:
         """Remove the files of a domain that is gone."""
@@ -209,7 +211,7 @@ class Hypervisor:
 
     def clear_rules(self, *nics: Nic) -> None:
         """Remove the rules of interfaces; what cannot be removed now is when the next worker starts."""
-        taps = [rules.tap for rules in _restricted(nics)]
+        taps = [rules.tap for rules in restricted(nics)]
         if taps:
             try:
                 self.network.clear_rules(*taps)
@@ -227,6 +229,14 @@ class Hypervisor:
     def on_device(self, domid: int, device: str) -> None:
         """A guest has let go of a device, or opened a drive: note that, and let be done what follows."""
         self._telling_of(domid, lambda machine, domain: self._notice_device(machine.id, domain, device))
+
+    def on_port(self, domid: int, *, is_open: bool) -> None:
+        """A guest has opened or closed the port of its agent."""
+        live = self._lives.get(domid)
+        if is_open and live is not None:
+            self.agents.opened(domid, Channel(self.sockets(domid).agent, live.ask))
+        else:
+            self.agents.closed(domid)
 
     def _tell(self, domid: int, change: Change) -> None:
         def tell(machine: Machine, _: Domain) -> None:
@@ -279,12 +289,16 @@ class Hypervisor:
             self.on_device(domain.domid, device)
 
     def _spawn(self, vm: str, domain: Domain, opened: ExitStack, *, awaits_state: bool) -> Process:
-        sockets, user = self.sockets(domain.domid), self.settings.user
+        sockets, user, tpm = self.sockets(domain.domid), self.settings.user, None
         try:
             make_directories(sockets, user, domain.domid)
+            if has_tpm(domain.vm):
+                tpm = self.tpms.start(vm, domain.domid, sockets.tpm_log, opened, is_new=not awaits_state)
             inherited = Inherited(
-                monitor=opened.enter_context(listen(sockets.monitor)).fileno(),
-                console=opened.enter_context(listen(sockets.console)).fileno(),
+                monitor=listen(sockets.monitor, opened),
+                console=listen(sockets.console, opened),
+                agent=listen(sockets.agent, opened) if domain.has_agent_port else None,
+                tpm=None if tpm is None else tpm.socket,
                 taps=self._open_taps(domain, opened),
                 awaits_state=awaits_state,
             )
@@ -294,7 +308,8 @@ class Hypervisor:
             process = spawn(command, sockets.log, inherited.descriptors)
         except OSError as error:
             raise XenopsError(FailedToStartEmulator(vm=vm, name="qemu", message=str(error))) from error
-        self.change(vm, lambda machine: machine.with_domain(process=process))
+        noted = {"process": process, "tpm": None if tpm is None else tpm.process}
+        self.change(vm, lambda machine: machine.with_domain(**noted))
         return process
 
     def _open_taps(self, domain: Domain, opened: ExitStack) -> dict[str, int]:
@@ -308,6 +323,7 @@ class Hypervisor:
     def _shorten_logs(self) -> None:
         for domid in list(self._lives):
             shorten(self.sockets(domid).log)
+            shorten(self.sockets(domid).tpm_log)
 
     def _notice_growth(self) -> None:
         domains = [machine.domain for machine in self._records.all() if machine.domain is not None]
@@ -320,11 +336,16 @@ class Hypervisor:
             live.connect()
         except MonitorError as error:
             kill(process)
-            self.change(vm, lambda machine: machine.with_domain(process=None))
-            words = complaint(sockets.log) or str(error)
+            end_tpm(self.look(vm).living().tpm)
+            self._forget_processes(vm)
+            words = "; ".join(filter(None, map(complaint, (sockets.log, sockets.tpm_log)))) or str(error)
             raise XenopsError(FailedToStartEmulator(vm=vm, name="qemu", message=words)) from error
         self._lives[domid] = live
         return live
+
+    def _forget_processes(self, vm: str) -> None:
+        gone = {"process": None, "tpm": None}
+        self.change(vm, lambda machine: machine.with_domain(**gone) if machine.domain else machine)
 
     def _find_rules_again(self, domains: Sequence[Domain]) -> None:
         """They are the kernel's and outlive a worker; something that flushes all rules may have been here."""
@@ -333,7 +354,7 @@ class Hypervisor:
         alive = [domain for domain in domains if domain.process is not None and is_alive(domain.process)]
         try:
             for domain in alive:
-                for rules in _restricted(domain.nics):
+                for rules in restricted(domain.nics):
                     self.network.set_rules(rules)
             self.network.clear_stale_rules()
         except NetworkError as error:
@@ -351,6 +372,8 @@ class Hypervisor:
             if domain.saving is not None and not domain.suspended:
                 self._undo_save(domain, live, domain.saving)
             self._notice_missed(domain, live)
+            if domain.has_agent_port and live.has_open_port():
+                self.on_port(domain.domid, is_open=True)
         except (MonitorError, XenopsError) as error:
             _LOG.warning("VM %s: its QEMU, process %d: %s", domain.vm.id, process.pid, error)
 
@@ -365,11 +388,3 @@ class Hypervisor:
         for machine in self._records.all():
             if machine.domain is not None and machine.domain.domid == domain.domid:
                 self.change(machine.id, lambda found: found.with_domain(saving=None))
-
-
-def _restricted(nics: Iterable[Nic]) -> Iterator[PortRules]:
-    for nic in nics:
-        if nic.tap is not None:
-            rules = port_rules(nic.tap, nic.vif)
-            if not rules.is_open:
-                yield rules

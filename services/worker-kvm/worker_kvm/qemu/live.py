@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from engine.backend import Execution
 from schema.atomics.vm import DomainAction
@@ -20,10 +20,11 @@ from worker_kvm.monitor import (
     MonitorRefusedError,
     QemuEvent,
 )
-from worker_kvm.qemu.command import Sockets
+from worker_kvm.qemu.command import AGENT, Sockets
 from worker_kvm.qemu.devices import block_node
 from worker_kvm.qemu.ending import action_of, complaint, logged_action
 from worker_kvm.qemu.given import give_content
+from worker_kvm.qemu.listener import Listener
 from worker_kvm.qemu.machine import Process, Slot, Source
 from worker_kvm.qemu.process import ends, kill
 
@@ -57,19 +58,6 @@ class Seen:
     """What it has, its balloon taken off."""
 
 
-class Listener(Protocol):
-    """Whom a live QEMU tells what happens by itself; called from the monitors' thread."""
-
-    def on_ended(self, domid: int, action: DomainAction) -> None:
-        """The guest has ended, or its QEMU with it."""
-
-    def on_status(self, domid: int) -> None:
-        """The guest was paused or let run by something other than us: storage that is full, say."""
-
-    def on_device(self, domid: int, device: str) -> None:
-        """The guest has let go of a device, or opened the tray of a drive, perhaps by itself."""
-
-
 class Live:
     """One domain's QEMU; safe for any thread but the monitors'."""
 
@@ -94,6 +82,7 @@ class Live:
         self._changing = False
         self._quitting = False
         self._heard = False
+        self._asleep = False
         self._migration = ""
         self._on_migration: Callable[[], None] = _nobody
 
@@ -111,6 +100,11 @@ class Live:
     def asked(self) -> DomainAction | None:
         """What the guest wants that has ended; None while it has not."""
         return self._asked
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the guest sleeps in its memory (ACPI S3); it counts as running."""
+        return self._asleep
 
     @property
     def migration(self) -> str:
@@ -138,8 +132,13 @@ class Live:
             self._end(logged_action(self._sockets.log, untraced=DomainAction.REBOOT))
         elif status in {"guest-panicked", "internal-error"}:
             self._end(DomainAction.CRASHDUMP)
-        elif status == "running":
+        elif status in {"running", "suspended"}:
+            self._asleep = status == "suspended"
             self._become(Status.RUNNING, unless_heard=True)
+
+    def has_open_port(self) -> bool:
+        """Whether the guest has opened the port of its agent, as nobody may have heard."""
+        return any(found["label"] == AGENT and found["frontend-open"] for found in self.do("query-chardev"))
 
     def complaint(self) -> str:
         """What QEMU has said."""
@@ -182,6 +181,10 @@ class Live:
         except MonitorError as error:
             raise self._refusal(command, error) from error
         return True
+
+    async def ask(self, command: str, arguments: Arguments) -> Any:
+        """The same as `do` for coroutines on the monitors' loop. Errors: those of `Monitor.ask`."""
+        return await self._monitor.ask(command, arguments)
 
     def give(self, descriptor: int, name: str) -> None:
         """Give QEMU an open file, known to it by `name` from then on. Errors as of `do`."""
@@ -242,17 +245,25 @@ class Live:
 
     def wait_ended(self, execution: Execution, timeout_s: float) -> bool:
         """Wait until the guest has ended; a cancel raises. Answers whether it has in time."""
+        return self.wait_for(execution, lambda: self._status is Status.ENDED, timeout_s)
+
+    def wait_for(self, execution: Execution, until: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for what events bring; a cancel raises. Answers whether it came in time."""
         cancelled = threading.Event()
 
         def wake() -> None:
             cancelled.set()
-            with self._told:
-                self._told.notify_all()
+            self.notify()
 
         with execution.cancellable(wake):
-            self.wait(lambda: cancelled.is_set() or self._status is Status.ENDED, timeout_s)
+            self.wait(lambda: cancelled.is_set() or until(), timeout_s)
         execution.check_cancelled()
-        return self._status is Status.ENDED
+        return until()
+
+    def notify(self) -> None:
+        """Have those who wait look again."""
+        with self._told:
+            self._told.notify_all()
 
     def quit(self) -> None:
         """End QEMU, by force when it takes too long. Errors: `Internal_error` when not even that helps."""
@@ -320,6 +331,11 @@ class Live:
                 self._tell(Status.RUNNING)
             case "BALLOON_CHANGE":
                 self._memory_bytes = int(event.data["actual"])
+            case "SUSPEND" | "WAKEUP":
+                self._asleep = event.name == "SUSPEND"
+                self.notify()
+            case "VSERPORT_CHANGE" if event.data.get("id") == AGENT:
+                self._listener.on_port(self._domid, is_open=event.data.get("open") is True)
             case "MIGRATION":
                 with self._told:
                     self._migration = str(event.data.get("status"))

@@ -1,5 +1,6 @@
 """Machine: what the host knows of one VM on QEMU, and how it changes; values and no I/O."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from engine.holding import find, replacing, without
@@ -13,6 +14,8 @@ from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import Hvm, Vm
+
+from worker_kvm.port_rules import PortRules, port_rules
 
 SATA_PORTS = 6
 """What the q35 machine's own controller has."""
@@ -119,6 +122,10 @@ class Domain(_Value):
     """What is to be done should the domain stop now; or what it asked for when it did."""
     built: bool = False
     process: Process | None = None
+    tpm: Process | None = None
+    """Its swtpm, which ends with its QEMU."""
+    has_agent_port: bool = False
+    """Whether the machine has a port for an agent; those of workers before had none."""
     memory_target_bytes: int
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
@@ -164,7 +171,8 @@ def created(machine: Machine, vm: Vm, domid: int, now: float) -> Machine:
     """With an empty domain that wants a reboot should it stop. Errors: `Already_exists`."""
     if machine.domain is None:
         target = vm.memory_dynamic_max
-        return machine.but(domain=Domain(domid=domid, vm=vm, created_at=now, memory_target_bytes=target))
+        domain = Domain(domid=domid, vm=vm, created_at=now, memory_target_bytes=target, has_agent_port=True)
+        return machine.but(domain=domain)
     if machine.domain.built:
         raise XenopsError(AlreadyExists(klass="domain", id=machine.id))
     return machine
@@ -178,7 +186,7 @@ def built(machine: Machine) -> Machine:
 def saved(machine: Machine) -> Machine:
     """Its guest is in an image now."""
     domain = machine.living()
-    kept = domain.model_copy(update={"process": None, "saving": None})
+    kept = domain.model_copy(update={"process": None, "tpm": None, "saving": None})
     return machine.with_domain(suspended=True, saving=None).but(suspended=kept)
 
 
@@ -259,6 +267,15 @@ def without_nic(machine: Machine, id_: DeviceId) -> Machine:
     if machine.domain is None:
         return machine
     return machine.with_domain(nics=without(machine.domain.nics, id_))
+
+
+def restricted(nics: Iterable[Nic]) -> Iterator[PortRules]:
+    """What the taps of those interfaces let pass that may not send everything."""
+    for nic in nics:
+        if nic.tap is not None:
+            rules = port_rules(nic.tap, nic.vif)
+            if not rules.is_open:
+                yield rules
 
 
 def _next_position(domain: Domain) -> DeviceNumber:

@@ -24,17 +24,13 @@ def make_directories(sockets: Sockets, user: User | None, domid: int) -> None:
         os.chown(sockets.own, *user.of(domid))
 
 
-def listen(path: Path) -> socket.socket:
-    """A listening socket that QEMU inherits: who connects waits until it is set up, and need not poll."""
+def listen(path: Path, closing: ExitStack) -> int:
+    """A listening socket that QEMU inherits, open until `closing` ends: who connects need not poll."""
     path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(str(path))
-        listener.listen(1)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+    listener = closing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    listener.bind(str(path))
+    listener.listen(1)
+    return listener.fileno()
 
 
 def with_files(inherited: Inherited, domain: Domain, uefi: UefiFiles | None, closing: ExitStack) -> Inherited:

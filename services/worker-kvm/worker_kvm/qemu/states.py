@@ -14,11 +14,12 @@ from schema.objects.vm import (
 )
 
 from worker_kvm.qemu.command import Sockets, has_screen
+from worker_kvm.qemu.guest_agent import Told, agent_keys
 from worker_kvm.qemu.live import Seen, Status
 from worker_kvm.qemu.machine import Domain, Machine, find_disk, find_nic
 
 
-def vm_state(machine: Machine, seen: Seen | None, sockets: Sockets) -> VmState:
+def vm_state(machine: Machine, seen: Seen | None, sockets: Sockets, told: Told | None = None) -> VmState:
     """The VM; of one without a domain: Halted, or Suspended, all else empty. `seen`: None before QEMU runs.
 
     One whose guest has ended counts as running until that has been dealt with, as in the original.
@@ -39,6 +40,8 @@ def vm_state(machine: Machine, seen: Seen | None, sockets: Sockets) -> VmState:
             "memory_actual": 0 if seen is None else seen.memory_bytes,
             "memory_limit": vm.memory_static_max,
             "vcpu_target": vm.vcpus,
+            "guest_agent": agent_keys(told, domain.nics),
+            "pv_drivers_detected": told is not None,  # its agent is behind one
             "rtc_timeoffset": vm.ty.info.timeoffset if isinstance(vm.ty, Hvm) else "",
             "last_start_time": domain.created_at,
             "hvm": isinstance(vm.ty, Hvm),

@@ -21,6 +21,7 @@ from worker_kvm.qemu.incoming import announce
 from worker_kvm.qemu.live import Status
 from worker_kvm.qemu.machine import Domain, Machine, built, created
 from worker_kvm.qemu.saving import Savings
+from worker_kvm.qemu.sleeping import ORDER, put_to_sleep, refuse_asleep, wake
 from worker_kvm.qemu.states import vm_state
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
 
@@ -74,6 +75,7 @@ class QemuVms(UnassistedVms):
         self._hypervisor.look(vm.id).living()
         _refuse_unless_bootable(vm)
         self._hypervisor.firmware.refuse_if_missing(vm)
+        self._hypervisor.tpms.refuse_if_missing(vm)
         self._hypervisor.change(vm.id, built)
 
     @override
@@ -102,7 +104,9 @@ class QemuVms(UnassistedVms):
 
     @override
     def pause(self, execution: Execution, vm: Vm) -> None:
-        self._hypervisor.running(vm.id).pause()
+        live = self._hypervisor.running(vm.id)
+        refuse_asleep(vm.id, live, "paused")
+        live.pause()
 
     @override
     def unpause(self, execution: Execution, vm: Vm) -> None:
@@ -145,13 +149,17 @@ class QemuVms(UnassistedVms):
     def request_shutdown(
         self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float
     ) -> bool:
-        """Press the power button, which a guest that runs cannot fail to see; one that is paused does not."""
+        """Press the power button, which a guest that runs cannot fail to see; one that is paused does not.
+
+        One that sleeps is woken first.
+        """
         execution.check_cancelled()
         self._hypervisor.look(vm.id).living()
         live = self._hypervisor.live(vm.id)
         if live is None or live.status is Status.PAUSED:
             return False
         if live.status is Status.RUNNING:
+            wake(live)
             live.do("system_powerdown")
         return True
 
@@ -172,14 +180,16 @@ class QemuVms(UnassistedVms):
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
-        """Whatever runs can be saved."""
+        """Whatever runs can be saved, unless its guest sleeps: QEMU would let that run at the other end."""
         self._hypervisor.look(vm.id).launched()
+        refuse_asleep(vm.id, self._hypervisor.running(vm.id), "saved")
 
     @override
     def save(
         self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
     ) -> None:
-        """Write the state to a disk or to another host."""
+        """Write the state to a disk or to another host. Errors: those of `assert_can_save`, too."""
+        self.assert_can_save(vm)
         self._savings.save(vm, image, execution, live=live)
 
     @override
@@ -193,6 +203,19 @@ class QemuVms(UnassistedVms):
     def resume(self, execution: Execution, vm: Vm) -> None:
         """Go on after a save."""
         self._savings.resume(vm)
+
+    @override
+    def s3suspend(self, execution: Execution, vm: Vm) -> None:
+        """By the agent in the guest. Errors: those of `put_to_sleep`."""
+        execution.check_cancelled()
+        domain = self._hypervisor.look(vm.id).launched()
+        live, agents = self._hypervisor.running(vm.id), self._hypervisor.agents
+        put_to_sleep(domain.vm, live, lambda: agents.order(domain.domid, ORDER), execution)
+
+    @override
+    def s3resume(self, execution: Execution, vm: Vm) -> None:
+        """Wake the guest, if it sleeps."""
+        wake(self._hypervisor.running(vm.id))
 
     @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
@@ -210,7 +233,8 @@ class QemuVms(UnassistedVms):
         machine = self._hypervisor.look(vm.id)
         domid = 0 if machine.domain is None else machine.domain.domid
         live = self._hypervisor.live(vm.id)
-        return vm_state(machine, None if live is None else live.seen, self._hypervisor.sockets(domid))
+        seen, told = None if live is None else live.seen, self._hypervisor.agents.told(domid)
+        return vm_state(machine, seen, self._hypervisor.sockets(domid), told)
 
     @override
     def set_domain_action_request(self, vm: Vm, action: DomainAction | None) -> None:
@@ -240,7 +264,7 @@ class QemuVms(UnassistedVms):
         """The domain as noted here; what another host calls its devices, it has from their configuration."""
         machine = self._hypervisor.look(vm.id)
         domain = machine.domain or machine.suspended or machine.living()
-        return domain.model_copy(update={"process": None, "saving": None}).model_dump_json()
+        return domain.model_copy(update={"process": None, "tpm": None, "saving": None}).model_dump_json()
 
     @override
     def set_internal_state(self, vm: Vm, state: str) -> None:
@@ -267,12 +291,6 @@ class QemuVms(UnassistedVms):
 
 
 def _refuse_unless_bootable(vm: Vm) -> None:
-    """Errors: `Internal_error` that names the file, `Unimplemented`."""
-    match vm.ty:
-        case Hvm(info=info):
-            if info.tpm is not None:
-                raise unimplemented("VM.start with a TPM")
-        case other:
-            if isinstance(other.info.boot, DirectBoot):
-                boot = other.info.boot.boot
-                refuse_unless_there(vm, boot)
+    """Errors: `Internal_error` that names the file."""
+    if not isinstance(vm.ty, Hvm) and isinstance(vm.ty.info.boot, DirectBoot):
+        refuse_unless_there(vm, vm.ty.info.boot.boot)

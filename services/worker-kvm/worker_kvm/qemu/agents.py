@@ -1,0 +1,260 @@
+"""Agents: asks the agent in each guest that has one, on the monitors' own loop.
+
+QEMU tells when a guest opens the agent's port and when it closes it. While it is closed nobody is asked, so a
+guest without an agent costs nothing; one whose agent does not answer costs a question now and then.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worker_kvm.monitor import Arguments, MonitorError, MonitorLoop, MonitorRefusedError
+from worker_kvm.qemu.guest_agent import (
+    AgentRefusedError,
+    Told,
+    addresses,
+    answer,
+    memory_kib,
+    request,
+    system_keys,
+)
+
+ANSWER_BYTES_MAX = 1 << 18
+"""A longer line is none: an interface with an address takes some 500 bytes."""
+
+_STALE_LINES_MAX = 100
+"""Answers to whoever asked before us, before ours comes."""
+
+_CLOSE_TIMEOUT_S = 5.0
+
+_POLLED_S = 30
+"""How often QEMU has the balloon's driver count."""
+
+_BALLOON = "/machine/peripheral/balloon"
+
+Ask = Callable[[str, Arguments], Awaitable[Any]]
+"""Has QEMU do something, on the loop. Errors: `MonitorError`, `MonitorRefusedError`."""
+
+
+class AgentMissingError(Exception):
+    """No agent of this guest has opened its port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a guest is asked, and how long it may take."""
+
+    first_pause_s: float = 1.0
+    """After the first time: a guest that boots has no addresses yet. Each pause is twice the one before."""
+    pause_s: float = 30.0
+    """The longest: the guest has been up for a while."""
+    answer_s: float = 10.0
+    """For all answers of one time together."""
+
+    def pauses(self) -> Iterator[float]:
+        """One after another."""
+        pause_s = self.first_pause_s
+        while True:
+            yield pause_s
+            pause_s = min(2 * pause_s, self.pause_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How a guest's agent is reached: its socket, and the guest's QEMU."""
+
+    path: Path
+    ask: Ask
+
+
+class Agents:
+    """The agents of a host's guests, by domain; safe for any thread. The loop's calls `on_change`."""
+
+    def __init__(
+        self, loop: MonitorLoop, on_change: Callable[[int], None], patience: Patience | None = None
+    ) -> None:
+        self._loop = loop
+        self._on_change = on_change
+        self._patience = patience or Patience()
+        self._told: dict[int, Told] = {}
+        self._agents: dict[int, _Agent] = {}
+
+    def told(self, domid: int) -> Told | None:
+        """What a guest's agent has said last."""
+        return self._told.get(domid)
+
+    def opened(self, domid: int, channel: Channel) -> None:
+        """A guest has opened the port: an agent may be there."""
+        self._loop.call(self._open, domid, channel)
+
+    def closed(self, domid: int) -> None:
+        """A guest has closed it, to sleep or for ever; what was said stands."""
+        self._loop.call(self._close, domid)
+
+    def forget(self, domid: int) -> None:
+        """A domain has ended."""
+        self._loop.call(self._forget, domid)
+
+    def order(self, domid: int, command: str) -> Future[None]:
+        """Tell an agent to do something that it may not live to answer; cancelled, its answer is not awaited.
+
+        Errors: `AgentMissingError`; of the future, `AgentRefusedError`.
+        """
+        agent = self._agents.get(domid)
+        if agent is None:
+            raise AgentMissingError
+        return self._loop.start(agent.order(command))
+
+    def close(self) -> None:
+        """Hang up everywhere."""
+        self._loop.run(self._close_all(), _CLOSE_TIMEOUT_S)
+
+    def _open(self, domid: int, channel: Channel) -> None:
+        self._close(domid)
+
+        def on_told(told: Told) -> None:
+            before, self._told[domid] = self._told.get(domid), told
+            if told.differs(before):
+                self._on_change(domid)
+
+        self._agents[domid] = _Agent(channel, on_told, self._patience)
+
+    def _close(self, domid: int) -> None:
+        agent = self._agents.pop(domid, None)
+        if agent is not None:
+            agent.close()
+
+    def _forget(self, domid: int) -> None:
+        self._close(domid)
+        self._told.pop(domid, None)
+
+    async def _close_all(self) -> None:
+        tasks = [agent.task for agent in self._agents.values()]
+        for domid in list(self._agents):
+            self._close(domid)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Agent:
+    """One guest's, from the opening of its port to its end; used on the loop alone."""
+
+    def __init__(self, channel: Channel, on_told: Callable[[Told], None], patience: Patience) -> None:
+        self._channel = channel
+        self._on_told = on_told
+        self._patience = patience
+        self._turn = asyncio.Lock()
+        self._line: _Line | None = None
+        self.task = asyncio.get_running_loop().create_task(self._attend())
+
+    async def order(self, command: str) -> None:
+        """See `Agents.order`."""
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._patience.answer_s):
+                    line = await self._synchronised()
+            except (OSError, ValueError) as error:
+                self._hang_up()
+                raise AgentRefusedError("its agent does not answer as one does") from error
+            try:
+                line.say(request(command))
+                await line.answer()
+            except (OSError, ValueError):
+                self._hang_up()  # whether it has obeyed is seen otherwise
+
+    def close(self) -> None:
+        """Ask no more."""
+        self.task.cancel()
+        self._hang_up()
+
+    async def _attend(self) -> None:
+        for pause_s in self._patience.pauses():
+            async with self._turn:
+                try:
+                    async with asyncio.timeout(self._patience.answer_s):
+                        told = await self._ask()
+                except (OSError, ValueError):
+                    self._hang_up()
+                else:
+                    self._on_told(told)
+            await asyncio.sleep(pause_s)
+
+    async def _ask(self) -> Told:
+        line = await self._synchronised()
+        system, host, interfaces = [
+            await line.ask(command)
+            for command in ("guest-get-osinfo", "guest-get-host-name", "guest-network-get-interfaces")
+        ]
+        return Told(system_keys(system, host), addresses(interfaces), memory_kib(await self._memory()))
+
+    async def _memory(self) -> object:
+        """What the guest's balloon driver counts, which QEMU asks it for as often as we ask QEMU."""
+        with suppress(MonitorError, MonitorRefusedError):
+            polled = {"property": "guest-stats-polling-interval", "value": _POLLED_S}
+            await self._channel.ask("qom-set", {"path": _BALLOON, **polled})
+            return await self._channel.ask("qom-get", {"path": _BALLOON, "property": "guest-stats"})
+        return None
+
+    async def _synchronised(self) -> "_Line":
+        if self._line is None:
+            streams = await asyncio.open_unix_connection(str(self._channel.path), limit=ANSWER_BYTES_MAX)
+            self._line = _Line(*streams)
+        await self._line.synchronise()
+        return self._line
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
+class _Line:
+    """A connection to an agent. Errors of its methods: `OSError`, `ValueError`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def synchronise(self) -> None:
+        """What is still to come for others, or for us before we gave up, is passed over."""
+        number = secrets.randbits(31)
+        self.say(request("guest-sync-delimited", id=number))
+        for _ in range(_STALE_LINES_MAX):
+            line = await self._read()
+            if line.startswith(b"\xff") and _answered(line.lstrip(b"\xff")) == number:
+                return
+        raise ValueError("it does not answer what it is asked")
+
+    async def ask(self, command: str) -> object:
+        """Have it answer a command; None when it says no."""
+        self.say(request(command))
+        return _answered(await self._read())
+
+    async def answer(self) -> object:
+        """Its answer to what was said. Errors: those of `guest_agent.answer`, too."""
+        return answer(await self._read())
+
+    def say(self, words: bytes) -> None:
+        """Send it a line; few are on their way at a time, so nobody waits for its reading."""
+        self._writer.write(words)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+
+    async def _read(self) -> bytes:
+        line = await self._reader.readline()
+        if not line.endswith(b"\n"):
+            raise ConnectionError("the agent hung up")
+        return line
+
+
+def _answered(line: bytes) -> object:
+    try:
+        return answer(line)
+    except AgentRefusedError:
+        return None

@@ -1,0 +1,25 @@
+"""Settings: how QEMU is run on this host."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker_kvm.accelerator import Accelerator
+from worker_kvm.qemu.user import User
+from worker_kvm.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class QemuSettings:
+    """How QEMU is run: where its sockets are, the program, the accelerator, bridged or in its own network."""
+
+    run: Path
+    qemu: str
+    accelerator: Accelerator
+    bridged: bool = True
+    namespace: str | None = None
+    storage: Storage | None = None
+    """Of the disks that are named `SR/VDI`; None: there are none."""
+    user: User | None = None
+    """As whom; None: as the worker."""
+    rounds_s: float = 10.0
+    """How often logs and disks' sizes are looked at."""
