@@ -26,7 +26,7 @@ DIFFERS = (
     (r"^.*\r", ""),
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"),
     (r"/\S*/var/", "/…/var/"),
-    (r"\d+(\.\d+)? ?m?s\b", "TIME"),
+    (r"\d+(\.\d+)? ?m?s\b( \(\d+:\d\d:\d\d\))?", "TIME"),
     (r"\d+(\.\d+){1,2}", "VERSION"),
     (r"emulating their processors, as KVM boots no guest here", "on KVM"),
     (r", (as this user|each with a user of its own among \S+)$", ", WHOSE"),
