@@ -30,8 +30,7 @@ class BareQemu:
 
     def __init__(self, qemu: str, monitor: Path, words: Words) -> None:
         with ExitStack() as opened:
-            listener = opened.enter_context(listen(monitor))
-            arguments, files = words(listener.fileno(), opened)
+            arguments, files = words(listen(monitor, opened), opened)
             self._process = subprocess.Popen(
                 [qemu, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -114,8 +113,10 @@ def words_of(
     directory.mkdir(exist_ok=True)
 
     def words(monitor: int, opened: ExitStack) -> tuple[Sequence[str], Sequence[int]]:
-        console = opened.enter_context(listen(directory / "console")).fileno()
-        inherited = with_files(Inherited(monitor, console, awaits_state=awaits_state), domain, None, opened)
+        console = listen(directory / "console", opened)
+        agent = listen(directory / "agent", opened) if domain.has_agent_port else None
+        given = Inherited(monitor, console, agent, awaits_state=awaits_state)
+        inherited = with_files(given, domain, None, opened)
         return command_line(domain, accelerator, inherited), inherited.descriptors
 
     return words
