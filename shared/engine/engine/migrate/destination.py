@@ -5,7 +5,6 @@ from contextlib import ExitStack
 
 from schema.fault import XenopsError
 from schema.migration import Channel as ChannelName
-from schema.objects.dynamic import VifObject, VmObject
 from schema.objects.errors import Error
 from schema.objects.vm import PowerState
 from schema.operations import VmReceiveMemory
@@ -18,6 +17,7 @@ from engine.migrate.connect import TicketError, join
 from engine.migrate.course import Course
 from engine.migrate.offers import Offers
 from engine.migrate.zstd import DecompressingStream
+from engine.objects import objects_of
 from engine.plan import migrate as plans
 from engine.sharing import told
 
@@ -178,12 +178,11 @@ class Arrival:
         devices = course.store.devices(self._final)
         for record in told(self._final, (), devices.vgpus):
             course.append(record)
-        for vif in devices.vifs:
-            course.signal(VifObject(id=vif.id))
         try:
             course.perform("destination: carry on", plans.carry_on(self._final, devices), 1.0)
         finally:
-            course.signal(VmObject(id=self._final))
+            for changed in objects_of(self._final, course.store):
+                course.signal(changed)
 
     def _tell_source(self, control: Channel) -> None:
         """The fourth point; a source that has died meanwhile finds out by itself."""

@@ -39,6 +39,7 @@ from engine.migrate.course import Course
 from engine.migrate.export import export, maps_of, under
 from engine.migrate.fate import Fate, fate_of
 from engine.migrate.zstd import CompressingStream
+from engine.objects import objects_of
 from engine.plan import migrate as plans
 from engine.plan.groups import do
 
@@ -239,11 +240,21 @@ class Departure:
         except XenopsError as error:
             _LOG.error("VM %s: cannot go on after its migration has failed: %s", self._vm, error)
             return
+        finally:
+            self._tell_all()
         if vm.memory_dynamic_min != vm.memory_dynamic_max:
             thaw = VmSetMemoryDynamicRange(
                 vm=self._vm, minimum_bytes=vm.memory_dynamic_min, maximum_bytes=vm.memory_dynamic_max
             )
             course.attempt("source: let the balloon go", do(thaw))
+
+    def _tell_all(self) -> None:
+        """While it had another id, whoever asked was told that there is no such VM."""
+        try:
+            for changed in objects_of(self._vm, self._course.store):
+                self._course.signal(changed)
+        except XenopsError as error:
+            _LOG.error("VM %s: clients may not know that it is here: %s", self._vm, error)
 
     def _tidy_destination(self) -> None:
         """The destination removes what it made; this is for what it was only told of.

@@ -1,19 +1,13 @@
 """Righting: what is done about a VM whose worker has died, or whose operation has failed."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from schema.atomics.vm import VmRemove
 from schema.fault import XenopsError
 from schema.ids import TaskId, VmId
 from schema.objects.dynamic import (
     ObjectId,
-    PciObject,
-    VbdObject,
-    VgpuObject,
-    VifObject,
-    VmObject,
-    VusbObject,
 )
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
@@ -47,6 +41,7 @@ from engine.journal import JournalEntry
 from engine.lock import Held
 from engine.migrate.course import Course
 from engine.migrate.recovery import recover
+from engine.objects import objects_of
 from engine.perform import Performer
 from engine.plan import plan
 from engine.worker.delay import wanted_delay_s
@@ -91,26 +86,9 @@ def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
         _succeeds(VmShutdown(vm=vm), vm, tools, signal)  # its image is whole: what it leaves may go
     elif state in _LIVE and _is_half_down(entry.operation, vm, tools):
         shut_down(vm, tools, signal)
-    for changed in objects_of(vm, tools):
+    for changed in objects_of(vm, tools.store):
         signal(changed)
     return outcome
-
-
-def objects_of(vm: VmId, tools: Tools) -> Iterator[ObjectId]:
-    """A VM and all its devices: what clients are told of where nobody knows what they were told before.
-
-    Raises:
-        XenopsError: the store cannot say.
-    """
-    if not tools.store.exists(vm):
-        return
-    devices = tools.store.devices(vm)
-    yield from (VbdObject(id=vbd.id) for vbd in devices.vbds)
-    yield from (VifObject(id=vif.id) for vif in devices.vifs)
-    yield from (PciObject(id=pci.id) for pci in devices.pcis)
-    yield from (VgpuObject(id=vgpu.id) for vgpu in devices.vgpus)
-    yield from (VusbObject(id=vusb.id) for vusb in devices.vusbs)
-    yield VmObject(id=vm)
 
 
 def tell_again(entry: JournalEntry, tools: Tools) -> None:
@@ -125,7 +103,7 @@ def tell_again(entry: JournalEntry, tools: Tools) -> None:
         if not tools.store.exists(vm):
             tools.append(Removed(vm=vm))
     for name in dict.fromkeys(names):
-        if changed := tuple(objects_of(name, tools)):
+        if changed := tuple(objects_of(name, tools.store)):
             tools.append(Changed(vm=name, changed=changed))
 
 
