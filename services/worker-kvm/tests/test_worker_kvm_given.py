@@ -38,9 +38,14 @@ def test_what_is_on_top_of_nothing_says_nothing(content: bytes) -> None:
     assert backing_of(Path("/d/i"), content) is None
 
 
+UNENDED = struct.pack(">4sIQI", b"QFI\xfb", 2, 68, 4).ljust(68, b"\0") + b"base" + struct.pack(">II", 5, 0)
+"""Its extensions run up to the end of what was read."""
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        (UNENDED, "'nothing'"),
         (header(b"nbd://host/x"), "is on top of 'nbd://host/x', which is no file of this host"),
         (header(b"json:{}"), "no file"),
         (header(b"a\0b"), "no file"),
