@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from bus.ports import BEGINNING, BusError, Entry
 from bus.rabbit import RabbitBus
-from conftest import until_served
 from engine.conformance.samples import sample_vm
 from schema.fault import XenopsError
 from schema.objects.task import Pending, Task
 from schema.records import Elected, Finished, Leased
 from xenops.client import Client
+
+from conftest import until_served
 
 if TYPE_CHECKING:
     from conftest import Stack

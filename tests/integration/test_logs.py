@@ -15,8 +15,9 @@ from xenops.events import wait_for_task
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Stack
     from xenops.client import Client
+
+    from conftest import Stack
 
 PATIENCE_S = 60.0
 

@@ -39,8 +39,9 @@ from xenops.events import wait_for_task
 from xenops.log import Log, open_log
 
 if TYPE_CHECKING:
-    from conftest import Stack
     from xenops.client import Client
+
+    from conftest import Stack
 
 INSTANCE = InstanceName("org.xen.xapi.xenops.simulator")
 PATIENCE_S = 60.0

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from bus.rabbit import RabbitBus
-from conftest import INSTANCE, PATIENCE_S, Stack, until_served
 from engine.conformance.samples import sample_vbd, sample_vm
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from schema.debug_info import DebugInfo, write_debug_info
 from typing_extensions import override
 from xenops.client import Client
 from xenops.events import wait_for_task
+
+from conftest import INSTANCE, PATIENCE_S, Stack, until_served
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
