@@ -10,6 +10,7 @@ from engine.conformance.subject import refusal
 from schema.objects.errors import InternalError
 from schema.objects.vm import Hvm, HvmInfo, Vm, Vtpm
 from worker_kvm.qemu import tpm
+from worker_kvm.qemu.process import kill
 from worker_kvm.qemu.tpm import Tpms, has_tpm
 from worker_kvm.qemu.user import User
 
@@ -31,8 +32,8 @@ def test_a_host_without_swtpm_says_what_to_install(tmp_path: Path, monkeypatch: 
 
 
 def programs(directory: Path, monkeypatch: pytest.MonkeyPatch, setup: str) -> None:
-    """A swtpm that does nothing, and a swtpm_setup that does this."""
-    for name, script in ((tpm.SWTPM, "exec sleep 0"), (tpm.SWTPM_SETUP, setup)):
+    """A swtpm that does nothing until it is ended, and a swtpm_setup that does this."""
+    for name, script in ((tpm.SWTPM, "exec sleep 3600"), (tpm.SWTPM_SETUP, setup)):
         path = directory / name
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
@@ -42,6 +43,8 @@ def programs(directory: Path, monkeypatch: pytest.MonkeyPatch, setup: str) -> No
 def start(tpms: Tpms, name: str, directory: Path, *, is_new: bool = True) -> None:
     with ExitStack() as closing:
         running = tpms.start(name, 1, directory / "log", closing, is_new=is_new)
+        assert running.process is not None
+        kill(running.process)
         tpm.end_tpm(running.process)
 
 
