@@ -14,6 +14,7 @@ import pytest
 from bus.node import PrivateNode
 from bus.ports import BusError
 from bus.rabbit import RabbitBus
+from certificates import issue
 from engine.conformance.samples import sample_vbd, sample_vm
 from miniature_xapi import MiniatureXapi
 from schema.fault import XenopsError
@@ -21,6 +22,7 @@ from schema.ids import InstanceName, VmId
 from schema.migration import arriving_id, departing_id
 from schema.objects.task import Pending
 from schema.objects.vm import PowerState
+from tls_terminator import terminating
 from xenops.calls.vm import Destination
 from xenops.client import Client
 from xenops.events import wait_for_task
@@ -174,6 +176,22 @@ def test_xapi_hands_over_what_comes_in_at_its_own_port(pair: Pair) -> None:
     arriving = arriving_id(VmId(vm))
     assert xapi.handed_over == [f"/services/xenops/migrate/{name}/{arriving}" for name in ("vm", "mem")]
     assert b"<methodName>VM.import_metadata</methodName>" in xapi.called[0]
+
+
+def test_a_vm_goes_through_tls_to_a_host_that_is_trusted_or_need_not_be(pair: Pair, tmp_path: Path) -> None:
+    vm = pair.running_vm()
+    with terminating(issue(tmp_path / "tls", "127.0.0.1"), pair.there.directory / "door") as port:
+        url = f"https://127.0.0.1:{port}/{pair.there.instance}"
+        with pytest.raises(XenopsError, match="certificate"):
+            pair.done(pair.migrate(vm, url))
+        assert eventually(lambda: pair.where(vm)) == [pair.source]
+        for fields in ({}, {"compress": True}):
+            pair.done(pair.migrate(vm, url, verify=False, **fields))
+            assert eventually(lambda: pair.where(vm)) == [pair.destination]
+            wait_for_task(
+                pair.destination, pair.destination.vm.migrate(vm, Destination(pair.here.url)), PATIENCE_S
+            )
+            assert eventually(lambda: pair.where(vm)) == [pair.source]
 
 
 def test_a_vm_migrates_within_its_instance(pair: Pair) -> None:

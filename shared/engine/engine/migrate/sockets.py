@@ -3,6 +3,7 @@
 import select
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from engine.migrate.address import Endpoint, TcpHost, UnixSocket
 from engine.migrate.wire import Network, Wire
 
 CONNECT_TIMEOUT_S = 30.0
+_AHEAD_BYTES = 4096
 
 
 class SocketWire(Wire):
@@ -35,14 +37,12 @@ class SocketWire(Wire):
 
     @override
     def receive_with_wire(self, size: int) -> tuple[bytes, Wire | None]:
-        if self.descriptor() is None:
-            return super().receive_with_wire(size)
         data, files, _, _ = socket.recv_fds(self.socket, size, 1, socket.MSG_CMSG_CLOEXEC)
         return data, SocketWire(socket.socket(fileno=files[0])) if files else None
 
     @override
     def descriptor(self) -> int | None:
-        return None if isinstance(self.socket, ssl.SSLSocket) else self.socket.fileno()
+        return self.socket.fileno()
 
     @override
     def receive_into(self, view: memoryview) -> int:
@@ -54,8 +54,25 @@ class SocketWire(Wire):
 
     @override
     def ready(self, others: Sequence[Wire], within_s: float) -> list[Wire]:
-        wires = {wire.socket: wire for wire in (self, *others) if isinstance(wire, SocketWire)}
-        return [wires[found] for found in select.select(list(wires), [], [], within_s)[0]]
+        wires = [wire for wire in (self, *others) if isinstance(wire, SocketWire)]
+        until_s = time.monotonic() + within_s
+        while True:
+            if found := [wire for wire in wires if wire.holds_something()]:
+                return list(found)
+            left_s = until_s - time.monotonic()
+            heard = select.select([wire.socket for wire in wires], [], [], max(0.0, left_s))[0]
+            if found := [wire for wire in wires if wire.socket in heard and wire.has_news()]:
+                return list(found)
+            if left_s <= 0:
+                return []
+
+    def holds_something(self) -> bool:
+        """Whether something was read of the socket that nobody has received."""
+        return False
+
+    def has_news(self) -> bool:
+        """Whether what makes the socket readable is for who receives."""
+        return True
 
     @override
     def set_timeout(self, timeout_s: float) -> None:
@@ -71,6 +88,66 @@ class SocketWire(Wire):
             self.socket.close()
 
 
+class TlsWire(SocketWire):
+    """A connection that is encrypted.
+
+    TLS cannot look at what is still to be read, and a socket is readable of its own messages, too: so what is
+    looked at is read, and kept.
+    """
+
+    def __init__(self, connection: ssl.SSLSocket) -> None:
+        super().__init__(connection)
+        self._tls = connection
+        self._ahead = b""
+
+    @override
+    def receive(self, size: int) -> bytes:
+        if not self._ahead:
+            return self._tls.recv(size)
+        taken, self._ahead = self._ahead[:size], self._ahead[size:]
+        return taken
+
+    @override
+    def receive_with_wire(self, size: int) -> tuple[bytes, Wire | None]:
+        return self.receive(size), None
+
+    @override
+    def descriptor(self) -> int | None:
+        return None
+
+    @override
+    def receive_into(self, view: memoryview) -> int:
+        if not self._ahead:
+            return self._tls.recv_into(view)
+        taken = self.receive(len(view))
+        view[: len(taken)] = taken
+        return len(taken)
+
+    @override
+    def peek(self, size: int) -> bytes:
+        if not self._ahead:
+            self._ahead = self._tls.recv(size)
+        return self._ahead[:size]
+
+    @override
+    def holds_something(self) -> bool:
+        return bool(self._ahead) or self._tls.pending() > 0
+
+    @override
+    def has_news(self) -> bool:
+        patience_s = self._tls.gettimeout()
+        self._tls.settimeout(0)
+        try:
+            self._ahead = self._tls.recv(_AHEAD_BYTES)
+        except ssl.SSLWantReadError:
+            return False  # it was a message of TLS
+        except OSError:
+            return True  # its end is news
+        finally:
+            self._tls.settimeout(patience_s)
+        return True
+
+
 class Sockets(Network):
     """The system's network."""
 
@@ -82,7 +159,7 @@ class Sockets(Network):
                 return SocketWire(_connect_unix(path))
             case TcpHost(host=host, port=port, tls=tls):
                 connection = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
-                return SocketWire(_encrypted(connection, host, verify=verify) if tls else connection)
+                return TlsWire(_encrypted(connection, host, verify=verify)) if tls else SocketWire(connection)
 
 
 SOCKETS = Sockets()
