@@ -58,8 +58,9 @@ def test_a_fault_is_met_by_the_client_as_the_error_it_is(xenops_client: Client) 
     assert xenops_client.vm.stat("vm")[1].power_state is PowerState.HALTED
 
 
-@pytest.mark.xenops(faults=[Fault(verb="VM.build", call=1, effect=Hang())])
+@pytest.mark.xenops(faults=[Fault(verb="VM.create", call=1, effect=Hang())])
 def test_what_hangs_can_be_cancelled(xenops_client: Client) -> None:
+    """However early: a domain that was made would be started anew after a cancel, and hang for good."""
     xenops_client.vm.add(a_vm())
     task = xenops_client.vm.start("vm")
     xenops_client.task.cancel(task)
