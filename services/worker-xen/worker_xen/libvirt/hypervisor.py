@@ -21,6 +21,7 @@ from virt.values import DomainInfo as Found
 from virt.values import DomainStatus, Ended, How, Panicked, Paused, Resumed, VirtError, VirtEvent
 from virt.xml import Element, ImpossibleTextError, attribute, parsed, written
 
+from worker_xen.gathered.domains import Change
 from worker_xen.libvirt.document import Surroundings, domain_document
 from worker_xen.libvirt.stream import is_whole
 from worker_xen.xenlight.machine import Domain, Machine
@@ -33,9 +34,6 @@ _OVERHEAD_BYTES = 4 << 20
 """What Xen wants for a domain beside the guest's memory, at least."""
 
 _LIBXL_LOG = "/var/log/libvirt/libxl/libxl-driver.log"
-
-Change = Callable[[Machine], Machine]
-"""Quick and pure: it runs while all records are locked. One that answers what it was given writes nothing."""
 
 Connect = Callable[[str, str, Listener], Connection]
 """Makes a connection, not yet open, to a libvirtd."""

@@ -1,74 +1,49 @@
-"""The verbs on VMs: a domain is noted, its kernel checked, devices gathered; libvirt makes it."""
+"""The verbs on VMs, on libvirt."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from engine.backend import CreateOptions, Devices, Execution
+from engine.backend import Devices, Execution
 from engine.image import Image, ImageStream
-from engine.refusals import refuse_unless_there
-from engine.unrestricted import UnassistedVms
-from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import XenopsError, unimplemented
-from schema.ids import VmId
-from schema.objects.errors import BallooningTimeoutBeforeMigration, InvalidVcpus
+from schema.fault import unimplemented
 from schema.objects.network import Network
-from schema.objects.vm import Console, ConsoleProtocol, DirectBoot, Hvm, Vm, VmState
+from schema.objects.vm import Console, ConsoleProtocol, Vm, VmState
 from typing_extensions import override
 from virt.spoken import spoken
 from virt.xml import Element
 
-from worker_xen.libvirt.document import console_of, refuse_unless_sayable, screen_of
+from worker_xen.gathered.vifs import set_carrier_of
+from worker_xen.gathered.vms import GatheredVms
+from worker_xen.libvirt.document import console_of, end_of, refuse_unless_sayable, screen_of
 from worker_xen.libvirt.hypervisor import Hypervisor
 from worker_xen.libvirt.suspend import restore_vm, resume_vm, save_vm
-from worker_xen.libvirt.vifs import set_carrier_of
 from worker_xen.xenlight.config import scheduling
-from worker_xen.xenlight.machine import Domain, created
-from worker_xen.xenlight.states import action_request, vm_state
-from worker_xen.xenlight.vms import BALLOONING_TIMEOUT_S, POLL_S
-
-_BALLOON_SLACK_BYTES = 4 << 20
-"""A balloon this near to its target has reached it."""
-
-_ASKED = frozenset({ShutdownRequest.HALT, ShutdownRequest.POWER_OFF, ShutdownRequest.REBOOT})
-"""What libvirt can ask a guest for."""
+from worker_xen.xenlight.machine import Domain
+from worker_xen.xenlight.states import vm_state
+from worker_xen.xenlight.values import DomainInfo
 
 
-class LibvirtVms(UnassistedVms):
+class LibvirtVms(GatheredVms[Hypervisor]):
     """`VmVerbs` on libvirt."""
 
-    minimum_reboot_delay_s = 120.0
-
-    def __init__(self, hypervisor: Hypervisor) -> None:
-        self._hypervisor = hypervisor
-
     @override
-    def remove(self, vm: Vm) -> None:
-        """Forget all of it, with its domain if there is one."""
-        self._hypervisor.destroy(vm.id)
-        self._hypervisor.remove(vm.id)
-
-    @override
-    def rename(self, vm: VmId, name: VmId, when: RenameWhen) -> None:
-        self._hypervisor.rename(vm, name)
-
-    @override
-    def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:
-        """Note a domain."""
-        execution.check_cancelled()
-        if self._hypervisor.look(vm.id).domain is None:
-            self._hypervisor.destroy(vm.id)  # what is noted of one that libvirt has no more
-        final = str(options.final or vm.id)
-        self._hypervisor.change(vm.id, lambda machine: created(machine, vm, final, time.time()))
-
-    @override
-    def build(self, execution: Execution, vm: Vm, devices: Devices, *, force: bool) -> None:
-        """See that the kernel is there; Xen reads it when it makes the domain."""
-        execution.check_cancelled()
-        self._hypervisor.look(vm.id).living()
+    def _refuse_unless_sayable(self, vm: Vm) -> None:
         refuse_unless_sayable(vm)
-        if not isinstance(vm.ty, Hvm) and isinstance(vm.ty.info.boot, DirectBoot):
-            refuse_unless_there(vm, vm.ty.info.boot.boot)
-        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(built=True))
+
+    @override
+    def _set_vcpus(self, domain: Domain, domid: int, vcpus: int, maximum: int) -> None:
+        with spoken():
+            self._hypervisor.virt.set_vcpus(domain.uuid, vcpus)
+
+    @override
+    def _set_memory_target(self, domain: Domain, domid: int, target_bytes: int) -> None:
+        with spoken():
+            self._hypervisor.virt.set_memory(domain.uuid, target_bytes)
+
+    @override
+    def _ask_shutdown(self, info: DomainInfo, *, reboot: bool) -> bool:
+        with spoken():
+            self._hypervisor.virt.ask_shutdown(info.uuid, reboot=reboot)
+        return True
 
     @override
     def create_device_model(
@@ -87,68 +62,12 @@ class LibvirtVms(UnassistedVms):
         self._hypervisor.end(vm.id)
 
     @override
-    def destroy(self, execution: Execution, vm: Vm) -> None:
-        """Unmake the domain."""
-        self._hypervisor.destroy(vm.id)
-
-    @override
     def pause(self, execution: Execution, vm: Vm) -> None:
         self._set_running(vm, runs=False)
 
     @override
     def unpause(self, execution: Execution, vm: Vm) -> None:
         self._set_running(vm, runs=True)
-
-    @override
-    def set_xsdata(self, execution: Execution, vm: Vm, xsdata: Sequence[tuple[str, str]]) -> None:
-        """In xenstore, which libvirt has no words for."""
-        _, domid = self._hypervisor.running(vm.id)
-        self._hypervisor.nodes.replace_xsdata(domid, dict(xsdata))
-
-    @override
-    def set_vcpus(self, execution: Execution, vm: Vm, vcpus: int) -> None:
-        if not 1 <= vcpus <= vm.vcpu_max:
-            raise XenopsError(InvalidVcpus(count=vm.vcpu_max))
-        domain, _ = self._hypervisor.running(vm.id)
-        with spoken():
-            self._hypervisor.virt.set_vcpus(domain.uuid, vcpus)
-        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(vcpus=vcpus))
-
-    @override
-    def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
-        raise unimplemented("VM.set_shadow_multiplier")
-
-    @override
-    def set_memory_dynamic_range(
-        self, execution: Execution, vm: Vm, minimum_bytes: int, maximum_bytes: int
-    ) -> None:
-        """The balloon's target is the upper end: nothing else on this host asks for the memory."""
-        domain, _ = self._hypervisor.running(vm.id)
-        with spoken():
-            self._hypervisor.virt.set_memory(domain.uuid, maximum_bytes)
-        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(memory_target_bytes=maximum_bytes))
-
-    @override
-    def request_shutdown(
-        self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float
-    ) -> bool:
-        """Ask, and look in xenstore, where the guest acknowledges; one that is paused does not."""
-        execution.check_cancelled()
-        self._hypervisor.look(vm.id).living()
-        if request not in _ASKED:
-            raise unimplemented(f"VM.request_shutdown for {request}")
-        _, info = self._hypervisor.seen(vm.id)
-        if info is None or info.paused:
-            return False
-        if info.reason is not None:
-            return True
-        with spoken():
-            self._hypervisor.virt.ask_shutdown(info.uuid, reboot=request is ShutdownRequest.REBOOT)
-        return self._until(execution, timeout_s, lambda: self._has_acknowledged(vm, info.domid))
-
-    @override
-    def wait_shutdown(self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float) -> bool:
-        return self._until(execution, timeout_s, lambda: self._has_ended(vm))
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
@@ -174,18 +93,6 @@ class LibvirtVms(UnassistedVms):
         resume_vm(self._hypervisor, vm)
 
     @override
-    def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
-        """Errors: `Ballooning_timeout_before_migration`."""
-        domain, _ = self._hypervisor.running(vm.id)
-
-        def is_there() -> bool:
-            _, info = self._hypervisor.seen(vm.id)
-            return info is None or abs(info.memory_bytes - domain.memory_target_bytes) <= _BALLOON_SLACK_BYTES
-
-        if not self._until(execution, BALLOONING_TIMEOUT_S, is_there):
-            raise XenopsError(BallooningTimeoutBeforeMigration())
-
-    @override
     def get_state(self, vm: Vm) -> VmState:
         machine, info = self._hypervisor.seen(vm.id)
         document = None
@@ -199,18 +106,6 @@ class LibvirtVms(UnassistedVms):
                 "consoles": (*_screens(document), *state.consoles),
             }
         )
-
-    @override
-    def set_domain_action_request(self, vm: Vm, action: DomainAction | None) -> None:
-        """What shall be done if the domain stops now; what a guest that has ended wants stands."""
-        self._hypervisor.change(
-            vm.id, lambda machine: machine.with_domain(action=action) if machine.domain else machine
-        )
-
-    @override
-    def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
-        machine, info = self._hypervisor.seen(vm.id)
-        return action_request(machine, info)
 
     @override
     def get_internal_state(
@@ -236,24 +131,7 @@ class LibvirtVms(UnassistedVms):
         if domain.vm.xsdata:
             self._hypervisor.nodes.replace_xsdata(domid, dict(domain.vm.xsdata))
         for nic in domain.nics:
-            set_carrier_of(domain, nic.vif)
-
-    def _has_acknowledged(self, vm: Vm, domid: int) -> bool:
-        return self._has_ended(vm) or not self._hypervisor.nodes.read(domid, "control/shutdown")
-
-    def _has_ended(self, vm: Vm) -> bool:
-        _, info = self._hypervisor.seen(vm.id)
-        return info is None or info.reason is not None
-
-    def _until(self, execution: Execution, timeout_s: float, holds: Callable[[], bool]) -> bool:
-        """Wait, and look, until something holds; answers whether it does."""
-        waited_s = 0.0
-        while not holds():
-            if waited_s >= timeout_s:
-                return False
-            execution.wait(POLL_S)
-            waited_s += POLL_S
-        return True
+            set_carrier_of(end_of(domain, nic.vif), nic.vif)
 
 
 def _screens(document: Element | None) -> tuple[Console, ...]:

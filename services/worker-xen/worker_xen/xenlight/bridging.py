@@ -9,13 +9,13 @@ _INTERFACES = Path("/sys/class/net")
 _TIMEOUT_S = 30.0
 
 
-def ends_of(domid: int, position: int) -> list[str]:
-    """The interfaces' ends in dom0 that are there: of the guest's driver, and of an emulated card."""
-    return there(f"vif{domid}.{position}")
+def end_of(domid: int, position: int) -> str:
+    """What Xen's scripts call an interface's end in dom0."""
+    return f"vif{domid}.{position}"
 
 
 def there(name: str) -> list[str]:
-    """The same of an interface whose ends are called so."""
+    """The ends of that name that are there: of the guest's driver, and of an emulated card."""
     return [end for end in (name, f"{name}-emu") if (_INTERFACES / end).exists()]
 
 

@@ -1,7 +1,6 @@
 """Hypervisor: the domains of this host that are ours; no other one is looked at but to be left alone."""
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, NotEnoughMemory
 
+from worker_xen.gathered.domains import Change
 from worker_xen.xenlight.config import domain_config
 from worker_xen.xenlight.events import Watch
 from worker_xen.xenlight.libxl import Libxl, OnAbort
@@ -22,9 +22,6 @@ from worker_xen.xenlight.values import AbortedError, DomainInfo, Json, LibxlErro
 from worker_xen.xenlight.xenstore import Nodes
 
 _LOG = logging.getLogger(__name__)
-
-Change = Callable[[Machine], Machine]
-"""Quick and pure: it runs while all records are locked. One that answers what it was given writes nothing."""
 
 Make = Callable[[Json, OnAbort], int]
 """Makes a domain of a configuration; answers its number."""
@@ -45,9 +42,8 @@ def _nobody(_: ObjectId) -> None:
 class Hypervisor:
     """The host; safe for any thread. What libxl refuses becomes an `Internal_error` with its words."""
 
-    def __init__(self, settings: XenlightSettings, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: XenlightSettings) -> None:
         """Take the host's VMs. Errors: those of `Records` and `Libxl`."""
-        self.now = now
         self.libxl = Libxl(settings.bindings)
         self.nodes = Nodes()
         self._records = Records(Machine, settings.run)

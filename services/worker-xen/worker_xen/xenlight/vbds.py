@@ -1,128 +1,22 @@
-"""The verbs on disks: attached, when the content is found, then activated, when the guest gets it."""
+"""The verbs on disks, on libxl."""
 
 from engine.backend import Execution
-from engine.noted import noted
-from engine.unrestricted import UnrestrictedVbds
-from schema.fault import XenopsError, unimplemented
-from schema.ids import VmId
-from schema.objects.disk import Disk as DiskBackend
-from schema.objects.errors import (
-    DeviceDetachRejected,
-    DoesNotExist,
-    MediaNotEjectable,
-    MediaPresent,
-)
-from schema.objects.vbd import Vbd, VbdState, VbdType
 from schema.objects.vm import Hvm
 from typing_extensions import override
 
+from worker_xen.gathered.vbds import GatheredVbds
 from worker_xen.xenlight.config import disk_config, is_given
-from worker_xen.xenlight.content import find_source
 from worker_xen.xenlight.hypervisor import Hypervisor, spoken
-from worker_xen.xenlight.machine import (
-    Disk,
-    Domain,
-    Machine,
-    Source,
-    attached,
-    find_disk,
-    with_disk,
-    without_disk,
-)
-from worker_xen.xenlight.states import vbd_state
+from worker_xen.xenlight.machine import Disk, Domain
 from worker_xen.xenlight.values import Device, LibxlError
 
 
-class XenlightVbds(UnrestrictedVbds):
+class XenlightVbds(GatheredVbds[Hypervisor]):
     """`VbdVerbs` on libxl."""
 
-    def __init__(self, hypervisor: Hypervisor) -> None:
-        self._hypervisor = hypervisor
+    refusal = LibxlError
 
     @override
-    def set_active(self, execution: Execution, vm: VmId, vbd: Vbd, *, active: bool) -> None:
-        """Note that the VM shall have it."""
-        name = f"vbd.{vbd.id.device}"
-        self._hypervisor.change(
-            vm, lambda machine: machine.but(active=noted(machine.active, name, there=active))
-        )
-
-    @override
-    def epoch_begin(self, execution: Execution, vm: VmId, disk: DiskBackend, *, persistent: bool) -> None:
-        """Begin a life of the disk's content; all of it is kept."""
-        execution.check_cancelled()
-        if not persistent:
-            raise unimplemented("VBD.epoch_begin of a disk that forgets what is written")
-
-    @override
-    def epoch_end(self, execution: Execution, vm: VmId, disk: DiskBackend) -> None:
-        """Nothing: see `epoch_begin`."""
-
-    @override
-    def attach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """Find the disk's content."""
-        execution.check_cancelled()
-        self._hypervisor.look(vm).living()
-        if vbd.ty is VbdType.FLOPPY:
-            raise unimplemented("VBD.plug of a floppy drive")
-        source = None if vbd.backend is None else find_source(vbd, vbd.backend)
-        self._hypervisor.change(vm, lambda machine: attached(machine, vbd, source))
-
-    @override
-    def activate(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """Give the disk to the guest at once, or to Xen when it makes the domain."""
-        execution.check_cancelled()
-        machine = self._hypervisor.look(vm)
-        domain, disk = machine.living(), _attached_disk(machine, vbd)
-        if disk.activated:
-            return
-        self._give(execution, domain, disk)
-        self._put(vm, disk.model_copy(update={"activated": True}))
-
-    @override
-    def deactivate(self, execution: Execution, vm: VmId, vbd: Vbd, *, force: bool) -> None:
-        """Take the disk from the guest. Unforced, the guest lets it go, or `Device_detach_rejected`."""
-        machine = self._hypervisor.look(vm)
-        disk = find_disk(machine, vbd.id)
-        if machine.domain is None or disk is None or not disk.activated:
-            return
-        try:
-            self._take(machine.domain, disk, force=force)
-        except LibxlError as error:
-            id_ = f"{vbd.id.vm}.{vbd.id.device}"
-            raise XenopsError(DeviceDetachRejected(klass="VBD", id=id_, reason=str(error))) from error
-        self._put(vm, disk.model_copy(update={"activated": False}))
-
-    @override
-    def detach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        self._hypervisor.change(vm, lambda machine: without_disk(machine, vbd.id))
-
-    @override
-    def insert(self, execution: Execution, vm: VmId, vbd: Vbd, disk: DiskBackend) -> None:
-        """Put a medium in."""
-        drive = find_disk(self._hypervisor.look(vm), vbd.id)
-        if drive is None:
-            return
-        if drive.vbd.backend not in {None, disk}:
-            raise XenopsError(MediaPresent())
-        self._change_medium(execution, vm, drive, _with_medium(drive, disk, find_source(vbd, disk)))
-
-    @override
-    def eject(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
-        """Take the medium out, whatever the guest thinks of it."""
-        if vbd.ty is VbdType.DISK:
-            raise XenopsError(MediaNotEjectable())
-        drive = find_disk(self._hypervisor.look(vm), vbd.id)
-        if drive is not None:
-            self._change_medium(execution, vm, drive, _with_medium(drive, None, None))
-
-    @override
-    def get_state(self, vm: VmId, vbd: Vbd) -> VbdState:
-        return vbd_state(self._hypervisor.look(vm), vbd.id)
-
-    def _put(self, vm: VmId, disk: Disk) -> None:
-        self._hypervisor.change(vm, lambda machine: with_disk(machine, disk))
-
     def _give(self, execution: Execution, domain: Domain, disk: Disk) -> None:
         if domain.domid is None or not is_given(domain.vm, disk):
             return
@@ -130,32 +24,20 @@ class XenlightVbds(UnrestrictedVbds):
         with spoken(execution):
             self._hypervisor.libxl.add_device(domain.domid, device, execution.cancellable)
 
+    @override
     def _take(self, domain: Domain, disk: Disk, *, force: bool) -> None:
+        """Unforced, the guest lets it go."""
         if domain.domid is not None and is_given(domain.vm, disk):
             device = Device("disk", disk_config(disk))
             self._hypervisor.libxl.remove_device(domain.domid, device, force=force)
 
-    def _change_medium(self, execution: Execution, vm: VmId, drive: Disk, changed: Disk) -> None:
+    @override
+    def _exchange(self, execution: Execution, domain: Domain, drive: Disk, changed: Disk) -> None:
         """A device model changes it; without one, the drive goes and comes with the other medium."""
-        execution.check_cancelled()
-        domain = self._hypervisor.look(vm).living()
-        if domain.domid is not None and drive.activated and isinstance(domain.vm.ty, Hvm):
+        if domain.domid is not None and isinstance(domain.vm.ty, Hvm):
             with spoken():
                 self._hypervisor.libxl.insert_medium(domain.domid, disk_config(changed))
-        elif drive.activated:
-            with spoken():
-                self._take(domain, drive, force=True)
-            self._give(execution, domain, changed)
-        self._put(vm, changed)
-
-
-def _attached_disk(machine: Machine, vbd: Vbd) -> Disk:
-    disk = find_disk(machine, vbd.id)
-    if disk is None:
-        raise XenopsError(DoesNotExist(klass="VBD", id=f"{vbd.id.vm}.{vbd.id.device}"))
-    return disk
-
-
-def _with_medium(drive: Disk, backend: DiskBackend | None, source: Source | None) -> Disk:
-    vbd = drive.vbd.model_copy(update={"backend": backend})
-    return drive.model_copy(update={"vbd": vbd, "source": source})
+            return
+        with spoken():
+            self._take(domain, drive, force=True)
+        self._give(execution, domain, changed)

@@ -1,0 +1,125 @@
+"""The verbs on network interfaces: an end on a bridge of dom0, by Xen's own hotplug scripts."""
+
+from abc import abstractmethod
+from typing import ClassVar, Generic
+
+from engine.backend import Execution
+from engine.noted import noted
+from engine.refusals import bridge_of, refuse_restrictions
+from engine.unrestricted import UnrestrictedVifs
+from schema.fault import internal_error
+from schema.ids import VmId
+from schema.objects.network import Network
+from schema.objects.vif import Vif, VifState
+from typing_extensions import override
+
+from worker_xen.gathered.domains import Host
+from worker_xen.xenlight.bridging import connect, refuse_without_bridge, set_carrier, there
+from worker_xen.xenlight.machine import Domain, Machine, Nic, find_nic, plugged, with_nic, without_nic
+from worker_xen.xenlight.states import vif_state
+
+
+class GatheredVifs(UnrestrictedVifs, Generic[Host]):
+    """`VifVerbs` but for how a domain gets an interface and loses it, and what its end is called."""
+
+    refusal: ClassVar[type[Exception]]
+    """How `_take` says that it cannot."""
+
+    way_out: ClassVar[str]
+    """What helps where a guest does not let go of an interface."""
+
+    def __init__(self, hypervisor: Host) -> None:
+        self._hypervisor = hypervisor
+
+    @abstractmethod
+    def _give(self, execution: Execution, domain: Domain, domid: int, nic: Nic) -> None:
+        """Give an interface to a domain that is there. Errors: `Internal_error`."""
+
+    @abstractmethod
+    def _take(self, domain: Domain, domid: int, nic: Nic, *, force: bool) -> None:
+        """Take an interface from a domain that is there. Errors: `refusal`."""
+
+    @abstractmethod
+    def _end(self, domain: Domain, domid: int, vif: Vif) -> str:
+        """The name of the interface's end in dom0, of a domain that is there."""
+
+    @override
+    def set_active(self, execution: Execution, vm: VmId, vif: Vif, *, active: bool) -> None:
+        name = f"vif.{vif.id.device}"
+        self._hypervisor.change(
+            vm, lambda machine: machine.but(active=noted(machine.active, name, there=active))
+        )
+
+    @override
+    def plug(self, execution: Execution, vm: VmId, vif: Vif) -> None:
+        """Give the interface to the guest at once, or with all else when the domain is made."""
+        execution.check_cancelled()
+        machine = self._hypervisor.look(vm)
+        domain = machine.living()
+        if find_nic(machine, vif.id) is not None:
+            return
+        refuse_restrictions(vif)
+        refuse_without_bridge(bridge_of(vif.backend))
+        plugged(machine, vif)
+        if domain.domid is not None:
+            self._give(execution, domain, domain.domid, Nic(vif=vif))
+            set_carrier_of(self._end(domain, domain.domid, vif), vif)
+        self._hypervisor.change(vm, lambda known: plugged(known, vif))
+
+    @override
+    def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
+        """Take it away, or `Internal_error`."""
+        machine = self._hypervisor.look(vm)
+        nic, domain = find_nic(machine, vif.id), machine.domain
+        if domain is None or nic is None:
+            return
+        if domain.domid is not None:
+            try:
+                self._take(domain, domain.domid, nic, force=force)
+            except self.refusal as error:
+                raise internal_error(
+                    f"VIF {vif.id.device} of VM {vm} cannot be unplugged: {error}; {self.way_out}"
+                ) from error
+        self._hypervisor.change(vm, lambda known: without_nic(known, vif.id))
+
+    @override
+    def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:
+        machine = self._hypervisor.look(vm)
+        if machine.domain is None or find_nic(machine, vif.id) is None:
+            return
+        target = bridge_of(network)
+        refuse_without_bridge(target)
+        for end in self._ends(machine, vif):
+            connect(end, target)
+        self._set(vm, vif, backend=network)
+
+    @override
+    def set_carrier(self, execution: Execution, vm: VmId, vif: Vif, *, carrier: bool) -> None:
+        """Without carrier no frame goes through; a guest sees it by that alone."""
+        machine = self._hypervisor.look(vm)
+        if machine.domain is None or find_nic(machine, vif.id) is None:
+            return
+        for end in self._ends(machine, vif):
+            set_carrier(end, carrier=carrier)
+        self._set(vm, vif, carrier=carrier)
+
+    @override
+    def get_state(self, vm: VmId, vif: Vif) -> VifState:
+        return vif_state(self._hypervisor.look(vm), vif.id)
+
+    def _ends(self, machine: Machine, vif: Vif) -> list[str]:
+        domain = machine.domain
+        return [] if domain is None or domain.domid is None else there(self._end(domain, domain.domid, vif))
+
+    def _set(self, vm: VmId, vif: Vif, **fields: object) -> None:
+        nic = find_nic(self._hypervisor.look(vm), vif.id)
+        if nic is not None:
+            changed = Nic(vif=nic.vif.model_copy(update=fields))
+            self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
+
+
+def set_carrier_of(name: str, vif: Vif) -> None:
+    """What an interface that has just been plugged shall have for a carrier; usually it has one."""
+    if not vif.carrier:
+        for end in there(name):
+            set_carrier(end, carrier=False)
