@@ -5,85 +5,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine.conformance import BackendConformance, Subject, SuiteExecution
-from schema.objects.disk import Disk
-from schema.objects.vbd import Vbd
-from schema.objects.vif import Vif
-from schema.objects.vm import Vm
+from engine.conformance import BackendConformance, Subject
+from guest_subject import UNSUPPORTED, GuestSubject
 from typing_extensions import override
 from worker_xen.settings import BINDINGS
 from worker_xen.xenlight.backend import Xenlight
 from worker_xen.xenlight.hypervisor import XenlightSettings
-from xen_guests import PATIENCE_S, UP, Guests, await_words
 
-UNSUPPORTED = frozenset(
-    {
+
+class XenlightSubject(GuestSubject):
+    unsupported = UNSUPPORTED | {
         "HOST.combine_cpu_policies",
         "HOST.is_compatible",
         "HOST.update_guest_agent_features",
-        "VGPU.set_active",
-        "VGPU.start",
-        "VIF.set_ipv4_configuration",
-        "VIF.set_locking_mode",
-        "VIF.set_trunks",
-        "VM.request_rdp",
-        "VM.run_script",
-        "VM.s3resume",
-        "VM.s3suspend",
-        "VM.set_shadow_multiplier",
-        "VM.soft_reset",
-        "VUSB.plug",
     }
-)
-
-
-class XenlightSubject(Subject):
-    unsupported = UNSUPPORTED
-    patience_s = PATIENCE_S
 
     def __init__(self, directory: Path) -> None:
         self._settings = XenlightSettings(directory / "run", BINDINGS)
-        self._guests = Guests(directory)
-        self._made: list[Vm] = []
+        super().__init__(directory)
+
+    @override
+    def open(self) -> None:
         self.backend = Xenlight(self._settings)
         self.backend.start(lambda _: None)
-
-    @override
-    def make_vm(self) -> Vm:
-        self._made.append(self._guests.vm())
-        return self._made[-1]
-
-    @override
-    def make_vbd(self, vm: Vm, number: int) -> Vbd:
-        return self._guests.vbd(vm, number)
-
-    @override
-    def make_cd(self, vm: Vm, number: int) -> Vbd:
-        return self._guests.cd(vm, number)
-
-    @override
-    def make_vif(self, vm: Vm, number: int) -> Vif:
-        return self._guests.vif(vm, number)
-
-    @override
-    def make_image(self) -> Disk:
-        return self._guests.image()
-
-    @override
-    def let_boot(self, vm: Vm) -> None:
-        self.backend.vm.unpause(SuiteExecution(), vm)
-        await_words(vm.id, UP)
-
-    @override
-    def reopen(self) -> None:
-        self.backend.stop()
-        self.backend = Xenlight(self._settings)
-        self.backend.start(lambda _: None)
-
-    def end(self) -> None:
-        for vm in self._made:
-            self.backend.vm.remove(vm)
-        self.backend.stop()
 
 
 def domains() -> list[str]:
