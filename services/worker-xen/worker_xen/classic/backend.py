@@ -1,14 +1,9 @@
 """Backend: Xen by its own control libraries and xenstore, as the original's `classic`."""
 
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engine.absent import NoPcis, NoVgpus, NoVusbs
-from engine.backend import Backend
-from schema.fault import unimplemented
-from schema.objects.dynamic import ObjectId
-from typing_extensions import override
+from engine.hosted import HostedBackend
 
 from worker_xen.classic.dom0 import LinuxDom0
 from worker_xen.classic.ends import Ends
@@ -35,34 +30,17 @@ def open_classic(run: Path, bindings: Path, xenstore: Path = SOCKET) -> "Classic
     )
 
 
-class Classic(Backend):
+class Classic(HostedBackend[Hypervisor]):
     """The `Backend` called `classic`."""
 
     name = "classic"
 
     def __init__(self, parts: Parts) -> None:
         """Take the run directory. Errors: `RunDirectoryInUseError`, `XenopsError`."""
-        self._hypervisor = Hypervisor(parts)
+        hypervisor = Hypervisor(parts)
+        super().__init__(hypervisor)
         ends = Ends(parts.store, parts.dom0)
-        self.host = ClassicHost(self._hypervisor)
-        self.vm = ClassicVms(self._hypervisor)
-        self.pci = NoPcis()
-        self.vbd = ClassicVbds(self._hypervisor, ends)
-        self.vif = ClassicVifs(self._hypervisor, ends)
-        self.vgpu = NoVgpus()
-        self.vusb = NoVusbs()
-
-    @override
-    def start(self, on_change: Callable[[ObjectId], None]) -> None:
-        """Hear from now on what happens by itself."""
-        self._hypervisor.start(on_change)
-
-    @override
-    def stop(self) -> None:
-        """Hear no more; VMs run on."""
-        self._hypervisor.stop()
-
-    @override
-    def trigger(self, command: str, arguments: Sequence[str]) -> None:
-        """No trigger is known: on a real host things happen by themselves."""
-        raise unimplemented(command)
+        self.host = ClassicHost(hypervisor)
+        self.vm = ClassicVms(hypervisor)
+        self.vbd = ClassicVbds(hypervisor, ends)
+        self.vif = ClassicVifs(hypervisor, ends)
