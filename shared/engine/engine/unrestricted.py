@@ -5,6 +5,7 @@ from typing import Any
 
 from schema.fault import unimplemented
 from schema.ids import VmId
+from schema.objects.host import GuestAgentFeature
 from schema.objects.vbd import Vbd
 from schema.objects.vif import (
     Ipv4Configuration,
@@ -20,7 +21,7 @@ from schema.objects.vm import Vm
 from schema.wire.codec import encode_text
 from typing_extensions import override
 
-from engine.backend import Execution, VbdVerbs, VifVerbs, VmVerbs
+from engine.backend import Execution, HostVerbs, VbdVerbs, VifVerbs, VmVerbs
 
 
 class UnrestrictedVbds(VbdVerbs):
@@ -119,3 +120,27 @@ class UnassistedVms(VmVerbs):
     def generate_state_string(self, vm: Vm) -> str:
         """All by which the domain is built."""
         return encode_text(Vm, vm.model_copy(update={"name": "", "xsdata": (), "platformdata": ()}))
+
+
+class UnassistedHosts(HostVerbs):
+    """Those of `HostVerbs` for which Xen's own hypervisor, or xapi's guest agent, is needed."""
+
+    @override
+    def console_data(self) -> str:
+        raise unimplemented("HOST.get_console_data")
+
+    @override
+    def send_debug_keys(self, keys: str) -> None:
+        raise unimplemented("HOST.send_debug_keys")
+
+    @override
+    def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:
+        raise unimplemented("HOST.update_guest_agent_features")
+
+    @override
+    def combine_cpu_policies(self, first: str, second: str) -> str:
+        raise unimplemented("HOST.combine_cpu_policies")
+
+    @override
+    def is_compatible(self, vm_policy: str, host_policy: str) -> bool:
+        raise unimplemented("HOST.is_compatible")

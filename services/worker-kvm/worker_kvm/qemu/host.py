@@ -2,13 +2,11 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 
-from engine.backend import HostVerbs
 from engine.cpuinfo import CPUINFO, described, processors
-from schema.fault import unimplemented
-from schema.objects.host import ChipsetInfo, CpuInfo, GuestAgentFeature, Host, Hypervisor
+from engine.unrestricted import UnassistedHosts
+from schema.objects.host import ChipsetInfo, CpuInfo, Host, Hypervisor
 from typing_extensions import override
 
 from worker_kvm.accelerator import Accelerator, qemu_version
@@ -16,7 +14,7 @@ from worker_kvm.accelerator import Accelerator, qemu_version
 _MIB = 1 << 20
 
 
-class LinuxHost(HostVerbs):
+class LinuxHost(UnassistedHosts):
     """`HostVerbs` where Linux tells all but the hypervisor."""
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -35,28 +33,8 @@ class LinuxHost(HostVerbs):
         )
 
     @override
-    def console_data(self) -> str:
-        raise unimplemented("HOST.get_console_data")
-
-    @override
     def total_memory_mib(self) -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MIB
-
-    @override
-    def send_debug_keys(self, keys: str) -> None:
-        raise unimplemented("HOST.send_debug_keys")
-
-    @override
-    def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:
-        raise unimplemented("HOST.update_guest_agent_features")
-
-    @override
-    def combine_cpu_policies(self, first: str, second: str) -> str:
-        raise unimplemented("HOST.combine_cpu_policies")
-
-    @override
-    def is_compatible(self, vm_policy: str, host_policy: str) -> bool:
-        raise unimplemented("HOST.is_compatible")
 
 
 class QemuHost(LinuxHost):

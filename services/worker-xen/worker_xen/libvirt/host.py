@@ -1,12 +1,10 @@
 """The host's own verbs: what libvirt tells of the machine, and dom0's kernel of Xen and its processors."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from engine.backend import HostVerbs
 from engine.cpuinfo import CPUINFO, first_described
-from schema.fault import unimplemented
-from schema.objects.host import ChipsetInfo, GuestAgentFeature, Host
+from engine.unrestricted import UnassistedHosts
+from schema.objects.host import ChipsetInfo, Host
 from schema.objects.host import Hypervisor as HypervisorInfo
 from typing_extensions import override
 from virt.spoken import spoken
@@ -19,7 +17,7 @@ XEN = Path("/sys/hypervisor")
 """Where dom0's kernel tells of Xen."""
 
 
-class LibvirtHost(HostVerbs):
+class LibvirtHost(UnassistedHosts):
     """`HostVerbs` on libvirt."""
 
     def __init__(self, hypervisor: Hypervisor) -> None:
@@ -32,29 +30,9 @@ class LibvirtHost(HostVerbs):
         return host_of(node, capabilities, XEN, CPUINFO.read_text())
 
     @override
-    def console_data(self) -> str:
-        raise unimplemented("HOST.get_console_data")
-
-    @override
     def total_memory_mib(self) -> int:
         with spoken():
             return self._hypervisor.virt.node().memory_mib
-
-    @override
-    def send_debug_keys(self, keys: str) -> None:
-        raise unimplemented("HOST.send_debug_keys")
-
-    @override
-    def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:
-        raise unimplemented("HOST.update_guest_agent_features")
-
-    @override
-    def combine_cpu_policies(self, first: str, second: str) -> str:
-        raise unimplemented("HOST.combine_cpu_policies")
-
-    @override
-    def is_compatible(self, vm_policy: str, host_policy: str) -> bool:
-        raise unimplemented("HOST.is_compatible")
 
 
 def host_of(node: Node, capabilities: str, xen: Path, cpuinfo: str) -> Host:

@@ -1,11 +1,8 @@
 """The host's own verbs, from what the hypervisor and dom0's kernel tell."""
 
-from collections.abc import Sequence
-
-from engine.backend import HostVerbs
 from engine.cpuinfo import CPUINFO, first_described
-from schema.fault import unimplemented
-from schema.objects.host import ChipsetInfo, GuestAgentFeature, Host
+from engine.unrestricted import UnassistedHosts
+from schema.objects.host import ChipsetInfo, Host
 from schema.objects.host import Hypervisor as HypervisorInfo
 from typing_extensions import override
 
@@ -16,7 +13,7 @@ _PAGE_BYTES = 4096
 _MIB = 1 << 20
 
 
-class XenlightHost(HostVerbs):
+class XenlightHost(UnassistedHosts):
     """`HostVerbs` on libxl."""
 
     def __init__(self, hypervisor: Hypervisor) -> None:
@@ -42,18 +39,6 @@ class XenlightHost(HostVerbs):
     def send_debug_keys(self, keys: str) -> None:
         with spoken():
             self._hypervisor.libxl.send_debug_keys(keys)
-
-    @override
-    def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:
-        raise unimplemented("HOST.update_guest_agent_features")
-
-    @override
-    def combine_cpu_policies(self, first: str, second: str) -> str:
-        raise unimplemented("HOST.combine_cpu_policies")
-
-    @override
-    def is_compatible(self, vm_policy: str, host_policy: str) -> bool:
-        raise unimplemented("HOST.is_compatible")
 
 
 def host_of(physical: Json, version: Json, cpuinfo: str) -> Host:
