@@ -1,5 +1,6 @@
 """Localdisk: disks that are files or devices of this host: whether they are there, and in which format."""
 
+import os
 import stat
 from pathlib import Path
 from typing import Final, Literal
@@ -7,6 +8,8 @@ from typing import Final, Literal
 from schema.fault import internal_error, unimplemented
 from schema.objects.disk import Disk, LocalDisk, Vdi
 from schema.objects.vbd import Vbd
+
+from engine.image import Image
 
 FORMAT_KEY: Final = "format"
 """In a VBD's `extra_backend_keys`: `raw` or `qcow2`, where the file's name does not say it."""
@@ -52,3 +55,19 @@ def format_of(vbd: Vbd, path: str) -> DiskFormat:
             return format_
         case other:
             raise internal_error(f"The disk {path} is said to have the format {other!r}: give raw or qcow2")
+
+
+def image_path(image: Image, verb: str) -> Path:
+    """The path of a suspend image. Errors: `Unimplemented` for what is no file of this host."""
+    if isinstance(image, LocalDisk):
+        return Path(image.path)
+    raise unimplemented(f"{verb} anything but a local file")
+
+
+def refuse_unless_file(path: Path) -> None:
+    """A suspend that breaks off removes its image: that must be nothing that was there for another purpose.
+
+    Errors: `Unimplemented`.
+    """
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise unimplemented(f"VM.suspend to {path}, which is no plain file")

@@ -1,6 +1,5 @@
 """Suspend: a VM's memory into a file and out of it, by libvirt; there is a whole VM at the end or none."""
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
@@ -9,8 +8,8 @@ from pathlib import Path
 
 from engine.backend import Devices, Execution
 from engine.image import Image
-from schema.fault import XenopsError, internal_error, unimplemented
-from schema.objects.disk import LocalDisk
+from engine.localdisk import image_path, refuse_unless_file
+from schema.fault import XenopsError, internal_error
 from schema.objects.errors import FailedToStartEmulator
 from schema.objects.vbd import VbdType
 from schema.objects.vm import Vm
@@ -52,8 +51,8 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) 
     """
     if hypervisor.look(vm.id).living().saved is not None:
         return
-    live, path = hypervisor.running(vm.id), _path(image, "VM.suspend to")
-    _refuse_unless_file(path)
+    live, path = hypervisor.running(vm.id), image_path(image, "VM.suspend to")
+    refuse_unless_file(path)
     execution.check_cancelled()
     was_running = live.status is Status.RUNNING
     live.leave()
@@ -88,7 +87,7 @@ def restore_vm(
     if hypervisor.live(vm.id) is not None:
         return
     execution.check_cancelled()
-    path = _path(image, "VM.resume from")
+    path = image_path(image, "VM.resume from")
     check_seal(vm.id, path)
     with spoken():
         document = parsed(hypervisor.virt.saved_document(str(path)))
@@ -202,19 +201,3 @@ def _words(document: Element, vm: str) -> str:
         return written(document)
     except ImpossibleTextError as error:
         raise internal_error(f"Cannot resume VM {vm}: {error}: correct its configuration") from error
-
-
-def _refuse_unless_file(path: Path) -> None:
-    """What breaks off is removed, by libvirt too: that must be nothing that was there for another purpose.
-
-    Errors: `Unimplemented`.
-    """
-    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-        raise unimplemented(f"VM.suspend to {path}, which is no plain file")
-
-
-def _path(image: Image, what: str) -> Path:
-    """Errors: `Unimplemented` for what is no file of this host."""
-    if isinstance(image, LocalDisk):
-        return Path(image.path)
-    raise unimplemented(f"{what} anything but a local file")

@@ -1,6 +1,5 @@
 """Suspend: a VM's memory into a file and out of it, by libvirt; there is a whole VM at the end or none."""
 
-import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -8,17 +7,17 @@ from pathlib import Path
 
 from engine.backend import Devices, Execution
 from engine.image import Image
-from schema.fault import XenopsError, internal_error, unimplemented
-from schema.objects.disk import LocalDisk
+from engine.localdisk import image_path, refuse_unless_file
+from schema.fault import XenopsError, internal_error
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest, FailedToStartEmulator
 from schema.objects.vm import Vm
 from virt.seal import check_seal, seal
 from virt.values import VirtError
 
+from worker_xen.gathered.devices import with_devices
 from worker_xen.libvirt.feeding import Feed
 from worker_xen.libvirt.hypervisor import Hypervisor
-from worker_xen.xenlight.content import find_source
-from worker_xen.xenlight.machine import Domain, Machine, attached, find_disk, plugged, with_disk
+from worker_xen.xenlight.machine import Domain
 
 _PROGRESS_POLL_S = 0.2
 
@@ -32,8 +31,8 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) 
     if hypervisor.look(vm.id).living().saved:
         return
     domain, _ = hypervisor.running(vm.id)
-    path = _path(image, "VM.suspend to")
-    _refuse_unless_file(path)
+    path = image_path(image, "VM.suspend to")
+    refuse_unless_file(path)
     execution.check_cancelled()
     _, info = hypervisor.seen(vm.id)
     if info is None or info.paused or info.reason is not None:
@@ -62,10 +61,10 @@ def restore_vm(
     if hypervisor.look(vm.id).living().domid is not None:
         return
     execution.check_cancelled()
-    path = _path(image, "VM.resume from")
+    path = image_path(image, "VM.resume from")
     check_seal(vm.id, path)
     try:
-        hypervisor.change(vm.id, lambda machine: _with_devices(machine, devices))
+        hypervisor.change(vm.id, lambda machine: with_devices(machine, devices))
         _restore(hypervisor, execution, vm.id, path)
     except BaseException:
         fresh = {"built": False, "disks": (), "nics": ()}
@@ -143,32 +142,3 @@ def _restore(hypervisor: Hypervisor, execution: Execution | None, vm: str, path:
             reason = next((str(feed.error) for feed in feeds if feed.error is not None), error.error.message)
             raise internal_error(f"Cannot resume VM {vm} from {path}: {reason}") from error
         raise
-
-
-def _with_devices(machine: Machine, devices: Devices) -> Machine:
-    """With all that the domain is to have from its beginning."""
-    for vbd in devices.vbds:
-        source = None if vbd.backend is None else find_source(vbd, vbd.backend)
-        machine = attached(machine, vbd, source)
-        disk = find_disk(machine, vbd.id)
-        if disk is not None:
-            machine = with_disk(machine, disk.model_copy(update={"activated": True}))
-    for vif in devices.vifs:
-        machine = plugged(machine, vif)
-    return machine.with_domain(built=True)
-
-
-def _refuse_unless_file(path: Path) -> None:
-    """What breaks off is removed: that must be nothing that was there for another purpose.
-
-    Errors: `Unimplemented`.
-    """
-    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-        raise unimplemented(f"VM.suspend to {path}, which is no plain file")
-
-
-def _path(image: Image, what: str) -> Path:
-    """Errors: `Unimplemented` for what is no file of this host."""
-    if isinstance(image, LocalDisk):
-        return Path(image.path)
-    raise unimplemented(f"{what} anything but a local file")

@@ -13,8 +13,8 @@ from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest
 from schema.objects.vm import Pv, Vm
 
+from worker_xen.gathered.devices import with_devices
 from worker_xen.pump import pumped
-from worker_xen.xenlight.content import find_source
 from worker_xen.xenlight.hypervisor import Hypervisor, spoken
 from worker_xen.xenlight.image import (
     FileImage,
@@ -26,7 +26,6 @@ from worker_xen.xenlight.image import (
     write_head,
 )
 from worker_xen.xenlight.libxl import OnAbort
-from worker_xen.xenlight.machine import Machine, attached, find_disk, plugged, with_disk
 from worker_xen.xenlight.values import Json
 
 
@@ -66,7 +65,7 @@ def restore_vm(
     execution.check_cancelled()
     with _read(image, vm) as stream:
         read_head(stream, vm.id)
-        hypervisor.change(vm.id, lambda machine: _with_devices(machine, devices))
+        hypervisor.change(vm.id, lambda machine: with_devices(machine, devices))
         carry = chunks_from(stream, vm.id, _progress(execution, vm))
         try:
             with pumped(carry, to_library=True) as file:
@@ -106,19 +105,6 @@ def _forget(hypervisor: Hypervisor, vm: Vm) -> None:
             hypervisor.libxl.destroy(noted.domid)
     fresh = {"domid": None, "built": False, "disks": (), "nics": ()}
     hypervisor.change(vm.id, lambda machine: machine.with_domain(**fresh) if machine.domain else machine)
-
-
-def _with_devices(machine: Machine, devices: Devices) -> Machine:
-    """With all that the domain is to have from its beginning."""
-    for vbd in devices.vbds:
-        source = None if vbd.backend is None else find_source(vbd, vbd.backend)
-        machine = attached(machine, vbd, source)
-        disk = find_disk(machine, vbd.id)
-        if disk is not None:
-            machine = with_disk(machine, disk.model_copy(update={"activated": True}))
-    for vif in devices.vifs:
-        machine = plugged(machine, vif)
-    return machine.with_domain(built=True)
 
 
 @contextmanager

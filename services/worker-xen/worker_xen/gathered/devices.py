@@ -1,0 +1,19 @@
+"""Devices: all that a domain that is restored is to have from its beginning."""
+
+from engine.backend import Devices
+
+from worker_xen.xenlight.content import find_source
+from worker_xen.xenlight.machine import Machine, attached, find_disk, plugged, with_disk
+
+
+def with_devices(machine: Machine, devices: Devices) -> Machine:
+    """With all that the domain is to have from its beginning."""
+    for vbd in devices.vbds:
+        source = None if vbd.backend is None else find_source(vbd, vbd.backend)
+        machine = attached(machine, vbd, source)
+        disk = find_disk(machine, vbd.id)
+        if disk is not None:
+            machine = with_disk(machine, disk.model_copy(update={"activated": True}))
+    for vif in devices.vifs:
+        machine = plugged(machine, vif)
+    return machine.with_domain(built=True)
