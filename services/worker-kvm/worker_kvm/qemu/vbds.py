@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from engine.backend import Execution
+from engine.backend import Execution, VbdVerbs
 from engine.noted import noted
 from engine.refusals import dotted
-from engine.unrestricted import UnrestrictedVbds
 from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
@@ -33,7 +32,7 @@ UNPLUG_TIMEOUT_S = 10.0
 """SCSI asks no guest: a disk is gone as soon as what it does has ended."""
 
 
-class QemuVbds(UnrestrictedVbds):
+class QemuVbds(VbdVerbs):
     """`VbdVerbs` on QEMU."""
 
     def __init__(self, hypervisor: Hypervisor, content: Content) -> None:

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from schema.atomics.vm import VmRemove
 from schema.fault import XenopsError
 from schema.ids import TaskId, VmId
-from schema.objects.dynamic import (
-    ObjectId,
-)
+from schema.objects.dynamic import ObjectId
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
 from schema.operations import (
