@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsing import chromium, watched
 from dashboard.operators import OperatorRole
 from engine.conformance.samples import sample_vm
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from schema.objects.disk import LocalDisk
 from stack.layout import Layout
 from stack.shape import SIMULATOR_INSTANCE, BusKind, Shape
@@ -60,31 +61,19 @@ def call(layout: Layout) -> Iterator[Client]:
 
 @pytest.fixture(name="browser", scope="module")
 def open_browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    assert path, "chromium is missing: make setup installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(name="screen")
 def sign_in(browser: Browser, layout: Layout) -> Iterator[Page]:
     """A page that somebody has signed in at; whatever the browser complains of fails the test."""
-    context = browser.new_context(base_url=page.url_of(layout))
-    context.set_default_timeout(PATIENCE_S * 1000)
-    expect.set_options(timeout=PATIENCE_S * 1000)
-    screen = context.new_page()
-    complaints: list[str] = []
-    screen.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    screen.on("pageerror", lambda error: complaints.append(str(error)))
-    screen.goto("/login")
-    screen.get_by_label("Token").fill(page.token_of(layout, OperatorRole.OPERATOR))
-    screen.get_by_role("button", name="Sign in").click()
-    expect(screen.get_by_role("heading", level=1)).to_have_text(SIMULATOR_INSTANCE)
-    yield screen
-    context.close()
-    assert complaints == []
+    with watched(browser, page.url_of(layout)) as (screen, _):
+        screen.goto("/login")
+        screen.get_by_label("Token").fill(page.token_of(layout, OperatorRole.OPERATOR))
+        screen.get_by_role("button", name="Sign in").click()
+        expect(screen.get_by_role("heading", level=1)).to_have_text(SIMULATOR_INSTANCE)
+        yield screen
 
 
 def at(screen: str) -> str:

@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import shutil
 import subprocess
 import sys
 import threading
@@ -10,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browsing import chromium, watched
+from playwright.sync_api import Browser, Page, expect
 from typing_extensions import override
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
 SCREENS = (
     "index.html",
     "tutorials/first-vm.html",
@@ -49,31 +48,19 @@ def build_and_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(name="browser", scope="module")
 def open_browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    assert path, "chromium is missing: make setup installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(name="screen")
 def open_page(browser: Browser, address: str) -> Iterator[Page]:
     """A page; whatever the browser complains of, or asks of anybody else, fails the test."""
-    context = browser.new_context(base_url=address)
-    context.set_default_timeout(PATIENCE_S * 1000)
-    expect.set_options(timeout=PATIENCE_S * 1000)
-    screen = context.new_page()
-    complaints: list[str] = []
-    screen.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    screen.on("pageerror", lambda error: complaints.append(str(error)))
-    screen.on(
-        "request",
-        lambda asked: None if asked.url.startswith((address, "data:")) else complaints.append(asked.url),
-    )
-    yield screen
-    context.close()
-    assert complaints == []
+    with watched(browser, address) as (screen, complaints):
+        screen.on(
+            "request",
+            lambda asked: None if asked.url.startswith((address, "data:")) else complaints.append(asked.url),
+        )
+        yield screen
 
 
 def test_each_screen_fits_a_wide_and_a_narrow_window(screen: Page) -> None:
