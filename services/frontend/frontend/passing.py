@@ -4,6 +4,8 @@ import asyncio
 import os
 import socket
 
+_AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+
 
 def pass_on(source: asyncio.BaseTransport, worker: asyncio.BaseTransport, head: bytes) -> bool:
     """Send `head` to a worker, and the source's connection with it; answers whether that was possible.
@@ -21,6 +23,3 @@ def pass_on(source: asyncio.BaseTransport, worker: asyncio.BaseTransport, head: 
             return socket.send_fds(own, [head], [connected.fileno()], _AT_ONCE) == len(head)
         except OSError:
             return False
-
-
-_AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
