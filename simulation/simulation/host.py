@@ -16,7 +16,7 @@ from engine.simulator import Simulator, SimulatorSettings
 from engine.simulator.faults import Faults
 from engine.simulator.hypervisor import Hypervisor
 from engine.simulator.settings import Guest
-from engine.simulator.states import vm_state
+from engine.simulator.states import vbd_state, vif_state, vm_state
 from engine.store import FileStore
 from engine.store.cells import Cells, Encoding
 from engine.worker.host import Host
@@ -26,6 +26,7 @@ from schema.objects.dynamic import VbdObject, VifObject, VmObject
 from schema.objects.metadata import Metadata
 from schema.objects.vif import Vif
 from schema.objects.vm import PowerState
+from schema.operations import VmMigrate
 from typing_extensions import override
 
 from simulation.life import Life
@@ -100,6 +101,13 @@ class Watch:
             others.append((life, thread))
         self._busy[vm] = others
 
+    def leave(self, life: Life, vm: str) -> None:
+        """A thread has handed a VM over: whoever touches it now does so after it."""
+        thread = life.thread()
+        self._busy[vm] = [
+            (other, number) for other, number in self._busy[vm] if (other, number) != (life, thread)
+        ]
+
     def begin(self, entry: JournalEntry) -> None:
         """An execution is noted in the journal."""
         self._begun[entry.life, entry.task] += 1
@@ -112,12 +120,19 @@ class SimJournal(Journal):
 
     def __init__(self, directory: Path, life: Life, host: "Machine") -> None:
         super().__init__(directory, host.disk.cells_of(life))
+        self._life = life
         self._watch = host.watch
 
     @override
     def begin(self, entry: JournalEntry) -> None:
         super().begin(entry)
         self._watch.begin(entry)
+
+    @override
+    def note_handover(self, entry: JournalEntry) -> None:
+        super().note_handover(entry)
+        if isinstance(entry.operation, VmMigrate):
+            self._watch.leave(self._life, entry.vm)
 
 
 class SimFaults(Faults):
@@ -216,13 +231,9 @@ class Machine:
                     return None
                 return vm_state(self.records.read(vm), store.read(vm)).power_state
             case VbdObject(id=id_):
-                return self._is_plugged(id_) if store.vbds.exists(id_) else None
+                return vbd_state(self.records.read(id_.vm), id_).plugged if store.vbds.exists(id_) else None
             case VifObject(id=id_):
-                return self._is_plugged(id_) if store.vifs.exists(id_) else None
-
-    def _is_plugged(self, device: DeviceId) -> bool:
-        devices = self.records.read(device.vm).devices()
-        return device in ([vbd.id for vbd in devices.vbds] + [vif.id for vif in devices.vifs])
+                return vif_state(self.records.read(id_.vm), id_).plugged if store.vifs.exists(id_) else None
 
     def half_made(self, vm: str) -> bool:
         """Whether a VM has a domain with nothing in it: no operator knows what that is."""

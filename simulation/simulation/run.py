@@ -28,8 +28,8 @@ from simulation.whereabouts import Whereabouts
 SETTLE_S = 400.0
 """How long it may take, after all is put right, until nothing is under way any more."""
 
-LOOK_S = 1.0
-"""How often it is looked."""
+LOOK_S = 1.03
+"""How often it is looked; with no rhythm of a service, else each look may find the same one at its work."""
 
 
 @dataclass(frozen=True, slots=True)

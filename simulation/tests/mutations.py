@@ -32,7 +32,7 @@ from redirector.requests import Requests
 from redirector.workers import Workers
 from schema.ids import LeaseToken, TaskId, VmId
 from schema.notices import Rejected
-from schema.records import Leased, Refused, Submitted
+from schema.records import Finished, Leased, Refused, Submitted
 
 Patch = pytest.MonkeyPatch
 
@@ -72,9 +72,21 @@ def journal_forgets_what_was_put_right(patch: Patch) -> None:
     """Whoever still has the lease takes it for one never begun."""
 
     def forget(service: WorkerService, entry: JournalEntry, _: Any) -> None:
-        service._tools.journal.forget(entry.vm)
+        journal = service._tools.journal
+        journal._entries.remove(journal._path(entry.vm))
 
     patch.setattr(WorkerService, "_note_recovered", forget)
+
+
+def who_ends_late_is_noted(patch: Patch) -> None:
+    """A migration's end replaces what was noted of its VM meanwhile: what was fenced is run again."""
+    patch.setattr(Held, "regain", lambda *_: None)
+    patch.setattr(Journal, "end", lambda journal, entry, finished: journal._write(ended(entry, finished)))
+
+
+def ended(entry: JournalEntry, finished: Finished) -> JournalEntry:
+    """An entry of an execution that has ended."""
+    return entry.model_copy(update={"finished": finished})
 
 
 def no_locks(patch: Patch) -> None:
@@ -251,6 +263,11 @@ def giving_up_is_tried_once(patch: Patch) -> None:
     patch.setattr("engine.migrate.destination.GIVE_UP_TRIES", 1)
 
 
+def name_is_taken_back_once(patch: Patch) -> None:
+    """A VM whose migration has failed keeps its departing id when that cannot be changed at once."""
+    patch.setattr("engine.migrate.source.STAY_TIMEOUT_S", 0.0)
+
+
 def handover_is_not_noted(patch: Patch) -> None:
     """Nobody knows after a crash on which side of the third point a migration was."""
     patch.setattr(Journal, "note_handover", lambda *_: None)
@@ -281,6 +298,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     any_confirm_is_news: "a-record-lost-while-later-ones-are-confirmed",
     refused_is_forgotten: 25,
     journal_does_not_fence: 8,
+    who_ends_late_is_noted: "a-migration-that-ends-after-the-next-task-of-its-vm",
     journal_forgets_what_was_put_right: "put-right-by-another-worker-and-run-again",
     no_locks: 89,
     crashed_is_not_put_right: "a-worker-that-dies-in-a-start",
@@ -305,6 +323,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     half_a_rename_stays: "a-name-half-changed-when-its-worker-died",
     who_died_has_told_all: "an-arrival-that-its-worker-has-told-nobody",
     giving_up_is_tried_once: "a-destination-that-fails-while-it-gives-up",
+    name_is_taken_back_once: "a-full-disk-when-a-vm-takes-its-name-back",
     handover_is_not_noted: 0,
     destination_is_not_asked: 40,
     refusal_is_told_before_it_is_written: "told-that-it-is-refused-before-that-is-written",

@@ -60,8 +60,8 @@ class Journal:
         Raises:
             FencedError: an execution under the same or a later lease was begun before.
         """
-        last = self.read(entry.vm)
-        if last is not None and last.life == entry.life and last.token >= entry.token:
+        last = self._last_of_life(entry)
+        if last is not None and last.token >= entry.token:
             raise FencedError(f"lease {entry.token} of VM {entry.vm}: lease {last.token} came before it")
         self._write(entry)
 
@@ -70,8 +70,13 @@ class Journal:
         self._write(entry.model_copy(update={"handed_over": True}))
 
     def end(self, entry: JournalEntry, finished: Finished) -> None:
-        """An execution has ended; kept, so that a restarted worker can say it again."""
-        self._write(entry.model_copy(update={"finished": finished}))
+        """An execution has ended; kept, so that a restarted worker can say it again.
+
+        One that let its VM's name go meanwhile, as a migration does, leaves what a later lease has noted.
+        """
+        last = self._last_of_life(entry)
+        if last is None or last.token <= entry.token:
+            self._write(entry.model_copy(update={"finished": finished}))
 
     def unfinished(self) -> Iterator[JournalEntry]:
         """The executions that were begun and never ended: their worker has crashed."""
@@ -90,11 +95,12 @@ class Journal:
         """A VM is gone; an execution of it that has not ended is kept, it is still to be put right."""
         entry = self.read(vm)
         if entry is not None and entry.finished is not None:
-            self.forget(vm)
+            self._entries.remove(self._path(vm))
 
-    def forget(self, vm: VmId) -> None:
-        """A VM is gone."""
-        self._entries.remove(self._path(vm))
+    def _last_of_life(self, entry: JournalEntry) -> JournalEntry | None:
+        """What is noted of an entry's VM, if its token can be compared."""
+        last = self.read(entry.vm)
+        return last if last is not None and last.life == entry.life else None
 
     def _write(self, entry: JournalEntry) -> None:
         try:

@@ -50,6 +50,15 @@ class Held:
         if handle is not None:
             os.close(handle)
 
+    def regain(self, vm: VmId, wait: Callable[[float], None] | None = None) -> None:
+        """Take a VM's lock again that was let go of; all others go first, for somebody may wait for them.
+
+        Still held, nothing to do. Errors as of `VmLocks.held`.
+        """
+        if vm not in self._handles:
+            self.release_all()
+            self.also(vm, wait)
+
     def release_all(self) -> None:
         """Let go of all."""
         for vm in tuple(self._handles):

@@ -76,10 +76,37 @@ def test_an_entry_whose_place_is_taken_leaves_no_draft(tmp_path: Path) -> None:
 
 def test_a_vm_that_is_gone_is_forgotten(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.begin(entry(5))
-    journal.forget(VM)
-    journal.forget(VM)
+    journal.end(entry(5), FINISHED)
+    journal.forget_ended(VM)
+    journal.forget_ended(VM)
     assert journal.read(VM) is None
+
+
+def test_who_ends_late_leaves_what_a_later_lease_has_noted(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(entry(5))
+    journal.begin(entry(7))
+    journal.end(entry(5), FINISHED)
+    assert journal.read(VM) == entry(7)
+
+
+def test_tokens_of_two_lives_of_a_log_are_not_compared(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(entry(7, life=1.0))
+    journal.begin(entry(5, life=2.0))
+    journal.end(entry(5, life=2.0), FINISHED)
+    assert journal.read(VM) == entry(5, life=2.0).model_copy(update={"finished": FINISHED})
+
+
+def test_a_lock_that_was_let_go_of_is_regained_while_nothing_else_is_held(tmp_path: Path) -> None:
+    other = VmId("v2")
+    with VmLocks(tmp_path).held(VM, lambda _: pytest.fail("nobody else has it")) as held:
+        held.also(other)
+        held.regain(VM)
+        assert (VM in held, other in held) == (True, True)
+        held.release(VM)
+        held.regain(VM)
+        assert (VM in held, other in held) == (True, False)
 
 
 def test_one_execution_of_a_vm_at_a_time(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_vm_that_a_daemon_started_anew_has_forgotten_needs_nothing(
 
 def test_a_removal_that_was_done_when_its_worker_died_is_told(bereaved: Bereaved) -> None:
     removal = AtomicOperation(atomic=VmRemove(vm=GONE))
-    bereaved.journal.forget(GONE)
+    bereaved.journal.forget_ended(GONE)
     bereaved.journal.begin(_entry(GONE).model_copy(update={"operation": removal}))
     bereaved.service._recover(GONE)
     assert list(bereaved.journal.unfinished()) == [bereaved.journal.read(VM)]

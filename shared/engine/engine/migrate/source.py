@@ -54,6 +54,11 @@ TIDY_TIMEOUT_S = 30.0
 
 _TIDY_WAIT_S = 0.1
 
+STAY_TIMEOUT_S = 300.0
+"""How long a VM that goes on here, after all, may wait for its name: for as long as the disk is full."""
+
+_STAY_WAIT_S, _STAY_WAIT_S_MAX = 0.1, 2.0
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -230,9 +235,7 @@ class Departure:
         course, verbs = self._course.insisting(), self._course.backend.vm
         try:
             course.held.also(self._vm, self._course.threads.sleep)
-            verbs.rename(self._gone, self._vm, RenameWhen.PRE_MIGRATION)
-            if course.store.exists(self._gone):
-                course.store.rename(self._gone, self._vm)
+            self._take_name_back(course)
             vm = course.store.read(self._vm)
             verbs.resume(course.execution(), vm)
             if paused:
@@ -247,6 +250,23 @@ class Departure:
                 vm=self._vm, minimum_bytes=vm.memory_dynamic_min, maximum_bytes=vm.memory_dynamic_max
             )
             course.attempt("source: let the balloon go", do(thaw))
+
+    def _take_name_back(self, course: Course) -> None:
+        """Nobody finds a VM that keeps its departing id: what cannot be written yet is tried again."""
+        waited_s, wait_s = 0.0, _STAY_WAIT_S
+        while True:
+            try:
+                course.backend.vm.rename(self._gone, self._vm, RenameWhen.PRE_MIGRATION)
+                if course.store.exists(self._gone):
+                    course.store.rename(self._gone, self._vm)
+            except XenopsError as error:
+                if waited_s >= STAY_TIMEOUT_S:
+                    raise
+                _LOG.warning("VM %s cannot take its name back yet: %s", self._vm, error)
+            else:
+                return
+            course.threads.sleep(wait_s)
+            waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, _STAY_WAIT_S_MAX)
 
     def _tell_all(self) -> None:
         """While it had another id, whoever asked was told that there is no such VM."""

@@ -149,7 +149,7 @@ class Runner:
         if last is not None and self._leased_as(last):
             if last.finished is not None:
                 tell_again(last, self._tools)
-            self._end(entry, last.finished or self._finished(outcome))
+            self._end(entry, last.finished or self._finished(outcome), held)
             return
         try:
             with self._crash.around(CrashKind.JOURNAL, "begin"):
@@ -158,10 +158,11 @@ class Runner:
             _LOG.warning("%s; it is not executed", error)
             return
         self.reporter.begin(worker, tell=self._until is not None)
-        self._end(entry, self._finished(self._outcome(entry, held)))
+        self._end(entry, self._finished(self._outcome(entry, held)), held)
 
-    def _end(self, entry: JournalEntry, finished: Finished) -> None:
+    def _end(self, entry: JournalEntry, finished: Finished, held: Held) -> None:
         try:
+            held.regain(self._vm, self._tools.threads.sleep)
             with self._crash.around(CrashKind.JOURNAL, "end"):
                 self._tools.journal.end(entry, finished)
         except XenopsError as error:

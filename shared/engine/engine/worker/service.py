@@ -239,17 +239,15 @@ class WorkerService:
                 entry = self._tools.journal.read(vm)
                 if entry is not None and entry.finished is None:
                     outcome = put_right(entry, self._tools, held, self._signal)
+                    held.regain(vm)
                     self._note_recovered(entry, outcome or crashed(self._settings.name))
         except XenopsError as error:
             _LOG.warning("VM %s could not be put right: %s", vm, error)
 
     def _note_recovered(self, entry: JournalEntry, outcome: Outcome) -> None:
         """Whoever still has the lease, another worker of this host, must not take it for one never begun."""
-        if self._tools.store.exists(entry.vm):
-            ended = Finished(vm=entry.vm, task=entry.task, outcome=outcome, token=entry.token)
-            self._tools.journal.end(entry, ended)
-        else:
-            self._tools.journal.forget(entry.vm)
+        ended = Finished(vm=entry.vm, task=entry.task, outcome=outcome, token=entry.token)
+        self._tools.journal.end(entry, ended)
 
     def _signal(self, changed: ObjectId) -> None:
         vm = vm_of(changed)
