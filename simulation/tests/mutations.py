@@ -263,6 +263,11 @@ def giving_up_is_tried_once(patch: Patch) -> None:
     patch.setattr("engine.migrate.destination.GIVE_UP_TRIES", 1)
 
 
+def changes_by_requests_are_not_noted(patch: Patch) -> None:
+    """What a request has changed is told by nobody when its worker dies just then."""
+    patch.setattr("engine.worker.untold.Untold.note", lambda *_: None)
+
+
 def name_is_taken_back_once(patch: Patch) -> None:
     """A VM whose migration has failed keeps its departing id when that cannot be changed at once."""
     patch.setattr("engine.migrate.source.STAY_TIMEOUT_S", 0.0)
@@ -323,6 +328,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     half_a_rename_stays: "a-name-half-changed-when-its-worker-died",
     who_died_has_told_all: "an-arrival-that-its-worker-has-told-nobody",
     giving_up_is_tried_once: "a-destination-that-fails-while-it-gives-up",
+    changes_by_requests_are_not_noted: "a-vm-added-by-a-worker-that-died-then",
     name_is_taken_back_once: "a-full-disk-when-a-vm-takes-its-name-back",
     handover_is_not_noted: 0,
     destination_is_not_asked: 40,

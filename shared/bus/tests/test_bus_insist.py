@@ -85,3 +85,23 @@ def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     insistent._offer_again()
     assert bus.taken == ["0"]
     bus.close()
+
+
+def test_who_appends_is_told_when_the_log_has_taken_it() -> None:
+    bus, told = Choosy(), list[str]()
+    insistent = Insistent(bus, INSTANCE)
+    bus.trouble = BusBlockedError("no memory")
+    insistent.append(held(0), lambda: told.append("refused first"))
+    bus.trouble = BusUnavailableError("this process has ended")
+    insistent.append(held(1), lambda: told.append("never"))
+    assert told == []
+    bus.close()
+
+
+def test_what_the_broker_confirms_is_taken() -> None:
+    bus, told = MemoryBus(MemoryBroker(), "plain"), list[str]()
+    insistent = Insistent(bus, INSTANCE)
+    insistent.append(held(0), lambda: told.append("taken"))
+    bus.append(INSTANCE, held(1)).result()
+    assert told == ["taken"]
+    bus.close()

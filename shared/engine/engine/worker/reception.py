@@ -1,4 +1,7 @@
-"""Reception: the control queue, answered beside all leases, so that no read waits for an operation."""
+"""Reception: the control queue, answered beside all leases, so that no read waits for an operation.
+
+What a request is about to change is noted first; the note goes once the log has what tells of the change.
+"""
 
 import threading
 from functools import partial
@@ -10,6 +13,7 @@ from schema.rpc import Call, encode_failure, is_failure
 from engine.control import Answered, Control
 from engine.worker.spans import answer_start
 from engine.worker.tools import Tools
+from engine.worker.untold import Note, Untold, change_of
 
 WAITING_MAX = 10_000
 """Requests that may wait for one of those threads."""
@@ -18,8 +22,9 @@ WAITING_MAX = 10_000
 class Reception:
     """Takes requests on the bus's thread; answers those that never wait there, too, others in threads."""
 
-    def __init__(self, bus: Bus, control: Control, tools: Tools) -> None:
+    def __init__(self, bus: Bus, control: Control, tools: Tools, untold: Untold) -> None:
         self._bus = bus
+        self._untold = untold
         self._control = control
         self._tools = tools
         self._places = threading.Semaphore(WAITING_MAX)
@@ -51,12 +56,23 @@ class Reception:
 
     def _answer(self, request: Request, read: Call | Answered) -> None:
         with self._tools.tracer.within(answer_start(request)) as span:
-            answered = read if isinstance(read, Answered) else self._control.perform(read)
+            answered, note = self._perform(read)
             if span is not None and is_failure(answered.body):
                 span.error = answered.body.decode("utf-8", "replace")
-        for record in answered.records:
-            self._tools.append(record)
+        self._untold.tell(answered.records, note)
         self._reply(request, answered.body)
+
+    def _perform(self, read: Call | Answered) -> tuple[Answered, Note | None]:
+        """The answer, and the note of what it has changed, if it has."""
+        if isinstance(read, Answered):
+            return read, None
+        change = change_of(read.method, read.params)
+        note = None if change is None else self._untold.note(change)
+        answered = self._control.perform(read)
+        if note is not None and note.changed not in answered.records:
+            note.forget()
+            return answered, None
+        return answered, note
 
     def _reply(self, request: Request, body: bytes) -> None:
         if request.reply_to is not None:

@@ -37,6 +37,7 @@ from engine.control import Control, Desk
 from engine.hooks import Hooks
 from engine.journal import JournalEntry
 from engine.migrate.offers import Offers
+from engine.sharing import told
 from engine.worker.core import Append, Cancel, Compare, Effect, Fence, Forget, Lease, Offer, Run, WorkerCore
 from engine.worker.host import Host
 from engine.worker.parking import Parking
@@ -46,6 +47,7 @@ from engine.worker.righting import crashed, put_right, tell_again
 from engine.worker.runner import Runner
 from engine.worker.settings import WorkerSettings
 from engine.worker.tools import Tools
+from engine.worker.untold import Note, Untold
 
 HEARTBEAT_S = 5.0
 """How often a worker shows that it lives; the redirector's patience is four of these."""
@@ -105,7 +107,8 @@ class WorkerService:
         self._parking = Parking(self._go_on, bus.later)
         scene = self._tools.scene(self._signal)
         control = Control(Desk(scene, self, self._observers, settings.instance))
-        self._reception = Reception(bus, control, self._tools)
+        self._untold = Untold(settings.state / "untold", settings.name, self._core.epoch, self._log)
+        self._reception = Reception(bus, control, self._tools, self._untold)
 
     def start(self) -> None:
         """Find what runs, read the log, take leases, answer requests."""
@@ -193,6 +196,8 @@ class WorkerService:
             if (entry.life, entry.token) not in leased:
                 self._threads.begin(partial(self._recover, entry.vm))
         self._do(effects)
+        if untold := tuple(self._untold.left()):
+            self._threads.begin(partial(self._tell_again, untold))
         _LOG.info("worker %s: instance %s is served", self._settings.name, self._settings.instance)
 
     def _forget_the_gone(self, busy: set[VmId]) -> None:
@@ -232,6 +237,17 @@ class WorkerService:
             tell_again(entry, self._tools)
         except XenopsError as error:
             _LOG.warning("what task %d has changed of VM %s is not told: %s", entry.task, entry.vm, error)
+
+    def _tell_again(self, untold: tuple[Note, ...]) -> None:
+        """What requests have changed, or not, when an earlier life of this worker died."""
+        for note in untold:
+            vm = note.changed.vm
+            try:
+                shared = told(vm, (), self._tools.store.vgpus.list(vm))
+            except XenopsError as error:
+                _LOG.warning("what a request has changed of VM %s is not told: %s", vm, error)
+                continue
+            self._untold.tell((*shared, note.changed), note)
 
     def _recover(self, vm: VmId) -> None:
         try:
