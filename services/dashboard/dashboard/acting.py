@@ -8,6 +8,7 @@ from schema.ids import VmId
 from schema.overseen import Acted
 
 from dashboard.asking import UnreachableError
+from dashboard.fold.marks import asks_as
 from dashboard.operators import Operator
 from dashboard.safety import (
     ON_LANES,
@@ -59,7 +60,7 @@ def _vm_of(watch: Watch, action: Action) -> str:
 
 
 async def _ask(watch: Watch, operator: Operator, action: Action) -> None:
-    lanes, dbg, subject = lanes_queue(watch.name), f"dashboard:{operator.name}", action.subject
+    lanes, dbg, subject = lanes_queue(watch.name), asks_as(operator.name), action.subject
     ask = watch.asker.ask
     match action.verb:
         case Verb.CANCEL | Verb.DISCARD:

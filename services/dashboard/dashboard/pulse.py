@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bus.ports import BrokerSeen
 from schema.objects.lane import Worker
 
 from dashboard.fold.workers import WorkerSeen
@@ -84,6 +85,16 @@ def of_redirector(told: Iterable[Worker], seen: Iterable[WorkerSeen], took_s: fl
     if deaf:
         return Health("redirector", "slow", f"it has not heard of {', '.join(deaf)} as we have: deaf", took_s)
     return Health("redirector", "ok", took_s=took_s)
+
+
+def of_broker(seen: BrokerSeen) -> Health:
+    """The broker, as this process's connection shows it."""
+    name = f"{seen.product} at {seen.address}"
+    if seen.trouble:
+        return Health("broker", "out", f"{name}: no connection ({seen.trouble})")
+    if seen.blocked:
+        return Health("broker", "slow", f"{name} takes no messages: {seen.blocked}")
+    return Health("broker", "ok", name)
 
 
 def of_workers(seen: Iterable[WorkerSeen], now: float) -> Health:

@@ -27,6 +27,8 @@ class Settings(ServiceSettings):
     port: int = 0
     hosts: tuple[str, ...] = LOCAL
     url_file: Path | None = None
+    traces: str = ""
+    """Where a trace is looked at: a URL with `{trace}` for its id; "": nowhere."""
     tls: ssl.SSLContext | None = field(default=None, compare=False)
 
 
@@ -37,7 +39,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     where it is served, `127.0.0.1:8600` unless told otherwise; port 0 is any free one. Beyond this machine,
     TLS must be spoken: `XENOPS_PAGE_CERTIFICATE` and `XENOPS_PAGE_KEY` are files. `XENOPS_PAGE_HOSTS`: by
     which names browsers call it, divided by commas. `XENOPS_PAGE_URL`: a file that the address is written
-    to.
+    to. `XENOPS_PAGE_TRACES`: where traces are looked at, a URL with `{trace}` in it, which tasks link to.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
@@ -60,8 +62,24 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         raise SettingsError("XENOPS_PAGE_HOSTS is not set: by which names do browsers call this machine?")
     url_file = environment.get("XENOPS_PAGE_URL")
     return Settings(
-        bus, Path(tokens), host, port, (*LOCAL, *named), Path(url_file) if url_file else None, tls
+        bus,
+        Path(tokens),
+        host,
+        port,
+        (*LOCAL, *named),
+        Path(url_file) if url_file else None,
+        _traces(environment.get("XENOPS_PAGE_TRACES", "")),
+        tls,
     )
+
+
+def _traces(url: str) -> str:
+    if url and not (url.startswith(("http://", "https://")) and "{trace}" in url):
+        raise SettingsError(
+            f"XENOPS_PAGE_TRACES is {url!r}: write a URL with {{trace}} in it, as "
+            "https://jaeger.example/trace/{trace}"
+        )
+    return url
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -38,9 +38,10 @@ def _of_story(story: Story, now: float) -> dict[str, Any]:
     return {**told, "age_s": max(0.0, now - story.submitted_at), "waited_s": story.waited_s}
 
 
-def lane(seen: LaneSeen, blocked: str, now: float) -> views.LaneView:
+def lane(fold: InstanceFold, seen: LaneSeen, blocked: str, now: float) -> views.LaneView:
     """A lane; `blocked` is the redirector's word."""
     oldest = seen.oldest_at
+    worker = fold.workers.find(seen.running.worker) if seen.running else None
     return views.LaneView(
         vm=seen.vm,
         held_at=seen.held_at,
@@ -49,14 +50,15 @@ def lane(seen: LaneSeen, blocked: str, now: float) -> views.LaneView:
         merged=seen.merged,
         oldest_s=None if oldest is None else max(0.0, now - oldest),
         running=None if seen.running is None else task(seen.running, now),
+        heard_s=None if worker is None else _silent_s(worker, now),
     )
 
 
-def lane_detail(seen: LaneSeen, told: LaneTasks | None, now: float) -> views.LaneDetail:
+def lane_detail(fold: InstanceFold, seen: LaneSeen, told: LaneTasks | None, now: float) -> views.LaneDetail:
     """A lane with its tasks, in the redirector's order where it has told it."""
     order = {one.task: place for place, one in enumerate(told.tasks)} if told else {}
     waiting = sorted(seen.waiting, key=lambda story: order.get(str(story.id), len(order)))
-    shown = lane(seen, told.lane.blocked if told else "", now)
+    shown = lane(fold, seen, told.lane.blocked if told else "", now)
     return views.LaneDetail(**dict(shown), tasks=tuple(task(story, now) for story in waiting))
 
 
@@ -79,10 +81,15 @@ def _worker(fold: InstanceFold, seen: WorkerSeen, said: Worker | None, now: floa
         capacity=seen.capacity,
         busy=said.busy if said else leases,
         leases=said.leases if said else leases,
-        silent_s=max(0.0, now - seen.heard_at) if seen.heard_at else None,
+        silent_s=_silent_s(seen, now),
         draining=seen.draining,
         epoch=seen.epoch,
+        version=seen.version,
     )
+
+
+def _silent_s(seen: WorkerSeen, now: float) -> float | None:
+    return max(0.0, now - seen.heard_at) if seen.heard_at else None
 
 
 def events(fold: InstanceFold, told: Events, now: float) -> views.EventsView:
@@ -118,7 +125,12 @@ def health(one: Health) -> views.HealthView:
 def action(seen: ActionSeen) -> views.ActionView:
     """What an operator asked for."""
     return views.ActionView(
-        offset=seen.offset, at=seen.at, who=seen.who, action=seen.action, subject=seen.subject
+        offset=seen.offset,
+        at=seen.at,
+        who=seen.who,
+        action=seen.action,
+        subject=seen.subject,
+        proved=seen.proved,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bus.stories.story import State, Story
+from schema.overseen import Atom
 
 WIDTH = 1000.0
 BAR_MIN = 2.0
@@ -51,26 +52,34 @@ def of_tasks(stories: Sequence[Story], now: float) -> Timeline:
     return Timeline(scale.begin, scale.end, tuple(_of_story(story, scale, now) for story in shown))
 
 
-def of_steps(story: Story) -> Timeline:
-    """A task's steps, in the order in which they began."""
-    atoms = sorted(story.atoms, key=lambda atom: atom.began_s)[:ROWS_MAX]
-    end = max((atom.began_s + atom.took_s for atom in atoms), default=0.0)
+def of_steps(story: Story, now: float) -> Timeline:
+    """A task's steps so far, in the order in which they began; the one under way reaches until now."""
+    steps = sorted(_told_steps(story, now), key=lambda step: step.atom.began_s)[:ROWS_MAX]
+    end = max((step.atom.began_s + step.atom.took_s for step in steps), default=0.0)
     scale = _Scale(0.0, max(end, story.duration_s, 1e-6))
-    rows = tuple(
-        Row(
-            str(number),
-            atom.kind,
-            (
-                scale.bar(
-                    atom.began_s, atom.began_s + atom.took_s, "failed" if atom.failed else "done", atom.kind
-                ),
-            ),
-            atom.took_s,
-            "failed" if atom.failed else "done",
-        )
-        for number, atom in enumerate(atoms)
-    )
-    return Timeline(0.0, scale.end, rows)
+    return Timeline(0.0, scale.end, tuple(_of_step(number, step, scale) for number, step in enumerate(steps)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """An atomic, and what has become of it: done, failed, or running."""
+
+    atom: Atom
+    state: str
+
+
+def _told_steps(story: Story, now: float) -> Iterable[_Step]:
+    for atom in story.atoms:
+        yield _Step(atom, "failed" if atom.failed else "done")
+    began_s = story.atom_began_s
+    if story.atom and began_s is not None and story.began_at is not None:
+        yield _Step(Atom(story.atom, began_s, max(0.0, now - story.began_at - began_s)), "running")
+
+
+def _of_step(number: int, step: _Step, scale: "_Scale") -> Row:
+    atom = step.atom
+    bar = scale.bar(atom.began_s, atom.began_s + atom.took_s, step.state, atom.kind)
+    return Row(str(number), atom.kind, (bar,), atom.took_s, step.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +101,16 @@ def _of_story(story: Story, scale: _Scale, now: float) -> Row:
     if story.leased_at is not None:
         kind = story.state if story.ended or story.state is State.PARKED else State.RUNNING
         bars.append(scale.bar(story.leased_at, end, kind, f"{kind} at {story.worker}"))
-        bars += _steps(story, scale, end)
+        bars += _steps(story, scale, now)
     return Row(str(story.id), story.operation, tuple(bars), max(0.0, end - story.submitted_at), story.state)
 
 
-def _steps(story: Story, scale: _Scale, end: float) -> Iterable[Bar]:
+def _steps(story: Story, scale: _Scale, now: float) -> Iterable[Bar]:
     """A task's steps, of which the log tells when they began from the task's begin on."""
-    began = end - story.duration_s
-    for atom in story.atoms:
-        since = began + atom.began_s
-        yield scale.bar(since, since + atom.took_s, "step failed" if atom.failed else "step", atom.kind)
+    begin = story.steps_at
+    if begin is None:
+        return
+    for step in _told_steps(story, now):
+        since = begin + step.atom.began_s
+        kind = "step failed" if step.atom.failed else "step"
+        yield scale.bar(since, since + step.atom.took_s, kind, step.atom.kind)

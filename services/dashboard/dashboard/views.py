@@ -43,10 +43,14 @@ class TaskView(View):
     worker: str
     token: int | None
     leased_at: float | None
+    attempts: int = Field(description="How many leases it had: more than one, where workers were lost.")
     progress: float
     atom: str = Field(description="The atomic that is being performed, while one is.")
     cancellable: bool
     cancel_at: float | None
+    cancel_by: str = Field(
+        description="What calls itself so has asked for that; the token's holder is proved."
+    )
     into: int | None = Field(description="The task that it was merged into.")
     ended_at: float | None
     duration_s: float
@@ -55,7 +59,7 @@ class TaskView(View):
 
 
 class TaskDetail(TaskView):
-    """A task, with its steps and those that were merged into it."""
+    """A task, with its steps so far and those that were merged into it."""
 
     atoms: tuple[AtomView, ...]
     followers: tuple[int, ...]
@@ -78,6 +82,7 @@ class LaneView(View):
     merged: int
     oldest_s: float | None
     running: TaskView | None
+    heard_s: float | None = Field(description="How long ago the worker that runs it was heard of.")
 
 
 class LaneDetail(LaneView):
@@ -110,10 +115,11 @@ class WorkerView(View):
     silent_s: float | None
     draining: bool
     epoch: str
+    version: str = Field(description="Of its software, where it says.")
 
 
 class HealthView(View):
-    """A service: ok, slow (or deaf), or out, and why."""
+    """A service, or the broker: ok, slow (or deaf), or out, and why."""
 
     service: str
     state: Literal["ok", "slow", "out"]
@@ -159,6 +165,7 @@ class ActionView(View):
     who: str
     action: str
     subject: str
+    proved: bool = Field(description="By a token; else `who` is what a client of the broker calls himself.")
 
 
 class SampleView(View):

@@ -50,7 +50,7 @@ class Watch:
         self.bell = Bell(bus)
         self.live = False
         self.passed_over = 0
-        self.health: tuple[pulse.Health, ...] = ()
+        self._services: tuple[pulse.Health, ...] = ()
         self.events: Events | None = None
         self._metrics = metrics
         self._by = f"dashboard-{uuid.uuid4().hex}"
@@ -72,6 +72,11 @@ class Watch:
         if not self.live:
             return "the log is still being read"
         return self.pulse.trouble(self.bus.clock.monotonic())
+
+    @property
+    def health(self) -> tuple[pulse.Health, ...]:
+        """How the broker is now, and how the services were when they were looked at last."""
+        return (pulse.of_broker(self.bus.broker()), *self._services)
 
     async def lanes(self) -> Lanes:
         """What the redirector says of lanes; raises XenopsError, UnreachableError."""
@@ -135,12 +140,12 @@ class Watch:
 
     async def _look(self, offset: int) -> None:
         """How the others do, now that a word of ours stands at an offset."""
-        before = {health.service: health.state for health in self.health}
+        before = {health.service: health.state for health in self._services}
         now = self.bus.clock.now()
         seen = self.fold.workers.all()
         hub, redirector = await asyncio.gather(self._look_at_hub(offset), self._look_at_redirector())
-        self.health = (redirector, hub, pulse.of_workers(seen, now))
-        if before != {health.service: health.state for health in self.health}:
+        self._services = (redirector, hub, pulse.of_workers(seen, now))
+        if before != {health.service: health.state for health in self._services}:
             self.bell.ring()
 
     async def _look_at_hub(self, offset: int) -> pulse.Health:

@@ -106,7 +106,8 @@ class Page:
             self.bus.serve(queue, self._answer)
         self.own = MemoryBus(self.broker, "dashboard")
         self.own.clock = self.clock
-        settings = Settings(BusSettings((INSTANCE,)), self.tokens, url_file=folder / "url")
+        url, traces = folder / "url", "https://traces.example/?id={trace}"
+        settings = Settings(BusSettings((INSTANCE,)), self.tokens, url_file=url, traces=traces)
         self.service: Service = build(self.own, settings)
         self._offsets = 0
 

@@ -45,6 +45,25 @@ def test_a_task_waits_runs_and_ends() -> None:
     assert list(hand.fold.tasks.live()) == []
 
 
+def test_steps_of_a_task_are_known_while_it_runs_and_those_of_a_lost_worker_are_not_its_own() -> None:
+    hand = Hand()
+    hand.elect()
+    task = hand.submit()
+    token = hand.lease(task)
+    hand.at += 5
+    first, second = Atom("VM_create", 0.0, 1.0), Atom("VM_build", 1.0, 2.0)
+    told = records.Progress(vm=VM, task=task, token=token, fraction=0.2, atom="VM_build", atom_began_s=1.0)
+    hand.read(told.model_copy(update={"atoms": (first,), "ran_s": 2.0}))
+    story = hand.story(task)
+    assert (story.atoms, story.atom_began_s, story.began_at) == ((first,), 1.0, hand.at - 2.0)
+    hand.read(told.model_copy(update={"atoms": (second,), "ran_s": 4.0}))
+    assert (story.atoms, story.steps_at, story.attempts) == ((first, second), hand.at - 4.0, 1)
+    hand.lease(task)
+    assert (story.atoms, story.atom, story.began_at, story.attempts) == ((), "", None, 2)
+    hand.finish(task, atoms=(first,))
+    assert (story.atoms, story.steps_at) == ((first,), hand.at - 0.5)
+
+
 def test_a_task_that_is_parked_goes_on_when_it_is_started() -> None:
     hand = Hand()
     hand.elect()
@@ -211,6 +230,43 @@ def test_barriers_elections_and_what_operators_asked_for_are_known() -> None:
     hand.read(records.BarrierRemoved(barrier=7), Pinged(by="d", number=1))
     assert hand.fold.barriers == {}
     assert hand.fold.kinds["Pinged"] == 1
+
+
+def test_who_acts_by_the_bus_is_shown_by_what_he_calls_himself() -> None:
+    hand = Hand()
+    hand.elect()
+    hand.up()
+    task = hand.submit()
+    by = "xenops:root@host"
+    hand.read(
+        records.LaneHeld(vm=VM, by=by),
+        records.Reprioritised(vm=VM, task=task, priority=5, by=by),
+        records.DeadlineSet(vm=VM, task=task, deadline=None, by=by),
+        records.WorkerDraining(worker=WORKER, draining=True, by=by),
+        records.WorkerDraining(worker=WORKER, draining=False, by=by),
+        records.LaneReleased(vm=VM, by=by),
+    )
+    assert [(one.action, one.subject) for one in hand.fold.actions] == [
+        ("release", VM),
+        ("undrain", WORKER),
+        ("drain", WORKER),
+        ("deadline", str(task)),
+        ("prioritise 5", str(task)),
+        ("hold", VM),
+    ]
+    assert {(one.who, one.proved) for one in hand.fold.actions} == {(by, False)}
+    hand.read(records.CancelRequested(vm=VM, task=task, by="xapi"))
+    assert len(hand.fold.actions) == 6
+    assert hand.story(task).cancel_by == "xapi"
+
+
+def test_what_is_asked_for_here_is_shown_once_and_nobody_hides_by_our_name() -> None:
+    hand = Hand()
+    hand.read(Acted(vm=VM, who="alice", action="hold", subject=VM))
+    hand.read(records.LaneHeld(vm=VM, by="dashboard:alice"), records.LaneHeld(vm=OTHER))
+    assert [(one.who, one.proved) for one in hand.fold.actions] == [("alice", True)]
+    hand.read(records.LaneHeld(vm=OTHER, by="dashboard:alice"))
+    assert (hand.fold.actions[0].who, hand.fold.actions[0].proved) == ("dashboard:alice", False)
 
 
 def busy() -> Hand:

@@ -45,12 +45,38 @@ def test_only_the_newest_rows_are_drawn_and_no_bar_leaves_the_picture() -> None:
 
 def test_steps_are_drawn_in_the_order_in_which_they_began() -> None:
     atoms = (Atom("b", 0.5, 0.5, failed=True), Atom("a", 0.0, 0.5))
-    drawn = timeline.of_steps(story(duration_s=1.0, atoms=atoms))
+    drawn = timeline.of_steps(story(ended_at=101.0, duration_s=1.0, atoms=atoms), now=200.0)
     assert [(row.label, row.bars[0].x, row.state) for row in drawn.rows] == [
         ("a", 0.0, "done"),
         ("b", 500.0, "failed"),
     ]
-    assert timeline.of_steps(story()).rows == ()
+    assert timeline.of_steps(story(), now=200.0).rows == ()
+
+
+def test_the_step_under_way_reaches_until_now() -> None:
+    one = story(
+        leased_at=102.0,
+        began_at=103.0,
+        state=State.RUNNING,
+        worker="w",
+        atoms=(Atom("VM_create", 0.0, 1.0),),
+        atom="VM_build",
+        atom_began_s=1.0,
+    )
+    steps = timeline.of_steps(one, now=107.0)
+    assert [(row.label, row.state, row.took_s) for row in steps.rows] == [
+        ("VM_create", "done", 1.0),
+        ("VM_build", "running", 3.0),
+    ]
+    [row] = timeline.of_tasks([one], now=110.0).rows
+    assert [(bar.x, bar.width) for bar in row.bars if bar.kind == "step"] == [(300.0, 100.0), (400.0, 600.0)]
+
+
+def test_steps_of_which_nobody_knows_when_they_began_are_not_drawn() -> None:
+    one = story(leased_at=102.0, state=State.RUNNING, worker="w", atom="VM_build")
+    assert timeline.of_steps(one, now=107.0).rows == ()
+    [row] = timeline.of_tasks([one], now=110.0).rows
+    assert [bar.kind for bar in row.bars] == ["waiting", "running"]
 
 
 def sample(at: float, waiting: int, wait_s: float | None) -> Sample:

@@ -2,9 +2,11 @@
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bus.ports import BrokerSeen
 from dashboard import pulse
 from dashboard.fold.workers import WorkerSeen
 from dashboard.operators import Doorkeeper, Operator, OperatorRole, TokensError, check_private, tokens_text
@@ -208,6 +210,15 @@ def test_services_that_are_deaf_are_told_from_those_that_are_not() -> None:
     assert pulse.of_workers(heard, 100.0).state == "ok"
     assert pulse.of_workers(heard, 200.0).state == "slow"
     assert pulse.of_workers((), 200.0).state == "out"
+
+
+def test_the_broker_is_shown_with_its_version_and_with_what_is_wrong() -> None:
+    seen = BrokerSeen("RabbitMQ 3.10.8", "h:5672")
+    assert pulse.of_broker(seen) == pulse.Health("broker", "ok", "RabbitMQ 3.10.8 at h:5672")
+    lost = pulse.of_broker(replace(seen, trouble="connection refused"))
+    assert (lost.state, "connection refused" in lost.said) == ("out", True)
+    full = pulse.of_broker(replace(seen, blocked="low on disk"))
+    assert (full.state, "low on disk" in full.said) == ("slow", True)
 
 
 def test_a_vm_name_is_any_that_is_safe() -> None:

@@ -11,8 +11,9 @@ from dashboard.web.pages import SCREENS
 from page_in_hand import INSTANCE, OPERATOR, READER, WORKER, Page, message
 from schema import records
 from schema.fault import internal_error
-from schema.ids import VmId, WorkerName
+from schema.ids import TaskId, VmId, WorkerName
 from schema.objects.quarantine import Quarantine, QuarantinedRecord
+from schema.operations import VmStart
 from schema.overseen import Atom
 from typing_extensions import override
 
@@ -172,6 +173,43 @@ def test_who_signs_out_is_out(page: Page) -> None:
     assert page.screen(cookie, "overview").status == HTTPStatus.OK
     page.form("/logout", cookie, form_key=key)
     assert page.screen(cookie, "overview").status == HTTPStatus.SEE_OTHER
+
+
+def test_a_task_shows_its_steps_while_it_runs_and_leads_to_its_trace(page: Page) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    asked = records.Submitted(
+        vm=VmId("live"),
+        operation=VmStart(vm=VmId("live")),
+        request_id="live",
+        dbg="lab",
+        accept_by=2e9,
+        traceparent=f"00-{trace}-b7ad6b7169203331-01",
+    )
+    task = TaskId(page.append(asked))
+    token = page.run(task, "live")
+    page.append(
+        records.Progress(
+            vm=VmId("live"),
+            task=task,
+            token=token,
+            fraction=0.3,
+            atom="VM_build",
+            atom_began_s=1.0,
+            atoms=(Atom("VM_create", 0.0, 1.0),),
+            ran_s=1.5,
+        )
+    )
+    text = page.screen(page.enter(), f"tasks/{task}").text
+    assert f'href="https://traces.example/?id={trace}"' in text
+    assert "VM_create, done: VM_create: 1.000 s" in text
+    assert "VM_build, running" in text
+
+
+def test_workers_tell_their_version_and_the_broker_is_shown(page: Page) -> None:
+    page.append(records.WorkerUp(worker=WORKER, epoch="f", capacity=2, version="1.2.3"))
+    text = page.screen(page.enter(), "workers").text
+    assert "1.2.3" in text
+    assert "memory at this process" in text
 
 
 def test_filters_and_pages_of_many_rows(page: Page) -> None:

@@ -37,6 +37,8 @@ def test_the_page_is_this_machine_s_unless_told_otherwise() -> None:
         ({"XENOPS_PAGE": "0.0.0.0:8600"}, "cross the network"),
         ({"XENOPS_PAGE": "ops.example:8600"}, "cross the network"),
         ({"XENOPS_PAGE_CERTIFICATE": "/c"}, "go together"),
+        ({"XENOPS_PAGE_TRACES": "https://jaeger.example/"}, "with {trace} in it"),
+        ({"XENOPS_PAGE_TRACES": "javascript:{trace}"}, "with {trace} in it"),
         ({"XENOPS_PAGE_CERTIFICATE": "/c", "XENOPS_PAGE_KEY": "/k"}, "No such file"),
     ],
 )

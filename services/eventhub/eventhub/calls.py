@@ -15,6 +15,7 @@ from schema.overseen import (
     QuarantineDiscarded,
     QuarantineRetried,
     message_name,
+    named,
 )
 from schema.records import Record
 from schema.rpc import Call, encode_result
@@ -165,7 +166,7 @@ def _about_task(fold: Fold, call: Call, *, patient: bool) -> Decision:
     is_look = call.method == "Task.stat"
     story = fold.tasks.find_awaited(task) if is_look else fold.tasks.find(task)
     if story is not None:
-        return _done_to(story, call.method)
+        return _done_to(story, call)
     if tokens.place_after(task) > fold.seen and patient:
         return AskAgain(tokens.place_after(task))
     raise XenopsError(DoesNotExist(klass="task", id=text))
@@ -178,13 +179,15 @@ def _task_id(text: str) -> TaskId | None:
     return None
 
 
-def _done_to(story: TaskStory, method: str) -> Decision:
+def _done_to(story: TaskStory, call: Call) -> Decision:
+    method = call.method
     if method == "Task.stat":
         return Answer(encode_result(method, story.shown()))
     if method == "Task.cancel":
         if story.finished:
             return Answer(encode_result(method, None))  # too late is no error, as in the original
-        return Write(records.CancelRequested(vm=story.vm, task=story.id))
+        by = named(call.params["debug_info"])
+        return Write(records.CancelRequested(vm=story.vm, task=story.id, by=by))
     on_finish = method == "Task.destroy_on_finish"
     return Write(records.TaskDestroyed(vm=story.vm, task=story.id, on_finish=on_finish))
 

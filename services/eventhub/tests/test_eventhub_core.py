@@ -63,7 +63,7 @@ def test_tasks_are_listed(hub: Hub) -> None:
 def test_a_cancel_is_answered_when_it_stands_in_the_log(hub: Hub) -> None:
     task = hub.submit()
     assert hub.ask("a", "Task.cancel", id=str(task)) is None
-    assert hub.appended == [records.CancelRequested(vm=VM, task=task)]
+    assert hub.appended == [records.CancelRequested(vm=VM, task=task, by="lab")]
     hub.read_own()
     assert hub.answers["a"] == DONE
 

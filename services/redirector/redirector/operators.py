@@ -12,6 +12,7 @@ from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId, WorkerName, is_safe_name
 from schema.objects.errors import DoesNotExist, Error, InternalError
 from schema.objects.lane import Lane, Lanes, LaneTasks, LeasedTask, WaitingTask, Worker
+from schema.overseen import named
 from schema.records import DeadlineSet, LaneHeld, LaneReleased, Reprioritised, WorkerDraining
 
 from redirector import workers
@@ -78,25 +79,26 @@ class Operators:
 
     def _answer(self, call: rpc.Call, now: float) -> _Answer | _Change:
         params = call.params
+        by = named(params["debug_info"])
         match call.method:
             case "LANE.list":
                 return self._lanes(params["limit"])
             case "LANE.stat":
                 return self._lane_tasks(_vm(params["id"]))
             case "LANE.hold":
-                return self._hold(_vm(params["id"]))
+                return self._hold(_vm(params["id"]), by)
             case "LANE.release":
-                return LaneReleased(vm=_vm(params["id"]))
+                return LaneReleased(vm=_vm(params["id"]), by=by)
             case "LANE.prioritise":
-                return self._prioritise(params["task"], params["priority"])
+                return self._prioritise(params["task"], params["priority"], by)
             case "LANE.set_deadline":
                 waiting, within = self._waiting(params["task"]), params["within"]
                 deadline = None if within is None else now + within
-                return DeadlineSet(vm=waiting.vm, task=waiting.id, deadline=deadline)
+                return DeadlineSet(vm=waiting.vm, task=waiting.id, deadline=deadline, by=by)
             case "WORKER.list":
                 return tuple(_shown_worker(worker, now) for worker in self._core.workers.all())
             case "WORKER.drain" | "WORKER.undrain":
-                return self._drain(params["worker"], draining=call.method == "WORKER.drain")
+                return self._drain(params["worker"], by, draining=call.method == "WORKER.drain")
             case method:
                 raise internal_error(
                     f"{method} was sent to the redirector, which does not serve it: a routing bug"
@@ -158,16 +160,16 @@ class Operators:
 
     # --- what is to change --------------------------------------------------------------------------
 
-    def _hold(self, vm: VmId) -> _Change:
+    def _hold(self, vm: VmId, by: str) -> _Change:
         if not self._core.lanes.may_hold(vm):
             raise internal_error("too many lanes are held already: release some")
-        return LaneHeld(vm=vm)
+        return LaneHeld(vm=vm, by=by)
 
-    def _prioritise(self, task: str, priority: int) -> _Change:
+    def _prioritise(self, task: str, priority: int, by: str) -> _Change:
         waiting = self._waiting(task)
         if abs(priority) > PRIORITY_MAX:
             raise internal_error(f"a priority is from {-PRIORITY_MAX} to {PRIORITY_MAX}, not {priority}")
-        return Reprioritised(vm=waiting.vm, task=waiting.id, priority=priority)
+        return Reprioritised(vm=waiting.vm, task=waiting.id, priority=priority, by=by)
 
     def _waiting(self, task: str) -> Waiting:
         waiting = self._core.lanes.find(TaskId(int(task))) if task.isdecimal() and len(task) < 20 else None
@@ -175,11 +177,11 @@ class Operators:
             raise XenopsError(DoesNotExist(klass="waiting task", id=task))
         return waiting
 
-    def _drain(self, name: str, *, draining: bool) -> _Change:
+    def _drain(self, name: str, by: str, *, draining: bool) -> _Change:
         worker = WorkerName(name)
         if self._core.workers.get(worker) is None:
             raise XenopsError(DoesNotExist(klass="worker", id=name))
-        return WorkerDraining(worker=worker, draining=draining)
+        return WorkerDraining(worker=worker, draining=draining, by=by)
 
 
 def _vm(name: str) -> VmId:

@@ -96,8 +96,8 @@ def test_a_lane_shows_what_runs_and_what_waits_in_which_order() -> None:
     assert found.lane.leased.task == str(running)
     assert (found.lane.leased.worker, found.lane.leased.parked) == (WORKER, False)
     assert found.lane.blocked == f"task {running} runs"
-    assert Reprioritised(vm=VM, task=second, priority=5) in world.log
-    assert DeadlineSet(vm=VM, task=first, deadline=NOW + 60.0) in world.log
+    assert Reprioritised(vm=VM, task=second, priority=5, by="op") in world.log
+    assert DeadlineSet(vm=VM, task=first, deadline=NOW + 60.0, by="op") in world.log
     world.ask("LANE.set_deadline", task=str(first), within=None)
     assert world.ask("LANE.stat", id=VM).tasks[1].deadline is None
 
@@ -206,10 +206,10 @@ def test_limits_answer_with_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> No
     refused(world, "LANE.hold", "release some", id=VM)
     for _ in range(PENDING_MAX):
         assert world.operators.on_request(request("LANE.release", id=VM), NOW) == [
-            Append(LaneReleased(vm=VM))
+            Append(LaneReleased(vm=VM, by="op"))
         ]
     refused(world, "LANE.release", "are being written already", id=VM)
-    world.append(LaneReleased(vm=VM))
+    world.append(LaneReleased(vm=VM, by="op"))
     assert len(world.replies) == PENDING_MAX
 
 

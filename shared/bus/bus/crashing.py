@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from bus.crash import CrashKind, CrashPoints
 from bus.fold import FoldOf
-from bus.ports import Bus, Entry, Fold, OnAnswer, Request
+from bus.ports import BrokerSeen, Bus, Entry, Fold, OnAnswer, Request
 from bus.quarantine import Quarantined
 
 
@@ -37,6 +37,10 @@ class CrashingBus(Bus):
         if ours:
             appended.add_done_callback(lambda _: self._reach(CrashKind.APPEND, f"after {ours[-1]}"))
         return appended
+
+    @override
+    def broker(self) -> BrokerSeen:
+        return self._bus.broker()
 
     @override
     def tail(

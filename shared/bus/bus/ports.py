@@ -49,6 +49,20 @@ class Request:
     traceparent: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerSeen:
+    """The broker as one's own connection shows it.
+
+    `product` is its name and version, `address` that of the node that is connected to, or tried; `trouble` is
+    why it is not reached, `blocked` why it takes no messages: "" where that is not so.
+    """
+
+    product: str
+    address: str
+    trouble: str = ""
+    blocked: str = ""
+
+
 class BusError(Exception):
     """The bus could not do what was asked; the sentence says what, and what to do."""
 
@@ -193,6 +207,10 @@ class Bus(Protocol):
 
     def call_soon(self, action: Callable[[], None]) -> None:
         """Do `action` on the bus's thread, soon."""
+
+    def broker(self) -> BrokerSeen:
+        """What is between this process and the others; to be called on the bus's thread."""
+        return BrokerSeen("memory", "this process")
 
     def ready(self, timeout_s: float) -> None:
         """Wait until connected and all that was asked for so far is in place.

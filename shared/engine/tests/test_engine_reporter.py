@@ -1,6 +1,7 @@
 """What a running task says."""
 
 import pytest
+from bus.clock import SYSTEM_CLOCK
 from engine.backend import Execution
 from engine.cancellation import Cancellation
 from engine.conformance import SuiteExecution
@@ -11,16 +12,17 @@ from schema.atomics.vm import VmPause, VmUnpause
 from schema.fault import XenopsError, internal_error
 from schema.ids import LeaseToken, TaskId, VmId, WorkerName
 from schema.operations import VmStart
-from schema.records import Record, Started, Submitted
+from schema.overseen import Atom
+from schema.records import Progress, Record, Started, Submitted
 
 VM = VmId("vm")
 WORKER = WorkerName("w")
 
 
-def reporter(told: list[Record]) -> Reporter:
+def reporter(told: list[Record], clock: "Clock | None" = None) -> Reporter:
     submitted = Submitted(vm=VM, operation=VmStart(vm=VM), request_id="r", dbg="d", accept_by=0.0)
     lease = Lease(TaskId(1), LeaseToken(2), submitted, 0.0)
-    return Reporter(lease, Cancellation(TaskId(1)), told.append)
+    return Reporter(lease, Cancellation(TaskId(1)), told.append, clock or SYSTEM_CLOCK)
 
 
 def test_a_task_that_is_over_soon_says_nothing_before_its_end() -> None:
@@ -55,6 +57,41 @@ def test_each_atomic_is_noted_with_how_it_ended() -> None:
         noted(VmPause(vm=VM), SuiteExecution())
     assert [(atom.kind, atom.failed) for atom in one.atoms()] == [("VM_unpause", False), ("VM_pause", True)]
     assert all(atom.began_s >= 0 and atom.took_s >= 0 for atom in one.atoms())
+
+
+class Clock:
+    """Goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+def test_steps_are_told_while_a_task_runs_each_once_and_the_one_under_way() -> None:
+    told: list[Record] = []
+    clock = Clock()
+    one = reporter(told, clock)
+    one.begin(WORKER, tell=True)
+
+    def perform(_: Atomic, __: Execution) -> None:
+        clock.at += 1.0
+        one.tell_if_due()
+        one.tell_if_due()  # nothing is new
+
+    noted = one.noted(perform)
+    noted(VmUnpause(vm=VM), SuiteExecution())
+    noted(VmPause(vm=VM), SuiteExecution())
+    progress = [record for record in told if isinstance(record, Progress)]
+    assert [(record.atom, record.atom_began_s, record.ran_s) for record in progress] == [
+        ("VM_unpause", 0.0, 1.0),
+        ("VM_pause", 1.0, 2.0),
+    ]
+    assert [record.atoms for record in progress] == [(), (Atom("VM_unpause", 0.0, 1.0),)]
 
 
 def test_of_very_many_atomics_the_first_are_noted() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+from schema.debug_info import read_debug_info
 from schema.ids import InstanceName, VmId
 from schema.kept import LogRecord
 
@@ -16,6 +17,25 @@ class Atom(NamedTuple):
     began_s: float
     took_s: float
     failed: bool = False
+
+
+NAME_MAX = 200
+"""Characters of a name by which somebody calls himself."""
+
+
+class Wish(LogRecord):
+    """What somebody wants of tasks, lanes or workers.
+
+    `by` is what he calls himself, which nobody has proved; "" where a service wants it, or an older one
+    wrote it down.
+    """
+
+    by: str = ""
+
+
+def named(debug_info: str) -> str:
+    """Who asks, as `Wish` has it, by his request's `debug_info`."""
+    return read_debug_info(debug_info).log[:NAME_MAX]
 
 
 class Acted(LogRecord):

@@ -10,7 +10,7 @@ from schema.migration import Channel
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import Error
 from schema.operations import Operation
-from schema.overseen import Acted, Atom, Pinged, QuarantineDiscarded, QuarantineRetried
+from schema.overseen import Acted, Atom, Pinged, QuarantineDiscarded, QuarantineRetried, Wish
 
 
 class Submitted(LogRecord):
@@ -105,7 +105,11 @@ class Progress(LogRecord):
     cancellable: bool = True
     changed: tuple[ObjectId, ...] = ()
     atom: str = ""
-    """The atomic that is being performed; of several at once, the one that began last."""
+    atom_began_s: float | None = None
+    atoms: tuple[Atom, ...] = ()
+    ran_s: float | None = None
+    """The atomic under way, of several the last to begin, and when it began; those that have ended since the
+    last word (`Finished` has all); how long the task has run. All count from the task's begin."""
 
 
 class Heartbeat(LogRecord):
@@ -158,7 +162,7 @@ class Finished(LogRecord):
     atoms: tuple[Atom, ...] = ()
 
 
-class CancelRequested(LogRecord):
+class CancelRequested(Wish):
     """Somebody wants a task to stop."""
 
     kind: Literal["CancelRequested"] = "CancelRequested"
@@ -197,14 +201,14 @@ class BarrierRemoved(LogRecord):
     barrier: int
 
 
-class LaneHeld(LogRecord):
+class LaneHeld(Wish):
     """An operator lets no more of a VM's tasks be leased."""
 
     kind: Literal["LaneHeld"] = "LaneHeld"
     vm: VmId
 
 
-class LaneReleased(LogRecord):
+class LaneReleased(Wish):
     """An operator lets a VM's tasks be leased again."""
 
     kind: Literal["LaneReleased"] = "LaneReleased"
@@ -219,7 +223,7 @@ class LaneShared(LogRecord):
     shares: bool
 
 
-class Reprioritised(LogRecord):
+class Reprioritised(Wish):
     """An operator moves a queued task: higher goes first, 0 is usual."""
 
     kind: Literal["Reprioritised"] = "Reprioritised"
@@ -228,7 +232,7 @@ class Reprioritised(LogRecord):
     priority: int
 
 
-class DeadlineSet(LogRecord):
+class DeadlineSet(Wish):
     """An operator says until when a queued task must have begun, or that it may wait for ever: None.
 
     `deadline` is in seconds since the epoch.
@@ -247,6 +251,7 @@ class WorkerUp(LogRecord):
     worker: WorkerName
     epoch: str
     capacity: int
+    version: str = ""
 
 
 class WorkerDown(LogRecord):
@@ -257,7 +262,7 @@ class WorkerDown(LogRecord):
     epoch: str
 
 
-class WorkerDraining(LogRecord):
+class WorkerDraining(Wish):
     """An operator lets a worker be given nothing new, or lets it work again; lasts through its restarts."""
 
     kind: Literal["WorkerDraining"] = "WorkerDraining"

@@ -9,10 +9,10 @@ from bus.stories.story import State, Story
 from bus.stories.tasks import Tasks
 from schema import records
 from schema.ids import Offset
-from schema.overseen import Acted
+from schema.overseen import Acted, Wish
 
 from dashboard.fold.keeping import FoldState, decoded, encoded
-from dashboard.fold.marks import ActionSeen, Barrier
+from dashboard.fold.marks import ActionSeen, Barrier, asks_as, wanted_by
 from dashboard.fold.workers import WorkersSeen
 
 ACTIONS_KEPT = 200
@@ -59,9 +59,9 @@ class InstanceFold:
 
     def _note(self, entry: Entry) -> None:
         match entry.record:
-            case records.LaneHeld(vm=vm):
-                self.held[vm] = entry.at
-            case records.LaneReleased(vm=vm) | records.Removed(vm=vm):
+            case Wish() as wish:
+                self._note_wish(wish, entry)
+            case records.Removed(vm=vm):
                 self.held.pop(vm, None)
             case records.Barrier(vm=vm, barrier=barrier):
                 self.barriers[barrier] = Barrier(barrier, vm, entry.offset, entry.at)
@@ -73,6 +73,23 @@ class InstanceFold:
                 self.actions.appendleft(ActionSeen(entry.offset, entry.at, who, action, subject))
             case _:
                 pass  # tasks or workers take it, or it says nothing that operators see
+
+    def _note_wish(self, wish: Wish, entry: Entry) -> None:
+        """What is wanted by way of this service stands in an `Acted` already; a cancel, with its task."""
+        match wish:
+            case records.LaneHeld(vm=vm):
+                self.held[vm] = entry.at
+            case records.LaneReleased(vm=vm):
+                self.held.pop(vm, None)
+            case _:
+                pass  # tasks or workers take it
+        found = wanted_by(wish)
+        if wish.by and found and not self._is_acted(wish.by, found[1]):
+            self.actions.appendleft(ActionSeen(entry.offset, entry.at, wish.by, *found, proved=False))
+
+    def _is_acted(self, by: str, subject: str) -> bool:
+        """Whether an operator has asked for it here; anybody may call himself as we do."""
+        return any(one.proved and one.subject == subject and asks_as(one.who) == by for one in self.actions)
 
     def lanes(self) -> list[LaneSeen]:
         """All lanes in which anything is or that are held, those that wait longest first."""

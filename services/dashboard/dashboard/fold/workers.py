@@ -16,6 +16,7 @@ class WorkerSeen:
     up: bool = False
     draining: bool = False
     heard_at: float = 0.0
+    version: str = ""
 
 
 class WorkersSeen:
@@ -39,9 +40,9 @@ class WorkersSeen:
     def on_entry(self, entry: Entry) -> None:
         """Take the next entry."""
         match entry.record:
-            case records.WorkerUp(worker=name, epoch=epoch, capacity=capacity):
-                came = replace(self._of(name), epoch=epoch, capacity=capacity, up=True, heard_at=entry.at)
-                self._workers[name] = came
+            case records.WorkerUp(worker=name, epoch=epoch, capacity=capacity, version=version):
+                known = replace(self._of(name), up=True, heard_at=entry.at)
+                self._workers[name] = replace(known, epoch=epoch, capacity=capacity, version=version)
             case records.WorkerDown(worker=name, epoch=epoch):
                 known = self._of(name)
                 self._workers[name] = replace(known, up=known.up and known.epoch != epoch)

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from dashboard import showing, views
 from dashboard.asking import UnreachableError
 from dashboard.fold.feed import Wanted
-from dashboard.fold.instance import LaneSeen
+from dashboard.fold.instance import InstanceFold, LaneSeen
 from dashboard.safety import UnknownError
 from dashboard.watch import Watch
 from dashboard.web.access import Access
@@ -97,13 +97,14 @@ class LanesFound:
 
     lanes: list[LaneSeen]
     blocked: dict[str, str] | None
+    fold: InstanceFold
     now: float
 
     def shown(self, skip: int, limit: int) -> tuple[views.LaneView, ...]:
         """Some of them."""
         told = self.blocked or {}
         part = self.lanes[skip : skip + limit]
-        return tuple(showing.lane(lane, told.get(lane.vm, ""), self.now) for lane in part)
+        return tuple(showing.lane(self.fold, lane, told.get(lane.vm, ""), self.now) for lane in part)
 
 
 async def lanes_of(watch: Watch, vm: str = "") -> LanesFound:
@@ -112,7 +113,8 @@ async def lanes_of(watch: Watch, vm: str = "") -> LanesFound:
     with suppress(UnreachableError, XenopsError):  # what the log tells is shown all the same
         told = await watch.lanes()
     lanes = [lane for lane in watch.fold.lanes() if vm in lane.vm]
-    return LanesFound(lanes, None if told is None else showing.blocked(told), watch.bus.clock.now())
+    blocked = None if told is None else showing.blocked(told)
+    return LanesFound(lanes, blocked, watch.fold, watch.bus.clock.now())
 
 
 async def lane_of(watch: Watch, vm: str) -> views.LaneDetail:
@@ -122,7 +124,7 @@ async def lane_of(watch: Watch, vm: str) -> views.LaneDetail:
     told = None
     with suppress(UnreachableError, XenopsError):  # what the log tells is shown all the same
         told = await watch.lane(vm)
-    return showing.lane_detail(watch.fold.lane(vm), told, watch.bus.clock.now())
+    return showing.lane_detail(watch.fold, watch.fold.lane(vm), told, watch.bus.clock.now())
 
 
 async def workers_of(watch: Watch) -> tuple[views.WorkerView, ...]:
@@ -214,7 +216,7 @@ def _add_tasks(router: APIRouter, watches: Watches) -> None:
 
     @router.get("/instances/{instance}/tasks/{task}", tags=["tasks"])
     async def task(instance: str, task: TaskNumber) -> views.TaskDetail:
-        """A task with its steps, once it has ended."""
+        """A task with its steps, as far as they have ended."""
         watch = find(watches, instance)
         story = watch.fold.tasks.find(task)
         if story is None:

@@ -50,7 +50,7 @@ def build_app(parts: Parts, settings: Settings) -> ASGIApp:
     access = Access(Doorkeeper(settings.tokens), Sessions(), parts.clock)
     app = _app()
     _add_api(app, parts, access)
-    screens = Screens(parts.watches, access, Pages())
+    screens = Screens(parts.watches, access, Pages(), settings.traces)
     app.include_router(build_pages(screens))
     app.include_router(build_forms(screens, access, secure=settings.tls is not None))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

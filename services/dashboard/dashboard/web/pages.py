@@ -56,9 +56,10 @@ class SignInError(Exception):
 class Screens:
     """What every screen needs: who looks, at which instance."""
 
-    def __init__(self, watches: Watches, access: Access, pages: Pages) -> None:
+    def __init__(self, watches: Watches, access: Access, pages: Pages, traces: str = "") -> None:
         self.watches = watches
         self.pages = pages
+        self._traces = traces
         self._access = access
 
     async def session(self, request: Request) -> Session:
@@ -67,6 +68,10 @@ class Screens:
         if session is None:
             raise SignInError
         return session
+
+    def trace_url(self, trace: str) -> str:
+        """Where a trace is looked at; "" where it cannot be."""
+        return self._traces.replace("{trace}", quote(trace, safe="")) if trace else ""
 
     def show(self, name: str, session: Session, watch: Watch, /, **known: Any) -> HTMLResponse:
         """A screen of an instance."""
@@ -194,8 +199,9 @@ def _add_tasks(router: APIRouter, screens: Screens) -> None:
         if story is None:
             raise UnknownError(f"there is no task {task}: it never was, or ended too long ago")
         detail = showing.task_detail(story, watch.bus.clock.now())
-        drawn = timeline.of_steps(story)
-        return screens.show("task", session, watch, screen="tasks", task=detail, drawn=drawn)
+        drawn = timeline.of_steps(story, watch.bus.clock.now())
+        known = {"task": detail, "drawn": drawn, "trace_url": screens.trace_url(story.trace)}
+        return screens.show("task", session, watch, screen="tasks", **known)
 
 
 def _add_others(router: APIRouter, screens: Screens) -> None:

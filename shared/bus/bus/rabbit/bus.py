@@ -19,7 +19,7 @@ from bus.direct import Guests, Ways
 from bus.follow import Followed, Follower
 from bus.loop import Action, Loop, OnConnection, Protocols, guarded
 from bus.place import Place
-from bus.ports import BEGINNING, BusUnavailableError, Entry, Fold, LookingBus, OnAnswer, Request
+from bus.ports import BEGINNING, BrokerSeen, BusUnavailableError, Entry, Fold, LookingBus, OnAnswer, Request
 from bus.quarantine import Quarantined
 from bus.rabbit.connection import Connection
 from bus.rabbit.constants import CLOSE_TIMEOUT_S, READY_POLL_S
@@ -73,6 +73,10 @@ class RabbitBus(LookingBus):
     @override
     def append(self, instance: InstanceName, *records: Record) -> Future[None]:
         return self._publisher.append(instance, records)
+
+    @override
+    def broker(self) -> BrokerSeen:
+        return self._connection.seen()
 
     @override
     def tail(

@@ -12,6 +12,7 @@ from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
 from bus.loop import Loop
+from bus.ports import BrokerSeen
 from bus.rabbit.address import address_of, nodes_of
 from bus.rabbit.backoff import Backoff
 from bus.rabbit.constants import ELSEWHERE_MAX, RECONNECT_MOST_S
@@ -77,6 +78,8 @@ class Connection:
         """The same for all who name the same nodes, in whichever order."""
         self.user = _user(self._nodes[0])
         self.trouble = "not tried yet"
+        self._product = "RabbitMQ"
+        self._blocked: str | None = None
         self._tenants: list[Tenant] = []
         self._connection: StreamConnection | None = None
         self._backoff = Backoff(RECONNECT_MOST_S)
@@ -93,6 +96,11 @@ class Connection:
         """All nodes, the one that is connected to first; from any thread."""
         turn = self._turn
         return self._nodes[turn:] + self._nodes[:turn]
+
+    def seen(self) -> BrokerSeen:
+        """The broker, as this connection shows it."""
+        is_open = self._connection is not None and self._connection.is_open
+        return BrokerSeen(self._product, self.address, "" if is_open else self.trouble, self._blocked or "")
 
     def open(self) -> None:
         """Begin to connect."""
@@ -148,6 +156,7 @@ class Connection:
             connection.close()
             return
         _log.info("connected to the broker at %s", self.address)
+        self._product = _product(connection)
         self._backoff.reset()
         self._in_vain = self._elsewhere = 0
         connection.add_on_connection_blocked_callback(self._on_blocked)
@@ -180,6 +189,7 @@ class Connection:
         self._block(reason)
 
     def _block(self, reason: str | None) -> None:
+        self._blocked = reason
         for tenant in self._tenants:
             tenant.blocked = reason
 
@@ -239,6 +249,13 @@ def _tls_trouble(error: ssl.SSLError) -> str:
     if reason in ("wrong version number", "record layer failure"):
         return "it does not speak TLS at this port: is it meant to be amqp://, or another port?"
     return f"TLS fails: {reason}"
+
+
+def _product(connection: StreamConnection) -> str:
+    """What the broker calls itself, as `RabbitMQ 3.10.8`."""
+    told = connection.server_properties or {}
+    words = (told.get("product", "RabbitMQ"), told.get("version", ""))
+    return " ".join(word for word in words if isinstance(word, str) and word)
 
 
 def _user(parameters: pika.URLParameters) -> str | None:

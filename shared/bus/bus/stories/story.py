@@ -39,23 +39,36 @@ class Story:
     priority: int = 0
     deadline: float | None = None
     leased_at: float | None = None
+    attempts: int = 0
+    """How many leases it had."""
+    began_at: float | None = None
+    """When its execution began, as far as its worker has told while it runs."""
     worker: str = ""
     token: int | None = None
     progress: float = 0.0
     atom: str = ""
+    atom_began_s: float | None = None
+    """When the atomic that is being performed began, in seconds from `steps_at`."""
     cancellable: bool = True
     cancel_at: float | None = None
+    cancel_by: str = ""
     into: int | None = None
     followers: list[int] = field(default_factory=list)
     ended_at: float | None = None
     duration_s: float = 0.0
     error: str = ""
     atoms: tuple[Atom, ...] = ()
+    """Those that have ended; while it runs, as far as its worker has told."""
 
     @property
     def ended(self) -> bool:
         """Whether it has ended."""
         return self.state in ENDED
+
+    @property
+    def steps_at(self) -> float | None:
+        """From when on its steps are counted; None: not known, or it has none."""
+        return self.began_at if self.ended_at is None else self.ended_at - self.duration_s
 
     @property
     def waited_s(self) -> float | None:

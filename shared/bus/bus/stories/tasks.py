@@ -96,7 +96,7 @@ class Tasks:
             case records.Merged() | records.Leased():
                 self._decide(record, entry)
             case records.Started() | records.Parked() | records.Progress():
-                self._run(record)
+                self._run(record, entry.at)
             case records.CancelRequested() | records.Reprioritised() | records.DeadlineSet():
                 self._wish(record, entry.at)
             case _:
@@ -135,13 +135,15 @@ class Tasks:
                 if record.term == self._term:
                     story.state, story.worker, story.token = State.RUNNING, record.worker, entry.offset
                     story.leased_at, story.into = entry.at, None
+                    story.attempts += 1
+                    story.began_at, story.atoms, story.atom = None, (), ""
             case records.Merged():  # pragma: no branch  there is no other
                 leader = self._live_one(record.into)
                 if leader is not None and not records.is_void(record, Term(self._term)):
                     story.state, story.into = State.MERGED, leader.id
                     leader.followers.append(story.id)
 
-    def _run(self, record: records.Started | records.Parked | records.Progress) -> None:
+    def _run(self, record: records.Started | records.Parked | records.Progress, at: float) -> None:
         story = self._live_one(record.task)
         if story is None or story.token != record.token:
             return
@@ -153,6 +155,9 @@ class Tasks:
             case records.Progress():  # pragma: no branch  there is no other
                 story.progress, story.atom = record.fraction, record.atom
                 story.cancellable = record.cancellable
+                story.atom_began_s, story.atoms = record.atom_began_s, story.atoms + record.atoms
+                if record.ran_s is not None:
+                    story.began_at = at - record.ran_s
 
     def _wish(
         self, record: records.CancelRequested | records.Reprioritised | records.DeadlineSet, at: float
@@ -162,7 +167,7 @@ class Tasks:
             return
         match record:
             case records.CancelRequested():
-                story.cancel_at = at
+                story.cancel_at, story.cancel_by = at, record.by
             case records.Reprioritised():
                 story.priority = record.priority
             case records.DeadlineSet():  # pragma: no branch  there is no other

@@ -103,11 +103,12 @@ Effect = Append | Run | Cancel | Fence | Offer | Forget | Compare
 
 @dataclass(slots=True)
 class WorkerCore:
-    """One worker's view of its instance's log. `epoch` tells its lives apart."""
+    """One worker's view of its instance's log. `epoch` tells its lives apart, `version` is its software's."""
 
     name: WorkerName
     epoch: str
     capacity: int
+    version: str = ""
     live: bool = False
     term: Term = NO_TERM
     _life: float | None = None
@@ -252,4 +253,4 @@ class WorkerCore:
         return Run(lease, cancelled=lease.task in self._cancelled, until=self._parked.get(lease.task))
 
     def _up(self) -> WorkerUp:
-        return WorkerUp(worker=self.name, epoch=self.epoch, capacity=self.capacity)
+        return WorkerUp(worker=self.name, epoch=self.epoch, capacity=self.capacity, version=self.version)

@@ -46,11 +46,13 @@ class Reporter:
         self._lock = threading.Lock()
         self._changed: dict[ObjectId, None] = {}
         self._fraction = 0.0
-        self._told = 0.0
+        self._told = (0.0, "")
         self._told_at = self._begun_at = self._clock.monotonic()
         self._started: Started | None = None
         self._atom = ""
+        self._atom_began = 0.0
         self._atoms: list[Atom] = []
+        self._atoms_told = 0
 
     def begin(self, worker: WorkerName, *, tell: bool) -> None:
         """The task is executed from now on; said at once, or when it has taken a while."""
@@ -81,28 +83,39 @@ class Reporter:
         if self._started is not None and now - self._begun_at >= STARTED_AFTER_S:
             self._tell_started()
         with self._lock:
-            nothing_new = not self._changed and self._fraction == self._told
+            seen = (self._fraction, self._atom)
+            nothing_new = not self._changed and seen == self._told
             if nothing_new or now - self._told_at < INTERVAL_S:
                 return
-            self._told_at, self._told = now, self._fraction
-            record = Progress(
-                vm=self._lease.submitted.vm,
-                task=self._lease.task,
-                token=self._lease.token,
-                fraction=self._fraction,
-                debug_info=self.debug_info(),
-                cancellable=not self._cancellation.forbidden,
-                changed=self._take(),
-                atom=self._atom,
-            )
-            self._append(record)
+            self._told_at, self._told = now, seen
+            self._append(self._progressed(now))
+
+    def _progressed(self, now: float) -> Progress:
+        ended, self._atoms_told = tuple(self._atoms[self._atoms_told :]), len(self._atoms)
+        return Progress(
+            vm=self._lease.submitted.vm,
+            task=self._lease.task,
+            token=self._lease.token,
+            fraction=self._fraction,
+            debug_info=self.debug_info(),
+            cancellable=not self._cancellation.forbidden,
+            changed=self._take(),
+            atom=self._atom,
+            atom_began_s=self._since_begin(self._atom_began) if self._atom else None,
+            atoms=ended,
+            ran_s=self._since_begin(now),
+        )
+
+    def _since_begin(self, at: float) -> float:
+        return round(at - self._begun_at, _DIGITS)
 
     def noted(self, perform: Perform) -> Perform:
         """Performs each atomic, and notes when and for how long, in whichever thread that is."""
 
         def perform_noted(atomic: Atomic, execution: Execution) -> Any:
             began = self._clock.monotonic()
-            self._atom = atomic.kind
+            with self._lock:
+                self._atom, self._atom_began = atomic.kind, began
             failed = True
             try:
                 result = perform(atomic, execution)
@@ -117,8 +130,7 @@ class Reporter:
         took_s = self._clock.monotonic() - began
         with self._lock:
             if len(self._atoms) < ATOMS_MAX:
-                since_s = round(began - self._begun_at, _DIGITS)
-                self._atoms.append(Atom(kind, since_s, round(took_s, _DIGITS), failed))
+                self._atoms.append(Atom(kind, self._since_begin(began), round(took_s, _DIGITS), failed))
 
     def atoms(self) -> tuple[Atom, ...]:
         """The atomics that have ended, in the order of their ends."""

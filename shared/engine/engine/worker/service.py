@@ -4,6 +4,7 @@ import logging
 import uuid
 from collections import OrderedDict
 from functools import partial
+from importlib.metadata import version
 
 from bus.crash import CrashPoints
 from bus.fold import FoldOf
@@ -83,7 +84,7 @@ class WorkerService:
         self._settings = settings
         self._backend = host.backend
         self._threads = host.threads
-        self._core = WorkerCore(settings.name, uuid.uuid4().hex, settings.capacity)
+        self._core = WorkerCore(settings.name, uuid.uuid4().hex, settings.capacity, version("xenops-engine"))
         tracer = Tracer("xenopsd-worker", settings.instance)
         self._tools = Tools(
             store=host.store,
