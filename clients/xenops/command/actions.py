@@ -19,6 +19,7 @@ from xenops.command.operations import OPERATIONS, device_of
 from xenops.command.raw import CallError, call, usage_of
 from xenops.command.screen import Screen, Shown, Table
 from xenops.command.vmfile import parse_pci, read_text, read_vm_file, write_text
+from xenops.command.watch import show_watch
 from xenops.events import GET_TIMEOUT_S, wait_for_task
 
 
@@ -167,9 +168,7 @@ def _list(client: Client, _arguments: Namespace, screen: Screen) -> None:
 
 
 def _stat(client: Client, arguments: Namespace, screen: Screen) -> None:
-    vm, state = client.vm.stat(arguments.vm)
-    devices = views.Devices(client.vbd.list(vm.id), client.vif.list(vm.id), client.pci.list(vm.id))
-    screen.show(views.of_vm(vm, state, devices))
+    screen.show(views.of_vm(*views.looked_at(client, arguments.vm)))
 
 
 def _tasks(client: Client, _arguments: Namespace, screen: Screen) -> None:
@@ -224,6 +223,7 @@ _ACTIONS: dict[str, Action] = {
     "remove": _remove,
     "list": _list,
     "stat": _stat,
+    "watch": show_watch,
     "console": _console,
     "pci-add": _pci_add,
     "pci-remove": _pci_remove,

@@ -12,6 +12,7 @@ from xenops.command.log import add_log_command
 from xenops.command.operations import OPERATIONS, Operation, add_device
 from xenops.command.timeline import add_timeline_command
 from xenops.command.top import add_top_command
+from xenops.command.watch import add_watch_command
 
 EPILOG = """\
 Which instance, on which broker, say --instance and --broker; else XENOPS_INSTANCE and XENOPS_BROKER; else the
@@ -64,6 +65,7 @@ def parser(config: Config = NOTHING) -> argparse.ArgumentParser:
     add_doctor_command(command)
     add_timeline_command(command)
     add_top_command(command)
+    add_watch_command(command)
     add_completion_command(command)
     return top
 

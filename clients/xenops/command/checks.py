@@ -49,12 +49,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class LogSeen:
-    """A log as far as it was read; times are by the clocks of those who wrote, in seconds since the epoch.
+    """What was looked at of a log; times are by the clocks of those who wrote, in seconds since the epoch.
 
-    `late_s` is how much later than it was written a record arrived that came while we read; None: none came.
+    `is_whole`: its end was reached. `late_s` is how much later than it was written a record arrived that came
+    while we read; None: none came.
     """
 
-    records: int
     first: int
     last: int
     began_at: float
@@ -142,10 +142,11 @@ def of_hypervisor(host: Host) -> Check:
 def of_log(seen: LogSeen, now: float) -> Iterator[Check]:
     """Whether the log is read, what of it is kept, and whose clock differs."""
     since = datetime.fromtimestamp(seen.began_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    found = f"{seen.records} records read, from {seen.first} to {seen.last}, since {since}"
+    found = f"it has records from {seen.first} to {seen.last}, since {since}"
     if not seen.is_whole:
-        remedy = "it is long: --patience gives it more time"
-        yield Check("log", Verdict.WARN, f"{found}; its end was not reached", remedy)
+        remedy = "no worker writes: see `workers`; --patience waits longer"
+        found = f"it begins at {seen.first}, {since}, and nothing was written to it in the last minute"
+        yield Check("log", Verdict.WARN, found, remedy)
         return
     yield Check("log", Verdict.OK, found)
     yield _retention(seen, now)

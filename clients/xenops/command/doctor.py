@@ -9,25 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from bus.exported import Standing
-from bus.ports import BusError, Entry
-from bus.retention import Coverage
+from bus.ports import BusError
 from schema.fault import XenopsError
-from schema.kept import Snapshotted
 from schema.objects.errors import DoesNotExist
 from schema.rpc import ResponseError
 from schema.wire.value import Dict
 
 from xenops.client import Client
 from xenops.command import checks, machine
-from xenops.command.checks import Check, LogSeen, Verdict, masked
-from xenops.command.following import Following
+from xenops.command.checks import Check, Verdict, masked
 from xenops.command.screen import Screen, Shown, Table
 from xenops.command.sentences import sentence
+from xenops.command.survey import survey
 from xenops.log import Log
 
 PATIENCE_S = 15.0
-"""How long a log is read, and then waited for: workers write every five seconds."""
+"""How long a log may take until something of it comes: workers write every five seconds."""
 
 ASK_S = 5.0
 """How long a service may take to answer."""
@@ -37,7 +34,7 @@ LANES_MAX = 1_000
 EPILOG = """\
 Each check is ok, warn or fail; what is not ok has its remedy below it. The exit code is 1 if anything fails.
 Disk and access are those of this machine: they count on a worker's host. --instance may name several, divided
-by commas. The log is read from its beginning, as far as --patience allows, by a user of the broker who may.
+by commas. Of the log its first entry and its end are read, by a user of the broker who may.
 """
 
 AnswerT = TypeVar("AnswerT")
@@ -184,58 +181,11 @@ def _words(error: Exception) -> str:
     return sentence(error.error) if isinstance(error, XenopsError) else str(error)
 
 
-class _Survey:
-    """What was read of a log; told one after the other."""
-
-    def __init__(self) -> None:
-        self.first: Entry | None = None
-        self.last: Entry | None = None
-        self.records = 0
-        self.late_s: float | None = None
-        self.coverage = Coverage()
-
-    def seen(self, *, is_whole: bool) -> LogSeen | None:
-        """What there is to judge, if anything."""
-        if self.first is None or self.last is None:
-            return None
-        return LogSeen(
-            records=self.records,
-            first=self.first.offset,
-            last=self.last.offset,
-            began_at=self.first.at,
-            is_whole=is_whole,
-            late_s=self.late_s,
-            warnings=tuple(self.coverage.warnings(self.first.offset, self.last.offset + 1)),
-        )
-
-    def take(self, one: Standing, *, is_live: bool) -> None:
-        """The next."""
-        if not isinstance(one, Entry):
-            return
-        self.first, self.last = self.first or one, one
-        self.records += 1
-        if is_live:
-            self.late_s = time.time() - one.at
-        if isinstance(one.record, Snapshotted):
-            self.coverage.note(one.record.service, one.record.next)
-
-
 def _of_log(doors: Doors, client: Client, instance: str, patience_s: float) -> Iterator[Check]:
-    survey = _Survey()
     try:
-        log = doors.open_log(instance)
+        seen = survey(lambda: doors.open_log(instance), patience_s)
     except BusError as error:
         yield _unread(str(error))
-        return
-    following = Following(log, lambda one: survey.take(one, is_live=log.is_live))
-    try:
-        following.await_that(lambda: survey.late_s is not None, patience_s)
-        with following.lock:
-            seen = survey.seen(is_whole=log.is_live)
-    finally:
-        following.close()
-    if seen is None:
-        yield _unread(following.trouble or f"nothing of it came within {patience_s:g} s")
         return
     yield from checks.of_log(seen, time.time())
     if seen.is_whole:

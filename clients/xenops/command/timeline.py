@@ -32,7 +32,7 @@ BLOCKS, LETTERS = ("█", "░", "▒"), ("#", ".", "x")
 
 EPILOG = """\
 Each task is a line, and each of its steps another, with a bar from its begin to its end; the picture is as
-wide as the whole task takes, from request to end. Steps are known once the task has ended. Of the log, the
+wide as the whole task takes, from request to end, or until now. Of the log, the
 last day is read, or what --since says: the broker's user must be one that may, as xenops-operator.
 """
 
@@ -135,14 +135,18 @@ def _rows(story: Story, now: float, pen: _Pen) -> Iterator[tuple[str, ...]]:
     yield (str(story.id), story.operation, bar, _took(whole_s), f"{_at(story.submitted_at)} {state}")
     if story.error:
         yield ("", "", "", "", harmless(story.error))
-    began_s = max(0.0, whole_s - story.duration_s)
+    begin = story.steps_at
+    began_s = 0.0 if begin is None else max(0.0, begin - story.submitted_at)
     for atom in sorted(story.atoms, key=lambda atom: atom.began_s):
         since = began_s + atom.began_s
         letter = pen.failed if atom.failed else pen.done
         drawn = pen.bar(since / whole_s, (since + atom.took_s) / whole_s, letter)
         yield ("", f"  {atom.kind}", drawn, _took(atom.took_s), "failed" if atom.failed else "")
     if story.state is State.RUNNING and story.atom:
-        yield ("", f"  {story.atom}", "", "", f"runs, {story.progress:.0%} of the task is done")
+        since = began_s + (story.atom_began_s or 0.0)
+        drawn = "" if story.atom_began_s is None else pen.bar(since / whole_s, 1.0, pen.done)
+        took = _took(max(0.0, whole_s - since)) if drawn else ""
+        yield ("", f"  {story.atom}", drawn, took, f"runs, {story.progress:.0%} of the task is done")
 
 
 def _at(seconds: float) -> str:

@@ -18,6 +18,7 @@ from schema.wire.codec import to_rpc
 from schema.wire.value import Dict
 
 from xenops.calls.events import Updates
+from xenops.client import Client
 from xenops.command.screen import Shown, Table
 
 MIB = 1 << 20
@@ -51,6 +52,12 @@ def of_vms(vms: tuple[tuple[Vm, VmState], ...]) -> Shown:
 
 def _pair(kind: str, thing: Any, state: Any) -> Dict:
     return Dict([(kind, thing), ("state", state)])
+
+
+def looked_at(client: Client, vm: str) -> tuple[Vm, VmState, Devices]:
+    """A VM and its devices, as `of_vm` shows them; raises XenopsError if there is none."""
+    found, state = client.vm.stat(vm)
+    return found, state, Devices(client.vbd.list(vm), client.vif.list(vm), client.pci.list(vm))
 
 
 def of_vm(vm: Vm, state: VmState, devices: Devices) -> Shown:
