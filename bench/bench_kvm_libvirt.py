@@ -23,7 +23,7 @@ from worker_kvm.accelerator import QemuMissingError, choose_accelerator, find_qe
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.document import Surroundings, domain_document
 from worker_kvm.libvirt.hypervisor import LibvirtSettings
-from worker_kvm.libvirt.machine import Domain, Machine, attached, find_disk, plugged, with_disk
+from worker_kvm.libvirt.machine import Domain, Machine, attached, plugged
 from worker_kvm.qemu.machine import Source
 
 INSTANCE = "org.xen.xapi.xenops.libvirt"
@@ -113,9 +113,9 @@ def machine_like_ours(guest: Guest, uuid: str) -> Machine:
     machine = Machine(id=vm.id, domain=domain)
     machine = attached(machine, guest.vbd, Source(path=disk.path, format="raw"))
     machine = plugged(machine, guest.vif, bridged=False)
-    found = find_disk(machine, guest.vbd.id)
+    found = machine.disk(guest.vbd.id)
     assert found is not None
-    return with_disk(machine, found.model_copy(update={"activated": True}))
+    return machine.with_disk(found.model_copy(update={"activated": True}))
 
 
 if __name__ == "__main__":

@@ -37,9 +37,7 @@ from worker_kvm.qemu.machine import (
     attached,
     built,
     created,
-    find_disk,
     plugged,
-    with_disk,
 )
 from xenops.client import Client
 from xenops.events import wait_for_task
@@ -199,9 +197,9 @@ def domain_of(guest: Guest) -> Domain:
     machine = built(created(Machine(id=guest.vm.id), guest.vm, 1, 0.0))
     machine = attached(machine, guest.vbd, Source(path=disk.path, format="raw"))
     machine = plugged(machine, guest.vif, bridged=False)
-    found = find_disk(machine, guest.vbd.id)
+    found = machine.disk(guest.vbd.id)
     assert found is not None
-    return with_disk(machine, found.model_copy(update={"activated": True})).living()
+    return machine.with_disk(found.model_copy(update={"activated": True})).living()
 
 
 if __name__ == "__main__":

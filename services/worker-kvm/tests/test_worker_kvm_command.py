@@ -35,7 +35,7 @@ from schema.objects.vm import (
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
 from worker_kvm.qemu.given import Layer
-from worker_kvm.qemu.machine import Disk, Machine, Source, attached, created, find_disk, plugged, with_disk
+from worker_kvm.qemu.machine import Disk, Machine, Source, attached, created, plugged
 
 COMMANDS = Path(__file__).parent / "commands"
 UUID = "7b719ce6-0b17-9733-e8ee-dbc1e6e7b701"
@@ -52,9 +52,9 @@ def vbd(vm: Vm, device: str, position: tuple[BusType, int, int], **fields: objec
 
 def activated(machine: Machine, vbd: Vbd, source: Source | None) -> Machine:
     machine = attached(machine, vbd, source)
-    disk = find_disk(machine, vbd.id)
+    disk = machine.disk(vbd.id)
     assert isinstance(disk, Disk)
-    return with_disk(machine, disk.model_copy(update={"activated": True}))
+    return machine.with_disk(disk.model_copy(update={"activated": True}))
 
 
 def with_devices(machine: Machine, vm: Vm) -> Machine:

@@ -12,11 +12,7 @@ from worker_kvm.qemu.machine import (
     Nic,
     Slot,
     created,
-    find_disk,
-    with_disk,
-    without_disk,
 )
-from worker_kvm.qemu.states import vbd_state, vif_state
 
 CD = Disk(vbd=Vbd(id=DeviceId("v1", "xvdd"), ty=VbdType.CDROM), slot=Slot(bus="scsi", unit=3), source=None)
 HD = Disk(vbd=Vbd(id=DeviceId("v1", "hda")), slot=Slot(bus="sata", unit=0), source=None)
@@ -45,18 +41,3 @@ def test_a_guest_with_a_kernel_tries_nothing() -> None:
 def test_only_what_boots_has_a_boot_index() -> None:
     assert "bootindex" not in disk_device(HD) | nic_device(NIC)
     assert nic_device(NIC, 4)["bootindex"] == 4
-
-
-def test_a_disk_is_plugged_once_the_guest_has_it() -> None:
-    found = machine(disks=(HD, CD))
-    assert not vbd_state(found, HD.vbd.id).plugged
-    found = with_disk(found, HD.model_copy(update={"activated": True}))
-    assert vbd_state(found, HD.vbd.id).plugged
-    assert find_disk(found, CD.vbd.id) == CD
-    assert find_disk(without_disk(found, HD.vbd.id), HD.vbd.id) is None
-
-
-def test_an_interface_tells_its_tap_and_its_cable() -> None:
-    assert not vif_state(machine(), NIC.vif.id).plugged
-    told = vif_state(machine(nics=(NIC,)).but(active=("vif.0",)), NIC.vif.id)
-    assert (told.active, told.plugged, told.media_present, told.device) == (True, True, False, "vif1.0")

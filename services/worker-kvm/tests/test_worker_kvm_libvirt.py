@@ -8,9 +8,8 @@ import pytest
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
 from engine.halted import HALTED_VM
-from schema.atomics.vm import DomainAction
 from schema.ids import DeviceId
-from schema.objects.disk import BusType, DeviceNumber, LocalDisk
+from schema.objects.disk import BusType, DeviceNumber
 from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError, Unimplemented
 from schema.objects.network import LocalNetwork
 from schema.objects.vbd import Vbd, VbdMode, VbdType
@@ -49,16 +48,9 @@ from worker_kvm.libvirt.machine import (
     Nic,
     Stage,
     attached,
-    created,
-    find_disk,
-    find_nic,
-    with_disk,
-    with_nic,
-    without_disk,
-    without_nic,
 )
 from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
-from worker_kvm.libvirt.states import vbd_state, vif_state, vm_state
+from worker_kvm.libvirt.states import vm_state
 from worker_kvm.qemu.live import Seen, Status
 from worker_kvm.qemu.machine import Source
 
@@ -93,13 +85,13 @@ def plugged(found: Machine, interface: Vif, *, bridged: bool = True) -> Machine:
 
 
 def disk_of(found: Machine, device: str = "xvda") -> Disk:
-    disk = find_disk(found, DeviceId("v1", device))
+    disk = found.disk(DeviceId("v1", device))
     assert disk is not None
     return disk
 
 
 def nic_of(found: Machine, device: str = "0") -> Nic:
-    nic = find_nic(found, DeviceId("v1", device))
+    nic = found.nic(DeviceId("v1", device))
     assert nic is not None
     return nic
 
@@ -109,18 +101,6 @@ def test_a_vm_without_a_domain_has_none_to_use() -> None:
     assert refusal(blank.living) == DoesNotExist(klass="domain", id="v1")
     assert refusal(machine().launched) == DomainNotBuilt()
     assert machine(stage=Stage.LAUNCHED).launched().domid == 1
-    assert without_disk(blank, DeviceId("v1", "x")) is blank
-    assert without_nic(blank, DeviceId("v1", "x")) is blank
-    assert find_disk(blank, DeviceId("v1", "x")) is None
-
-
-def test_a_domain_is_created_once() -> None:
-    first = created(Machine(id="v1"), domain())
-    assert first.living().action is DomainAction.REBOOT
-    assert created(first, domain(domid=2)) is first
-    assert refusal(lambda: created(first.with_domain(built=True), domain())) == AlreadyExists(
-        klass="domain", id="v1"
-    )
 
 
 def test_disks_have_places() -> None:
@@ -138,9 +118,6 @@ def test_disks_have_places() -> None:
     assert isinstance(
         refusal(lambda: attached(found, vbd("far", (BusType.XEN, 999, 0)), None)), InternalError
     )
-    held = with_disk(found, disk_of(found).holding(LocalDisk(path="/m"), RAW))
-    assert disk_of(held).vbd.backend == LocalDisk(path="/m")
-    assert find_disk(without_disk(held, DeviceId("v1", "xvda")), DeviceId("v1", "xvda")) is None
 
 
 def test_interfaces_have_places() -> None:
@@ -151,14 +128,12 @@ def test_interfaces_have_places() -> None:
     assert refusal(lambda: plugged(found, other)) == AlreadyExists(klass="vif", id="0")
     assert isinstance(refusal(lambda: plugged(found, vif(8))), InternalError)
     assert nic_of(plugged(machine(), vif(0), bridged=False)).tap is None
-    tapped = with_nic(found, nic_of(found))
-    assert vif_state(tapped, DeviceId("v1", "0")).device == "xl.0"
-    assert find_nic(without_nic(tapped, DeviceId("v1", "0")), DeviceId("v1", "0")) is None
+    assert nic_of(found).tap == "xl.0"
 
 
 def test_a_document_says_all_of_a_domain_with_a_kernel() -> None:
     found = plugged(attached(machine(PV), vbd(), RAW), vif(2))
-    found = with_disk(found, disk_of(found).model_copy(update={"activated": True}))
+    found = found.with_disk(disk_of(found).model_copy(update={"activated": True}))
     found = attached(found, vbd("xvdq"), RAW)
     document = domain_document(found.living(), AROUND)
     assert document.findtext("name") == domain_name(found.living()) == "xenops-u"
@@ -185,7 +160,7 @@ def test_a_document_says_what_a_firmware_tries() -> None:
     found = attached(machine(hvm), vbd("hda", (BusType.IDE, 0, 0)), RAW)
     found = attached(found, vbd("cd", (BusType.IDE, 1, 0), ty=VbdType.CDROM), None)
     for disk in found.living().disks:
-        found = with_disk(found, disk.model_copy(update={"activated": True}))
+        found = found.with_disk(disk.model_copy(update={"activated": True}))
     found = plugged(found, vif(0, carrier=False), bridged=False)
     around = Surroundings("i", "v1", "kvm", bridged=False, console=Path("/c"))
     document = domain_document(found.living(), around)
@@ -242,17 +217,11 @@ def test_states_are_told() -> None:
         vm_state(running.but(suspended=True), Seen(Status.PAUSED, 0), console).power_state
         is PowerState.SUSPENDED
     )
-    assert not vbd_state(running, DeviceId("v1", "xvda")).plugged
-    assert not vif_state(running.but(active=("vif.0",)), DeviceId("v1", "0")).plugged
-    there = attached(running, vbd(backend=LocalDisk(path="/d")), RAW)
-    assert not vbd_state(there, DeviceId("v1", "xvda")).plugged
-    there = with_disk(there, disk_of(there).model_copy(update={"activated": True}))
-    assert vbd_state(there, DeviceId("v1", "xvda")).backend_present == LocalDisk(path="/d")
 
 
 def saved() -> Element:
     found = plugged(plugged(attached(machine(), vbd(), RAW), vif(0)), vif(1))
-    found = with_disk(found, disk_of(found).model_copy(update={"activated": True}))
+    found = found.with_disk(disk_of(found).model_copy(update={"activated": True}))
     document = domain_document(found.living(), AROUND)
     console = node("console", node("source", path="/old"))
     devices = document.find("devices")

@@ -5,7 +5,7 @@ from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, DeviceNumber
-from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError
+from schema.objects.errors import AlreadyExists, DomainNotBuilt, InternalError
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import DirectBoot, Hvm, HvmInfo, Pv, PvDirectBoot, PvInfo, Vm
@@ -17,13 +17,7 @@ from worker_kvm.qemu.machine import (
     Slot,
     attached,
     created,
-    find_disk,
-    find_nic,
     plugged,
-    with_disk,
-    with_nic,
-    without_disk,
-    without_nic,
 )
 
 HVM = sample_vm(ty=Hvm(info=HvmInfo()))
@@ -43,25 +37,15 @@ def vif(position: int, device: str | None = None) -> Vif:
 
 
 def slot(found: Machine, device: str) -> Slot:
-    disk = find_disk(found, DeviceId("v1", device))
+    disk = found.disk(DeviceId("v1", device))
     assert isinstance(disk, Disk)
     return disk.slot
 
 
 def nic(found: Machine, device: str) -> Nic:
-    interface = find_nic(found, DeviceId("v1", device))
+    interface = found.nic(DeviceId("v1", device))
     assert isinstance(interface, Nic)
     return interface
-
-
-def test_nothing_is_known_of_a_vm_never_heard_of() -> None:
-    blank = Machine(id="v1")
-    assert blank.is_blank()
-    assert refusal(blank.living) == DoesNotExist(klass="domain", id="v1")
-    assert without_disk(blank, vbd().id) is blank
-    assert without_nic(blank, vif(0).id) is blank
-    assert find_disk(blank, vbd().id) is None
-    assert find_nic(blank, vif(0).id) is None
 
 
 def test_a_domain_can_run_once_it_is_built_and_qemu_runs() -> None:
@@ -129,27 +113,5 @@ def test_each_plug_of_an_interface_has_names_of_its_own() -> None:
     first = plugged(machine(), vif(2), bridged=True)
     assert (nic(first, "2").tap, nic(first, "2").device) == ("vif3.2", "nic2-0")
     assert plugged(first, vif(2), bridged=True) is first
-    again = plugged(without_nic(first, vif(2).id), vif(2), bridged=False)
+    again = plugged(first.without_nic(vif(2).id), vif(2), bridged=False)
     assert (nic(again, "2").tap, nic(again, "2").device, nic(again, "2").netdev) == (None, "nic2-1", "net2-1")
-
-
-def test_two_interfaces_do_not_take_one_position() -> None:
-    found = plugged(machine(), vif(0), bridged=True)
-    error = refusal(lambda: plugged(found, vif(0, "other"), bridged=True))
-    assert error == AlreadyExists(klass="vif", id="0")
-
-
-def test_one_interface_is_replaced_and_the_others_stay() -> None:
-    found = plugged(plugged(machine(), vif(0), bridged=True), vif(1), bridged=True)
-    changed = nic(found, "1").model_copy(update={"tap": "other"})
-    found = with_nic(found, changed)
-    assert [interface.tap for interface in found.living().nics] == ["vif3.0", "other"]
-    assert [interface.tap for interface in without_nic(found, vif(0).id).living().nics] == ["other"]
-
-
-def test_one_disk_is_replaced_and_the_others_stay() -> None:
-    found = attached(attached(machine(), vbd(), None), vbd("xvdb"), None)
-    disk = find_disk(found, vbd("xvdb").id)
-    assert isinstance(disk, Disk)
-    found = with_disk(found, disk.model_copy(update={"activated": True}))
-    assert [other.activated for other in found.living().disks] == [False, True]

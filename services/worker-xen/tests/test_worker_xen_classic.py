@@ -32,19 +32,13 @@ from worker_xen.classic.machine import (
     created,
     destroyed,
     disk_path,
-    find_disk,
-    find_nic,
     nic_path,
     plugged,
     resumed,
     saved,
     uuid_of,
-    with_disk,
-    with_nic,
-    without_disk,
-    without_nic,
 )
-from worker_xen.classic.states import Said, action_request, vbd_state, vif_state, vm_state
+from worker_xen.classic.states import Said, action_request, vm_state
 from worker_xen.libxc.values import DomainInfo, Kernel
 from worker_xen.libxc.versions import complaint_about
 
@@ -133,27 +127,12 @@ def test_a_disk_has_a_place_of_its_own() -> None:
     other = sample_vbd("xvdb", position=(BusType.XEN, 0, 0))
     assert refusal(lambda: attached(machine, other)) == AlreadyExists(klass="vbd", id="Xen(0, 0)")
     free = attached(machine, sample_vbd("xvdc"))
-    found = find_disk(free, DeviceId("v1", "xvdc"))
+    found = free.disk(DeviceId("v1", "xvdc"))
     assert found is not None
     assert found.vbd.position == (BusType.XEN, 1, 0)
     assert disk_path(3, found).frontend == "/local/domain/3/device/vbd/51728"
     wrong = sample_vbd("xvdd", position=(BusType.IDE, 9, 0))
     assert isinstance(refusal(lambda: attached(machine, wrong)), InternalError)
-
-
-def test_a_disk_is_plugged_once_the_guest_has_it() -> None:
-    vbd = sample_vbd(backend=LocalDisk(path="/d"))
-    machine = attached(attached(BUILT.but(active=("vbd.xvda",)), vbd), sample_vbd("xvdb"))
-    assert not vbd_state(machine, vbd.id, has_domain=True).plugged
-    disk = find_disk(machine, vbd.id)
-    assert disk is not None
-    given = with_disk(machine, disk.model_copy(update={"activated": True}))
-    assert vbd_state(given, vbd.id, has_domain=True).backend_present == vbd.backend
-    assert vbd_state(given, vbd.id, has_domain=True).active
-    assert not vbd_state(given, vbd.id, has_domain=False).plugged
-    assert find_disk(without_disk(given, vbd.id), vbd.id) is None
-    assert with_disk(NOTHING, disk) is NOTHING
-    assert without_disk(NOTHING, vbd.id) is NOTHING
 
 
 def test_an_interface_has_a_place_of_its_own() -> None:
@@ -163,22 +142,9 @@ def test_an_interface_has_a_place_of_its_own() -> None:
     assert refusal(lambda: plugged(machine, other)) == AlreadyExists(klass="vif", id="0")
     far = Vif(id=DeviceId("v1", "2"), position=256)
     assert isinstance(refusal(lambda: plugged(machine, far)), InternalError)
-    found = find_nic(machine, NIC.id)
+    found = machine.nic(NIC.id)
     assert found is not None
     assert nic_path(3, found).bus_name == "vif-3-0"
-
-
-def test_an_interface_is_shown_with_its_other_end() -> None:
-    machine = plugged(plugged(BUILT, NIC), Vif(id=DeviceId("v1", "1"), position=1))
-    assert vif_state(machine, NIC.id, 3).device == "vif3.0"
-    assert not vif_state(machine, NIC.id, None).plugged
-    nic = find_nic(machine, NIC.id)
-    assert nic is not None
-    pulled = with_nic(machine, nic.model_copy(update={"vif": NIC.model_copy(update={"carrier": False})}))
-    assert not vif_state(pulled, NIC.id, 3).media_present
-    assert find_nic(without_nic(pulled, NIC.id), NIC.id) is None
-    assert with_nic(NOTHING, nic) is NOTHING
-    assert without_nic(NOTHING, NIC.id) is NOTHING
 
 
 def test_two_cpu_policies_have_in_common_what_both_can() -> None:

@@ -11,7 +11,6 @@ from worker_xen.xenstore.devices import (
     closing_nodes,
     device_number,
     disk_nodes,
-    free_position,
     interface_name,
     linux_name,
     nic_nodes,
@@ -106,11 +105,6 @@ def test_a_disk_has_the_number_that_guests_know(position: DeviceNumber, number: 
 def test_a_place_that_there_is_not_is_refused(position: DeviceNumber) -> None:
     with pytest.raises(ValueError, match="no place for a disk"):
         device_number(position)
-
-
-def test_a_disk_takes_the_place_after_those_that_are_taken() -> None:
-    assert free_position([]) == (XEN, 0, 0)
-    assert free_position([(XEN, 2, 0), None]) == (XEN, 3, 0)
 
 
 DISK = DevicePath("vbd", 5, 51712)

@@ -34,7 +34,7 @@ from schema.objects.vm import (
     Vtpm,
 )
 from worker_xen.xenlight.config import booting, domain_config, pci_config, scheduling
-from worker_xen.xenlight.machine import Machine, Source, attached, created, find_disk, plugged, with_disk
+from worker_xen.xenlight.machine import Machine, Source, attached, created, plugged
 
 CONFIGS = Path(__file__).parent / "configs"
 KERNEL = PvInfo(boot=DirectBoot(boot=PvDirectBoot(kernel="/k", ramdisk="/i", cmdline="console=hvc0")))
@@ -49,9 +49,9 @@ def machine_of(vm: Vm) -> Machine:
     machine = attached(machine, disk, Source(path="/d.qcow2", format="qcow2"))
     machine = attached(attached(machine, drive, None), sample_vbd("not-activated"), None)
     for vbd in (disk, drive):
-        found = find_disk(machine, vbd.id)
+        found = machine.disk(vbd.id)
         assert found is not None
-        machine = with_disk(machine, found.model_copy(update={"activated": True}))
+        machine = machine.with_disk(found.model_copy(update={"activated": True}))
     limited = Vif(id=DeviceId(vm.id, "0"), mac="00:16:3e:00:00:01", rate=(1024, 50_000))
     return plugged(plugged(machine, limited), Vif(id=DeviceId(vm.id, "1"), position=1))
 

@@ -2,7 +2,6 @@
 
 import uuid
 
-import pytest
 from engine.conformance.samples import sample_pci, sample_vbd, sample_vm
 from engine.conformance.subject import refusal
 from schema.ids import DeviceId
@@ -14,16 +13,9 @@ from worker_xen.xenlight.machine import (
     Nic,
     attached,
     created,
-    find_disk,
-    find_nic,
-    letters,
     plugged,
     uuid_of,
-    with_disk,
-    with_nic,
     with_pci,
-    without_disk,
-    without_nic,
 )
 
 VM = sample_vm()
@@ -53,11 +45,6 @@ def test_the_guest_sees_the_vm_s_id_where_that_is_a_uuid() -> None:
     assert uuid_of("web-1") == uuid_of("web-1") != uuid_of("web-2")
 
 
-@pytest.mark.parametrize(("number", "word"), [(0, "a"), (25, "z"), (26, "aa"), (255, "iv")])
-def test_disks_are_named_as_linux_does(number: int, word: str) -> None:
-    assert letters(number) == word
-
-
 def test_a_disk_has_its_place_or_the_next_one() -> None:
     first = sample_vbd("xvdc", position=(BusType.XEN, 2, 0))
     machine = attached(attached(MADE, first, None), sample_vbd("disk"), None)
@@ -77,28 +64,16 @@ def test_a_place_that_is_taken_or_is_none_is_refused() -> None:
     assert isinstance(error, InternalError)
 
 
-def test_a_disk_changes_and_goes() -> None:
-    vbd = sample_vbd()
-    machine = attached(attached(MADE, vbd, None), sample_vbd("xvdb"), None)
-    disk = find_disk(machine, vbd.id)
-    assert disk is not None
-    changed = with_disk(machine, disk.model_copy(update={"activated": True}))
-    assert [other.activated for other in changed.living().disks] == [True, False]
-    assert find_disk(without_disk(changed, vbd.id), vbd.id) is None
-    assert without_disk(BARE, vbd.id) is BARE
-    assert find_disk(BARE, vbd.id) is None
-
-
 def test_an_interface_has_a_place_of_its_own_changes_and_goes() -> None:
     machine = plugged(plugged(MADE, vif(0)), vif(1))
     assert plugged(machine, vif(1)) is machine
     other = Vif(id=DeviceId("v1", "other"), position=1)
     assert refusal(lambda: plugged(machine, other)) == AlreadyExists(klass="vif", id="1")
-    changed = with_nic(machine, Nic(vif=vif(1).model_copy(update={"carrier": False})))
+    changed = machine.with_nic(Nic(vif=vif(1).model_copy(update={"carrier": False})))
     assert [nic.vif.carrier for nic in changed.living().nics] == [True, False]
-    assert find_nic(without_nic(changed, vif(1).id), vif(1).id) is None
-    assert without_nic(BARE, vif(0).id) is BARE
-    assert find_nic(BARE, vif(0).id) is None
+    assert changed.without_nic(vif(1).id).nic(vif(1).id) is None
+    assert BARE.without_nic(vif(0).id) is BARE
+    assert BARE.nic(vif(0).id) is None
 
 
 def test_a_pci_device_comes_and_goes() -> None:

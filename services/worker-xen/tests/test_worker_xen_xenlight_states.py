@@ -1,14 +1,12 @@
 """What a client is told of a VM under libxl."""
 
 import pytest
-from engine.conformance.samples import sample_vbd, sample_vm
-from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
+from engine.conformance.samples import sample_vm
+from engine.halted import HALTED_VM
 from schema.atomics.vm import DomainAction
-from schema.ids import DeviceId
-from schema.objects.vif import Vif
 from schema.objects.vm import PowerState
-from worker_xen.xenlight.machine import Machine, attached, created, find_disk, plugged, with_disk
-from worker_xen.xenlight.states import action_request, vbd_state, vif_state, vm_state
+from worker_xen.xenlight.machine import Machine, created
+from worker_xen.xenlight.states import action_request, vm_state
 from worker_xen.xenlight.values import DomainInfo, LibxlError, domain_info
 
 BARE = Machine(id="v1")
@@ -63,19 +61,3 @@ def test_a_domain_asks_for_what_its_guest_ended_with(
     machine: Machine, seen: DomainInfo | None, action: DomainAction | None
 ) -> None:
     assert action_request(machine, seen) is action
-
-
-def test_a_disk_is_plugged_once_the_guest_has_it() -> None:
-    vbd = sample_vbd()
-    machine = attached(RUNS, vbd, None)
-    assert vbd_state(machine, vbd.id) == UNPLUGGED_VBD
-    disk = find_disk(machine, vbd.id)
-    assert disk is not None
-    assert vbd_state(with_disk(machine, disk.model_copy(update={"activated": True})), vbd.id).plugged
-
-
-def test_an_interface_is_named_by_its_end_in_dom0() -> None:
-    vif = Vif(id=DeviceId("v1", "0"), position=0)
-    assert vif_state(RUNS, vif.id) == UNPLUGGED_VIF
-    assert vif_state(plugged(RUNS, vif), vif.id).device == "vif3.0"
-    assert vif_state(plugged(MADE, vif), vif.id).device is None

@@ -85,7 +85,10 @@ class UnrestrictedVifs(VifVerbs):
 
 
 class UnassistedVms(VmVerbs):
-    """Those of `VmVerbs` that a backend answers which neither sends guests to sleep nor acts inside them."""
+    """Those of `VmVerbs` that a backend answers which neither sends guests to sleep nor acts inside them.
+
+    It has no shadow page tables of its own either.
+    """
 
     @override
     def add(self, vm: Vm) -> None:
@@ -98,6 +101,10 @@ class UnassistedVms(VmVerbs):
     @override
     def s3resume(self, execution: Execution, vm: Vm) -> None:
         raise unimplemented("VM.s3resume")
+
+    @override
+    def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
+        raise unimplemented("VM.set_shadow_multiplier")
 
     @override
     def soft_reset(self, execution: Execution, vm: Vm) -> None:

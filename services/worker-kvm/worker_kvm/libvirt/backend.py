@@ -1,6 +1,6 @@
 """Backend: KVM by libvirt, which runs QEMU."""
 
-from engine.hosted import HostedBackend
+from engine.hosted.backend import HostedBackend
 
 from worker_kvm.libvirt.host import LibvirtHost
 from worker_kvm.libvirt.hypervisor import Hypervisor, LibvirtSettings

@@ -137,8 +137,13 @@ class Hypervisor:
         domain = self.look(vm).domain
         return None if domain is None else self._lives.get(domain.uuid)
 
+    def lasting(self, vm: str) -> Live | None:
+        """The same unless its guest has ended: what is left of that takes no orders."""
+        live = self.live(vm)
+        return live if live is not None and live.asked is None else None
+
     def running(self, vm: str) -> Live:
-        """The same. Errors: `Does_not_exist`, `Domain_not_built`."""
+        """A VM's domain at libvirt. Errors: `Does_not_exist`, `Domain_not_built`."""
         live = self._lives.get(self.look(vm).launched().uuid)
         if live is None:
             raise XenopsError(DomainNotBuilt())

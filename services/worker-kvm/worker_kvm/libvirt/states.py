@@ -3,13 +3,10 @@
 from pathlib import Path
 
 from engine.domain_type import domain_type
-from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
-from schema.ids import DeviceId
-from schema.objects.vbd import VbdState
-from schema.objects.vif import VifState
+from engine.halted import HALTED_VM
 from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
 
-from worker_kvm.libvirt.machine import Domain, Machine, Stage, find_disk, find_nic
+from worker_kvm.libvirt.machine import Domain, Machine, Stage
 from worker_kvm.qemu.live import Seen, Status
 
 
@@ -53,28 +50,3 @@ def _consoles(domain: Domain, console: Path) -> tuple[Console, ...]:
     if domain.screen is None:
         return (text,)
     return (Console(protocol=ConsoleProtocol.RFB, port=0, path=domain.screen), text)
-
-
-def vbd_state(machine: Machine, id_: DeviceId) -> VbdState:
-    """A disk; its backend is shown while it is plugged."""
-    active = f"vbd.{id_.device}" in machine.active
-    disk = find_disk(machine, id_)
-    if disk is None or not disk.activated:
-        return UNPLUGGED_VBD.model_copy(update={"active": active})
-    return VbdState(active=active, plugged=True, backend_present=disk.vbd.backend)
-
-
-def vif_state(machine: Machine, id_: DeviceId) -> VifState:
-    """An interface; `device` is its tap."""
-    active = f"vif.{id_.device}" in machine.active
-    nic = find_nic(machine, id_)
-    if nic is None:
-        return UNPLUGGED_VIF.model_copy(update={"active": active})
-    return VifState(
-        active=active,
-        plugged=True,
-        kthread_pid=0,
-        media_present=nic.vif.carrier,
-        device=nic.tap,
-        pvs_rules_active=False,
-    )

@@ -24,11 +24,7 @@ from worker_kvm.libvirt.machine import (
     Machine,
     Stage,
     attached,
-    find_disk,
-    find_nic,
     plugged,
-    with_disk,
-    with_nic,
 )
 from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
 from worker_kvm.qemu.content import Content
@@ -173,18 +169,18 @@ def _with_devices(
     """With what the saved machine has; a disk or an interface that it has not cannot come in now."""
     for vbd in devices.vbds:
         machine = attached(machine, vbd, None if vbd.backend is None else content.find(vbd, vbd.backend))
-        disk = find_disk(machine, vbd.id)
+        disk = machine.disk(vbd.id)
         placed = None if disk is None else placed_disk(document, disk)
         if placed is None:
             raise _missing(machine, f"disk {vbd.id.device}")
-        machine = with_disk(machine, placed.model_copy(update={"activated": True}))
+        machine = machine.with_disk(placed.model_copy(update={"activated": True}))
     for vif in devices.vifs:
         machine = plugged(machine, vif, bridged=bridged)
-        nic = find_nic(machine, vif.id)
+        nic = machine.nic(vif.id)
         known = None if nic is None else placed_nic(document, nic)
         if known is None:
             raise _missing(machine, f"interface {vif.mac}")
-        machine = with_nic(machine, known)
+        machine = machine.with_nic(known)
     domain = machine.living()
     plugs = 1 + max((nic.plugs for nic in domain.nics), default=-1)
     return machine.with_domain(built=True, nic_plugs=max(plugs, domain.nic_plugs))

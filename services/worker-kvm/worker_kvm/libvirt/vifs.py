@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from engine.backend import Execution
-from engine.noted import noted
+from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
-from engine.unrestricted import UnrestrictedVifs
 from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.network import Network
-from schema.objects.vif import LockingMode, Vif, VifState
+from schema.objects.vif import LockingMode, Vif
 from typing_extensions import override
 from virt.spoken import spoken
 from virt.xml import written
@@ -17,32 +16,24 @@ from virt.xml import written
 from worker_kvm.libvirt.document import nic_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
-from worker_kvm.libvirt.machine import Machine, Nic, find_nic, plugged, with_nic, without_nic
+from worker_kvm.libvirt.machine import Machine, Nic, plugged
 from worker_kvm.libvirt.rules import restricted
-from worker_kvm.libvirt.states import vif_state
 from worker_kvm.port_rules import port_rules, refuse_unheld
 from worker_kvm.qemu.vifs import FORCED_UNPLUG_TIMEOUT_S, UNPLUG_TIMEOUT_S
 
 
-class LibvirtVifs(UnrestrictedVifs):
+class LibvirtVifs(HostedVifs[Hypervisor]):
     """`VifVerbs` on libvirt."""
 
     def __init__(self, hypervisor: Hypervisor) -> None:
-        self._hypervisor = hypervisor
+        super().__init__(hypervisor)
         self._bridged = hypervisor.settings.bridged
-
-    @override
-    def set_active(self, execution: Execution, vm: VmId, vif: Vif, *, active: bool) -> None:
-        name = f"vif.{vif.id.device}"
-        self._hypervisor.change(
-            vm, lambda machine: machine.but(active=noted(machine.active, name, there=active))
-        )
 
     @override
     def plug(self, execution: Execution, vm: VmId, vif: Vif) -> None:
         """Give the interface to the guest at once, or to libvirt when the domain starts."""
         execution.check_cancelled()
-        if find_nic(self._hypervisor.look(vm), vif.id) is not None:
+        if self._hypervisor.look(vm).nic(vif.id) is not None:
             return
         refuse_restrictions(vif, has_locking=self._bridged, has_rates=self._bridged, has_trunks=self._bridged)
         bridge_of(vif.backend)
@@ -51,7 +42,7 @@ class LibvirtVifs(UnrestrictedVifs):
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif, bridged=self._bridged)
 
-        nic, live = find_nic(with_vif(self._hypervisor.look(vm)), vif.id), self._hypervisor.live(vm)
+        nic, live = with_vif(self._hypervisor.look(vm)).nic(vif.id), self._hypervisor.live(vm)
         if live is not None and nic is not None:
             self._add(live, nic)
         self._hypervisor.change(vm, with_vif)
@@ -59,7 +50,7 @@ class LibvirtVifs(UnrestrictedVifs):
     @override
     def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
         """Take it away. By force, what is left until the guest lets go is a card without a cable."""
-        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        nic, live = self._hypervisor.look(vm).nic(vif.id), self._hypervisor.live(vm)
         if nic is None:
             return
         if live is not None and live.asked is None:
@@ -70,9 +61,9 @@ class LibvirtVifs(UnrestrictedVifs):
                         f"The guest of VM {vm} did not let go of VIF {vif.id.device} within "
                         f"{patience_s:g} s: let it run and try again, or force it"
                     )
-                self._update(live, _but(nic, carrier=False))
+                self._update(live, nic.but(carrier=False))
         self._hypervisor.rules.clear([nic])
-        self._hypervisor.change(vm, lambda machine: without_nic(machine, vif.id))
+        self._hypervisor.change(vm, lambda machine: machine.without_nic(vif.id))
 
     @override
     def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:
@@ -95,29 +86,31 @@ class LibvirtVifs(UnrestrictedVifs):
         self._restrict(vm, vif, "VIF.set_trunks", trunks=tuple(trunks))
 
     @override
-    def get_state(self, vm: VmId, vif: Vif) -> VifState:
-        return vif_state(self._hypervisor.look(vm), vif.id)
+    def _end_of(self, machine: Machine, vif: Vif) -> str | None:
+        """Its tap, if it has one."""
+        nic = machine.nic(vif.id)
+        return None if nic is None else nic.tap
 
     def _restrict(self, vm: VmId, vif: Vif, what: str, **fields: object) -> None:
         """Errors: those of `port_rules` and `refuse_unheld`."""
-        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        nic, live = self._hypervisor.look(vm).nic(vif.id), self._hypervisor.live(vm)
         if nic is None:
             return
-        changed = _but(nic, **fields)
+        changed = nic.but(**fields)
         rules = port_rules(nic.tap or nic.alias, changed.vif)
         refuse_unheld(rules, what, has_tap=nic.tap is not None or self._bridged)
         if nic.tap is not None and live is not None and live.asked is None:
             self._hypervisor.rules.replace(rules)
-        self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
+        self._hypervisor.change(vm, lambda machine: machine.with_nic(changed))
 
     def _change(self, vm: VmId, vif: Vif, **fields: object) -> None:
-        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        nic, live = self._hypervisor.look(vm).nic(vif.id), self._hypervisor.live(vm)
         if nic is None:
             return
-        changed = _but(nic, **fields)
+        changed = nic.but(**fields)
         if live is not None and live.asked is None:
             self._update(live, changed)
-        self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
+        self._hypervisor.change(vm, lambda machine: machine.with_nic(changed))
 
     def _update(self, live: Live, nic: Nic) -> None:
         with spoken():
@@ -126,7 +119,7 @@ class LibvirtVifs(UnrestrictedVifs):
     def _add(self, live: Live, nic: Nic) -> None:
         """One that is to be restricted gets its cable when its rules are there."""
         is_restricted = any(restricted([nic]))
-        first = _but(nic, carrier=False) if is_restricted else nic
+        first = nic.but(carrier=False) if is_restricted else nic
         if not self._hypervisor.has_device(live.uuid, nic.alias):
             self._hypervisor.attach(live.uuid, nic_node(first, bridged=self._bridged))
         if is_restricted:
@@ -137,7 +130,3 @@ class LibvirtVifs(UnrestrictedVifs):
                 raise
             if nic.vif.carrier:
                 self._update(live, nic)
-
-
-def _but(nic: Nic, **fields: object) -> Nic:
-    return nic.model_copy(update={"vif": nic.vif.model_copy(update=fields)})

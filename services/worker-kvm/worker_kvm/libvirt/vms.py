@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from engine.backend import CreateOptions, Devices, Execution
+from engine.hosted.ballooning import await_balloon
 from engine.image import Image, ImageStream
 from engine.unrestricted import UnassistedVms
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
 from schema.objects.errors import (
-    BallooningTimeoutBeforeMigration,
     InvalidVcpus,
 )
 from schema.objects.network import Network
@@ -19,16 +19,10 @@ from virt.spoken import spoken
 
 from worker_kvm.libvirt.bootable import refuse_unless_bootable
 from worker_kvm.libvirt.hypervisor import Hypervisor
-from worker_kvm.libvirt.machine import Machine, created
 from worker_kvm.libvirt.states import vm_state
 from worker_kvm.libvirt.suspend import assert_can_save, restore_vm, resume_vm, save_vm
 from worker_kvm.qemu.live import Status
-from worker_kvm.qemu.vms import BALLOONING_TIMEOUT_S, POWER_BUTTON_INTERVAL_S
-
-_BALLOON_POLL_S = 0.2
-
-_BALLOON_SLACK_BYTES = 4 << 20
-"""A balloon this near to its target has reached it."""
+from worker_kvm.qemu.vms import POWER_BUTTON_INTERVAL_S
 
 
 class LibvirtVms(UnassistedVms):
@@ -55,7 +49,7 @@ class LibvirtVms(UnassistedVms):
         """Note a domain."""
         execution.check_cancelled()
         domain = self._hypervisor.look(vm.id).domain or self._hypervisor.fresh(vm)
-        self._hypervisor.change(vm.id, lambda machine: created(machine, domain))
+        self._hypervisor.change(vm.id, lambda machine: machine.begun(lambda: domain))
 
     @override
     def build(self, execution: Execution, vm: Vm, devices: Devices, *, force: bool) -> None:
@@ -119,10 +113,6 @@ class LibvirtVms(UnassistedVms):
             with spoken():
                 self._hypervisor.virt.set_vcpus(live.uuid, vcpus)
             self._hypervisor.change(vm.id, lambda machine: machine.with_domain(vcpus=vcpus))
-
-    @override
-    def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
-        raise unimplemented("VM.set_shadow_multiplier")
 
     @override
     def set_memory_dynamic_range(
@@ -189,13 +179,9 @@ class LibvirtVms(UnassistedVms):
     @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
         """Errors: `Ballooning_timeout_before_migration`."""
-        live, waited_s = self._hypervisor.running(vm.id), 0.0
-        target = self._hypervisor.look(vm.id).launched().memory_target_bytes
-        while abs(live.seen.memory_bytes - target) > _BALLOON_SLACK_BYTES:
-            if waited_s >= BALLOONING_TIMEOUT_S:
-                raise XenopsError(BallooningTimeoutBeforeMigration())
-            execution.wait(_BALLOON_POLL_S)
-            waited_s += _BALLOON_POLL_S
+        live = self._hypervisor.running(vm.id)
+        target_bytes = self._hypervisor.look(vm.id).launched().memory_target_bytes
+        await_balloon(execution, lambda: live.seen.memory_bytes - target_bytes)
 
     @override
     def get_state(self, vm: Vm) -> VmState:
@@ -208,13 +194,9 @@ class LibvirtVms(UnassistedVms):
     @override
     def set_domain_action_request(self, vm: Vm, action: DomainAction | None) -> None:
         """What shall be done if the domain stops now; what a guest that has ended wants stands."""
-
-        def asking(machine: Machine) -> Machine:
-            return machine.with_domain(action=action) if machine.domain else machine
-
         live = self._hypervisor.live(vm.id)
         if live is None or live.asked is None:
-            self._hypervisor.change(vm.id, asking)
+            self._hypervisor.change(vm.id, lambda machine: machine.asking(action))
 
     @override
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:

@@ -1,6 +1,6 @@
 """Backend: KVM by running QEMU ourselves, one process for each domain, over QMP."""
 
-from engine.hosted import HostedBackend
+from engine.hosted.backend import HostedBackend
 
 from worker_kvm.qemu.content import OVERLAYS, Content
 from worker_kvm.qemu.host import QemuHost

@@ -31,11 +31,9 @@ from worker_kvm.qemu.machine import (
     Nic,
     Process,
     Saving,
-    find_disk,
     restricted,
-    with_disk,
 )
-from worker_kvm.qemu.media import empty_if_opened, opened_trays, with_medium
+from worker_kvm.qemu.media import empty_if_opened, opened_trays
 from worker_kvm.qemu.outgoing import call_back
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
@@ -270,14 +268,14 @@ class Hypervisor:
     def _is_emptied(self, vm: str, live: Live, seen: Disk) -> bool:
         """Whether the guest had opened a drive, which is empty now."""
         with live.trays:
-            disk = find_disk(self.look(vm), seen.id)
+            disk = self.look(vm).disk(seen.id)
             try:
                 if disk is None or not empty_if_opened(live, disk):
                     return False
             except XenopsError as error:
                 _LOG.warning("VM %s: the guest's eject of %s: %s", vm, seen.id.device, error)
                 return False
-            self.change(vm, lambda machine: with_disk(machine, with_medium(disk, None, None)))
+            self.change(vm, lambda machine: machine.with_disk(disk.holding(None, source=None)))
             return True
 
     def _notice_missed(self, domain: Domain, live: Live) -> None:

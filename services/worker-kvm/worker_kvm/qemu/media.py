@@ -1,20 +1,12 @@
 """Media: what is in a drive, changed by us or taken out by the guest."""
 
-from schema.objects.disk import Disk as DiskBackend
-
 from worker_kvm.qemu.devices import takes_media
 from worker_kvm.qemu.live import Live
-from worker_kvm.qemu.machine import Disk, Source
+from worker_kvm.qemu.machine import Disk
 from worker_kvm.qemu.throttling import throttle
 
 CLOSE_TIMEOUT_S = 10.0
 """How long QEMU may take to let go of a medium's file: what is under way to it ends first."""
-
-
-def with_medium(drive: Disk, backend: DiskBackend | None, source: Source | None) -> Disk:
-    """The same drive with this in it."""
-    vbd = drive.vbd.model_copy(update={"backend": backend})
-    return drive.model_copy(update={"vbd": vbd, "source": source})
 
 
 def exchange(live: Live, drive: Disk, changed: Disk) -> None:

@@ -21,7 +21,7 @@ from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.imagefile import draft_of, drafted, opened, path_of, without_signature
 from worker_kvm.qemu.incoming import announce, receive, receive_itself
 from worker_kvm.qemu.live import Live, Status
-from worker_kvm.qemu.machine import Domain, Saving, find_nic, restored, resumed, saved
+from worker_kvm.qemu.machine import Domain, Saving, restored, resumed, saved
 from worker_kvm.qemu.outgoing import await_stillness, send, send_itself
 from worker_kvm.qemu.process import kill
 
@@ -108,7 +108,7 @@ class Savings:
                 f"Cannot resume VM {vm.id}: its suspend image is damaged: {error}"
             ) from error
         for vif in devices.vifs:
-            if find_nic(self._hypervisor.look(vm.id), vif.id) is None:
+            if self._hypervisor.look(vm.id).nic(vif.id) is None:
                 self._plug(execution, VmId(vm.id), vif)
 
     def resume(self, vm: Vm) -> None:

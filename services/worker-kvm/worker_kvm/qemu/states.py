@@ -1,10 +1,7 @@
 """States: what a client is told of a VM on QEMU and its devices."""
 
 from engine.domain_type import domain_type
-from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
-from schema.ids import DeviceId
-from schema.objects.vbd import VbdState
-from schema.objects.vif import VifState
+from engine.halted import HALTED_VM
 from schema.objects.vm import (
     Console,
     ConsoleProtocol,
@@ -16,7 +13,7 @@ from schema.objects.vm import (
 from worker_kvm.qemu.command import Sockets, has_screen
 from worker_kvm.qemu.guest_agent import Told, agent_keys
 from worker_kvm.qemu.live import Seen, Status
-from worker_kvm.qemu.machine import Domain, Machine, find_disk, find_nic
+from worker_kvm.qemu.machine import Domain, Machine
 
 
 def vm_state(machine: Machine, seen: Seen | None, sockets: Sockets, told: Told | None = None) -> VmState:
@@ -68,28 +65,3 @@ def _consoles(domain: Domain, sockets: Sockets) -> tuple[Console, ...]:
     if not has_screen(domain.vm):
         return (text,)
     return (Console(protocol=ConsoleProtocol.RFB, port=0, path=str(sockets.screen)), text)
-
-
-def vbd_state(machine: Machine, id_: DeviceId) -> VbdState:
-    """A disk; its backend is shown while it is plugged."""
-    active = f"vbd.{id_.device}" in machine.active
-    disk = find_disk(machine, id_)
-    if disk is None or not disk.activated:
-        return UNPLUGGED_VBD.model_copy(update={"active": active})
-    return VbdState(active=active, plugged=True, backend_present=disk.vbd.backend)
-
-
-def vif_state(machine: Machine, id_: DeviceId) -> VifState:
-    """An interface; `device` is its tap."""
-    active = f"vif.{id_.device}" in machine.active
-    nic = find_nic(machine, id_)
-    if nic is None:
-        return UNPLUGGED_VIF.model_copy(update={"active": active})
-    return VifState(
-        active=active,
-        plugged=True,
-        kthread_pid=0,
-        media_present=nic.vif.carrier,
-        device=nic.tap,
-        pvs_rules_active=False,
-    )

@@ -4,13 +4,12 @@ import os
 from collections.abc import Sequence
 
 from engine.backend import Execution
-from engine.noted import noted
+from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
-from engine.unrestricted import UnrestrictedVifs
 from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.network import Network
-from schema.objects.vif import LockingMode, Vif, VifState
+from schema.objects.vif import LockingMode, Vif
 from typing_extensions import override
 
 from worker_kvm.network import NetworkError
@@ -18,8 +17,7 @@ from worker_kvm.port_rules import port_rules, refuse_unheld
 from worker_kvm.qemu.devices import netdev, nic_device
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
-from worker_kvm.qemu.machine import Machine, Nic, find_nic, plugged, with_nic, without_nic
-from worker_kvm.qemu.states import vif_state
+from worker_kvm.qemu.machine import Machine, Nic, plugged
 
 UNPLUG_TIMEOUT_S = 10.0
 """How long a guest may take to let go of an interface; a paused one does not answer."""
@@ -28,24 +26,14 @@ FORCED_UNPLUG_TIMEOUT_S = 1.0
 """The same before it is taken by force."""
 
 
-class QemuVifs(UnrestrictedVifs):
+class QemuVifs(HostedVifs[Hypervisor]):
     """`VifVerbs` on QEMU."""
-
-    def __init__(self, hypervisor: Hypervisor) -> None:
-        self._hypervisor = hypervisor
-
-    @override
-    def set_active(self, execution: Execution, vm: VmId, vif: Vif, *, active: bool) -> None:
-        name = f"vif.{vif.id.device}"
-        self._hypervisor.change(
-            vm, lambda machine: machine.but(active=noted(machine.active, name, there=active))
-        )
 
     @override
     def plug(self, execution: Execution, vm: VmId, vif: Vif) -> None:
         """Give the interface to the guest at once, or to QEMU when it starts."""
         execution.check_cancelled()
-        if find_nic(self._hypervisor.look(vm), vif.id) is not None:
+        if self._hypervisor.look(vm).nic(vif.id) is not None:
             return
         bridged = self._hypervisor.settings.bridged
         refuse_restrictions(vif, has_locking=bridged, has_rates=bridged, has_trunks=bridged)
@@ -55,7 +43,7 @@ class QemuVifs(UnrestrictedVifs):
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif, bridged=bridged)
 
-        nic, live = find_nic(with_vif(self._hypervisor.look(vm)), vif.id), self._hypervisor.live(vm)
+        nic, live = with_vif(self._hypervisor.look(vm)).nic(vif.id), self._hypervisor.live(vm)
         if live is not None and nic is not None:
             self._add(live, nic)
         self._hypervisor.change(vm, with_vif)
@@ -63,7 +51,7 @@ class QemuVifs(UnrestrictedVifs):
     @override
     def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
         """Take it away. By force, what is left in the guest is a card without a cable."""
-        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        nic, live = self._hypervisor.look(vm).nic(vif.id), self._hypervisor.live(vm)
         if nic is None:
             return
         if live is not None:
@@ -75,11 +63,11 @@ class QemuVifs(UnrestrictedVifs):
                 )
             live.try_to("netdev_del", {"id": nic.netdev})
         self._hypervisor.clear_rules(nic)
-        self._hypervisor.change(vm, lambda machine: without_nic(machine, vif.id))
+        self._hypervisor.change(vm, lambda machine: machine.without_nic(vif.id))
 
     @override
     def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:
-        nic = find_nic(self._hypervisor.look(vm), vif.id)
+        nic = self._hypervisor.look(vm).nic(vif.id)
         if nic is None:
             return
         bridge = bridge_of(network)
@@ -92,7 +80,7 @@ class QemuVifs(UnrestrictedVifs):
 
     @override
     def set_carrier(self, execution: Execution, vm: VmId, vif: Vif, *, carrier: bool) -> None:
-        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        nic, live = self._hypervisor.look(vm).nic(vif.id), self._hypervisor.live(vm)
         if nic is None:
             return
         if live is not None:
@@ -112,16 +100,18 @@ class QemuVifs(UnrestrictedVifs):
     @override
     def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
         """Whether the guest has let go of it by itself."""
-        nic, live = find_nic(self._hypervisor.look(vm), vif.id), self._hypervisor.live(vm)
+        nic, live = self._hypervisor.look(vm).nic(vif.id), self._hypervisor.live(vm)
         return nic is not None and live is not None and live.lacks(nic.device)
 
     @override
-    def get_state(self, vm: VmId, vif: Vif) -> VifState:
-        return vif_state(self._hypervisor.look(vm), vif.id)
+    def _end_of(self, machine: Machine, vif: Vif) -> str | None:
+        """Its tap, if it has one."""
+        nic = machine.nic(vif.id)
+        return None if nic is None else nic.tap
 
     def _restrict(self, vm: VmId, vif: Vif, what: str, **fields: object) -> None:
         """Errors: those of `port_rules` and `refuse_unheld`."""
-        nic = find_nic(self._hypervisor.look(vm), vif.id)
+        nic = self._hypervisor.look(vm).nic(vif.id)
         if nic is None:
             return
         rules = port_rules(nic.tap or nic.device, nic.vif.model_copy(update=fields))
@@ -129,12 +119,6 @@ class QemuVifs(UnrestrictedVifs):
         if nic.tap is not None and self._hypervisor.live(vm) is not None:
             self._hypervisor.set_rules(rules)
         self._set(vm, vif, **fields)
-
-    def _set(self, vm: VmId, vif: Vif, **fields: object) -> None:
-        nic = find_nic(self._hypervisor.look(vm), vif.id)
-        if nic is not None:
-            changed = nic.model_copy(update={"vif": nic.vif.model_copy(update=fields)})
-            self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
 
     def _add(self, live: Live, nic: Nic) -> None:
         """The tap goes to QEMU as an open file; what QEMU refuses leaves nothing behind."""

@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 
 from engine.backend import CreateOptions, Devices, Execution
+from engine.hosted.ballooning import await_balloon
 from engine.image import Image, ImageStream
 from engine.refusals import refuse_unless_there
 from engine.unrestricted import UnassistedVms
 from pydantic import ValidationError
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import XenopsError, internal_error, unimplemented
+from schema.fault import internal_error, unimplemented
 from schema.ids import VmId
-from schema.objects.errors import BallooningTimeoutBeforeMigration
 from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
 from typing_extensions import override
 
-from worker_kvm.qemu.command import MIB
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.incoming import announce
 from worker_kvm.qemu.live import Status
@@ -25,16 +24,8 @@ from worker_kvm.qemu.sleeping import ORDER, put_to_sleep, refuse_asleep, wake
 from worker_kvm.qemu.states import vm_state
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
 
-BALLOONING_TIMEOUT_S = 120.0
-"""As in the original."""
-
 POWER_BUTTON_INTERVAL_S = 5.0
 """A guest whose kernel is not up yet does not see the first press."""
-
-_BALLOON_POLL_S = 0.2
-
-_BALLOON_SLACK_BYTES = 4 * MIB
-"""A balloon this near to its target has reached it."""
 
 
 class QemuVms(UnassistedVms):
@@ -133,10 +124,6 @@ class QemuVms(UnassistedVms):
         self._hypervisor.change(vm.id, lambda machine: machine.with_domain(vm=counted))
 
     @override
-    def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
-        raise unimplemented("VM.set_shadow_multiplier")
-
-    @override
     def set_memory_dynamic_range(
         self, execution: Execution, vm: Vm, minimum_bytes: int, maximum_bytes: int
     ) -> None:
@@ -220,13 +207,9 @@ class QemuVms(UnassistedVms):
     @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
         """Errors: `Ballooning_timeout_before_migration`."""
-        live, waited_s = self._hypervisor.running(vm.id), 0.0
-        target = self._hypervisor.look(vm.id).launched().memory_target_bytes
-        while abs(live.seen.memory_bytes - target) > _BALLOON_SLACK_BYTES:
-            if waited_s >= BALLOONING_TIMEOUT_S:
-                raise XenopsError(BallooningTimeoutBeforeMigration())
-            execution.wait(_BALLOON_POLL_S)
-            waited_s += _BALLOON_POLL_S
+        live = self._hypervisor.running(vm.id)
+        target_bytes = self._hypervisor.look(vm.id).launched().memory_target_bytes
+        await_balloon(execution, lambda: live.seen.memory_bytes - target_bytes)
 
     @override
     def get_state(self, vm: Vm) -> VmState:
@@ -239,13 +222,9 @@ class QemuVms(UnassistedVms):
     @override
     def set_domain_action_request(self, vm: Vm, action: DomainAction | None) -> None:
         """What shall be done if the domain stops now; what a guest that has ended wants stands."""
-
-        def asking(machine: Machine) -> Machine:
-            return machine.with_domain(action=action) if machine.domain else machine
-
         live = self._hypervisor.live(vm.id)
         if live is None or live.asked is None:
-            self._hypervisor.change(vm.id, asking)
+            self._hypervisor.change(vm.id, lambda machine: machine.asking(action))
 
     @override
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:

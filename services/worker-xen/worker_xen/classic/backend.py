@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from engine.hosted import HostedBackend
+from engine.hosted.backend import HostedBackend
 
 from worker_xen.classic.dom0 import LinuxDom0
 from worker_xen.classic.ends import Ends

@@ -29,7 +29,7 @@ class Guest:
 
         One that is paused cannot answer. Errors: `Does_not_exist("domain", vm)`.
         """
-        _, info = self._hypervisor.look(vm).living()
+        _, info = self._hypervisor.find(vm).living()
         if info.is_paused or info.stopped is not None:
             return info.stopped is not None
         node = f"{domain_path(info.domid)}/control/shutdown"
@@ -57,5 +57,5 @@ class Guest:
         return self._hypervisor.store.await_change([_STOPS], stopped, timeout_s, execution) is True
 
     def _is_stopped(self, vm: str) -> bool:
-        info = self._hypervisor.look(vm).info
+        info = self._hypervisor.find(vm).info
         return info is None or info.stopped is not None

@@ -86,7 +86,12 @@ class Hypervisor:
         self.store.close()
         self.xen.close()
 
-    def look(self, vm: str) -> Found:
+    def look(self, vm: str) -> Machine:
+        """What is noted of a VM, without a domain that the hypervisor does not have."""
+        found = self.find(vm)
+        return found.machine if found.info is not None else found.machine.but(domain=None)
+
+    def find(self, vm: str) -> Found:
         """What is noted of a VM, and its domain."""
         machine = self._records.read(vm)
         return Found(machine, None if machine.domain is None else self._info(machine.domain))
@@ -121,7 +126,7 @@ class Hypervisor:
 
     def let_go_on(self, vm: str) -> None:
         """Let a guest run on that has suspended itself; any other one is left alone."""
-        info = self.look(vm).info
+        info = self.find(vm).info
         if info is not None and info.stopped == ShutdownReason.SUSPEND:
             with self.told(vm):
                 self.xen.resume(info.domid)

@@ -35,7 +35,7 @@ class Saving:
         hypervisor has shadow paging. Errors: `Failed_to_acknowledge_suspend_request`, at once by a VM that
         is paused; `Failed_to_suspend`; those of the image. The VM then runs on, and there is no image.
         """
-        domain, info = self._hypervisor.look(vm.id).built()
+        domain, info = self._hypervisor.find(vm.id).built()
         if domain.suspended:
             return
         if info.is_paused:
@@ -52,7 +52,7 @@ class Saving:
 
     def restore(self, vm: Vm, image: Image, execution: Execution) -> None:
         """Read an image into an empty domain. Errors: `Internal_error` that says what is wrong with it."""
-        domain, info = self._hypervisor.look(vm.id).living()
+        domain, info = self._hypervisor.find(vm.id).living()
         if domain.built:
             return
         with self._hypervisor.told(vm.id):
@@ -69,7 +69,7 @@ class Saving:
 
     def resume(self, vm: Vm) -> None:
         """Go on after a save."""
-        self._hypervisor.look(vm.id).built()
+        self._hypervisor.find(vm.id).built()
         self._hypervisor.let_go_on(vm.id)
         self._hypervisor.change(vm.id, resumed)
 
@@ -80,6 +80,6 @@ class Saving:
             raise XenopsError(FailedToAcknowledgeSuspendRequest())
         if not self._guest.wait_stopped(vm.id, SUSPEND_TIMEOUT_S, None):
             raise XenopsError(FailedToSuspend(vm=vm.id, timeout_s=SUSPEND_TIMEOUT_S))
-        stopped = self._hypervisor.look(vm.id).info
+        stopped = self._hypervisor.find(vm.id).info
         if stopped is None or stopped.stopped != ShutdownReason.SUSPEND:
             raise internal_error(f"Cannot save VM {vm.id}: its guest has ended instead of suspending itself")

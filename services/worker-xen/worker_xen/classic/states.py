@@ -3,16 +3,12 @@
 from dataclasses import dataclass
 
 from engine.domain_type import domain_type
-from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
+from engine.halted import HALTED_VM
 from schema.atomics.vm import DomainAction
-from schema.ids import DeviceId
-from schema.objects.vbd import VbdState
-from schema.objects.vif import VifState
 from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
 
-from worker_xen.classic.machine import Domain, Machine, Suspended, find_disk, find_nic
+from worker_xen.classic.machine import Domain, Machine, Suspended
 from worker_xen.libxc.values import DomainInfo, ShutdownReason
-from worker_xen.xenstore.devices import interface_name
 
 _ASKS = {
     ShutdownReason.REBOOT: DomainAction.REBOOT,
@@ -72,31 +68,6 @@ def action_request(domain: Domain | None, info: DomainInfo | None) -> DomainActi
     if info.stopped is None:
         return domain.action
     return next((action for reason, action in _ASKS.items() if reason == info.stopped), DomainAction.POWEROFF)
-
-
-def vbd_state(machine: Machine, id_: DeviceId, *, has_domain: bool) -> VbdState:
-    """A disk; its backend is shown while it is plugged."""
-    active = f"vbd.{id_.device}" in machine.active
-    disk = find_disk(machine, id_)
-    if disk is None or not disk.activated or not has_domain:
-        return UNPLUGGED_VBD.model_copy(update={"active": active})
-    return VbdState(active=active, plugged=True, backend_present=disk.vbd.backend)
-
-
-def vif_state(machine: Machine, id_: DeviceId, domid: int | None) -> VifState:
-    """An interface; `device` is its other end in the control domain."""
-    active = f"vif.{id_.device}" in machine.active
-    nic = find_nic(machine, id_)
-    if nic is None or domid is None:
-        return UNPLUGGED_VIF.model_copy(update={"active": active})
-    return VifState(
-        active=active,
-        plugged=True,
-        kthread_pid=0,
-        media_present=nic.vif.carrier,
-        device=interface_name(domid, nic.vif.position),
-        pvs_rules_active=False,
-    )
 
 
 def _suspended(remains: Suspended) -> VmState:

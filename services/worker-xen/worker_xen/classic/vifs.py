@@ -4,19 +4,17 @@ import time
 from collections.abc import Iterable
 
 from engine.backend import Execution
-from engine.noted import noted
+from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
-from engine.unrestricted import UnrestrictedVifs
 from schema.fault import internal_error
 from schema.ids import VmId
 from schema.objects.network import Network
-from schema.objects.vif import Vif, VifState
+from schema.objects.vif import Vif
 from typing_extensions import override
 
 from worker_xen.classic.ends import DRIVER_TIMEOUT_S, GUEST_TIMEOUT_S, Ends
 from worker_xen.classic.hypervisor import Hypervisor
-from worker_xen.classic.machine import Nic, find_nic, nic_path, plugged, with_nic, without_nic
-from worker_xen.classic.states import vif_state
+from worker_xen.classic.machine import Machine, Nic, nic_path, plugged
 from worker_xen.xenstore.devices import DevicePath, NicNode, interface_name, nic_nodes
 from worker_xen.xenstore.tree import Node
 
@@ -24,40 +22,32 @@ _POLL_S = 0.005
 """The control domain's interfaces cannot be waited for by a watch."""
 
 
-class ClassicVifs(UnrestrictedVifs):
+class ClassicVifs(HostedVifs[Hypervisor]):
     """`VifVerbs` on Xen by libxc."""
 
     def __init__(self, hypervisor: Hypervisor, ends: Ends) -> None:
-        self._hypervisor = hypervisor
+        super().__init__(hypervisor)
         self._ends = ends
-
-    @override
-    def set_active(self, execution: Execution, vm: VmId, vif: Vif, *, active: bool) -> None:
-        """Note that the VM shall have it."""
-        name = f"vif.{vif.id.device}"
-        self._hypervisor.change(
-            vm, lambda machine: machine.but(active=noted(machine.active, name, there=active))
-        )
 
     @override
     def plug(self, execution: Execution, vm: VmId, vif: Vif) -> None:
         """Give the interface to the guest."""
         execution.check_cancelled()
-        _, info = self._hypervisor.look(vm).living()
+        _, info = self._hypervisor.find(vm).living()
         refuse_restrictions(vif)
         bridge_of(vif.backend)
         machine = self._hypervisor.change(vm, lambda machine: plugged(machine, vif))
         try:
-            self._give(info.domid, find_nic(machine, vif.id) or Nic(vif=vif), execution)
+            self._give(info.domid, machine.nic(vif.id) or Nic(vif=vif), execution)
         except BaseException:
-            self._hypervisor.change(vm, lambda machine: without_nic(machine, vif.id))
+            self._hypervisor.change(vm, lambda machine: machine.without_nic(vif.id))
             raise
 
     @override
     def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
         """Take it away; the guest is asked unless it is forced."""
-        found = self._hypervisor.look(vm)
-        nic = find_nic(found.machine, vif.id)
+        found = self._hypervisor.find(vm)
+        nic = found.machine.nic(vif.id)
         if nic is None:
             return
         domid = found.machine.living().domid
@@ -69,12 +59,12 @@ class ClassicVifs(UnrestrictedVifs):
                     f"{GUEST_TIMEOUT_S:g} s: let it run and try again, or force it"
                 )
             self._ends.remove(device)
-        self._hypervisor.change(vm, lambda machine: without_nic(machine, vif.id))
+        self._hypervisor.change(vm, lambda machine: machine.without_nic(vif.id))
 
     @override
     def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:
-        found = self._hypervisor.look(vm)
-        nic = find_nic(found.machine, vif.id)
+        found = self._hypervisor.find(vm)
+        nic = found.machine.nic(vif.id)
         if nic is None:
             return
         name = bridge_of(network)
@@ -82,24 +72,24 @@ class ClassicVifs(UnrestrictedVifs):
             interface = interface_name(found.info.domid, nic.vif.position)
             self._hypervisor.dom0.join(interface, name, nic.vif.mtu, up=nic.vif.carrier)
             self._write(nic_path(found.info.domid, nic), "bridge", name)
-        self._set(vm, nic, backend=network)
+        self._set(vm, vif, backend=network)
 
     @override
     def set_carrier(self, execution: Execution, vm: VmId, vif: Vif, *, carrier: bool) -> None:
         """Set its other end down: netback tells no guest of it, but nothing passes."""
-        found = self._hypervisor.look(vm)
-        nic = find_nic(found.machine, vif.id)
+        found = self._hypervisor.find(vm)
+        nic = found.machine.nic(vif.id)
         if nic is None:
             return
         if found.info is not None:
             self._write(nic_path(found.info.domid, nic), "disconnect", "0" if carrier else "1")
             self._hypervisor.dom0.set_up(interface_name(found.info.domid, nic.vif.position), up=carrier)
-        self._set(vm, nic, carrier=carrier)
+        self._set(vm, vif, carrier=carrier)
 
     @override
-    def get_state(self, vm: VmId, vif: Vif) -> VifState:
-        found = self._hypervisor.look(vm)
-        return vif_state(found.machine, vif.id, None if found.info is None else found.info.domid)
+    def _end_of(self, machine: Machine, vif: Vif) -> str | None:
+        domain = machine.domain
+        return None if domain is None or domain.domid is None else interface_name(domain.domid, vif.position)
 
     def _give(self, domid: int, nic: Nic, execution: Execution) -> None:
         """Both ends, then the bridge, then the word to netback that it may connect."""
@@ -126,10 +116,6 @@ class ClassicVifs(UnrestrictedVifs):
 
     def _write(self, device: DevicePath, name: str, value: str) -> None:
         self._hypervisor.store.write([Node(f"{device.backend}/{name}", value)])
-
-    def _set(self, vm: VmId, nic: Nic, **fields: object) -> None:
-        changed = nic.model_copy(update={"vif": nic.vif.model_copy(update=fields)})
-        self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
 
 
 def _nodes(device: DevicePath, vif: Vif, name: str) -> Iterable[Node]:

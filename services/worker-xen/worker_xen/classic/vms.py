@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from engine.backend import CreateOptions, Devices, Execution
+from engine.hosted.ballooning import await_balloon
 from engine.image import Image, ImageStream
 from engine.unrestricted import UnassistedVms
 from pydantic import ValidationError
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import XenopsError, internal_error, unimplemented
+from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.errors import (
-    BallooningTimeoutBeforeMigration,
     InvalidVcpus,
     NotEnoughMemory,
 )
@@ -47,13 +47,6 @@ _MIB = 1 << 20
 CONSOLE_TIMEOUT_S = 5.0
 """How long the console's daemon may take; a VM without a console starts all the same."""
 
-BALLOONING_TIMEOUT_S = 120.0
-"""As in the original."""
-
-_BALLOON_POLL_S = 0.2
-_BALLOON_SLACK_BYTES = 4 * _MIB
-"""A balloon this near to its target has reached it."""
-
 _DEFAULT_WEIGHT = 256
 
 
@@ -76,7 +69,7 @@ class ClassicVms(UnassistedVms):
     @override
     def rename(self, vm: VmId, name: VmId, when: RenameWhen) -> None:
         """Give the VM another id, and its domain with it."""
-        found = self._hypervisor.look(vm)
+        found = self._hypervisor.find(vm)
         domain = found.machine.domain
         if domain is not None and found.info is not None:
             uuid = uuid_of(name)
@@ -105,7 +98,7 @@ class ClassicVms(UnassistedVms):
     def build(self, execution: Execution, vm: Vm, devices: Devices, *, force: bool) -> None:
         """Put the kernel in."""
         execution.check_cancelled()
-        domain, info = self._hypervisor.look(vm.id).living()
+        domain, info = self._hypervisor.find(vm.id).living()
         if domain.built:
             return
         kernel = kernel_of(vm)
@@ -120,7 +113,7 @@ class ClassicVms(UnassistedVms):
     ) -> None:
         """A paravirtual guest needs none; its console is waited for."""
         execution.check_cancelled()
-        _, info = self._hypervisor.look(vm.id).built()
+        _, info = self._hypervisor.find(vm.id).built()
         path = f"{domain_path(info.domid)}/console/tty"
         self._hypervisor.store.await_change(
             [path], lambda: self._hypervisor.store.read(path), CONSOLE_TIMEOUT_S, execution
@@ -137,21 +130,21 @@ class ClassicVms(UnassistedVms):
 
     @override
     def pause(self, execution: Execution, vm: Vm) -> None:
-        _, info = self._hypervisor.look(vm.id).built()
+        _, info = self._hypervisor.find(vm.id).built()
         if not info.is_paused:
             with self._hypervisor.told(vm.id):
                 self._hypervisor.xen.pause(info.domid)
 
     @override
     def unpause(self, execution: Execution, vm: Vm) -> None:
-        _, info = self._hypervisor.look(vm.id).built()
+        _, info = self._hypervisor.find(vm.id).built()
         if info.is_paused:
             with self._hypervisor.told(vm.id):
                 self._hypervisor.xen.unpause(info.domid)
 
     @override
     def set_xsdata(self, execution: Execution, vm: Vm, xsdata: Sequence[tuple[str, str]]) -> None:
-        found = self._hypervisor.look(vm.id)
+        found = self._hypervisor.find(vm.id)
         if found.info is not None:
             old = xsdata_nodes(found.info.domid, found.machine.living().vm.xsdata)
             self._hypervisor.store.replace(
@@ -165,21 +158,17 @@ class ClassicVms(UnassistedVms):
         """Which ones the guest shall use; it does so by itself."""
         if not 0 < vcpus <= vm.vcpu_max:
             raise XenopsError(InvalidVcpus(count=vm.vcpu_max))
-        domain, info = self._hypervisor.look(vm.id).built()
+        domain, info = self._hypervisor.find(vm.id).built()
         if domain.vcpus != vcpus:
             self._hypervisor.store.write(vcpu_nodes(info.domid, vcpus, domain.vm.vcpu_max))
             self._hypervisor.change(vm.id, lambda machine: machine.with_domain(vcpus=vcpus))
-
-    @override
-    def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
-        raise unimplemented("VM.set_shadow_multiplier")
 
     @override
     def set_memory_dynamic_range(
         self, execution: Execution, vm: Vm, minimum_bytes: int, maximum_bytes: int
     ) -> None:
         """The balloon's target is the upper end: nothing else on this host asks for the memory."""
-        _, info = self._hypervisor.look(vm.id).built()
+        _, info = self._hypervisor.find(vm.id).built()
         path = f"{domain_path(info.domid)}/memory"
         words = {"dynamic-min": minimum_bytes, "dynamic-max": maximum_bytes, "target": maximum_bytes}
         self._hypervisor.store.write(
@@ -201,7 +190,7 @@ class ClassicVms(UnassistedVms):
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
-        self._hypervisor.look(vm.id).built()
+        self._hypervisor.find(vm.id).built()
 
     @override
     def save(
@@ -226,33 +215,26 @@ class ClassicVms(UnassistedVms):
     @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
         """Errors: `Ballooning_timeout_before_migration`."""
-        waited_s = 0.0
-        while True:
-            domain, info = self._hypervisor.look(vm.id).built()
-            if abs(info.memory_bytes - domain.memory_target_bytes) <= _BALLOON_SLACK_BYTES:
-                return
-            if waited_s >= BALLOONING_TIMEOUT_S:
-                raise XenopsError(BallooningTimeoutBeforeMigration())
-            execution.wait(_BALLOON_POLL_S)
-            waited_s += _BALLOON_POLL_S
+
+        def distance_bytes() -> int:
+            domain, info = self._hypervisor.find(vm.id).built()
+            return info.memory_bytes - domain.memory_target_bytes
+
+        await_balloon(execution, distance_bytes)
 
     @override
     def get_state(self, vm: Vm) -> VmState:
-        found = self._hypervisor.look(vm.id)
+        found = self._hypervisor.find(vm.id)
         return vm_state(found.machine, found.info, self._said(found))
 
     @override
     def set_domain_action_request(self, vm: Vm, action: DomainAction | None) -> None:
         """What shall be done if the domain stops now; how one has stopped stands."""
-
-        def asking(machine: Machine) -> Machine:
-            return machine.with_domain(action=action) if machine.domain else machine
-
-        self._hypervisor.change(vm.id, asking)
+        self._hypervisor.change(vm.id, lambda machine: machine.asking(action))
 
     @override
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
-        found = self._hypervisor.look(vm.id)
+        found = self._hypervisor.find(vm.id)
         return action_request(found.machine.domain, found.info)
 
     @override
@@ -260,7 +242,7 @@ class ClassicVms(UnassistedVms):
         self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
     ) -> str:
         """What remains of a suspended VM; all else is in its image or at its hypervisor."""
-        suspended = self._hypervisor.look(vm.id).machine.suspended
+        suspended = self._hypervisor.find(vm.id).machine.suspended
         return "" if suspended is None else suspended.model_dump_json()
 
     @override

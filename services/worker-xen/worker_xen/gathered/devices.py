@@ -3,7 +3,7 @@
 from engine.backend import Devices
 
 from worker_xen.xenlight.content import find_source
-from worker_xen.xenlight.machine import Machine, attached, find_disk, plugged, with_disk
+from worker_xen.xenlight.machine import Machine, attached, plugged
 
 
 def with_devices(machine: Machine, devices: Devices) -> Machine:
@@ -11,9 +11,9 @@ def with_devices(machine: Machine, devices: Devices) -> Machine:
     for vbd in devices.vbds:
         source = None if vbd.backend is None else find_source(vbd, vbd.backend)
         machine = attached(machine, vbd, source)
-        disk = find_disk(machine, vbd.id)
+        disk = machine.disk(vbd.id)
         if disk is not None:
-            machine = with_disk(machine, disk.model_copy(update={"activated": True}))
+            machine = machine.with_disk(disk.model_copy(update={"activated": True}))
     for vif in devices.vifs:
         machine = plugged(machine, vif)
     return machine.with_domain(built=True)

@@ -1,25 +1,23 @@
 """The verbs on network interfaces: an end on a bridge of dom0, by Xen's own hotplug scripts."""
 
 from abc import abstractmethod
-from typing import ClassVar, Generic
+from typing import ClassVar
 
 from engine.backend import Execution
-from engine.noted import noted
+from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
-from engine.unrestricted import UnrestrictedVifs
 from schema.fault import internal_error
 from schema.ids import VmId
 from schema.objects.network import Network
-from schema.objects.vif import Vif, VifState
+from schema.objects.vif import Vif
 from typing_extensions import override
 
 from worker_xen.gathered.domains import Host
 from worker_xen.xenlight.bridging import connect, refuse_without_bridge, set_carrier, there
-from worker_xen.xenlight.machine import Domain, Machine, Nic, find_nic, plugged, with_nic, without_nic
-from worker_xen.xenlight.states import vif_state
+from worker_xen.xenlight.machine import Domain, Machine, Nic, plugged
 
 
-class GatheredVifs(UnrestrictedVifs, Generic[Host]):
+class GatheredVifs(HostedVifs[Host]):
     """`VifVerbs` but for how a domain gets an interface and loses it, and what its end is called."""
 
     refusal: ClassVar[type[Exception]]
@@ -27,9 +25,6 @@ class GatheredVifs(UnrestrictedVifs, Generic[Host]):
 
     way_out: ClassVar[str]
     """What helps where a guest does not let go of an interface."""
-
-    def __init__(self, hypervisor: Host) -> None:
-        self._hypervisor = hypervisor
 
     @abstractmethod
     def _give(self, execution: Execution, domain: Domain, domid: int, nic: Nic) -> None:
@@ -44,19 +39,12 @@ class GatheredVifs(UnrestrictedVifs, Generic[Host]):
         """The name of the interface's end in dom0, of a domain that is there."""
 
     @override
-    def set_active(self, execution: Execution, vm: VmId, vif: Vif, *, active: bool) -> None:
-        name = f"vif.{vif.id.device}"
-        self._hypervisor.change(
-            vm, lambda machine: machine.but(active=noted(machine.active, name, there=active))
-        )
-
-    @override
     def plug(self, execution: Execution, vm: VmId, vif: Vif) -> None:
         """Give the interface to the guest at once, or with all else when the domain is made."""
         execution.check_cancelled()
         machine = self._hypervisor.look(vm)
         domain = machine.living()
-        if find_nic(machine, vif.id) is not None:
+        if machine.nic(vif.id) is not None:
             return
         refuse_restrictions(vif)
         refuse_without_bridge(bridge_of(vif.backend))
@@ -70,7 +58,7 @@ class GatheredVifs(UnrestrictedVifs, Generic[Host]):
     def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
         """Take it away, or `Internal_error`."""
         machine = self._hypervisor.look(vm)
-        nic, domain = find_nic(machine, vif.id), machine.domain
+        nic, domain = machine.nic(vif.id), machine.domain
         if domain is None or nic is None:
             return
         if domain.domid is not None:
@@ -80,12 +68,12 @@ class GatheredVifs(UnrestrictedVifs, Generic[Host]):
                 raise internal_error(
                     f"VIF {vif.id.device} of VM {vm} cannot be unplugged: {error}; {self.way_out}"
                 ) from error
-        self._hypervisor.change(vm, lambda known: without_nic(known, vif.id))
+        self._hypervisor.change(vm, lambda known: known.without_nic(vif.id))
 
     @override
     def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:
         machine = self._hypervisor.look(vm)
-        if machine.domain is None or find_nic(machine, vif.id) is None:
+        if machine.domain is None or machine.nic(vif.id) is None:
             return
         target = bridge_of(network)
         refuse_without_bridge(target)
@@ -97,25 +85,20 @@ class GatheredVifs(UnrestrictedVifs, Generic[Host]):
     def set_carrier(self, execution: Execution, vm: VmId, vif: Vif, *, carrier: bool) -> None:
         """Without carrier no frame goes through; a guest sees it by that alone."""
         machine = self._hypervisor.look(vm)
-        if machine.domain is None or find_nic(machine, vif.id) is None:
+        if machine.domain is None or machine.nic(vif.id) is None:
             return
         for end in self._ends(machine, vif):
             set_carrier(end, carrier=carrier)
         self._set(vm, vif, carrier=carrier)
 
-    @override
-    def get_state(self, vm: VmId, vif: Vif) -> VifState:
-        return vif_state(self._hypervisor.look(vm), vif.id)
-
     def _ends(self, machine: Machine, vif: Vif) -> list[str]:
-        domain = machine.domain
-        return [] if domain is None or domain.domid is None else there(self._end(domain, domain.domid, vif))
+        name = self._end_of(machine, vif)
+        return [] if name is None else there(name)
 
-    def _set(self, vm: VmId, vif: Vif, **fields: object) -> None:
-        nic = find_nic(self._hypervisor.look(vm), vif.id)
-        if nic is not None:
-            changed = Nic(vif=nic.vif.model_copy(update=fields))
-            self._hypervisor.change(vm, lambda machine: with_nic(machine, changed))
+    @override
+    def _end_of(self, machine: Machine, vif: Vif) -> str | None:
+        domain = machine.domain
+        return None if domain is None or domain.domid is None else self._end(domain, domain.domid, vif)
 
 
 def set_carrier_of(name: str, vif: Vif) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Generic
 
 from engine.backend import CreateOptions, Devices, Execution
+from engine.hosted.ballooning import await_balloon
 from engine.refusals import refuse_unless_there
 from engine.unrestricted import UnassistedVms
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
-from schema.objects.errors import BallooningTimeoutBeforeMigration, InvalidVcpus
+from schema.objects.errors import InvalidVcpus
 from schema.objects.vm import DirectBoot, Hvm, Vm
 from typing_extensions import override
 
@@ -20,14 +21,8 @@ from worker_xen.xenlight.machine import Domain, created
 from worker_xen.xenlight.states import action_request
 from worker_xen.xenlight.values import DomainInfo
 
-BALLOONING_TIMEOUT_S = 120.0
-"""As in the original."""
-
 POLL_S = 0.1
 """A guest's end, or its acknowledgement, is looked for so often."""
-
-_BALLOON_SLACK_BYTES = 4 << 20
-"""A balloon this near to its target has reached it."""
 
 _ASKED = frozenset({ShutdownRequest.HALT, ShutdownRequest.POWER_OFF, ShutdownRequest.REBOOT})
 """What a guest can be asked for."""
@@ -104,10 +99,6 @@ class GatheredVms(UnassistedVms, Generic[Host]):
         self._hypervisor.change(vm.id, lambda machine: machine.with_domain(vcpus=vcpus))
 
     @override
-    def set_shadow_multiplier(self, execution: Execution, vm: Vm, multiplier: float) -> None:
-        raise unimplemented("VM.set_shadow_multiplier")
-
-    @override
     def set_memory_dynamic_range(
         self, execution: Execution, vm: Vm, minimum_bytes: int, maximum_bytes: int
     ) -> None:
@@ -142,19 +133,16 @@ class GatheredVms(UnassistedVms, Generic[Host]):
         """Errors: `Ballooning_timeout_before_migration`."""
         domain, _ = self._hypervisor.running(vm.id)
 
-        def is_there() -> bool:
+        def distance_bytes() -> int:
             _, info = self._hypervisor.seen(vm.id)
-            return info is None or abs(info.memory_bytes - domain.memory_target_bytes) <= _BALLOON_SLACK_BYTES
+            return 0 if info is None else info.memory_bytes - domain.memory_target_bytes
 
-        if not self._until(execution, BALLOONING_TIMEOUT_S, is_there):
-            raise XenopsError(BallooningTimeoutBeforeMigration())
+        await_balloon(execution, distance_bytes)
 
     @override
     def set_domain_action_request(self, vm: Vm, action: DomainAction | None) -> None:
         """What shall be done if the domain stops now; what a guest that has ended wants stands."""
-        self._hypervisor.change(
-            vm.id, lambda machine: machine.with_domain(action=action) if machine.domain else machine
-        )
+        self._hypervisor.change(vm.id, lambda machine: machine.asking(action))
 
     @override
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:

@@ -1,6 +1,6 @@
 """Backend: Xen by libvirt, which calls libxl."""
 
-from engine.hosted import HostedBackend
+from engine.hosted.backend import HostedBackend
 
 from worker_xen.libvirt.host import LibvirtHost
 from worker_xen.libvirt.hypervisor import Hypervisor

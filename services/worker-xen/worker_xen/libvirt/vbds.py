@@ -20,24 +20,24 @@ class LibvirtVbds(GatheredVbds[Hypervisor]):
     refusal = VirtError
 
     @override
-    def _give(self, execution: Execution, domain: Domain, disk: Disk) -> None:
+    def _give_to(self, execution: Execution, domain: Domain, disk: Disk) -> None:
         if domain.domid is not None and is_given(domain.vm, disk):
             with spoken():
                 self._hypervisor.attach(domain, disk_node(domain.vm, disk))
 
     @override
-    def _take(self, domain: Domain, disk: Disk, *, force: bool) -> None:
+    def _take_from(self, domain: Domain, disk: Disk, *, force: bool) -> None:
         """Libxl asks the guest, and takes it all the same where it does not answer."""
         if domain.domid is not None and is_given(domain.vm, disk):
             self._hypervisor.detach(domain, disk_node(domain.vm, disk))
 
     @override
-    def _exchange(self, execution: Execution, domain: Domain, drive: Disk, changed: Disk) -> None:
+    def _exchange_in(self, execution: Execution, domain: Domain, drive: Disk, changed: Disk) -> None:
         """A device model changes it; without one, the drive goes and comes with the other medium."""
         if domain.domid is not None and isinstance(domain.vm.ty, Hvm):
             with spoken():
                 self._hypervisor.virt.change_medium(domain.uuid, written(disk_node(domain.vm, changed)))
             return
         with spoken():
-            self._take(domain, drive, force=True)
-        self._give(execution, domain, changed)
+            self._take_from(domain, drive, force=True)
+        self._give_to(execution, domain, changed)

@@ -10,7 +10,7 @@ from virt.values import VirtError
 from worker_xen.gathered.vifs import GatheredVifs
 from worker_xen.libvirt.document import end_of, nic_node
 from worker_xen.libvirt.hypervisor import Hypervisor
-from worker_xen.xenlight.machine import Domain, Nic, find_nic
+from worker_xen.xenlight.machine import Domain, Nic
 
 
 class LibvirtVifs(GatheredVifs[Hypervisor]):
@@ -37,7 +37,7 @@ class LibvirtVifs(GatheredVifs[Hypervisor]):
     def get_state(self, vm: VmId, vif: Vif) -> VifState:
         """With the end's name, which is not Xen's."""
         state, machine = super().get_state(vm, vif), self._hypervisor.look(vm)
-        nic = find_nic(machine, vif.id)
+        nic = machine.nic(vif.id)
         if nic is None or machine.domain is None or machine.domain.domid is None:
             return state
         return state.model_copy(update={"device": end_of(machine.domain, nic.vif)})

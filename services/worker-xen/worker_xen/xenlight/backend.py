@@ -1,6 +1,6 @@
 """Backend: Xen by libxl, the library of its own toolstack."""
 
-from engine.hosted import HostedBackend
+from engine.hosted.backend import HostedBackend
 
 from worker_xen.xenlight.host import XenlightHost
 from worker_xen.xenlight.hypervisor import Hypervisor, XenlightSettings

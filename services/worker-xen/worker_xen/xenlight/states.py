@@ -3,14 +3,11 @@
 from typing import Final
 
 from engine.domain_type import domain_type
-from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
+from engine.halted import HALTED_VM
 from schema.atomics.vm import DomainAction
-from schema.ids import DeviceId
-from schema.objects.vbd import VbdState
-from schema.objects.vif import VifState
 from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
 
-from worker_xen.xenlight.machine import Domain, Machine, find_disk, find_nic
+from worker_xen.xenlight.machine import Domain, Machine
 from worker_xen.xenlight.values import DomainInfo
 
 _ASKED_BY: Final = {
@@ -65,29 +62,3 @@ def _power_state(domain: Domain, info: DomainInfo | None) -> PowerState:
     if domain.saved:
         return PowerState.SUSPENDED
     return PowerState.PAUSED if info is None or info.paused else PowerState.RUNNING
-
-
-def vbd_state(machine: Machine, id_: DeviceId) -> VbdState:
-    """A disk; its backend is shown while it is plugged."""
-    active = f"vbd.{id_.device}" in machine.active
-    disk = find_disk(machine, id_)
-    if disk is None or not disk.activated:
-        return UNPLUGGED_VBD.model_copy(update={"active": active})
-    return VbdState(active=active, plugged=True, backend_present=disk.vbd.backend)
-
-
-def vif_state(machine: Machine, id_: DeviceId) -> VifState:
-    """An interface; `device` is its end in dom0."""
-    active = f"vif.{id_.device}" in machine.active
-    nic = find_nic(machine, id_)
-    if nic is None or machine.domain is None:
-        return UNPLUGGED_VIF.model_copy(update={"active": active})
-    domid = machine.domain.domid
-    return VifState(
-        active=active,
-        plugged=True,
-        kthread_pid=0,
-        media_present=nic.vif.carrier,
-        device=None if domid is None else f"vif{domid}.{nic.vif.position}",
-        pvs_rules_active=False,
-    )

@@ -1,6 +1,5 @@
 """Devices: numbers, paths and nodes of disks and interfaces, each with a frontend and a backend."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -188,12 +187,6 @@ def closing_nodes(device: DevicePath) -> tuple[Node, ...]:
 def interface_name(domid: int, number: int) -> str:
     """What the control domain's kernel calls an interface's other end."""
     return f"vif{domid}.{number}"
-
-
-def free_position(taken: Iterable[DeviceNumber | None]) -> DeviceNumber:
-    """The place after all that are taken on the paravirtual bus."""
-    numbers = [position[1] for position in taken if position is not None]
-    return (BusType.XEN, 1 + max(numbers, default=-1), 0)
 
 
 def _content(content: BlockDevice | str) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,96 @@
+"""The verbs on disks that QEMU's two backends answer alike: where content is, and how much a disk may do."""
+
+from abc import abstractmethod
+from typing import Any
+
+from engine.backend import Execution
+from engine.hosted.machine import DiskT
+from engine.hosted.notes import HostT
+from engine.hosted.vbds import HostedVbds
+from schema.fault import unimplemented
+from schema.ids import VmId
+from schema.objects.disk import Disk as DiskBackend
+from schema.objects.vbd import Vbd, VbdType
+from typing_extensions import override
+
+from worker_kvm.qemu.content import Content
+from worker_kvm.qemu.machine import Source
+from worker_kvm.throttle import Throttle, refuse_scheduling, throttle_of
+
+UNPLUG_TIMEOUT_S = 10.0
+"""SCSI asks no guest: a disk is gone as soon as what it does has ended."""
+
+ON_SATA = "a disk on SATA cannot be unplugged while the VM runs: shut the VM down, or give it position xvd…"
+"""Why one is not unplugged."""
+
+IS_SLOW = f"QEMU has not let go of it within {UNPLUG_TIMEOUT_S:g} s: its storage is slow, try again"
+"""Why one is not unplugged."""
+
+
+class KvmVbds(HostedVbds[HostT, DiskT]):
+    """`VbdVerbs` but for how a guest gets a disk and loses it, and is held to its limits."""
+
+    def __init__(self, hypervisor: HostT, content: Content) -> None:
+        super().__init__(hypervisor)
+        self._content = content
+
+    @abstractmethod
+    def _attached(self, machine: Any, vbd: Vbd, source: Source | None) -> Any:
+        """A machine with a disk in its place; one that is there already stays."""
+
+    @abstractmethod
+    def _limit(self, vm: VmId, disk: DiskT, limits: Throttle) -> None:
+        """Hold a disk that the guest has to these limits; without a guest, nothing to do."""
+
+    def _refuse(self, vbd: Vbd) -> None:
+        """What a VBD's keys ask for must be possible. Errors: those of `throttle_of`, `Unimplemented`."""
+        throttle_of(vbd)
+
+    @override
+    def epoch_begin(self, execution: Execution, vm: VmId, disk: DiskBackend, *, persistent: bool) -> None:
+        """Begin a life of the disk's content; what is written to one that is not persistent goes aside."""
+        execution.check_cancelled()
+        if not persistent:
+            self._content.begin(disk)
+
+    @override
+    def epoch_end(self, execution: Execution, vm: VmId, disk: DiskBackend) -> None:
+        self._content.end(disk)
+
+    @override
+    def attach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
+        """Find the disk's content."""
+        execution.check_cancelled()
+        self._hypervisor.look(vm).living()
+        if vbd.ty is VbdType.FLOPPY:
+            raise unimplemented("VBD.plug of a floppy drive")
+        refuse_scheduling(vbd, "VBD.plug")
+        self._refuse(vbd)
+        source = self._find(vbd, vbd.backend)
+        self._hypervisor.change(vm, lambda machine: self._attached(machine, vbd, source))
+
+    @override
+    def set_qos(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
+        """Hold it to the limits that its keys have now."""
+        refuse_scheduling(vbd, "VBD.set_qos")
+        disk: DiskT | None = self._hypervisor.look(vm).disk(vbd.id)
+        if disk is None:
+            return
+        limits = throttle_of(vbd)
+        if disk.activated and limits != throttle_of(disk.vbd):
+            self._limit(vm, disk, limits)
+        keys = {"extra_backend_keys": vbd.extra_backend_keys}
+        self._put(vm, disk.model_copy(update={"vbd": disk.vbd.model_copy(update=keys)}))
+
+    @override
+    def wants_qos(self, vm: VmId, vbd: Vbd) -> bool:
+        """Whether its keys have other limits now than it is held to. Errors: those of `throttle_of`."""
+        disk: DiskT | None = self._hypervisor.look(vm).disk(vbd.id)
+        return disk is not None and throttle_of(disk.vbd) != throttle_of(vbd)
+
+    @override
+    def _holding(self, drive: DiskT, vbd: Vbd, medium: DiskBackend | None) -> DiskT:
+        return drive.holding(medium, source=self._find(vbd, medium))
+
+    def _find(self, vbd: Vbd, disk: DiskBackend | None) -> Source | None:
+        return None if disk is None else self._content.find(vbd, disk)

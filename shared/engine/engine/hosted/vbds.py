@@ -1,0 +1,104 @@
+"""The verbs on disks: attached, when the content is found, then activated, when the guest gets it."""
+
+from abc import abstractmethod
+from typing import Generic
+
+from schema.fault import XenopsError
+from schema.ids import VmId
+from schema.objects.disk import Disk as DiskBackend
+from schema.objects.errors import DeviceDetachRejected, MediaNotEjectable, MediaPresent
+from schema.objects.vbd import Vbd, VbdState, VbdType
+from typing_extensions import override
+
+from engine.backend import Execution
+from engine.hosted.machine import DiskT
+from engine.hosted.notes import HostT
+from engine.hosted.states import vbd_state
+from engine.refusals import dotted
+from engine.unrestricted import UnrestrictedVbds
+
+
+class HostedVbds(UnrestrictedVbds, Generic[HostT, DiskT]):
+    """`VbdVerbs` by what is noted, but for what content there is, and how a guest gets it and loses it."""
+
+    def __init__(self, hypervisor: HostT) -> None:
+        self._hypervisor = hypervisor
+
+    @abstractmethod
+    def _give(self, execution: Execution, vm: VmId, disk: DiskT) -> None:
+        """Give a guest a disk; to one that is not there yet, nothing to do."""
+
+    @abstractmethod
+    def _take(self, execution: Execution, vm: VmId, disk: DiskT, *, force: bool) -> None:
+        """Take a disk from its guest; there is none, nothing to do. Errors: `Device_detach_rejected`."""
+
+    @abstractmethod
+    def _holding(self, drive: DiskT, vbd: Vbd, medium: DiskBackend | None) -> DiskT:
+        """A drive with another medium. Errors: whatever is wrong with that."""
+
+    @abstractmethod
+    def _exchange(self, execution: Execution, vm: VmId, drive: DiskT, changed: DiskT) -> None:
+        """Have a drive that a guest has become what it shall be."""
+
+    @override
+    def set_active(self, execution: Execution, vm: VmId, vbd: Vbd, *, active: bool) -> None:
+        """Note that the VM shall have it."""
+        self._hypervisor.change(vm, lambda machine: machine.noting_active("vbd", vbd.id, active=active))
+
+    @override
+    def activate(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
+        """Give the disk to the guest at once, or with all else when it comes to be."""
+        execution.check_cancelled()
+        disk: DiskT = self._hypervisor.look(vm).held_disk(vbd.id)
+        if not disk.activated:
+            self._give(execution, vm, disk)
+            self._put(vm, disk.model_copy(update={"activated": True}))
+
+    @override
+    def deactivate(self, execution: Execution, vm: VmId, vbd: Vbd, *, force: bool) -> None:
+        """Take the disk from the guest, or `Device_detach_rejected`."""
+        disk: DiskT | None = self._hypervisor.look(vm).disk(vbd.id)
+        if disk is not None and disk.activated:
+            self._take(execution, vm, disk, force=force)
+            self._put(vm, disk.model_copy(update={"activated": False}))
+
+    @override
+    def detach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
+        self._hypervisor.change(vm, lambda machine: machine.without_disk(vbd.id))
+
+    @override
+    def insert(self, execution: Execution, vm: VmId, vbd: Vbd, disk: DiskBackend) -> None:
+        """Put a medium in; the one that is in already is opened anew. Errors: `Media_present`."""
+        self._change_medium(execution, vm, vbd, disk)
+
+    @override
+    def eject(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
+        """Take the medium out, whatever the guest thinks of it. Errors: `Media_not_ejectable`."""
+        if vbd.ty is VbdType.DISK:
+            raise XenopsError(MediaNotEjectable())
+        self._change_medium(execution, vm, vbd, None)
+
+    @override
+    def get_state(self, vm: VmId, vbd: Vbd) -> VbdState:
+        return vbd_state(self._hypervisor.look(vm), vbd.id)
+
+    def _put(self, vm: VmId, disk: DiskT) -> None:
+        self._hypervisor.change(vm, lambda machine: machine.with_disk(disk))
+
+    def _change_medium(self, execution: Execution, vm: VmId, vbd: Vbd, medium: DiskBackend | None) -> None:
+        """Change what is in the drive that the domain has, if it has it."""
+        execution.check_cancelled()
+        drive: DiskT | None = self._hypervisor.look(vm).disk(vbd.id)
+        if drive is None:
+            return
+        if medium is not None and drive.vbd.backend not in {None, medium}:
+            raise XenopsError(MediaPresent())
+        changed = self._holding(drive, vbd, medium)
+        if drive.activated:
+            self._exchange(execution, vm, drive, changed)
+        self._put(vm, changed)
+
+
+def detach_rejected(vbd: Vbd, reason: str) -> XenopsError:
+    """What is said of a disk that cannot be taken: `Device_detach_rejected`."""
+    return XenopsError(DeviceDetachRejected(klass="VBD", id=dotted(vbd.id), reason=reason))

@@ -1,0 +1,177 @@
+"""The verbs that go by what is noted, on a host that notes in memory and does what it is told."""
+
+from collections.abc import Callable
+
+import pytest
+from engine.backend import Execution
+from engine.conformance.execution import SuiteExecution
+from engine.conformance.samples import sample_vbd, sample_vm
+from engine.conformance.subject import refusal
+from engine.hosted.ballooning import TIMEOUT_S, await_balloon
+from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine
+from engine.hosted.vbds import HostedVbds, detach_rejected
+from engine.hosted.vifs import HostedVifs
+from schema.ids import DeviceId, VmId
+from schema.objects.disk import Disk, LocalDisk
+from schema.objects.errors import (
+    BallooningTimeoutBeforeMigration,
+    DeviceDetachRejected,
+    MediaNotEjectable,
+    MediaPresent,
+)
+from schema.objects.network import Network
+from schema.objects.vbd import Vbd, VbdType
+from schema.objects.vif import Vif
+from typing_extensions import override
+
+Machine = HostedMachine[HostedDomain[HeldDisk, HeldNic], HeldDisk, HeldNic]
+
+EXECUTION = SuiteExecution()
+V1 = VmId("v1")
+VBD = sample_vbd(backend=LocalDisk(path="/d"))
+CD = sample_vbd("xvdd", ty=VbdType.CDROM)
+VIF = Vif(id=DeviceId("v1", "0"), position=0)
+MEDIUM = LocalDisk(path="/cd.iso")
+
+
+class Host:
+    """One VM, noted in memory; `told` is what its guest was given, and has lost."""
+
+    def __init__(self, *vbds: Vbd) -> None:
+        domain = HostedDomain[HeldDisk, HeldNic](vm=sample_vm(), created_at=0.0, memory_target_bytes=1)
+        self.machine = Machine(id="v1", domain=domain)
+        for vbd in vbds:
+            self.machine = self.machine.with_new_disk(HeldDisk(vbd=vbd))
+        self.told: list[str] = []
+
+    def look(self, vm: str) -> Machine:
+        return self.machine if vm == "v1" else Machine(id=vm)
+
+    def change(self, vm: str, change: Callable[[Machine], Machine]) -> Machine:
+        self.machine = change(self.look(vm))
+        return self.machine
+
+
+class Vbds(HostedVbds[Host, HeldDisk]):
+    @override
+    def epoch_begin(self, execution: Execution, vm: VmId, disk: Disk, *, persistent: bool) -> None: ...
+
+    @override
+    def epoch_end(self, execution: Execution, vm: VmId, disk: Disk) -> None: ...
+
+    @override
+    def attach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None: ...
+
+    @override
+    def _give(self, execution: Execution, vm: VmId, disk: HeldDisk) -> None:
+        self._hypervisor.told.append(f"has {disk.id.device}")
+
+    @override
+    def _take(self, execution: Execution, vm: VmId, disk: HeldDisk, *, force: bool) -> None:
+        if not force:
+            raise detach_rejected(disk.vbd, "it is busy")
+        self._hypervisor.told.append(f"lost {disk.id.device}")
+
+    @override
+    def _holding(self, drive: HeldDisk, vbd: Vbd, medium: Disk | None) -> HeldDisk:
+        return drive.holding(medium)
+
+    @override
+    def _exchange(self, execution: Execution, vm: VmId, drive: HeldDisk, changed: HeldDisk) -> None:
+        self._hypervisor.told.append(f"sees {changed.vbd.backend}")
+
+
+class Vifs(HostedVifs[Host]):
+    @override
+    def plug(self, execution: Execution, vm: VmId, vif: Vif) -> None:
+        self._hypervisor.change(vm, lambda machine: machine.with_new_nic(HeldNic(vif=vif), places=1))
+
+    @override
+    def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None: ...
+
+    @override
+    def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None: ...
+
+    @override
+    def set_carrier(self, execution: Execution, vm: VmId, vif: Vif, *, carrier: bool) -> None:
+        self._set(vm, vif, carrier=carrier)
+
+    @override
+    def _end_of(self, machine: Machine, vif: Vif) -> str | None:
+        return "tap0"
+
+
+def test_a_disk_is_given_once_and_taken_by_force() -> None:
+    host = Host(VBD)
+    vbds = Vbds(host)
+    vbds.set_active(EXECUTION, V1, VBD, active=True)
+    for _ in range(2):
+        vbds.activate(EXECUTION, V1, VBD)
+    assert vbds.get_state(V1, VBD).plugged
+    assert isinstance(refusal(lambda: vbds.deactivate(EXECUTION, V1, VBD, force=False)), DeviceDetachRejected)
+    assert vbds.get_state(V1, VBD).plugged
+    for _ in range(2):
+        vbds.deactivate(EXECUTION, V1, VBD, force=True)
+    assert host.told == ["has xvda", "lost xvda"]
+    vbds.detach(EXECUTION, V1, VBD)
+    assert host.machine.living().disks == ()
+    assert vbds.get_state(V1, VBD).active
+
+
+def test_a_medium_is_seen_by_the_guest_that_has_the_drive() -> None:
+    host = Host(CD)
+    vbds = Vbds(host)
+    vbds.insert(EXECUTION, V1, CD, MEDIUM)
+    vbds.activate(EXECUTION, V1, CD)
+    vbds.eject(EXECUTION, V1, CD)
+    vbds.insert(EXECUTION, V1, CD, MEDIUM)
+    vbds.insert(EXECUTION, V1, CD, MEDIUM)
+    assert host.told == ["has xvdd", "sees None", *[f"sees {MEDIUM}"] * 2]
+    other = LocalDisk(path="/other.iso")
+    assert refusal(lambda: vbds.insert(EXECUTION, V1, CD, other)) == MediaPresent()
+    assert vbds.get_state(V1, CD).backend_present == MEDIUM
+
+
+def test_what_is_no_drive_of_the_vm_s_is_not_changed() -> None:
+    host = Host(VBD)
+    vbds = Vbds(host)
+    assert refusal(lambda: vbds.eject(EXECUTION, V1, VBD)) == MediaNotEjectable()
+    vbds.eject(EXECUTION, V1, CD)
+    assert host.told == []
+
+
+def test_an_interface_is_noted_as_it_is() -> None:
+    host = Host()
+    vifs = Vifs(host)
+    vifs.set_carrier(EXECUTION, V1, VIF, carrier=False)
+    vifs.set_active(EXECUTION, V1, VIF, active=True)
+    assert not vifs.get_state(V1, VIF).plugged
+    vifs.plug(EXECUTION, V1, VIF)
+    vifs.set_carrier(EXECUTION, V1, VIF, carrier=False)
+    state = vifs.get_state(V1, VIF)
+    assert (state.active, state.plugged, state.media_present, state.device) == (True, True, False, "tap0")
+
+
+class Impatient(SuiteExecution):
+    """Notes what it was to wait for."""
+
+    waited_s = 0.0
+
+    @override
+    def wait(self, delay_s: float) -> None:
+        self.waited_s += delay_s
+
+
+def test_a_balloon_is_waited_for_until_it_is_near() -> None:
+    distances = [64 << 20, -(64 << 20), -(4 << 20)]
+    execution = Impatient()
+    await_balloon(execution, lambda: distances.pop(0))
+    assert distances == []
+    assert execution.waited_s > 0
+
+
+def test_a_balloon_that_does_not_move_is_given_up() -> None:
+    execution = Impatient()
+    error = refusal(lambda: await_balloon(execution, lambda: 1 << 30))
+    assert error == BallooningTimeoutBeforeMigration()
+    assert execution.waited_s == pytest.approx(TIMEOUT_S, abs=1.0)
