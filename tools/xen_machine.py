@@ -110,11 +110,7 @@ class Machine:
     def put(self, *archives: bytes) -> None:
         """Unpack archives at dom0's root."""
         for archive in archives:
-            words = [
-                *ssh(self._place, self.port),
-                "tar --extract --directory=/ --no-same-owner --touch=no 2>&1",
-            ]
-            words[-1] = "tar --extract --gzip --directory=/ --no-same-owner"
+            words = [*ssh(self._place, self.port), "tar --extract --gzip --directory=/ --no-same-owner"]
             subprocess.run(words, input=archive, check=True, timeout=COMMAND_TIMEOUT_S)
 
     def fetch_bindings(self, directory: Path) -> None:

@@ -28,6 +28,7 @@ from typing_extensions import override
 from worker_xen.classic.backend import Classic
 from worker_xen.classic.hypervisor import Parts
 from worker_xen.classic.machine import uuid_of
+from worker_xen.classic.nature import nature_of
 from worker_xen.classic.suspend import Courier
 from worker_xen.libxc.values import ShutdownReason
 from xen_in_hand import HostInHand, StoreInHand, courier_command
@@ -158,7 +159,7 @@ def test_nothing_of_a_vm_that_was_stopped_is_left(subject: ClassicSubject) -> No
 
 def test_a_strangers_domain_of_the_same_id_is_never_touched(subject: ClassicSubject) -> None:
     life = make_life(subject)
-    stranger = subject.host.create_pv(uuid_of(life.vm.id), ssidref=0, vcpus=1)
+    stranger = subject.host.create(uuid_of(life.vm.id), nature_of(life.vm))
     error = refusal(
         lambda: subject.backend.vm.create(SuiteExecution(), life.vm, life.devices, CreateOptions())
     )

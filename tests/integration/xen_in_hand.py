@@ -15,7 +15,7 @@ from schema.fault import XenopsError, internal_error
 from typing_extensions import override
 from worker_xen.classic.dom0 import Dom0
 from worker_xen.libxc.port import Xen, XenError
-from worker_xen.libxc.values import DomainInfo, HostInfo, Kernel, Ports, Rings, ShutdownReason
+from worker_xen.libxc.values import DomainInfo, HostInfo, Loaded, Nature, Ports, Rings, ShutdownReason
 from worker_xen.xenstore.daemon import Daemon, Watching
 from worker_xen.xenstore.devices import BlockDevice, BusState
 from worker_xen.xenstore.tree import BACKENDS, GUEST, Node, domain_path
@@ -34,7 +34,7 @@ def take(image, size):
     while len(found) < size and (piece := os.read(image, size - len(found))):
         found += piece
     return found
-if what == "save":
+if what in {"save", "save-live"}:
     os.write(int(one), b"s")
     if os.read(int(other), 1) != b"y":
         sys.exit("xc: error: Domain has not been suspended")
@@ -149,20 +149,20 @@ class HostInHand(Xen, Dom0):
         return iter(list(self.found.values()))
 
     @override
-    def create_pv(self, uuid: UUID, *, ssidref: int, vcpus: int) -> int:
+    def create(self, uuid: UUID, nature: Nature) -> int:
         with self._lock:
             domid = next(self._numbers)
             self.found[domid] = DomainInfo(domid, uuid, 0, 0, 0, is_paused=True)
         return domid
 
     @override
-    def prepare_pv(self, domid: int, memory_bytes_max: int, *, restored: bool) -> Ports:
-        self._change(domid, memory_bytes_max=memory_bytes_max)
+    def prepare(self, domid: int, nature: Nature, *, restored: bool) -> Ports:
+        self._change(domid, memory_bytes_max=nature.memory_bytes_max)
         return Ports(1, 2)
 
     @override
-    def build_pv(self, domid: int, kernel: Kernel, memory_mib: int, ports: Ports) -> Rings:
-        self._change(domid, memory_bytes=memory_mib * MIB)
+    def build(self, domid: int, nature: Nature, loaded: Loaded, ports: Ports) -> Rings:
+        self._change(domid, memory_bytes=loaded.memory_mib * MIB)
         return Rings(ports.store, 11, ports.console, 12)
 
     @override

@@ -6,7 +6,7 @@ from typing import Any
 DOES = frozenset(
     {
         *("write", "replace", "remove", "introduce", "resume"),  # xenstore
-        *("create_pv", "prepare_pv", "build_pv", "set_uuid", "pause", "unpause", "destroy"),  # Xen
+        *("create", "prepare", "build", "set_uuid", "pause", "unpause", "destroy"),  # Xen
         *("join", "set_up", "opened"),  # the control domain
         *("change", "rename"),  # what is noted
         *("save", "restore"),  # the courier

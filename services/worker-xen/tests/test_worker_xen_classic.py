@@ -172,14 +172,15 @@ def test_a_kernel_is_named_with_all_that_it_boots_with(tmp_path: Path) -> None:
     (tmp_path / "r").write_text("")
     boot = PvDirectBoot(kernel=str(tmp_path / "k"), ramdisk=str(tmp_path / "r"), cmdline="quiet")
     info = PvInfo(boot=DirectBoot(boot=boot))
-    assert kernel_of(vm_with(Pv(info=info))) == Kernel(boot.kernel, boot.ramdisk, "quiet")
+    for ty in (Pv(info=info), Pvh(info=info)):
+        assert kernel_of(vm_with(ty)) == Kernel(boot.kernel, boot.ramdisk, "quiet")
 
 
 @pytest.mark.parametrize(
     ("ty", "what"),
     [
         (VM.ty, "of an HVM guest"),
-        (Pvh(info=PvInfo(boot=DirectBoot(boot=PvDirectBoot()))), "of a PVH guest"),
+        (Pvh(info=PvInfo(boot=IndirectBoot(boot=PvIndirectBoot()))), "through a bootloader"),
         (PvInPvh(info=PvInfo(boot=DirectBoot(boot=PvDirectBoot()))), "of a PV guest in PVH"),
         (Pv(info=PvInfo(boot=IndirectBoot(boot=PvIndirectBoot()))), "through a bootloader"),
     ],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from guest_subject import UNSUPPORTED, GuestSubject
 from schema.objects.dynamic import ObjectId
-from schema.objects.vm import Vm
+from schema.objects.vm import Pv, Pvh, Vm
 from typing_extensions import override
 from worker_xen.classic.backend import Classic, open_classic
 from worker_xen.settings import BINDINGS
@@ -16,10 +16,10 @@ class ClassicSubject(GuestSubject):
     unsupported = UNSUPPORTED | {"PCI.plug"}
     backend: Classic
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, ty: type[Pv] | type[Pvh] = Pv) -> None:
         self.changed: list[ObjectId] = []
         self._run = directory / "run"
-        super().__init__(directory)
+        super().__init__(directory, ty)
 
     @override
     def open(self) -> None:

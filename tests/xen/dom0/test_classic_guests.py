@@ -1,6 +1,5 @@
 """Real guests on classic: they end by themselves, rest in images and go on, move, and find no room."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,17 +11,15 @@ from classic_subject import ClassicSubject
 from engine.backend import CreateOptions, Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life, refusal
-from engine.image import ImageStream
 from leftovers import await_no_more_than, of_domains
-from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import XenopsError, internal_error
-from schema.ids import VmId
+from schema.atomics.vm import DomainAction
+from schema.fault import XenopsError
 from schema.objects.disk import LocalDisk
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import InternalError, NotEnoughMemory
-from schema.objects.vm import PowerState, Pv, Vm
-from typing_extensions import override
+from schema.objects.vm import PowerState, Pv
 from xen_guests import PATIENCE_S, await_words, info
+from xen_lives import Shell, ends_when_asked, moves, rests, resume
 
 PAGE_BYTES = 4096
 
@@ -75,40 +72,15 @@ def test_a_guest_that_ends_by_itself_says_how(
     life.stop()
 
 
-class Shell:
-    """The shell on a guest's console; what it is told it keeps in its memory."""
-
-    def __init__(self, subject: ClassicSubject, vm: Vm) -> None:
-        self._subject = subject
-        self._vm = vm
-
-    def tell(self, words: str) -> None:
-        path = self._subject.backend.vm.get_state(self._vm).consoles[0].path
-        terminal = os.open(path, os.O_WRONLY | os.O_NOCTTY)
-        try:
-            os.write(terminal, f"{words}\n".encode())
-        finally:
-            os.close(terminal)
-
-
-def ends_when_asked(subject: ClassicSubject, vm: Vm) -> None:
-    verbs = subject.backend.vm
-    assert verbs.request_shutdown(SuiteExecution(), vm, ShutdownRequest.POWER_OFF, PATIENCE_S)
-    assert verbs.wait_shutdown(SuiteExecution(), vm, ShutdownRequest.POWER_OFF, PATIENCE_S)
-
-
 def test_a_guest_rests_in_an_image_and_goes_on_where_it_was(subject: ClassicSubject) -> None:
     """What its shell was told before, it knows afterwards; its disk and its interface are there."""
-    life, image, verbs = make_life(subject), subject.make_image(), subject.backend.vm
+    life = make_life(subject)
     life.start()
     subject.let_boot(life.vm)
     shell = Shell(subject, life.vm)
     shell.tell("kept=resting; echo kept is $kept")
     await_words(life.vm.id, "kept is resting")
-    verbs.save(SuiteExecution(), life.vm, image, live=False)
-    life.stop()
-    assert verbs.get_state(life.vm).power_state is PowerState.SUSPENDED
-    resume(life, lambda task: verbs.restore(task, life.vm, life.devices, image))
+    rests(subject, life)
     shell.tell("echo after the rest kept is $kept; cat /sys/block/xvda/size /sys/class/net/eth0/address")
     await_words(life.vm.id, "after the rest kept is resting")
     await_words(life.vm.id, "00:16:3e:00:00:00")
@@ -116,80 +88,15 @@ def test_a_guest_rests_in_an_image_and_goes_on_where_it_was(subject: ClassicSubj
     life.stop()
 
 
-def resume(life: Life, restore: Callable[[SuiteExecution], None]) -> None:
-    """As VM.resume: a domain, its memory, its devices; then it runs."""
-    life.start_steps()[0](SuiteExecution())
-    restore(SuiteExecution())
-    carry_on(life)
-
-
-def carry_on(life: Life) -> None:
-    """With its memory a domain gets its devices, and runs."""
-    for step in life.start_steps()[2:]:
-        step(SuiteExecution())
-    life.subject.backend.vm.unpause(SuiteExecution(), life.vm)
-
-
-class Wire(ImageStream):
-    """A connection between two hosts, within this process."""
-
-    def __init__(self) -> None:
-        self._out, self._in = os.pipe()
-
-    @override
-    def write(self, data: bytes | memoryview) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._in, rest) :]
-
-    @override
-    def read(self, size: int) -> bytes:
-        found = b""
-        while len(found) < size:
-            piece = os.read(self._out, size - len(found))
-            if not piece:
-                raise internal_error("the connection was lost")
-            found += piece
-        return found
-
-    def end(self) -> None:
-        os.close(self._in)
-
-    def close(self) -> None:
-        os.close(self._out)
-
-
 def test_a_guest_moves_through_a_connection_into_another_domain(subject: ClassicSubject) -> None:
-    """It goes on under its own name, as on another host, and remembers."""
-    life, verbs = make_life(subject), subject.backend.vm
+    """It remembers what it was told."""
+    life = make_life(subject)
     life.start()
     subject.let_boot(life.vm)
     shell = Shell(subject, life.vm)
     shell.tell("kept=moving; echo kept is $kept")
     await_words(life.vm.id, "kept is moving")
-    wire, errors = Wire(), list[BaseException]()
-    arriving = Life(subject, life.vm.model_copy(update={"id": f"{life.vm.id}-arriving"}), life.devices)
-    arriving.start_steps()[0](SuiteExecution())
-
-    def send() -> None:
-        try:
-            verbs.save(SuiteExecution(), life.vm, wire, live=True)
-        except BaseException as error:
-            errors.append(error)
-            raise
-        finally:
-            wire.end()
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    verbs.restore(SuiteExecution(), arriving.vm, life.devices, wire)
-    thread.join()
-    wire.close()
-    assert not errors
-    life.stop()
-    verbs.remove(life.vm)
-    verbs.rename(VmId(arriving.vm.id), life.id, RenameWhen.POST_MIGRATION)
-    carry_on(life)
+    moves(subject, life, live=True)
     shell.tell("echo after the journey kept is $kept")
     await_words(life.vm.id, "after the journey kept is moving")
     ends_when_asked(subject, life.vm)

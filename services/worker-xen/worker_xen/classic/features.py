@@ -13,19 +13,19 @@ def words_of(features: Sequence[int]) -> str:
 
 def combined(first: str, second: str) -> str:
     """What both can. Errors: ValueError, one is no list of words."""
-    pairs = zip_longest(_features(first), _features(second), fillvalue=0)
+    pairs = zip_longest(features_of(first), features_of(second), fillvalue=0)
     return words_of([one & other for one, other in pairs])
 
 
 def is_subset(wanted: str, offered: str) -> bool:
     """Whether all that is wanted is offered. Errors: as of `combined`."""
     return all(
-        not one & ~other for one, other in zip_longest(_features(wanted), _features(offered), fillvalue=0)
+        not one & ~other for one, other in zip_longest(features_of(wanted), features_of(offered), fillvalue=0)
     )
 
 
-def _features(text: str) -> list[int]:
-    """No text, no features."""
+def features_of(text: str) -> list[int]:
+    """The words of a text; no text, no features. Errors: ValueError."""
     if not text:
         return []
     words = [int(word, 16) for word in text.split("-")]

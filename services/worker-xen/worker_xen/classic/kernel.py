@@ -8,7 +8,7 @@ from worker_xen.libxc.values import Kernel
 
 
 def kernel_of(vm: Vm) -> Kernel:
-    """The kernel of a paravirtual guest.
+    """The kernel that a guest boots directly.
 
     Errors: `Unimplemented` for another kind of guest; `Internal_error` that names the file.
     """
@@ -19,13 +19,11 @@ def kernel_of(vm: Vm) -> Kernel:
 
 def _direct_boot(vm: Vm) -> PvDirectBoot:
     match vm.ty:
-        case Pv(info=info) if isinstance(info.boot, DirectBoot):
+        case Pv(info=info) | Pvh(info=info) if isinstance(info.boot, DirectBoot):
             return info.boot.boot
-        case Pv():
+        case Pv() | Pvh():
             raise unimplemented("VM.start through a bootloader on classic")
         case Hvm():
             raise unimplemented("VM.start of an HVM guest on classic")
-        case Pvh():
-            raise unimplemented("VM.start of a PVH guest on classic")
         case PvInPvh():
             raise unimplemented("VM.start of a PV guest in PVH on classic")

@@ -5,13 +5,14 @@ from engine.image import Image
 from schema.atomics.vm import ShutdownRequest
 from schema.fault import XenopsError, internal_error
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest, FailedToSuspend
-from schema.objects.vm import Vm
+from schema.objects.vm import Pvh, Vm
 
 from worker_xen.classic import suspend
 from worker_xen.classic.birth import introduce
 from worker_xen.classic.guest import Guest
 from worker_xen.classic.hypervisor import Hypervisor
 from worker_xen.classic.machine import resumed, saved
+from worker_xen.classic.nature import nature_of
 from worker_xen.libxc.values import ShutdownReason
 
 SUSPEND_ACKNOWLEDGE_TIMEOUT_S = 60.0
@@ -28,11 +29,12 @@ class Saving:
         self._hypervisor = hypervisor
         self._guest = guest
 
-    def save(self, vm: Vm, image: Image, execution: Execution) -> None:
+    def save(self, vm: Vm, image: Image, execution: Execution, *, live: bool) -> None:
         """Have the guest suspend itself, and write it to a local disk or file, or to another host.
 
-        It stands still from then on: Xen's guests of this kind cannot be copied while they run, unless the
-        hypervisor has shadow paging. Errors: `Failed_to_acknowledge_suspend_request`, at once by a VM that
+        A PVH guest that is saved live has most of its memory written before; a paravirtual one stands still
+        all the time: such guests cannot be copied while they run, unless the hypervisor has shadow paging.
+        Errors: `Failed_to_acknowledge_suspend_request`, at once by a VM that
         is paused; `Failed_to_suspend`; those of the image. The VM then runs on, and there is no image.
         """
         domain, info = self._hypervisor.find(vm.id).built()
@@ -42,8 +44,9 @@ class Saving:
             raise XenopsError(FailedToAcknowledgeSuspendRequest())
         try:
             with suspend.written(image, domain, execution) as descriptor:
+                who = suspend.Saved(domain, live=live and isinstance(domain.vm.ty, Pvh))
                 self._hypervisor.courier.save(
-                    descriptor, domain, lambda: self._suspend(vm, execution), execution
+                    descriptor, who, lambda: self._suspend(vm, execution), execution
                 )
         except BaseException:
             self._hypervisor.let_go_on(vm.id)
@@ -56,7 +59,7 @@ class Saving:
         if domain.built:
             return
         with self._hypervisor.told(vm.id):
-            ports = self._hypervisor.xen.prepare_pv(info.domid, vm.memory_static_max, restored=True)
+            ports = self._hypervisor.xen.prepare(info.domid, nature_of(vm), restored=True)
         with suspend.read(image, vm.id) as (descriptor, kept):
             rings = self._hypervisor.courier.restore(descriptor, info.domid, ports, execution)
         introduce(self._hypervisor.store, info.domid, rings)

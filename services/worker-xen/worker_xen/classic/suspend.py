@@ -47,19 +47,28 @@ Read = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """Who is saved, and whether it runs while most of its memory is written."""
+
+    domain: Domain
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Courier:
     """Starts the process that moves a guest's memory: see `worker_xen.libxc.courier`."""
 
     command: tuple[str, ...]
 
-    def save(self, image: int, domain: Domain, suspend: Callable[[], None], execution: Execution) -> None:
+    def save(self, image: int, saved: Saved, suspend: Callable[[], None], execution: Execution) -> None:
         """Write a guest's memory. `suspend` has the guest suspend itself, and raises when it does not.
 
         Until then a cancel ends it. Errors: `Internal_error` with libxc's words.
         """
         question, asked = os.pipe()
         answered, answer = os.pipe()
-        words = ["save", str(domain.domid), str(image), str(asked), str(answered)]
+        domain, what = saved.domain, "save-live" if saved.live else "save"
+        words = [what, str(domain.domid), str(image), str(asked), str(answered)]
         process = self._start(words, [image, asked, answered])
         os.close(asked)
         os.close(answered)

@@ -30,9 +30,10 @@ from worker_xen.classic.machine import (
     destroyed,
     uuid_of,
 )
+from worker_xen.classic.nature import nature_of
 from worker_xen.classic.saving import Saving
 from worker_xen.classic.states import Said, action_request, vm_state
-from worker_xen.libxc.values import Kernel, Rings
+from worker_xen.libxc.values import Kernel, Loaded, Rings
 from worker_xen.xenstore.layout import (
     birth_nodes,
     rename_nodes,
@@ -85,12 +86,13 @@ class ClassicVms(UnassistedVms):
     def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:
         execution.check_cancelled()
         kernel_of(vm)
+        nature = nature_of(vm)
         self._hypervisor.refuse_strangers(vm.id, uuid_of(vm.id))
         now = self._hypervisor.now()
         domain = self._hypervisor.change(vm.id, lambda machine: created(machine, vm, now)).living()
         domid = self._hypervisor.make(
             vm.id,
-            lambda uuid: self._hypervisor.xen.create_pv(uuid, ssidref=vm.ssidref, vcpus=vm.vcpu_max),
+            lambda uuid: self._hypervisor.xen.create(uuid, nature),
         )
         self._hypervisor.store.write(birth_nodes(birth_of(domid, domain)))
 
@@ -111,7 +113,7 @@ class ClassicVms(UnassistedVms):
     def create_device_model(
         self, execution: Execution, vm: Vm, devices: Devices, *, save_state: bool
     ) -> None:
-        """A paravirtual guest needs none; its console is waited for."""
+        """Guests without emulated hardware need none; the console is waited for."""
         execution.check_cancelled()
         _, info = self._hypervisor.find(vm.id).built()
         path = f"{domain_path(info.domid)}/console/tty"
@@ -196,9 +198,9 @@ class ClassicVms(UnassistedVms):
     def save(
         self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
     ) -> None:
-        """Suspend the guest and write it out, never live; see `Saving.save`."""
+        """Suspend the guest and write it out; see `Saving.save`."""
         execution.check_cancelled()
-        self._saving.save(vm, image, execution)
+        self._saving.save(vm, image, execution, live=live)
 
     @override
     def restore(
@@ -265,8 +267,9 @@ class ClassicVms(UnassistedVms):
         needed, free = domain.memory_target_bytes, xen.host().memory_free_bytes
         if needed > free:
             raise XenopsError(NotEnoughMemory(needed_bytes=needed - free))
-        ports = xen.prepare_pv(domid, vm.memory_static_max, restored=False)
-        rings = xen.build_pv(domid, kernel, needed // _MIB, ports)
+        nature = nature_of(vm)
+        ports = xen.prepare(domid, nature, restored=False)
+        rings = xen.build(domid, nature, Loaded(kernel, needed // _MIB), ports)
         if vm.scheduler_params.priority is not None:
             weight, cap = vm.scheduler_params.priority
             xen.set_weight(domid, weight or _DEFAULT_WEIGHT, cap)

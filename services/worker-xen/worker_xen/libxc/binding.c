@@ -7,6 +7,7 @@
 #include <unistd.h>
 #define XC_WANT_COMPAT_EVTCHN_API 1
 #include <xenctrl.h>
+#include <xen/hvm/params.h>
 #include <xenguest.h>
 
 #if XEN_DOMCTL_INTERFACE_VERSION < 0x12
@@ -27,15 +28,17 @@ typedef struct {
 typedef struct {
     uint32_t threads_per_core, cores_per_socket, cpus, nodes, cpu_khz;
     uint64_t pages, pages_free;
-    uint8_t has_hvm, has_iommu;
+    uint8_t has_hvm, has_hap, has_iommu;
 } xo_host;
 
 typedef struct {
     const char *kernel, *ramdisk, *command_line;
-    uint32_t memory_mib, store_port, console_port;
+    const uint8_t *acpi; /* its tables; none: a paravirtual guest */
+    uint64_t acpi_at;
+    uint32_t acpi_size, vcpus, memory_mib, store_port, console_port;
     unsigned long store_frame, console_frame;
     const char *step;
-} xo_pv;
+} xo_guest;
 
 typedef struct {
     uint32_t store_port, console_port;
@@ -70,6 +73,7 @@ int xo_host_info(xc_interface *xch, xo_host *host) {
     host->pages = info.total_pages;
     host->pages_free = info.free_pages;
     host->has_hvm = !!(info.capabilities & XEN_SYSCTL_PHYSCAP_hvm);
+    host->has_hap = !!(info.capabilities & XEN_SYSCTL_PHYSCAP_hap);
     host->has_iommu = !!(info.capabilities & XEN_SYSCTL_PHYSCAP_directio);
     return 0;
 }
@@ -92,7 +96,12 @@ int xo_domains(xc_interface *xch, uint32_t first, uint32_t count, xo_domain *dom
     return found;
 }
 
-int xo_create_pv(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, uint32_t *domid) {
+static bool has_hap(xc_interface *xch) {
+    xo_host host;
+    return xo_host_info(xch, &host) == 0 && host.has_hap;
+}
+
+int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, bool pvh, uint32_t *domid) {
     struct xen_domctl_createdomain config;
     memset(&config, 0, sizeof config);
     memcpy(config.handle, handle, sizeof config.handle);
@@ -104,6 +113,10 @@ int xo_create_pv(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uin
 #ifdef XEN_DOMCTL_GRANT_version
     config.grant_opts = XEN_DOMCTL_GRANT_version(2);
 #endif
+    if (pvh) {
+        config.flags = XEN_DOMCTL_CDF_hvm | (has_hap(xch) ? XEN_DOMCTL_CDF_hap : 0);
+        config.arch.emulation_flags = XEN_X86_EMU_LAPIC;
+    }
     *domid = 0; /* the next free one */
     if (xc_domain_create(xch, domid, &config) < 0)
         return -1;
@@ -122,16 +135,34 @@ int xo_set_memory_map_limit(xc_interface *xch, uint32_t domid, unsigned long kib
     return xc_domain_set_memmap_limit(xch, domid, kib);
 }
 
-int xo_default_tsc(xc_interface *xch, uint32_t domid) {
-    return xc_domain_set_tsc_info(xch, domid, 0, 0, 0, 0);
+/* Where the hypervisor keeps a guest's second page tables, and its log of written pages. */
+int xo_set_paging_memory(xc_interface *xch, uint32_t domid, uint32_t mib) {
+#if XEN_DOMCTL_INTERFACE_VERSION >= 0x15
+    return xc_set_paging_mempool_size(xch, domid, (uint64_t)mib << 20);
+#elif XEN_DOMCTL_INTERFACE_VERSION >= 0x14
+    unsigned int size = mib;
+    return xc_shadow_control(xch, domid, XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION, &size, 0);
+#else
+    unsigned long size = mib;
+    return xc_shadow_control(xch, domid, XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION, NULL, 0, &size, 0, NULL);
+#endif
 }
 
-int xo_default_cpu_policy(xc_interface *xch, uint32_t domid, bool restore) {
+int xo_set_tsc_mode(xc_interface *xch, uint32_t domid, uint32_t mode) {
+    return xc_domain_set_tsc_info(xch, domid, mode, 0, 0, 0);
+}
+
+static int set_cpu_policy(xc_interface *xch, uint32_t domid, bool restore, const uint32_t *features, uint32_t count) {
 #if XEN_DOMCTL_INTERFACE_VERSION >= 0x15
-    return xc_cpuid_apply_policy(xch, domid, restore, NULL, 0, true, false, false, NULL, NULL);
+    return xc_cpuid_apply_policy(xch, domid, restore, features, count, true, false, false, NULL, NULL);
 #else
-    return xc_cpuid_apply_policy(xch, domid, restore, NULL, 0, true, false, false, NULL);
+    return xc_cpuid_apply_policy(xch, domid, restore, features, count, true, false, false, NULL);
 #endif
+}
+
+/* Without features: the default ones. */
+int xo_set_cpu_policy(xc_interface *xch, uint32_t domid, const uint32_t *features, uint32_t count) {
+    return set_cpu_policy(xch, domid, false, count ? features : NULL, count);
 }
 
 int xo_allocate_port(xc_interface *xch, uint32_t domid) { return xc_evtchn_alloc_unbound(xch, domid, 0); }
@@ -139,38 +170,91 @@ int xo_allocate_port(xc_interface *xch, uint32_t domid) { return xc_evtchn_alloc
 /* Each step has a name, for the sentence of an error. */
 #define DO(name, call)                                                                                       \
     do {                                                                                                     \
-        pv->step = name;                                                                                     \
+        guest->step = name;                                                                                     \
         if ((call) != 0)                                                                                     \
             return -1;                                                                                       \
     } while (0)
 
-static int build_image(xc_interface *xch, uint32_t domid, xo_pv *pv, struct xc_dom_image *image) {
+/* Of a PVH guest's addresses below 4 GiB: from here on is no memory. */
+#define HOLE_AT (0xf0000000ull)
+#define FOUR_GIB (4ull << 30)
+#define ENTRIES_MAX 4
+
+static void set_entry(struct e820entry *entry, uint64_t from, uint64_t to, uint32_t type) {
+    entry->addr = from;
+    entry->size = to - from;
+    entry->type = type;
+}
+
+/* As Xen's public documents pvh.markdown and hvm/start_info.h have it: memory, Xen's own pages, ACPI. */
+static int lay_out_pvh(xc_interface *xch, uint32_t domid, xo_guest *guest, struct xc_dom_image *image,
+                       struct e820entry *map) {
+    uint64_t memory = (uint64_t)guest->memory_mib << 20;
+    uint64_t special = (uint64_t)X86_HVM_END_SPECIAL_REGION << XC_PAGE_SHIFT;
+    uint64_t acpi_end = guest->acpi_at + (((uint64_t)guest->acpi_size + XC_PAGE_SIZE - 1) & XC_PAGE_MASK);
+    uint32_t entries = 0;
+    set_entry(&map[entries++], 0, image->lowmem_end, E820_RAM);
+    set_entry(&map[entries++], guest->acpi_at, acpi_end, E820_ACPI);
+    set_entry(&map[entries++], special - ((uint64_t)X86_HVM_NR_SPECIAL_PAGES << XC_PAGE_SHIFT), special, E820_RESERVED);
+    if (memory > HOLE_AT)
+        set_entry(&map[entries++], FOUR_GIB, image->highmem_end, E820_RAM);
+    image->e820 = map;
+    image->e820_entries = entries;
+    image->acpi_modules[0].data = (uint8_t *)guest->acpi;
+    image->acpi_modules[0].length = guest->acpi_size;
+    image->acpi_modules[0].guest_addr_out = guest->acpi_at;
+    return xc_domain_set_memory_map(xch, domid, map, entries);
+}
+
+static void contain_pvh(xo_guest *guest, struct xc_dom_image *image) {
+    uint64_t memory = (uint64_t)guest->memory_mib << 20;
+    image->container_type = XC_DOM_HVM_CONTAINER;
+    image->device_model = false;
+    image->max_vcpus = guest->vcpus;
+    image->target_pages = memory >> XC_PAGE_SHIFT;
+    image->mmio_start = HOLE_AT;
+    image->mmio_size = FOUR_GIB - HOLE_AT;
+    image->lowmem_end = memory < HOLE_AT ? memory : HOLE_AT;
+    image->highmem_end = memory > HOLE_AT ? FOUR_GIB + memory - HOLE_AT : 0;
+}
+
+static int build_image(xc_interface *xch, uint32_t domid, xo_guest *guest, struct xc_dom_image *image) {
+    struct e820entry map[ENTRIES_MAX];
+    bool pvh = guest->acpi_size > 0;
+    if (pvh)
+        contain_pvh(guest, image);
     image->console_domid = image->xenstore_domid = 0;
-    image->console_evtchn = pv->console_port;
-    image->xenstore_evtchn = pv->store_port;
-    DO("read the kernel", xc_dom_kernel_file(image, pv->kernel));
-    if (pv->ramdisk)
-        DO("read the ramdisk", xc_dom_module_file(image, pv->ramdisk, NULL));
+    image->console_evtchn = guest->console_port;
+    image->xenstore_evtchn = guest->store_port;
+    DO("read the kernel", xc_dom_kernel_file(image, guest->kernel));
+    if (guest->ramdisk)
+        DO("read the ramdisk", xc_dom_module_file(image, guest->ramdisk, NULL));
     DO("look at the domain", xc_dom_boot_xen_init(image, xch, domid));
     DO("understand the kernel", xc_dom_parse_image(image));
-    DO("lay out the memory", xc_dom_mem_init(image, pv->memory_mib));
+    DO("lay out the memory", xc_dom_mem_init(image, guest->memory_mib));
     DO("get the memory", xc_dom_boot_mem_init(image));
+    if (pvh)
+        DO("lay out the addresses", lay_out_pvh(xch, domid, guest, image, map));
     DO("put the kernel in", xc_dom_build_image(image));
     DO("set the vCPU up", xc_dom_boot_image(image));
     DO("grant the rings", xc_dom_gnttab_init(image));
-    pv->store_frame = image->pv_p2m[image->xenstore_pfn];
-    pv->console_frame = image->pv_p2m[image->console_pfn];
-    pv->step = "";
+    if (pvh) {
+        DO("tell the store's port", xc_hvm_param_set(xch, domid, HVM_PARAM_STORE_EVTCHN, guest->store_port));
+        DO("tell the console's port", xc_hvm_param_set(xch, domid, HVM_PARAM_CONSOLE_EVTCHN, guest->console_port));
+    }
+    guest->store_frame = xc_dom_p2m(image, image->xenstore_pfn);
+    guest->console_frame = xc_dom_p2m(image, image->console_pfn);
+    guest->step = "";
     return 0;
 }
 
-int xo_build_pv(xc_interface *xch, uint32_t domid, xo_pv *pv) {
-    pv->step = "begin";
+int xo_build(xc_interface *xch, uint32_t domid, xo_guest *guest) {
+    guest->step = "begin";
     xc_dom_loginit(xch);
-    struct xc_dom_image *image = xc_dom_allocate(xch, pv->command_line, NULL);
+    struct xc_dom_image *image = xc_dom_allocate(xch, guest->command_line, NULL);
     if (!image)
         return -1;
-    int result = build_image(xch, domid, pv, image);
+    int result = build_image(xch, domid, guest, image);
     int error = errno;
     xc_dom_release(image);
     errno = error;
@@ -217,13 +301,17 @@ static int ask_for_suspend(void *data) {
     return count == 1 && answer == 'y';
 }
 
-int xo_save(xc_interface *xch, int fd, uint32_t domid, int question_fd, int answer_fd) {
+/* There is no device model that writes to the guest's memory. */
+static int log_no_device_model(uint32_t domid, unsigned enable, void *data) { return 0; }
+
+int xo_save(xc_interface *xch, int fd, uint32_t domid, bool live, int question_fd, int answer_fd) {
     struct asking asking = {.question_fd = question_fd, .answer_fd = answer_fd};
     struct save_callbacks callbacks;
     memset(&callbacks, 0, sizeof callbacks);
     callbacks.suspend = ask_for_suspend;
+    callbacks.switch_qemu_logdirty = log_no_device_model;
     callbacks.data = &asking;
-    return xc_domain_save(xch, fd, domid, 0, &callbacks, XC_STREAM_PLAIN, -1);
+    return xc_domain_save(xch, fd, domid, live ? XCFLAGS_LIVE : 0, &callbacks, XC_STREAM_PLAIN, -1);
 }
 
 /* An image of Xen 4.13 or older has no CPU policy of its own: the default one stands for it. */
@@ -232,7 +320,7 @@ static int complete_static_data(unsigned int missing, void *data) {
         xc_interface *xch;
         uint32_t domid;
     } *of = data;
-    return missing & XGR_SDD_MISSING_CPUID ? xo_default_cpu_policy(of->xch, of->domid, true) : 0;
+    return missing & XGR_SDD_MISSING_CPUID ? set_cpu_policy(of->xch, of->domid, true, NULL, 0) : 0;
 }
 
 int xo_restore(xc_interface *xch, int fd, uint32_t domid, xo_restored *restored) {

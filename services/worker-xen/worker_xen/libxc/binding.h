@@ -10,15 +10,17 @@ typedef struct {
 typedef struct {
     uint32_t threads_per_core, cores_per_socket, cpus, nodes, cpu_khz;
     uint64_t pages, pages_free;
-    uint8_t has_hvm, has_iommu;
+    uint8_t has_hvm, has_hap, has_iommu;
 } xo_host;
 
 typedef struct {
     const char *kernel, *ramdisk, *command_line;
-    uint32_t memory_mib, store_port, console_port;
+    const uint8_t *acpi;
+    uint64_t acpi_at;
+    uint32_t acpi_size, vcpus, memory_mib, store_port, console_port;
     unsigned long store_frame, console_frame;
     const char *step;
-} xo_pv;
+} xo_guest;
 
 typedef struct {
     uint32_t store_port, console_port;
@@ -37,14 +39,15 @@ const char *xo_last_error(xc_interface *xch);
 int xo_host_info(xc_interface *xch, xo_host *host);
 int xo_domains(xc_interface *xch, uint32_t first, uint32_t count, xo_domain *domains);
 
-int xo_create_pv(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, uint32_t *domid);
+int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, bool pvh, uint32_t *domid);
 int xo_set_handle(xc_interface *xch, uint32_t domid, uint8_t *handle);
 int xo_set_memory_max(xc_interface *xch, uint32_t domid, uint64_t kib);
 int xo_set_memory_map_limit(xc_interface *xch, uint32_t domid, unsigned long kib);
-int xo_default_tsc(xc_interface *xch, uint32_t domid);
-int xo_default_cpu_policy(xc_interface *xch, uint32_t domid, bool restore);
+int xo_set_paging_memory(xc_interface *xch, uint32_t domid, uint32_t mib);
+int xo_set_tsc_mode(xc_interface *xch, uint32_t domid, uint32_t mode);
+int xo_set_cpu_policy(xc_interface *xch, uint32_t domid, const uint32_t *features, uint32_t count);
 int xo_allocate_port(xc_interface *xch, uint32_t domid);
-int xo_build_pv(xc_interface *xch, uint32_t domid, xo_pv *pv);
+int xo_build(xc_interface *xch, uint32_t domid, xo_guest *guest);
 int xo_set_weight(xc_interface *xch, uint32_t domid, uint16_t weight, uint16_t cap);
 int xo_set_affinity(xc_interface *xch, uint32_t domid, uint32_t vcpu, const uint8_t *cpus, uint32_t size);
 
@@ -53,7 +56,7 @@ int xo_unpause(xc_interface *xch, uint32_t domid);
 int xo_resume(xc_interface *xch, uint32_t domid);
 int xo_destroy(xc_interface *xch, uint32_t domid);
 
-int xo_save(xc_interface *xch, int fd, uint32_t domid, int question_fd, int answer_fd);
+int xo_save(xc_interface *xch, int fd, uint32_t domid, bool live, int question_fd, int answer_fd);
 int xo_restore(xc_interface *xch, int fd, uint32_t domid, xo_restored *restored);
 
 int xo_read_console_ring(xc_interface *xch, char *buffer, unsigned int size);

@@ -1,9 +1,10 @@
 """Courier: saves or restores one domain as a process of its own, for an image may do harm to who reads it.
 
-    python -m worker_xen.libxc.courier BINDINGS save DOMID IMAGE_FD QUESTION_FD ANSWER_FD
+    python -m worker_xen.libxc.courier BINDINGS save|save-live DOMID IMAGE_FD QUESTION_FD ANSWER_FD
     python -m worker_xen.libxc.courier BINDINGS restore DOMID IMAGE_FD STORE_PORT CONSOLE_PORT
 
-`save` writes a byte to the question's file when the guest must suspend, and goes on by `y` from the answer's.
+`save` writes a byte to the question's file when the guest must suspend, and goes on by `y` from the answer's;
+`save-live` writes most of the memory before.
 `restore` prints the frames of both rings. It ends with 1 and the library's words on the standard error when
 it cannot.
 """
@@ -28,8 +29,8 @@ def main(words: list[str]) -> int:
     domid, image, one, other = (int(number) for number in numbers)
     try:
         libxc = Libxc(Path(bindings))
-        if what == "save":
-            libxc.save(domid, image, one, other)
+        if what in {"save", "save-live"}:
+            libxc.save(domid, image, (one, other), live=what == "save-live")
         else:
             rings = libxc.restore(domid, image, Ports(one, other))
             sys.stdout.write(f"{rings.store_frame} {rings.console_frame}\n")

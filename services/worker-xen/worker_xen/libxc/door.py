@@ -16,9 +16,19 @@ from uuid import UUID
 from typing_extensions import override
 
 from worker_xen.binding import BindingError, load
+from worker_xen.libxc.acpi import ACPI_AT, acpi_tables
 from worker_xen.libxc.library import libxc_binding
 from worker_xen.libxc.port import Xen, XenError
-from worker_xen.libxc.values import PAGE_BYTES, DomainInfo, HostInfo, Kernel, Ports, Rings
+from worker_xen.libxc.values import (
+    PAGE_BYTES,
+    Container,
+    DomainInfo,
+    HostInfo,
+    Loaded,
+    Nature,
+    Ports,
+    Rings,
+)
 from worker_xen.libxc.versions import complaint_about
 
 _RING_BYTES_MAX = 1 << 20
@@ -120,14 +130,17 @@ class Libxc(Xen):
             first = found[-1].domid + 1
 
     @override
-    def create_pv(self, uuid: UUID, *, ssidref: int, vcpus: int) -> int:
-        """An empty, paused domain for a paravirtual guest; answers its number."""
+    def create(self, uuid: UUID, nature: Nature) -> int:
+        """An empty, paused domain; answers its number."""
+        is_pvh = nature.container is Container.PVH
         domid = self._ffi.new("uint32_t *")
         handle_bytes = self._ffi.new("uint8_t[]", uuid.bytes)
         try:
             self._do(
                 "create a domain",
-                lambda handle: self._lib.xo_create_pv(handle, handle_bytes, ssidref, vcpus, domid),
+                lambda handle: self._lib.xo_create(
+                    handle, handle_bytes, nature.ssidref, nature.vcpus, is_pvh, domid
+                ),
             )
         except XenError:
             if domid[0]:
@@ -136,14 +149,22 @@ class Libxc(Xen):
         return int(domid[0])
 
     @override
-    def prepare_pv(self, domid: int, memory_bytes_max: int, *, restored: bool) -> Ports:
+    def prepare(self, domid: int, nature: Nature, *, restored: bool) -> Ports:
         """Give a domain its limits, its clock and its CPU policy, unless its image has one."""
-        kib = memory_bytes_max // _KIB + _SLACK_KIB
-        self.set_memory_max(domid, memory_bytes_max)
-        self._do("limit the memory map", lambda handle: self._lib.xo_set_memory_map_limit(handle, domid, kib))
-        self._do("set the clock", lambda handle: self._lib.xo_default_tsc(handle, domid))
+        lib, kib = self._lib, nature.memory_bytes_max // _KIB + _SLACK_KIB
+        self.set_memory_max(domid, nature.memory_bytes_max)
+        if nature.container is Container.PV:
+            self._do("limit the memory map", lambda handle: lib.xo_set_memory_map_limit(handle, domid, kib))
+        else:
+            mib = nature.paging_mib
+            self._do(
+                "give memory for page tables", lambda handle: lib.xo_set_paging_memory(handle, domid, mib)
+            )
+        self._do("set the clock", lambda handle: lib.xo_set_tsc_mode(handle, domid, int(nature.tsc_mode)))
         if not restored:
-            self._do("set the CPU policy", lambda handle: self._lib.xo_default_cpu_policy(handle, domid, 0))
+            words = self._ffi.new("uint32_t[]", nature.features)
+            count = len(nature.features)
+            self._do("set the CPU policy", lambda handle: lib.xo_set_cpu_policy(handle, domid, words, count))
         return Ports(self._port(domid), self._port(domid))
 
     def set_memory_max(self, domid: int, memory_bytes: int) -> None:
@@ -152,20 +173,26 @@ class Libxc(Xen):
         self._do("limit the memory", lambda handle: self._lib.xo_set_memory_max(handle, domid, kib))
 
     @override
-    def build_pv(self, domid: int, kernel: Kernel, memory_mib: int, ports: Ports) -> Rings:
+    def build(self, domid: int, nature: Nature, loaded: Loaded, ports: Ports) -> Rings:
         """Put a kernel into a domain. Errors: `XenError` with the step that failed."""
-        ffi = self._ffi
+        ffi, kernel = self._ffi, loaded.kernel
+        tables = acpi_tables(nature.vcpus) if nature.container is Container.PVH else b""
+        acpi = ffi.new("uint8_t[]", tables)
         path, line = (
             ffi.new("char[]", os.fsencode(kernel.path)),
             ffi.new("char[]", kernel.command_line.encode()),
         )
         ramdisk = ffi.NULL if kernel.ramdisk is None else ffi.new("char[]", os.fsencode(kernel.ramdisk))
-        request = {"kernel": path, "ramdisk": ramdisk, "command_line": line, "memory_mib": memory_mib}
-        pv = ffi.new("xo_pv *", {**request, "store_port": ports.store, "console_port": ports.console})
-        self._do(
-            lambda: f"build: {self._text(pv.step)}", lambda handle: self._lib.xo_build_pv(handle, domid, pv)
+        request = {"kernel": path, "ramdisk": ramdisk, "command_line": line, "memory_mib": loaded.memory_mib}
+        more = {"acpi": acpi, "acpi_at": ACPI_AT, "acpi_size": len(tables), "vcpus": nature.vcpus}
+        guest = ffi.new(
+            "xo_guest *", {**request, **more, "store_port": ports.store, "console_port": ports.console}
         )
-        return Rings(ports.store, int(pv.store_frame), ports.console, int(pv.console_frame))
+        self._do(
+            lambda: f"build: {self._text(guest.step)}",
+            lambda handle: self._lib.xo_build(handle, domid, guest),
+        )
+        return Rings(ports.store, int(guest.store_frame), ports.console, int(guest.console_frame))
 
     @override
     def set_weight(self, domid: int, weight: int, cap: int) -> None:
@@ -211,9 +238,12 @@ class Libxc(Xen):
             if not error.is_no_such_domain:
                 raise
 
-    def save(self, domid: int, image: int, question: int, answer: int) -> None:
-        """Write a domain to an open file; asks by a byte to have it suspended, and waits for `y`, or not."""
-        self._do("save", lambda handle: self._lib.xo_save(handle, image, domid, question, answer))
+    def save(self, domid: int, image: int, asking: tuple[int, int], *, live: bool) -> None:
+        """Write a domain to an open file; asks by a byte to have it suspended, and waits for `y`, or not.
+
+        `live`: its memory is written while it runs, and what it has changed meanwhile again.
+        """
+        self._do("save", lambda handle: self._lib.xo_save(handle, image, domid, live, *asking))
 
     def restore(self, domid: int, image: int, ports: Ports) -> Rings:
         """Read a domain's memory and vCPUs from an open file, up to the end of its record."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from worker_xen.libxc.values import DomainInfo, HostInfo, Kernel, Ports, Rings
+from worker_xen.libxc.values import DomainInfo, HostInfo, Loaded, Nature, Ports, Rings
 
 
 class XenError(Exception):
@@ -57,13 +57,13 @@ class Xen(Protocol):
     def domains(self) -> Iterator[DomainInfo]:
         """All domains, the control domain among them."""
 
-    def create_pv(self, uuid: UUID, *, ssidref: int, vcpus: int) -> int:
-        """An empty, paused domain for a paravirtual guest; answers its number."""
+    def create(self, uuid: UUID, nature: Nature) -> int:
+        """An empty, paused domain; answers its number."""
 
-    def prepare_pv(self, domid: int, memory_bytes_max: int, *, restored: bool) -> Ports:
+    def prepare(self, domid: int, nature: Nature, *, restored: bool) -> Ports:
         """Give a domain its limits, its clock and its CPU policy, unless its image has one."""
 
-    def build_pv(self, domid: int, kernel: Kernel, memory_mib: int, ports: Ports) -> Rings:
+    def build(self, domid: int, nature: Nature, loaded: Loaded, ports: Ports) -> Rings:
         """Put a kernel into a domain."""
 
     def set_weight(self, domid: int, weight: int, cap: int) -> None:

@@ -1,7 +1,7 @@
 """Values: what the hypervisor tells of a domain and of its host; and what a domain is asked for."""
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from uuid import UUID
 
 PAGE_BYTES = 4096
@@ -16,6 +16,39 @@ class ShutdownReason(IntEnum):
     CRASH = 3
     WATCHDOG = 4
     SOFT_RESET = 5
+
+
+class TscMode(IntEnum):
+    """Who answers a guest that reads the processor's clock, as Xen's public header `domctl.h` numbers it."""
+
+    DEFAULT = 0
+    ALWAYS_EMULATE = 1
+    NATIVE = 2
+
+
+class Container(StrEnum):
+    """What runs a guest: its own kernel alone, or the processor's extensions for VMs."""
+
+    PV = "PV"
+    PVH = "PVH"
+
+
+@dataclass(frozen=True, slots=True)
+class Nature:
+    """What a domain is from its beginning; no `features`: those that the hypervisor gives by itself."""
+
+    container: Container
+    vcpus: int
+    memory_bytes_max: int
+    ssidref: int = 0
+    tsc_mode: TscMode = TscMode.DEFAULT
+    features: tuple[int, ...] = ()
+
+    @property
+    def paging_mib(self) -> int:
+        """For the hypervisor's own tables of the guest's pages: 1 MiB a vCPU, and two pages a MiB."""
+        pages = 2 * (self.memory_bytes_max >> 20)
+        return self.vcpus + -(-pages * PAGE_BYTES // (1 << 20))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +101,16 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What a paravirtual guest boots."""
+    """What a guest boots."""
 
     path: str
     ramdisk: str | None
     command_line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A kernel, and how much memory it finds."""
+
+    kernel: Kernel
+    memory_mib: int

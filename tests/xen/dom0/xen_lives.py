@@ -1,0 +1,117 @@
+"""What guests on classic live through, whatever their type: a shell is told, they rest, they move."""
+
+import os
+import threading
+from collections.abc import Callable
+
+from classic_subject import ClassicSubject
+from engine.conformance import SuiteExecution
+from engine.conformance.subject import Life
+from engine.image import ImageStream
+from schema.atomics.vm import RenameWhen, ShutdownRequest
+from schema.fault import internal_error
+from schema.ids import VmId
+from schema.objects.vm import PowerState, Vm
+from typing_extensions import override
+from xen_guests import PATIENCE_S
+
+
+class Shell:
+    """The shell on a guest's console; what it is told it keeps in its memory."""
+
+    def __init__(self, subject: ClassicSubject, vm: Vm) -> None:
+        self._subject = subject
+        self._vm = vm
+
+    def tell(self, words: str) -> None:
+        path = self._subject.backend.vm.get_state(self._vm).consoles[0].path
+        terminal = os.open(path, os.O_WRONLY | os.O_NOCTTY)
+        try:
+            os.write(terminal, f"{words}\n".encode())
+        finally:
+            os.close(terminal)
+
+
+def ends_when_asked(subject: ClassicSubject, vm: Vm) -> None:
+    verbs = subject.backend.vm
+    assert verbs.request_shutdown(SuiteExecution(), vm, ShutdownRequest.POWER_OFF, PATIENCE_S)
+    assert verbs.wait_shutdown(SuiteExecution(), vm, ShutdownRequest.POWER_OFF, PATIENCE_S)
+
+
+def rests(subject: ClassicSubject, life: Life) -> None:
+    """It is suspended to an image, and goes on from there."""
+    image, verbs = subject.make_image(), subject.backend.vm
+    verbs.save(SuiteExecution(), life.vm, image, live=False)
+    life.stop()
+    assert verbs.get_state(life.vm).power_state is PowerState.SUSPENDED
+    resume(life, lambda task: verbs.restore(task, life.vm, life.devices, image))
+
+
+def resume(life: Life, restore: Callable[[SuiteExecution], None]) -> None:
+    """As VM.resume: a domain, its memory, its devices; then it runs."""
+    life.start_steps()[0](SuiteExecution())
+    restore(SuiteExecution())
+    carry_on(life)
+
+
+def carry_on(life: Life) -> None:
+    """With its memory a domain gets its devices, and runs."""
+    for step in life.start_steps()[2:]:
+        step(SuiteExecution())
+    life.subject.backend.vm.unpause(SuiteExecution(), life.vm)
+
+
+class Wire(ImageStream):
+    """A connection between two hosts, within this process."""
+
+    def __init__(self) -> None:
+        self._out, self._in = os.pipe()
+
+    @override
+    def write(self, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._in, rest) :]
+
+    @override
+    def read(self, size: int) -> bytes:
+        found = b""
+        while len(found) < size:
+            piece = os.read(self._out, size - len(found))
+            if not piece:
+                raise internal_error("the connection was lost")
+            found += piece
+        return found
+
+    def end(self) -> None:
+        os.close(self._in)
+
+    def close(self) -> None:
+        os.close(self._out)
+
+
+def moves(subject: ClassicSubject, life: Life, *, live: bool) -> None:
+    """Through a connection into another domain, where it goes on under its own name, as on another host."""
+    verbs, wire, errors = subject.backend.vm, Wire(), list[BaseException]()
+    arriving = Life(subject, life.vm.model_copy(update={"id": f"{life.vm.id}-arriving"}), life.devices)
+    arriving.start_steps()[0](SuiteExecution())
+
+    def send() -> None:
+        try:
+            verbs.save(SuiteExecution(), life.vm, wire, live=live)
+        except BaseException as error:
+            errors.append(error)
+            raise
+        finally:
+            wire.end()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    verbs.restore(SuiteExecution(), arriving.vm, life.devices, wire)
+    thread.join()
+    wire.close()
+    assert not errors
+    life.stop()
+    verbs.remove(life.vm)
+    verbs.rename(VmId(arriving.vm.id), life.id, RenameWhen.POST_MIGRATION)
+    carry_on(life)
