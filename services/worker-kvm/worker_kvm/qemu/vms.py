@@ -3,50 +3,38 @@
 from collections.abc import Sequence
 
 from engine.backend import CreateOptions, Devices, Execution
-from engine.hosted.ballooning import await_balloon
 from engine.image import Image, ImageStream
 from engine.refusals import refuse_unless_there
-from engine.unrestricted import UnassistedVms
 from pydantic import ValidationError
-from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import internal_error, unimplemented
-from schema.ids import VmId
+from schema.atomics.vm import DomainAction
+from schema.fault import internal_error
 from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
 from typing_extensions import override
 
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.incoming import announce
-from worker_kvm.qemu.live import Status
+from worker_kvm.qemu.live import Live, Status
 from worker_kvm.qemu.machine import Domain, Machine, built, created
 from worker_kvm.qemu.saving import Savings
 from worker_kvm.qemu.sleeping import ORDER, put_to_sleep, refuse_asleep, wake
 from worker_kvm.qemu.states import vm_state
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
-
-POWER_BUTTON_INTERVAL_S = 5.0
-"""A guest whose kernel is not up yet does not see the first press."""
+from worker_kvm.vms import KvmVms
 
 
-class QemuVms(UnassistedVms):
+class QemuVms(KvmVms[Hypervisor, Live]):
     """`VmVerbs` on QEMU."""
 
-    minimum_reboot_delay_s = 0.0
-
     def __init__(self, hypervisor: Hypervisor, savings: Savings) -> None:
-        self._hypervisor = hypervisor
+        super().__init__(hypervisor)
         self._savings = savings
 
     @override
-    def remove(self, vm: Vm) -> None:
-        """Forget all of it, with its QEMU if there is one."""
-        self._destroy(vm.id)
-        self._hypervisor.remove(vm.id)
-
-    @override
-    def rename(self, vm: VmId, name: VmId, when: RenameWhen) -> None:
-        """Give the VM another id; its QEMU goes by the domain's number."""
-        self._hypervisor.rename(vm, name)
+    def _press(self, live: Live) -> None:
+        """One that sleeps is woken first."""
+        wake(live)
+        live.do("system_powerdown")
 
     @override
     def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:
@@ -84,16 +72,6 @@ class QemuVms(UnassistedVms):
             live.do("balloon", {"value": domain.memory_target_bytes})
 
     @override
-    def destroy_device_model(self, execution: Execution, vm: Vm) -> None:
-        """End QEMU."""
-        self._hypervisor.end(vm.id)
-
-    @override
-    def destroy(self, execution: Execution, vm: Vm) -> None:
-        """Unmake the domain."""
-        self._destroy(vm.id)
-
-    @override
     def pause(self, execution: Execution, vm: Vm) -> None:
         live = self._hypervisor.running(vm.id)
         refuse_asleep(vm.id, live, "paused")
@@ -107,10 +85,6 @@ class QemuVms(UnassistedVms):
         if self._hypervisor.look(vm.id).launched().new_here:
             announce(live)
             self._hypervisor.change(vm.id, lambda machine: machine.with_domain(new_here=False))
-
-    @override
-    def set_xsdata(self, execution: Execution, vm: Vm, xsdata: Sequence[tuple[str, str]]) -> None:
-        raise unimplemented("VM.set_xsdata")
 
     @override
     def set_vcpus(self, execution: Execution, vm: Vm, vcpus: int) -> None:
@@ -131,39 +105,6 @@ class QemuVms(UnassistedVms):
         live = self._hypervisor.running(vm.id)
         live.do("balloon", {"value": maximum_bytes})
         self._hypervisor.change(vm.id, lambda machine: machine.with_domain(memory_target_bytes=maximum_bytes))
-
-    @override
-    def request_shutdown(
-        self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float
-    ) -> bool:
-        """Press the power button, which a guest that runs cannot fail to see; one that is paused does not.
-
-        One that sleeps is woken first.
-        """
-        execution.check_cancelled()
-        self._hypervisor.look(vm.id).living()
-        live = self._hypervisor.live(vm.id)
-        if live is None or live.status is Status.PAUSED:
-            return False
-        if live.status is Status.RUNNING:
-            wake(live)
-            live.do("system_powerdown")
-        return True
-
-    @override
-    def wait_shutdown(self, execution: Execution, vm: Vm, request: ShutdownRequest, timeout_s: float) -> bool:
-        """Wait until the guest has ended, pressing the button again: a guest that boots misses it."""
-        live = self._hypervisor.live(vm.id)
-        if live is None:
-            return True
-        waited_s = 0.0
-        while waited_s < timeout_s:
-            patience_s = min(POWER_BUTTON_INTERVAL_S, timeout_s - waited_s)
-            if live.wait_ended(execution, patience_s):
-                return True
-            waited_s += patience_s
-            live.try_to("system_powerdown")
-        return live.status is Status.ENDED
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
@@ -205,13 +146,6 @@ class QemuVms(UnassistedVms):
         wake(self._hypervisor.running(vm.id))
 
     @override
-    def wait_ballooning(self, execution: Execution, vm: Vm) -> None:
-        """Errors: `Ballooning_timeout_before_migration`."""
-        live = self._hypervisor.running(vm.id)
-        target_bytes = self._hypervisor.look(vm.id).launched().memory_target_bytes
-        await_balloon(execution, lambda: live.seen.memory_bytes - target_bytes)
-
-    @override
     def get_state(self, vm: Vm) -> VmState:
         machine = self._hypervisor.look(vm.id)
         domid = 0 if machine.domain is None else machine.domain.domid
@@ -220,21 +154,12 @@ class QemuVms(UnassistedVms):
         return vm_state(machine, seen, self._hypervisor.sockets(domid), told)
 
     @override
-    def set_domain_action_request(self, vm: Vm, action: DomainAction | None) -> None:
-        """What shall be done if the domain stops now; what a guest that has ended wants stands."""
-        live = self._hypervisor.live(vm.id)
-        if live is None or live.asked is None:
-            self._hypervisor.change(vm.id, lambda machine: machine.asking(action))
-
-    @override
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
+        """Of one that is suspended: what is left of a domain goes, and the image stays what counts."""
         machine = self._hypervisor.look(vm.id)
-        live, domain = self._hypervisor.live(vm.id), machine.domain
-        if domain is not None and machine.suspended is not None:
-            return DomainAction.SUSPEND  # what is left of a domain goes, and the image stays what counts
-        if live is not None and live.asked is not None:
-            return live.asked
-        return DomainAction.POWEROFF if domain is None else domain.action
+        if machine.domain is not None and machine.suspended is not None:
+            return DomainAction.SUSPEND
+        return super().get_domain_action_request(vm)
 
     @override
     def get_internal_state(
@@ -259,14 +184,6 @@ class QemuVms(UnassistedVms):
             return machine.but(suspended=domain) if domain.suspended and machine.domain is None else machine
 
         self._hypervisor.change(vm.id, told)
-
-    def _destroy(self, vm: str) -> None:
-        domain = self._hypervisor.look(vm).domain
-        if domain is None:
-            return
-        self._hypervisor.end(vm)
-        self._hypervisor.clear(domain.domid)
-        self._hypervisor.change(vm, lambda machine: machine.but(domain=None))
 
 
 def _refuse_unless_bootable(vm: Vm) -> None:
