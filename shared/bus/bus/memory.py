@@ -1,7 +1,5 @@
 """Memory: the bus within one process, for tests and as the embedded default; the same contract, no broker."""
 
-import socket
-import ssl
 import threading
 import time
 import uuid
@@ -15,13 +13,14 @@ from schema.ids import InstanceName, Offset
 from schema.records import Envelope, Record
 from typing_extensions import override
 
-from bus.calls import Calls, wait_for
+from bus.calls import Calls
 from bus.dedup import Dedup
 from bus.follow import Followed, Follower, Shelf
 from bus.logs import about, of_entry
-from bus.loop import Action, Loop, OnConnection, Protocols, guarded
+from bus.loop import Action, guarded
+from bus.looped import LoopedBus
 from bus.place import Place
-from bus.ports import BusUnavailableError, Entry, Fold, LookingBus, OnAnswer, Request
+from bus.ports import BusUnavailableError, Entry, Fold, OnAnswer, Request
 from bus.quarantine import Quarantined
 from bus.snapshots import Assembly
 from bus.stamp import Stamp
@@ -179,18 +178,17 @@ class MemoryBroker:
             successor.call_soon(lambda: on_change(LEADS))
 
 
-class MemoryBus(LookingBus):
+class MemoryBus(LoopedBus):
     """One service's connection to a `MemoryBroker`, with a thread of its own."""
 
     def __init__(self, broker: MemoryBroker, name: str = "memory") -> None:
+        super().__init__(name)
         self._broker = broker
         self._stamp = Stamp(f"{name}-{uuid.uuid4().hex}")
         self._append_lock = threading.Lock()
-        self._loop = Loop(f"bus-{name}")
         self._calls = Calls(self._loop)
         self._reply_to = f"xenops.reply.{uuid.uuid4().hex}"
         self._on_undeliverable: list[Callable[[str, Request], None]] = []
-        self._closed = threading.Event()
         broker.add_consumer(self._reply_to, self, self._on_reply)
         self._loop.start()
 
@@ -282,47 +280,8 @@ class MemoryBus(LookingBus):
         self._on_undeliverable.append(on_request)
 
     @override
-    def call(self, queue: str, body: bytes, timeout_s: float) -> bytes:
-        if self._loop.is_here():
-            raise RuntimeError("call() on the bus's own thread would wait for itself")
-        if self._closed.is_set():
-            raise BusUnavailableError(f"call to the queue {queue} on a bus that is closed")
-        return wait_for(
-            lambda on_answer: self.ask(queue, Request(body), timeout_s, on_answer), queue, timeout_s
-        )
-
-    @override
     def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
         self.call_soon(lambda: self._ask_here(queue, question, timeout_s, on_answer))
-
-    @override
-    def listen(
-        self, listener: socket.socket, protocols: Protocols, tls: ssl.SSLContext | None = None
-    ) -> None:
-        self._loop.listen(listener, protocols, tls)
-
-    @override
-    def accept(self, listener: socket.socket, on_connection: OnConnection) -> None:
-        self._loop.accept(listener, on_connection)
-
-    @override
-    def adopt(self, connected: socket.socket, protocols: Protocols) -> None:
-        self._loop.adopt(connected, protocols)
-
-    @override
-    def every(self, interval_s: float, action: Action) -> None:
-        self.call_soon(lambda: self._loop.every(interval_s, action))
-
-    @override
-    def later(self, delay_s: float, action: Action) -> None:
-        def begin() -> None:
-            self._loop.later(delay_s, action)
-
-        self._loop.soon(begin)
-
-    @override
-    def call_soon(self, action: Action) -> None:
-        self._loop.soon(action)
 
     @override
     def ready(self, timeout_s: float) -> None:

@@ -41,7 +41,13 @@ def test_a_line_is_an_offset_and_an_envelope() -> None:
     entry = Entry(Offset(7), 3.5, DeadlineSet(vm=VM, task=TaskId(1), deadline=None), "p", 9)
     line = json.loads(exported(INSTANCE, entry))
     assert line["offset"] == 7
-    assert line["envelope"]["record"] == {"kind": "DeadlineSet", "vm": "vm", "task": 1, "deadline": None}
+    assert line["envelope"]["record"] == {
+        "kind": "DeadlineSet",
+        "vm": "vm",
+        "task": 1,
+        "deadline": None,
+        "by": "",
+    }
     assert {key: line["envelope"][key] for key in ("producer", "seq", "at", "instance")} == {
         "producer": "p",
         "seq": 9,

@@ -1,8 +1,5 @@
 """RabbitBus: one service's connection to a RabbitMQ broker, made again whenever it is lost."""
 
-import socket
-import ssl
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -14,12 +11,12 @@ from schema.ids import InstanceName, Offset
 from schema.records import Record
 from typing_extensions import override
 
-from bus.calls import wait_for
 from bus.direct import Guests, Ways
 from bus.follow import Followed, Follower
-from bus.loop import Action, Loop, OnConnection, Protocols, guarded
+from bus.loop import Action, guarded
+from bus.looped import LoopedBus
 from bus.place import Place
-from bus.ports import BEGINNING, BrokerSeen, BusUnavailableError, Entry, Fold, LookingBus, OnAnswer, Request
+from bus.ports import BEGINNING, BrokerSeen, BusUnavailableError, Entry, Fold, OnAnswer, Request
 from bus.quarantine import Quarantined
 from bus.rabbit.connection import Connection
 from bus.rabbit.constants import CLOSE_TIMEOUT_S, READY_POLL_S
@@ -32,7 +29,7 @@ from bus.rabbit.stream import Logs
 from bus.retention import USUAL, Retention
 
 
-class RabbitBus(LookingBus):
+class RabbitBus(LoopedBus):
     """The contract of `bus.ports.LookingBus` on RabbitMQ 3.10 and later.
 
     `url` is `amqp://user:password@host:port/vhost`, or several for the nodes of a cluster (see
@@ -55,16 +52,15 @@ class RabbitBus(LookingBus):
         makes_logs: Retention | None = USUAL,
         on_lost: OnLost = say_lost,
     ) -> None:
+        super().__init__(name)
         self._logs = Logs(makes_logs)
         self._on_lost = on_lost
-        self._loop = Loop(f"bus-{name}")
         self._connection = Connection(url, name, self._loop)
         self._publisher = Publisher(self._loop, Signature(name, self._connection.user), instances, self._logs)
         self._post = Post(self._loop)
         self._ways = Ways(self._loop, self._connection.broker)
         self._guests = Guests(self._loop, self._connection.broker)
         self._on_quarantined: list[Callable[[Quarantined], None]] = []
-        self._closing = threading.Event()
         self._connection.add(self._post)
         self._connection.add(self._publisher)
         self._loop.soon(self._connection.open)
@@ -168,15 +164,6 @@ class RabbitBus(LookingBus):
         self._post.undeliverable(on_request)
 
     @override
-    def call(self, queue: str, body: bytes, timeout_s: float) -> bytes:
-        self._refuse_here("call")
-        if self._closing.is_set():
-            raise BusUnavailableError(f"call to the queue {queue} on a bus that is closed")
-        return wait_for(
-            lambda on_answer: self.ask(queue, Request(body), timeout_s, on_answer), queue, timeout_s
-        )
-
-    @override
     def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
         if self._loop.is_here():
             self._ask_here(queue, question, timeout_s, on_answer)
@@ -188,48 +175,19 @@ class RabbitBus(LookingBus):
             self._post.ask(queue, question, timeout_s, on_answer)
 
     @override
-    def listen(
-        self, listener: socket.socket, protocols: Protocols, tls: ssl.SSLContext | None = None
-    ) -> None:
-        self._loop.listen(listener, protocols, tls)
-
-    @override
-    def accept(self, listener: socket.socket, on_connection: OnConnection) -> None:
-        self._loop.accept(listener, on_connection)
-
-    @override
-    def adopt(self, connected: socket.socket, protocols: Protocols) -> None:
-        self._loop.adopt(connected, protocols)
-
-    @override
-    def every(self, interval_s: float, action: Action) -> None:
-        self._loop.soon(lambda: self._loop.every(interval_s, action))
-
-    @override
-    def later(self, delay_s: float, action: Action) -> None:
-        def begin() -> None:
-            self._loop.later(delay_s, action)
-
-        self._loop.soon(begin)
-
-    @override
-    def call_soon(self, action: Action) -> None:
-        self._loop.soon(action)
-
-    @override
     def ready(self, timeout_s: float) -> None:
         self._refuse_here("ready")
         end = time.monotonic() + timeout_s
         while not self._is_settled(end):
-            if time.monotonic() > end or self._closing.is_set():
+            if time.monotonic() > end or self._closed.is_set():
                 raise BusUnavailableError(self._connection.complaint(timeout_s))
             time.sleep(READY_POLL_S)
 
     @override
     def close(self) -> None:
-        if self._closing.is_set():
+        if self._closed.is_set():
             return
-        self._closing.set()
+        self._closed.set()
         self._publisher.drain(CLOSE_TIMEOUT_S)
         self._loop.soon(self._part)
         if not self._loop.is_here() and not self._loop.join(CLOSE_TIMEOUT_S):
@@ -249,7 +207,3 @@ class RabbitBus(LookingBus):
             return settled.result(max(0.0, end - time.monotonic()))
         except FutureTimeoutError:
             return False
-
-    def _refuse_here(self, method: str) -> None:
-        if self._loop.is_here():
-            raise RuntimeError(f"{method}() on the bus's own thread would wait for itself")
