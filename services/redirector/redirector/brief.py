@@ -60,6 +60,11 @@ class Brief:
     other_name: VmId | None = None
     takes_place: bool = True
 
+    @property
+    def is_notable(self) -> bool:
+        """Whether its coming may mean something for other tasks, or they for it."""
+        return self.check is not None or self.stop is Stop.FORCED
+
 
 @lru_cache(BRIEFS_SHARED_MAX)
 def shared(brief: Brief) -> Brief:
@@ -80,17 +85,7 @@ def brief_of(operation: Operation) -> Brief:
     takes over. Departures wait for an import and an arrival, maybe at the same worker: they could fill all
     its places, hence those take none.
     """
-    match operation:
-        case VmCheckState():
-            return shared(Brief(operation.kind, check=operation.kind))
-        case VbdCheckState(id=id_) | VifCheckState(id=id_) | PciCheckState(id=id_) | VusbCheckState(id=id_):
-            return shared(Brief(operation.kind, check=f"{operation.kind} {id_.device}"))
-        case VmPoweroff(timeout_s=None) | VmShutdown(timeout_s=None):
-            return shared(Brief(operation.kind, Stop.FORCED))
-        case VmPoweroff() | VmShutdown():
-            return shared(Brief(operation.kind, Stop.CLEAN))
-        case VmReboot(timeout_s=timeout_s):
-            return shared(Brief(operation.kind, Stop.NO if timeout_s is None else Stop.CLEAN))
+    match operation:  # what comes most is met first
         case (
             VmStart()
             | VmSuspend()
@@ -103,6 +98,16 @@ def brief_of(operation: Operation) -> Brief:
             | VifHotunplug()
         ):
             return plain(operation.kind)
+        case VmCheckState():
+            return shared(Brief(operation.kind, check=operation.kind))
+        case VbdCheckState(id=id_) | VifCheckState(id=id_) | PciCheckState(id=id_) | VusbCheckState(id=id_):
+            return shared(Brief(operation.kind, check=f"{operation.kind} {id_.device}"))
+        case VmPoweroff(timeout_s=None) | VmShutdown(timeout_s=None):
+            return shared(Brief(operation.kind, Stop.FORCED))
+        case VmPoweroff() | VmShutdown():
+            return shared(Brief(operation.kind, Stop.CLEAN))
+        case VmReboot(timeout_s=timeout_s):
+            return shared(Brief(operation.kind, Stop.NO if timeout_s is None else Stop.CLEAN))
         case VmMigrate(vm=vm):
             return shared(Brief(operation.kind, other_name=departing_id(vm)))
         case VmReceiveMemory(vm=vm, final=final):

@@ -145,12 +145,13 @@ class Redirector:
             return [self._refuse_repeat(task), *self._on_repeat(task, record)]
         error = self._objection(record, now)
         if error is not None:
-            self.lanes.decide(task)
+            self.fold.lanes.decide(task)
             self._refusing.add(task)
             return [Append(Refused(vm=record.vm, task=task, error=error, term=self.term))]
         accepted = Accepted(request_id=record.request_id, task=task)
-        waiting = self.lanes.find(task)
-        return [*_notify(record, accepted), *(self._reconsider(waiting) if waiting is not None else ())]
+        waiting = self.fold.lanes.find(task)
+        is_notable = waiting is not None and waiting.brief.is_notable
+        return [*_notify(record, accepted), *(self._reconsider(waiting) if waiting and is_notable else ())]
 
     def _on_repeat(self, task: TaskId, record: Submitted) -> list[Effect]:
         """What became of the first one; while its refusal is being written nobody can tell."""
@@ -176,7 +177,7 @@ class Redirector:
         if now > record.accept_by:
             late = now - record.accept_by
             return InternalError(message=f"the request was met {late:.1f} s too late; submit it again")
-        if self.lanes.depth(record.vm) > self.limits.lane_tasks_max:
+        if self.fold.lanes.depth(record.vm) > self.limits.lane_tasks_max:
             most = self.limits.lane_tasks_max
             return InternalError(
                 message=f"{most} tasks wait for VM {record.vm} already; cancel some, or wait"
@@ -195,10 +196,10 @@ class Redirector:
 
     def _merge(self, check: Waiting) -> list[Effect]:
         """Join a check that waits already; one that executes does not count: it may have looked too early."""
-        earlier = self.lanes.earlier_check(check)
+        earlier = self.fold.lanes.earlier_check(check)
         if earlier is None:
             return []
-        self.lanes.decide(check.id)
+        self.fold.lanes.decide(check.id)
         merged = Merged(
             vm=check.vm, task=check.id, into=earlier, traceparent=check.traceparent, term=self.term
         )
@@ -208,8 +209,8 @@ class Redirector:
         """A forced power-off ends every clean stop before it, waiting or running; others keep their turn."""
         if power_off.brief.stop is not Stop.FORCED:
             return []
-        effects = [self._cancel_waiting(stop.id) for stop in self.lanes.clean_stops_before(power_off)]
-        running = self.lanes.running(power_off.vm)
+        effects = [self._cancel_waiting(stop.id) for stop in self.fold.lanes.clean_stops_before(power_off)]
+        running = self.fold.lanes.running(power_off.vm)
         if running is not None and running.brief.stop is Stop.CLEAN:
             effects.append(Append(CancelRequested(vm=running.vm, task=running.id)))
         return effects
@@ -235,13 +236,13 @@ class Redirector:
 
     def _on_refused(self, record: Refused) -> list[Effect]:
         """Only now: a leader that is replaced before its refusal is written has refused nothing."""
-        refused = self.lanes.unsettled(record.task)
+        refused = self.fold.lanes.unsettled(record.task)
         if refused is None or refused.reply_to is None:
             return []
         return [Notify(refused.reply_to, Rejected(request_id=refused.request_id, error=record.error))]
 
     def _on_end(self, record: Finished) -> list[Effect]:
-        ended = self.lanes.unsettled(record.task) or self.lanes.running(record.vm)
+        ended = self.fold.lanes.unsettled(record.task) or self.fold.lanes.running(record.vm)
         if ended is None or ended.id != record.task or not ended.awaited or ended.reply_to is None:
             return []
         error = record.outcome.error if isinstance(record.outcome, Failed) else None
@@ -249,12 +250,12 @@ class Redirector:
 
     def _cancel(self, task: TaskId) -> list[Effect]:
         """End what waits or follows another; what is leased has its worker told, once that knows of it."""
-        if self.lanes.find(task) is not None:
+        if self.fold.lanes.find(task) is not None:
             return [self._cancel_waiting(task)]
         vm = self.fold.cancels[task]
-        if task in self.fold.followers or self.lanes.unsettled(task) is not None:
+        if task in self.fold.followers or self.fold.lanes.unsettled(task) is not None:
             return [Append(_failed(vm, task, Cancelled(task=str(task))))]
-        if self.workers.unwritten_for(task) is not None:
+        if self.fold.workers.unwritten_for(task) is not None:
             return []  # the worker knows nothing of it yet: told when that record is read
         return [Append(CancelRequested(vm=vm, task=task))]
 
@@ -262,7 +263,7 @@ class Redirector:
         return self._finish_waiting(task, Cancelled(task=str(task)))
 
     def _finish_waiting(self, task: TaskId, error: Error) -> Effect:
-        waiting = self.lanes.decide(task)
+        waiting = self.fold.lanes.decide(task)
         failed = _failed(waiting.vm, task, error)
         return Append(failed.model_copy(update={"traceparent": waiting.traceparent}), waiting)
 
@@ -274,10 +275,10 @@ class Redirector:
         effects = [self._refuse_repeat(task) for task in fold.repeats]
         for task in list(fold.cancels):
             effects += self._cancel(task)
-        for waiting in self.lanes.notable():
+        for waiting in self.fold.lanes.notable():
             effects += self._reconsider(waiting)
         for request_id, task, _ in fold.requests.items():
-            found = self.lanes.find(task)
+            found = self.fold.lanes.find(task)
             if found is not None and found.reply_to and found.accept_by >= now:
                 effects.append(Notify(found.reply_to, Accepted(request_id=request_id, task=task)))
         return effects
@@ -285,13 +286,14 @@ class Redirector:
     def _lease_all(self) -> list[Effect]:
         """Give every task a worker whose turn it is, as long as workers are free."""
         effects: list[Effect] = []
-        while (task := self.lanes.next_arrival()) is not None:
-            worker = self.workers.choose(task.vm, takes_place=False)
+        lanes, workers = self.fold.lanes, self.fold.workers
+        while (task := lanes.next_arrival()) is not None:
+            worker = workers.choose(task.vm, takes_place=False)
             if worker is None:
                 break
             effects.append(self._lease(task, worker.name))
-        while (task := self.lanes.next()) is not None:
-            worker = self.workers.choose(task.vm)
+        while workers.has_place() and (task := lanes.next()) is not None:
+            worker = workers.choose(task.vm)
             if worker is None:
                 break
             effects.append(self._lease(task, worker.name))
@@ -299,7 +301,7 @@ class Redirector:
 
     def _lease(self, task: Waiting, worker: WorkerName) -> Effect:
         leased = Leased(vm=task.vm, task=task.id, worker=worker, term=self.term, traceparent=task.traceparent)
-        self.lanes.lease(task.id)
+        self.fold.lanes.lease(task.id)
         self.fold.note_lease(leased, None, since=task.since)
         return Append(leased, task)
 
@@ -317,10 +319,10 @@ class Redirector:
         Silence alone proves nothing: a broker in trouble silences everybody.
         """
         effects: list[Effect] = []
-        for worker in self.workers.all():
+        for worker in self.fold.workers.all():
             silence = now - worker.seen
             if worker.up and not worker.suspected and silence > self.limits.worker_silence_s:
-                self.workers.suspect(worker)
+                self.fold.workers.suspect(worker)
                 effects.append(Append(WorkerDown(worker=worker.name, epoch=worker.epoch)))
             elif not worker.up and silence > self.limits.worker_answer_s:
                 effects += self._lose(worker, silence)

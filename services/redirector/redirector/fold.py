@@ -73,14 +73,14 @@ class Fold:
         match entry.record:
             case Submitted() as record:
                 self._on_submitted(entry, record)
-            case Refused() as record:
-                self._on_refused(record)
-            case Merged() as record:
-                self._on_merged(record)
             case Leased() as record:
                 self._on_leased(entry, record)
             case Finished() as record:
                 self._on_finished(record)
+            case Refused() as record:
+                self._on_refused(record)
+            case Merged() as record:
+                self._on_merged(record)
             case CancelRequested() as record:
                 self._on_cancel(record)
             case Elected() as record:

@@ -100,9 +100,12 @@ class Lane:
 
     def head(self) -> Waiting:
         """The next task of a lane in which some wait."""
-        while (task := self._at(self._order[0])) is None:
-            heapq.heappop(self._order)
-        return task
+        while True:
+            rank = self._order[0]
+            task = self.tasks.get(TaskId(rank % _IDS))
+            if task is not None and task.rank == rank:
+                return task
+            heapq.heappop(self._order)  # a gap
 
     def in_order(self) -> list[Waiting]:
         """All that wait, the next one first."""
@@ -118,8 +121,3 @@ class Lane:
     def clean_stops_before(self, id_: TaskId) -> Iterator[Waiting]:
         """The clean stops that have waited longer than a task."""
         return (self.tasks[stop] for stop in self._stops or () if stop < id_)
-
-    def _at(self, rank: int) -> Waiting | None:
-        """The task in a place of the order; None for a gap."""
-        task = self.tasks.get(TaskId(rank % _IDS))
-        return task if task is not None and task.rank == rank else None

@@ -8,7 +8,6 @@ from collections.abc import Container, Iterator
 
 from schema.ids import TaskId, VmId
 
-from redirector.brief import Stop
 from redirector.claims import Claims
 from redirector.lane import Lane, Waiting
 from redirector.turns import Turns
@@ -232,7 +231,7 @@ class Lanes:
         return lane
 
     def _note(self, task: Waiting) -> None:
-        if task.brief.check is not None or task.brief.stop is Stop.FORCED:
+        if task.brief.is_notable:
             self._notable[task.id] = None
 
     def _take(self, task: TaskId) -> Waiting | None:
@@ -257,9 +256,9 @@ class Lanes:
 
     def _turn(self, lane: Lane) -> None:
         """Put a lane at the end of its circle or take it out, by whether its next task may go."""
-        vm = lane.vm
-        shares = self.claims.shares(vm)
-        if not lane.leasable() or self.claims.named_by(vm) is not None:
+        vm, claims = lane.vm, self.claims
+        shares = claims.shares(vm)
+        if not lane.leasable() or claims.named_by(vm) is not None:
             self._turns.leave(vm)
             self._arrivals.leave(vm)
             if lane.idle():

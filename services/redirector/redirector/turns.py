@@ -28,7 +28,8 @@ class Turns:
     def leave(self, vm: VmId) -> None:
         """A lane waits for no turn."""
         self._circle.pop(vm, None)
-        self._sharers.pop(vm, None)
+        if self._sharers:
+            self._sharers.pop(vm, None)
 
     def let_share(self, *, free: bool) -> None:
         """Whether one of those that share may go now; all of them lose their common place if not."""

@@ -59,17 +59,26 @@ class Worker:
 
 
 class _Ranking:
-    """Those workers that may take something, least busy first; a place that is outdated is passed over."""
+    """Those workers that may take something, least busy first.
+
+    `_lowest` is the foremost place of each worker. One that is busier than its place says keeps it until that
+    is looked at: most changes change no place.
+    """
 
     def __init__(self, may_take: Callable[[Worker], bool]) -> None:
         self._may_take = may_take
         self._places: list[tuple[int, WorkerName]] = []
+        self._lowest: dict[WorkerName, int] = {}
 
     def put(self, worker: Worker, workers: dict[WorkerName, Worker]) -> None:
         """A worker that may take something has changed."""
+        if self._lowest.get(worker.name, worker.busy + 1) <= worker.busy:
+            return
         if len(self._places) > 4 * len(workers) + STALE_MIN:
-            self._places = [(one.busy, one.name) for one in workers.values() if self._may_take(one)]
+            self._lowest = {one.name: one.busy for one in workers.values() if self._may_take(one)}
+            self._places = [(busy, name) for name, busy in self._lowest.items()]
             heapq.heapify(self._places)
+        self._lowest[worker.name] = worker.busy
         heapq.heappush(self._places, (worker.busy, worker.name))
 
     def first(self, workers: dict[WorkerName, Worker]) -> Worker | None:
@@ -77,9 +86,16 @@ class _Ranking:
         while self._places:
             busy, name = self._places[0]
             worker = workers.get(name)
-            if worker is not None and worker.busy == busy and self._may_take(worker):
+            if self._lowest.get(name) != busy:
+                heapq.heappop(self._places)  # it has a better one
+            elif worker is None or not self._may_take(worker):
+                heapq.heappop(self._places)
+                del self._lowest[name]
+            elif worker.busy == busy:
                 return worker
-            heapq.heappop(self._places)
+            else:
+                self._lowest[name] = worker.busy
+                heapq.heapreplace(self._places, (worker.busy, name))
         return None
 
 
@@ -155,6 +171,10 @@ class Workers:
         if worker is not None:
             worker.seen = now
 
+    def has_place(self) -> bool:
+        """Whether any worker may take one more that takes a place."""
+        return self._free.first(self._workers) is not None
+
     def choose(self, vm: VmId, *, takes_place: bool = True) -> Worker | None:
         """Who shall run a VM's task: who had it last, else who has least to do; None if all are full."""
         last = self._workers.get(self._places.get(vm, WorkerName("")))
@@ -171,7 +191,8 @@ class Workers:
         if holder is not None and holder.name == name and lease.token is not None:
             self._write(holder, lease)
             return
-        self.settle(lease.task)
+        if holder is not None:
+            self.settle(lease.task)
         worker = self._known(name)
         if worker is None:
             return
