@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from bus.insist import Insistent
@@ -38,7 +39,19 @@ COMPRESSED_FROM_S = 7.5
 AT_ONCE = ("remove", "import", "add")
 """What answers no task, but what came of it."""
 
+UNDERSTOOD_MAX = 10_000
+"""So many different answers are kept as what they say."""
+
 OnResult = Callable[[Any], None]
+
+
+@lru_cache(UNDERSTOOD_MAX)
+def understood(method: str, answer: bytes) -> Any:
+    """What an answer says: a result, or an error. Most answers are given again and again."""
+    try:
+        return decode_response(method, answer)
+    except XenopsError as error:
+        return error
 
 
 class Caller:
@@ -59,12 +72,7 @@ class Caller:
             if isinstance(answer, BusError):
                 on_result(answer)
                 return
-            try:
-                result = decode_response(method, answer)
-            except XenopsError as error:
-                on_result(error)
-                return
-            on_result(result)
+            on_result(understood(method, answer))
 
         body = encode_request(method, debug_info=dbg, **params)
         self.bus.ask(

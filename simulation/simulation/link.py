@@ -1,12 +1,43 @@
 """Link: one process's connection to the broker: in order both ways, slow at times, cut at others."""
 
-from functools import partial
+from collections.abc import Callable
 
 from simulation.life import Life
 from simulation.scheduler import Action
 
 LATENCY_S = 0.002
 """How long a message takes at most, each way, on a good day."""
+
+
+class Parcel:
+    """One thing that is said on one connection; arriving, it is said, unless that connection is no more."""
+
+    __slots__ = ("_action", "_hear", "_link", "_number")
+
+    def __init__(self, link: "Link", action: Action, hear: Callable[[Action], None] | None) -> None:
+        self._link = link
+        self._number = link.number
+        self._action = action
+        self._hear = hear
+
+    def __call__(self) -> None:
+        """It has arrived; behind a network that carries nothing it waits."""
+        if self._link.stalled:
+            self._link.waiting.append(self.go_on)
+        else:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """It gets through: to the broker, or to a process that may stand still."""
+        if self._hear is not None:
+            self._hear(self.say)
+        elif self._link.number == self._number:
+            self._action()
+
+    def say(self) -> None:
+        """Its process hears it now."""
+        if self._link.number == self._number:
+            self._action()
 
 
 class Link:
@@ -21,18 +52,18 @@ class Link:
         self.up = False
         self.latency_s = LATENCY_S
         self.stalled = False
-        self._waiting: list[Action] = []
+        self.waiting: list[Action] = []
         self._last_up = self._last_down = 0.0
 
     def to_broker(self, action: Action) -> None:
         """Say something to the broker; the sender's death does not take it back."""
         self._last_up = self._next(self._last_up)
-        self._carry(self._last_up, partial(self._say, self.number, action))
+        self.life.scheduler.at(self._last_up, Parcel(self, action, None))
 
     def to_process(self, action: Action) -> None:
         """Say something to the process."""
         self._last_down = self._next(self._last_down)
-        self._carry(self._last_down, partial(self.life.enter, partial(self._say, self.number, action)))
+        self.life.scheduler.at(self._last_down, Parcel(self, action, self.life.enter))
 
     def open(self) -> None:
         """A new connection."""
@@ -43,7 +74,7 @@ class Link:
         """The connection is no more; what is under way is lost."""
         self.number += 1
         self.up = False
-        self._waiting.clear()
+        self.waiting.clear()
 
     def stall(self) -> None:
         """Nothing gets through."""
@@ -52,24 +83,12 @@ class Link:
     def go_on(self) -> None:
         """All gets through again, what waited first, and after what its process was told before."""
         self.stalled = False
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         for action in waiting:
             self.life.scheduler.after(0, action)
 
     def _next(self, last: float) -> float:
         """When what is said now arrives: after all that was said before."""
-        now = self.life.scheduler.now
-        return max(last, now + self.life.random.random() * self.latency_s)
-
-    def _carry(self, at: float, action: Action) -> None:
-        self.life.scheduler.at(at, partial(self._arrive, action))
-
-    def _arrive(self, action: Action) -> None:
-        if self.stalled:
-            self._waiting.append(action)
-        else:
-            action()
-
-    def _say(self, number: int, action: Action) -> None:
-        if self.number == number:
-            action()
+        life = self.life
+        arrives = life.scheduler.now + life.random.random() * self.latency_s
+        return max(last, arrives)

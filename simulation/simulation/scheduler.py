@@ -1,7 +1,7 @@
 """Scheduler: the one queue of all that is going to happen, by a clock that moves from one to the next."""
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 Action = Callable[[], object]
 
@@ -20,20 +20,21 @@ class Scheduler:
 
     def after(self, delay_s: float, action: Action) -> None:
         """Do something after a while."""
-        self.at(self.now + delay_s, action)
+        self._number += 1
+        heappush(self._due, (self.now + delay_s, self._number, action))
 
     def at(self, time_s: float, action: Action) -> None:
         """Do something at a time."""
         self._number += 1
-        heapq.heappush(self._due, (time_s, self._number, action))
+        heappush(self._due, (time_s, self._number, action))
 
     def run_until(self, end_s: float) -> None:
         """Let everything happen that is due up to a time."""
-        due = self._due
+        due, before = self._due, self._number - len(self._due)
         while due and due[0][0] <= end_s:
-            self.now, _, action = heapq.heappop(due)
-            self.steps += 1
+            self.now, _, action = heappop(due)
             action()
+        self.steps += self._number - len(due) - before
         self.now = end_s
 
 

@@ -76,11 +76,11 @@ class Lane:
         """A task waits from now on."""
         self.tasks[task.id] = task
         heapq.heappush(self._order, task.rank)
-        check = task.brief.check
-        if check is not None:
+        brief = task.brief
+        if brief.check is not None:
             self._checks = {} if self._checks is None else self._checks
-            self._checks[check] = min(task.id, self._checks.get(check, task.id))
-        if task.brief.stop is Stop.CLEAN:
+            self._checks[brief.check] = min(task.id, self._checks.get(brief.check, task.id))
+        if brief.stop is Stop.CLEAN:
             self._stops = {} if self._stops is None else self._stops
             self._stops[task.id] = None
 

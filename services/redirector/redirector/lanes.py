@@ -111,16 +111,19 @@ class Lanes:
 
     def fill(self, tasks: list[Waiting], leased: Container[TaskId]) -> None:
         """All these wait from now on, oldest first, or are leased; nothing has waited or run before."""
+        lanes, vm_of = self._lanes, self._vm_of
         for task in tasks:
-            lane = self._lane(task.vm)
+            id_ = task.id
+            lane = lanes.get(task.vm) or self._lane(task.vm)
             task.vm = lane.vm
-            if task.id in leased:
+            if id_ in leased:
                 lane.running = task
-                self.claims.add(task.id, lane.vm, task.brief)
+                self.claims.add(id_, lane.vm, task.brief)
             else:
                 lane.push(task)
-                self._vm_of[task.id] = lane.vm
-                self._note(task)
+                vm_of[id_] = lane.vm
+                if task.brief.is_notable:
+                    self._notable[id_] = None
         for lane in list(self._lanes.values()):
             self._turn(lane)
 
