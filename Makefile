@@ -14,7 +14,7 @@ UPGRADE ?=
 SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help man images test-compose deb test-deb openapi docs lock xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
+.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ lock: ## Lock what requirements.in names; what is locked stays, unless UPGRADE=p
 
 async-client: ## The awaitable client, made of the plain one anew
 	@$(PYTHON) tools/async_client.py
+
+screenshots: setup ## The operators' page with an instance at work: docs/operators/*.png, made anew
+	@$(PYTHON) tools/screenshots.py
 
 openapi: ## The operators' API as OpenAPI: docs/operators/openapi.json, made anew
 	@mkdir -p docs/operators var && $(PYTHON) -m dashboard.web.describe > var/openapi.json && mv var/openapi.json docs/operators/openapi.json

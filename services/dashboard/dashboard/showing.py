@@ -33,9 +33,15 @@ def task_detail(story: Story, now: float) -> views.TaskDetail:
 
 
 def _of_story(story: Story, now: float) -> dict[str, Any]:
-    names = (name for name in views.TaskView.model_fields if name not in {"age_s", "waited_s"})
+    names = (name for name in views.TaskView.model_fields if name not in {"age_s", "ran_s"})
     told = {name: getattr(story, name) for name in names}
-    return {**told, "age_s": max(0.0, now - story.submitted_at), "waited_s": story.waited_s}
+    return {**told, "age_s": max(0.0, now - story.submitted_at), "ran_s": _ran_s(story, now)}
+
+
+def _ran_s(story: Story, now: float) -> float | None:
+    if story.leased_at is None:
+        return None
+    return story.duration_s if story.ended else max(0.0, now - story.leased_at)
 
 
 def lane(fold: InstanceFold, seen: LaneSeen, blocked: str, now: float) -> views.LaneView:

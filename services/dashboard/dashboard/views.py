@@ -43,6 +43,7 @@ class TaskView(View):
     worker: str
     token: int | None
     leased_at: float | None
+    ran_s: float | None = Field(description="How long it ran, or has been running since its lease.")
     attempts: int = Field(description="How many leases it had: more than one, where workers were lost.")
     progress: float
     atom: str = Field(description="The atomic that is being performed, while one is.")

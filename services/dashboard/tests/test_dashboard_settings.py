@@ -12,7 +12,7 @@ from dashboard.operators import Operator, OperatorRole, TokensError, tokens_text
 from dashboard.pulse import Health
 from dashboard.service import build
 from dashboard.settings import LOCAL, Settings, from_environment
-from dashboard.web.render import NOTHING, clock, figure, short, span
+from dashboard.web.render import NOTHING, brief, clock, figure, short, span
 from dashboard.web.server import bind
 from page_in_hand import INSTANCE
 from schema.objects.events import Events, Readers
@@ -102,6 +102,7 @@ def test_figures_of_health_and_of_those_who_wait() -> None:
         (0.0005, "0.5 ms"),
         (0.34, "340 ms"),
         (3.21, "3.2 s"),
+        (300, "5 min"),
         (303, "5 min 3 s"),
         (7500, "2 h 5 min"),
         (2e5, "2 d 7 h"),
@@ -122,6 +123,23 @@ def test_times_figures_and_texts_are_said_for_people() -> None:
     ]
     assert short("a\u202eb\nc") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"
     assert short("x" * 1_000).endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"kind": "Failed", "x": 1}, "Failed"),
+        ({"kind": "Atomic", "atomic": {"kind": "VM_pause", "vm": "v"}}, "VM_pause"),
+        ({"a": 1}, "a"),
+        ([1, 2], "2 of them"),
+        ([{"kind": "Vm"}], "Vm"),
+        (7, "7"),
+        (0.25001144, "0.25"),
+        (1764424000.5, "1764424000.5"),
+    ],
+)
+def test_parts_of_records_are_said_in_a_few_words(value: object, words: str) -> None:
+    assert brief(value) == words
 
 
 def test_a_bus_that_takes_no_words_of_ours_is_no_reason_to_end(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ TEXT_SHOWN_MAX = 400
 
 
 def span(seconds: float | None) -> str:
-    """A duration for people: `340 ms`, `3.2 s`, `5 min 3 s`, `2 h 5 min`, `3 d 4 h`."""
+    """A duration for people: `340 ms`, `3.2 s`, `5 min 3 s`, `2 h`, `3 d 4 h`."""
     if seconds is None:
         return NOTHING
     if seconds < 1:
@@ -28,10 +28,33 @@ def span(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     whole = int(seconds)
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
+        return _two(whole // 60, "min", whole % 60, "s")
     if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+        return _two(whole // 3600, "h", whole % 3600 // 60, "min")
+    return _two(whole // 86_400, "d", whole % 86_400 // 3600, "h")
+
+
+def _two(many: int, unit: str, rest: int, lesser: str) -> str:
+    return f"{many} {unit} {rest} {lesser}" if rest else f"{many} {unit}"
+
+
+def brief(value: Any) -> str:
+    """A part of a record in a few words: of what has a kind that, of several how many there are."""
+    match value:
+        case {"kind": "Atomic", "atomic": atomic}:
+            return brief(atomic)
+        case {"kind": str(kind)}:
+            return kind
+        case list() if len(value) > 1:
+            return f"{len(value)} of them"
+        case [only]:
+            return brief(only)
+        case dict():
+            return ", ".join(map(str, value))
+        case float():
+            return f"{value:.12g}" if abs(value) >= 1000 else f"{value:.4g}"
+        case _:
+            return str(value)
 
 
 def clock(at: float | None) -> str:
@@ -68,7 +91,13 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {"span": span, "clock": clock, "figure": figure, "short": short}
+        self._environment.filters |= {
+            "span": span,
+            "clock": clock,
+            "figure": figure,
+            "short": short,
+            "brief": brief,
+        }
         self._environment.globals["dress"] = dress()
 
     def show(self, name: str, status: int = 200, /, **known: Any) -> HTMLResponse:
