@@ -4,7 +4,8 @@
 
 Everything but the dashboard is a bus in memory without services. A screen's figures are what it takes, and
 what of it is processor time. Then STREAMS readers follow the log while records are appended: how late they
-are told, what they cost; beside as many that read nothing.
+are told, what they cost; beside as many that read nothing. Then 10,000 want to follow at once: how many are
+let in, what the others are told, and what all of them cost.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -49,6 +51,7 @@ SCREENS = (
     "log",
 )
 RECORDS = 200
+CROWD = 10_000
 PAINTED = """new Promise((done) => new PerformanceObserver((list) => {
   for (const entry of list.getEntriesByName('first-contentful-paint')) done(entry.startTime);
 }).observe({type: 'paint', buffered: true}))"""
@@ -72,6 +75,7 @@ def main() -> None:
             print(f"{screen:28} {fetched(page, screen)}")
         paint(page)
         follow(page, others, streams)
+        crowd(page)
         page.stop()
 
 
@@ -172,13 +176,7 @@ def paint(page: Service) -> None:
 
 def follow(page: Service, others: MemoryBus, count: int) -> None:
     """Readers of the log, and ones that do not read."""
-    path = f"/api/v1/instances/{INSTANCE}/events"
-    head = f"host: localhost\r\nauthorization: Bearer {TOKEN}"
-    request = f"GET {path} HTTP/1.1\r\n{head}\r\n\r\n"
-    place = urlsplit(page.url)
-    readers = [socket.create_connection((place.hostname or "", place.port or 0)) for _ in range(2 * count)]
-    for reader in readers:
-        reader.sendall(request.encode())
+    readers = [following(page) for _ in range(2 * count)]
     until(lambda: page._streams.count == 2 * count)  # noqa: SLF001
     cpu, begin = time.process_time(), time.perf_counter()
     for number in range(RECORDS):
@@ -193,6 +191,34 @@ def follow(page: Service, others: MemoryBus, count: int) -> None:
     print(f"{count} readers told of {RECORDS} records in {late_s:.2f} s, {rate:.0f} events/s")
     print(f"{cpu_s:.2f} s of processor for it, readers included")
     print(f"beside {count} that read nothing; {memory()}")
+    for reader in readers:
+        reader.close()
+
+
+def following(page: Service) -> socket.socket:
+    """A connection on which the log is asked for as events."""
+    place = urlsplit(page.url)
+    head = f"host: localhost\r\nauthorization: Bearer {TOKEN}"
+    reader = socket.create_connection((place.hostname or "", place.port or 0))
+    reader.sendall(f"GET /api/v1/instances/{INSTANCE}/events?after=-1 HTTP/1.1\r\n{head}\r\n\r\n".encode())
+    return reader
+
+
+def crowd(page: Service) -> None:
+    """Very many that want all that is kept of the log, and read nothing but how they are answered."""
+    until(lambda: page._streams.count == 0)  # noqa: SLF001
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    begin, cpu = time.perf_counter(), time.process_time()
+    readers, answers = [], Counter[str]()
+    for _ in range(CROWD):
+        reader = following(page)
+        status = reader.recv(12).decode().partition(" ")[2] or "closed"
+        answers[status] += 1
+        readers.append(reader)
+    told = ", ".join(f"{number} are answered {status}" for status, number in sorted(answers.items()))
+    print(f"of {CROWD} at once {told}, in {time.perf_counter() - begin:.1f} s")
+    print(f"{time.process_time() - cpu:.1f} s of processor for it, their own included; {memory()}")
     for reader in readers:
         reader.close()
 

@@ -47,7 +47,8 @@ class AsyncBusDoor:
 
         self._bus.ask(queue, Request(body), timeout_s, tell)
         try:
-            outcome = await asyncio.wait_for(answer, timeout_s + GRACE_S)
+            async with asyncio.timeout(timeout_s + GRACE_S):
+                outcome = await answer
         except TimeoutError:
             sentence = (
                 f"no answer from the queue {queue} within {timeout_s:g} s: was the bus closed meanwhile?"

@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import pytest
@@ -57,6 +58,23 @@ def test_it_is_told_why_behind_what_it_had_not_taken_and_goes_on_elsewhere(
     assert "go on from the last id" in why["reason"]
     last = int(events[-2].partition("id: ")[2].partition("\n")[0])
     assert 0 < last < ENTRIES
+
+
+def test_when_too_many_follow_the_next_is_told_so_until_one_leaves(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "STREAMS_MAX", 1)
+    with opened(page) as reader:
+        assert reader.recv(15) == b"HTTP/1.1 200 OK"
+        refused = page.get("/events")
+        assert (refused.status, refused.json["detail"]) == (
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "1 streams are open: try again later",
+        )
+        assert page.get("/news").status == HTTPStatus.SERVICE_UNAVAILABLE
+    page.await_("/metrics", lambda reply: "xenops_sse_streams 0.0" in reply.text)
+    with opened(page) as reader:
+        assert reader.recv(15) == b"HTTP/1.1 200 OK"
 
 
 def test_one_that_never_reads_again_is_ended(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,10 @@ class EventStream(Response):
         async for chunk in self._events:
             message = {"type": "http.response.body", "body": chunk, "more_body": True}
             try:
-                await asyncio.wait_for(send(message), STUCK_S)
+                async with asyncio.timeout(
+                    STUCK_S
+                ):  # before 3.12, `wait_for` may swallow that its task is cancelled
+                    await send(message)
             except TimeoutError:
                 self._streams.cut()
                 scope["state"][LAST_WORDS]()
