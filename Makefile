@@ -43,7 +43,7 @@ unit:
 	@$(PYTHON) -m pytest -q -n 2 $(TEST_DIRECTORIES)
 
 integration:
-	@$(PYTHON) -m pytest -q -n 2 --dist loadfile tests/integration tests/fuzz tests/faults
+	@$(PYTHON) -m pytest -q -n 2 --dist loadfile tests/integration tests/fuzz tests/faults tests/xen
 
 sim: ## All services in one process by a virtual clock: make sim SEEDS=10000, or REPLAY=file
 	@$(PYTHON) -m simulation $(if $(REPLAY),--replay $(REPLAY),--seeds $(SEEDS))
@@ -74,7 +74,6 @@ xen-host: setup ## A Xen host for tests, emulated: built if need be, started, ke
 	@$(PYTHON) tools/xen_host.py
 
 test-xen: setup ## All tests inside dom0 of that host, for an hour; wants the machine for itself
-	@$(PYTHON) tools/xen_host.py image
 	@XENOPS_TEST_XEN_ALL=1 $(PYTHON) -m pytest -q tests/xen
 
 check: format lint types imports sizes golden docs coverage isolate ## All gates

@@ -59,7 +59,7 @@ MODULES = {
 }
 """The kernel modules that are loaded, in this order, each after what it depends on; and what for."""
 
-XEN_MODULES = ("xen-blkfront", "xen-netfront")
+XEN_MODULES = ("xen-pcifront", "xen-blkfront", "xen-netfront")
 """What is loaded on Xen instead: of the others' devices it has none."""
 
 PARAMETERS = {"scsi_mod": "scan=sync"}

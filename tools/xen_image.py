@@ -30,7 +30,7 @@ FILES = ("dom0.ext4", "xen", "vmlinuz", "initrd.gz", "key")
 PACKAGES = (
     *("xen-utils-4.17", "xen-utils-common", "xenstore-utils", "libxen-dev", "qemu-system-xen"),
     *("python3", "python3-dev", "gcc", "kmod", "iproute2", "bridge-utils", "procps", "util-linux"),
-    *("busybox-static", "openssh-server", "pciutils", "e2fsprogs", "qemu-utils"),
+    *("nftables", "busybox-static", "openssh-server", "pciutils", "e2fsprogs", "qemu-utils"),
     *("libvirt-daemon", "libvirt-daemon-driver-xen", "libvirt-clients", "python3-libvirt"),
 )
 """What dom0 has of Debian; its kernel and the hypervisor, which QEMU boots, are unpacked beside."""
@@ -41,6 +41,7 @@ MODULES = (
     *("virtio_pci", "virtio_blk", "virtio_net", "crc32c_generic", "ext4", "loop", "bridge", "tun", "e1000"),
     *("xenfs", "xen-privcmd", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-blkback", "xen-netback"),
     "xen-pciback",
+    *("nf_tables", "nft_limit"),
 )
 """What dom0's kernel can load; the ones that its initramfs needs come first."""
 

@@ -52,6 +52,8 @@ class Place:
 
     image: Path
     directory: Path
+    has_iommu: bool = False
+    """And a PCI device to spare. QEMU cannot save such a machine."""
 
     @property
     def snapshot(self) -> Path:
@@ -149,6 +151,23 @@ def resumed(place: Place) -> Machine:
     return machine
 
 
+def booted(place: Place) -> Machine:
+    """A machine from its cold start on, with the project of now."""
+    refuse_without_memory()
+    place.directory.mkdir(parents=True, exist_ok=True)
+    disk = place.directory / "disk.qcow2"
+    overlay(place.image / "dom0.ext4", disk, "raw")
+    machine = start(place, disk, [])
+    try:
+        await_ready(place, machine)
+        greet(machine, BOOT_TIMEOUT_S)
+        machine.put(packed_sources(), packed_bindings(place.image.parent / "bindings"))
+    except BaseException:
+        machine.end()
+        raise
+    return machine
+
+
 def save(place: Place) -> None:
     """Boot a machine and save it, as a whole or not at all."""
     with tempfile.TemporaryDirectory(prefix="saving-", dir=place.image) as scratch:
@@ -196,18 +215,29 @@ def command_line(place: Place, disk: Path, port: int) -> list[str]:
     One thread, and neither SMAP nor XSAVE: with them, Xen's guests crash at random under emulation.
     """
     xen = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M loglvl=info"
+    xen += " iommu=1" if place.has_iommu else ""
     linux = "console=hvc0 panic=-1 net.ifnames=0"
     image = place.image
     network = f"user,id=net,net=10.0.2.0/24,hostfwd=tcp:127.0.0.1:{port}-:22"
     return [
         *("qemu-system-x86_64", "-name", "xen-host", "-no-user-config", "-nodefaults", "-display", "none"),
-        *("-machine", "pc", "-accel", "tcg,thread=single", "-cpu", "max,-smap,-xsave", "-smp", "1"),
+        *(
+            "-machine",
+            "q35" if place.has_iommu else "pc",
+            "-accel",
+            "tcg,thread=single",
+            "-cpu",
+            "max,-smap,-xsave",
+            "-smp",
+            "1",
+        ),
         *("-m", str(MEMORY_MIB), "-no-reboot", "-serial", "file:console", "-rtc", "base=utc"),
         *("-qmp", "unix:qmp,server=on,wait=off"),
         *("-kernel", str(image / "xen"), "-append", xen),
         *("-initrd", f"{image / 'vmlinuz'} {linux},{image / 'initrd.gz'}"),
         *("-drive", f"file={disk},format=qcow2,if=virtio,cache=unsafe"),
         *("-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="),
+        *(("-device", "amd-iommu", "-device", "e1000,romfile=") if place.has_iommu else ()),
     ]
 
 
@@ -341,6 +371,6 @@ async def _status(client: QMPClient, question: str) -> str | None:
     return str(answer["status"]) if isinstance(answer, dict) and "status" in answer else None
 
 
-def machine_place(image: Path) -> Place:
+def machine_place(image: Path, *, has_iommu: bool = False) -> Place:
     """A machine of this process's own."""
-    return Place(image.resolve(), image.parent / f"machine-{os.getpid()}")
+    return Place(image.resolve(), image.parent / f"machine-{os.getpid()}", has_iommu=has_iommu)

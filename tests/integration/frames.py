@@ -7,8 +7,8 @@ import struct
 from dataclasses import dataclass
 from typing import Self
 
+from engine.hosted.port_rules import PortRules
 from worker_kvm.network import Network, TapSettings
-from worker_kvm.port_rules import PortRules
 
 MAC, OTHER_MAC = "52:54:00:00:00:0a", "52:54:00:00:00:bb"
 PATIENCE_S = 30.0

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from engine.conformance.subject import refusal
+from engine.hosted.port_rules import PortRules, port_rules
 from frames import MAC, OTHER_MAC, PATIENCE_S, Frame, Tap, arp, ethernet, ipv4, ipv6, neighbour
 from qemu_host import VM, Host, vif
 from schema.ids import DeviceId
 from schema.objects.errors import InternalError
 from schema.objects.vif import Disabled, Locked, LockedAddresses, LockingMode, Unlocked, Vif
 from worker_kvm.network import Network, make_namespace, remove_namespace
-from worker_kvm.port_rules import PortRules, port_rules
 
 LOCKED = Locked(addresses=LockedAddresses(ipv4=("10.0.0.1", "10.0.0.2"), ipv6=("fd00::1",)))
 NONE = str(IPv4Address(0))

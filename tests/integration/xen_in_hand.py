@@ -10,15 +10,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
+from engine.hosted.port_rules import PortRules
 from engine.store.link import Link
 from schema.fault import XenopsError, internal_error
+from schema.objects.pci import PciAddress
 from typing_extensions import override
+from worker_xen.classic import pciback
 from worker_xen.classic.dom0 import Dom0
 from worker_xen.libxc.port import Xen, XenError
-from worker_xen.libxc.values import DomainInfo, HostInfo, Loaded, Nature, Ports, Rings, ShutdownReason
+from worker_xen.libxc.values import (
+    DomainInfo,
+    HostDevice,
+    HostInfo,
+    Loaded,
+    Nature,
+    Ports,
+    Rings,
+    ShutdownReason,
+)
 from worker_xen.xenstore.daemon import Daemon, Watching
-from worker_xen.xenstore.devices import BlockDevice, BusState
-from worker_xen.xenstore.tree import BACKENDS, GUEST, Node, domain_path
+from worker_xen.xenstore.devices import BlockDevice, BusState, state_of
+from worker_xen.xenstore.tree import BACKENDS, ERRORS, GUEST, Node, domain_path
 
 MIB = 1 << 20
 STOPS = "/in-hand/stops"
@@ -52,6 +64,10 @@ _REASONS = {
     b"reboot": ShutdownReason.REBOOT,
     b"suspend": ShutdownReason.SUSPEND,
 }
+
+
+_SEEN = {"pci": BusState.INITIALISED}
+"""How far a backend goes without its guest, where that is not to wait for it."""
 
 
 def courier_command() -> tuple[str, ...]:
@@ -95,12 +111,21 @@ class HostInHand(Xen, Dom0):
     memory_free_bytes: int = 1 << 34
     guests_listen: bool = True
     drivers_work: bool = True
+    complaint: str = ""
+    """What drivers say of every device that they are to take."""
+
     found: dict[int, DomainInfo] = field(default_factory=dict)
     devices: set[str] = field(default_factory=set)
     ports: dict[str, str] = field(default_factory=dict)
     """Interfaces and the bridges that they are ports of."""
 
     up: set[str] = field(default_factory=set)
+    given: dict[int, int] = field(default_factory=dict)
+    """PCI devices, by their numbers, and the domains that have them."""
+
+    has_iommu: bool = True
+    rules: dict[str, PortRules] = field(default_factory=dict)
+    """What interfaces let pass."""
 
     def __post_init__(self) -> None:
         self.found[0] = DomainInfo(0, UUID(int=0), 1 << 30, 1 << 30, 0)
@@ -125,7 +150,7 @@ class HostInHand(Xen, Dom0):
     @override
     def host(self) -> HostInfo:
         return HostInfo(
-            2, 1, 1, 2, 2_000_000, 1 << 34, self.memory_free_bytes, has_hvm=False, has_iommu=False
+            2, 1, 1, 2, 2_000_000, 1 << 34, self.memory_free_bytes, has_hvm=False, has_iommu=self.has_iommu
         )
 
     @override
@@ -174,6 +199,15 @@ class HostInHand(Xen, Dom0):
         self._change(domid)
 
     @override
+    def give(self, domid: int, device: HostDevice) -> None:
+        self._change(domid)
+        self.given[device.number] = domid
+
+    @override
+    def take(self, domid: int, device: HostDevice) -> None:
+        self.given.pop(device.number, None)
+
+    @override
     def set_uuid(self, domid: int, uuid: UUID) -> None:
         self._change(domid, uuid=uuid)
 
@@ -214,6 +248,14 @@ class HostInHand(Xen, Dom0):
             raise internal_error(f"There is no disk {path}")
 
     @override
+    def take_pci(self, address: PciAddress) -> HostDevice:
+        return HostDevice(pciback.number_of(address))
+
+    @override
+    def describe_pci(self, address: PciAddress) -> HostDevice | None:
+        return HostDevice(pciback.number_of(address))
+
+    @override
     def has_device(self, bus_name: str) -> bool:
         return bus_name in self.devices
 
@@ -235,6 +277,10 @@ class HostInHand(Xen, Dom0):
     @override
     def set_up(self, interface: str, *, up: bool) -> None:
         (self.up.add if up else self.up.discard)(interface)
+
+    @override
+    def restrict(self, rules: PortRules) -> None:
+        self.rules[rules.tap] = rules
 
     @override
     def close(self) -> None:
@@ -267,10 +313,22 @@ class HostInHand(Xen, Dom0):
             return
         name, path = f"{kind}-{domid}-{number}", f"{BACKENDS}/{kind}/{domid}/{number}"
         if name in self.devices:
-            if self.store.read(f"{path}/state") is None:
+            state = state_of(self.store.read(f"{path}/state"))
+            if state is BusState.UNKNOWN:
                 self._forget(name)
-        elif self.store.answer(f"{path}/state", BusState.INIT_WAIT):
+            elif state is BusState.RECONFIGURING:
+                self._let_go(path)
+        elif self.complaint:
+            self.store.write([Node(f"{ERRORS}/{kind}/{domid}/{number}/error", self.complaint)])
+        elif self.store.answer(f"{path}/state", _SEEN.get(kind, BusState.INIT_WAIT)):
             self.devices.add(name)
+
+    def _let_go(self, path: str) -> None:
+        """A guest with PCI devices lets go of those that it is asked for."""
+        for name in self.store.names(path):
+            if name.startswith("state-") and state_of(self.store.read(f"{path}/{name}")) is BusState.CLOSING:
+                self.store.answer(f"{path}/{name}", BusState.CLOSED)
+        self.store.answer(f"{path}/state", BusState.CONNECTED)
 
     def _forget(self, prefix: str) -> None:
         self.devices.difference_update([name for name in self.devices if f"{name}-".startswith(prefix)])

@@ -1,5 +1,6 @@
 """The Xen test host for tests: one machine, resumed from its saved state, for each module."""
 
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +16,30 @@ collect_ignore = ["dom0"]
 
 @pytest.fixture(name="image", scope="session")
 def build_image() -> Path:
-    """Built and kept; whoever cannot build it is told what is missing."""
-    guest.build(ROOT / "var" / "guest")
-    try:
-        xen_image.refuse_where_it_cannot_work()
-        xen_machine.refuse_without_memory()
-    except (guest.GuestError, xen_machine.MachineError) as error:
-        pytest.skip(f"nothing is tested on Xen: {error}")
-    xen_image.build(IMAGES)
+    """Built and kept, by one process at a time; whoever cannot build it is told what is missing."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with (IMAGES / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            xen_machine.refuse_without_memory()
+            guest.build(ROOT / "var" / "guest")
+            xen_image.build(IMAGES)
+        except (guest.GuestError, xen_machine.MachineError) as error:
+            pytest.skip(f"nothing is tested on Xen: {error}")
+        place = xen_machine.machine_place(IMAGES / "current")
+        if not (place.snapshot / "state").exists():
+            xen_machine.save(place)
     return IMAGES / "current"
+
+
+@pytest.fixture(name="dom0_with_pci", scope="module")
+def boot(image: Path) -> Iterator[Dom0]:
+    """It has an IOMMU, and a network card to spare."""
+    machine = xen_machine.booted(xen_machine.machine_place(image, has_iommu=True))
+    try:
+        yield Dom0(machine)
+    finally:
+        machine.end()
 
 
 @pytest.fixture(name="dom0", scope="module")

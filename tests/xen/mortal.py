@@ -6,8 +6,8 @@ from typing import Any
 DOES = frozenset(
     {
         *("write", "replace", "remove", "introduce", "resume"),  # xenstore
-        *("create", "prepare", "build", "set_uuid", "pause", "unpause", "destroy"),  # Xen
-        *("join", "set_up", "opened"),  # the control domain
+        *("create", "prepare", "build", "give", "take", "set_uuid", "pause", "unpause", "destroy"),  # Xen
+        *("join", "set_up", "opened", "take_pci", "restrict"),  # the control domain
         *("change", "rename"),  # what is noted
         *("save", "restore"),  # the courier
     }

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engine.hosted.nft import list_chains, run_script
+from engine.hosted.port_rules import PortRules, clearing, setting, taps_of
 from pyroute2 import IPRoute, netns  # type: ignore[import-untyped]
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 from schema.fault import XenopsError
 from schema.objects.errors import DoesNotExist
-
-from worker_kvm.nft import list_chains, run_script
-from worker_kvm.port_rules import PortRules, clearing, setting, taps_of
 
 _NAMESPACES = Path("/run/netns")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from engine.conformance.samples import sample_vbd, sample_vm
+from engine.conformance.samples import sample_pci, sample_vbd, sample_vm
 from engine.conformance.subject import refusal
 from engine.halted import HALTED_VM
 from schema.atomics.vm import DomainAction
@@ -27,16 +27,19 @@ from schema.objects.vm import (
 from worker_xen.classic.features import combined, is_subset, words_of
 from worker_xen.classic.kernel import kernel_of
 from worker_xen.classic.machine import (
+    HeldPci,
     Machine,
     attached,
     created,
     destroyed,
     disk_path,
     nic_path,
+    pci_path,
     plugged,
     resumed,
     saved,
     uuid_of,
+    with_pci,
 )
 from worker_xen.classic.states import Said, action_request, vm_state
 from worker_xen.libxc.values import DomainInfo, Kernel
@@ -161,6 +164,17 @@ def test_xen_of_another_time_is_refused_in_words() -> None:
     assert complaint_about((4, 14)) is complaint_about((4, 19)) is None
     for version in ((4, 13), (4, 20), (5, 0)):
         assert "knows 4.14 to 4.19" in (complaint_about(version) or "")
+
+
+def test_pci_devices_are_numbered_in_the_order_in_which_they_come() -> None:
+    first = HeldPci(pci=sample_pci("v1"), slot=EMPTY.living().next_slot())
+    held = with_pci(EMPTY, first, there=True)
+    assert held.pci(first.id) == first
+    assert held.living().next_slot() == 1
+    assert with_pci(held, first, there=False).living().pcis == ()
+    assert with_pci(NOTHING, first, there=True) is NOTHING
+    assert NOTHING.pci(first.id) is None
+    assert pci_path(7).backend == "/local/domain/0/backend/pci/7/0"
 
 
 def vm_with(ty: object) -> Vm:

@@ -8,12 +8,16 @@ from worker_xen.xenstore.devices import (
     DevicePath,
     DiskNode,
     NicNode,
+    PciNode,
+    asking_nodes,
     closing_nodes,
     device_number,
     disk_nodes,
     interface_name,
     linux_name,
     nic_nodes,
+    pci_nodes,
+    pci_slot_paths,
     state_of,
 )
 from worker_xen.xenstore.layout import Birth, Ring, birth_nodes, rename_nodes, ring_nodes, xsdata_nodes
@@ -33,6 +37,9 @@ BIRTH = Birth(
     xsdata=(("vm-data/foo", "bar"), ("FIST", "1"), ("vm-database", "no"), ("control/shutdown", "halt")),
     platformdata=(("acpi", "1"),),
 )
+
+
+PCIS = DevicePath("pci", 5, 0)
 
 
 def values(nodes: tuple[Node, ...]) -> dict[str, str]:
@@ -157,3 +164,26 @@ def test_a_device_is_asked_to_close_by_its_backend() -> None:
 def test_a_state_that_nobody_knows_is_unknown() -> None:
     assert state_of(b"4") is BusState.CONNECTED
     assert {state_of(None), state_of(b"99"), state_of(b"x")} == {BusState.UNKNOWN}
+
+
+def test_the_first_pci_device_makes_the_bus_and_the_next_ones_join_it() -> None:
+    first = values(pci_nodes(PciNode(PCIS, 0, "0000:01:00.0"), is_first=True, is_connected=False))
+    assert first[f"{PCIS.frontend}/backend"] == PCIS.backend
+    assert first[f"{PCIS.backend}/state"] == "1"
+    assert first[f"{PCIS.backend}/dev-0"] == "0000:01:00.0"
+    node = PciNode(PCIS, 1, "0000:02:00.0", msi_translate=True, power_management=True)
+    assert values(pci_nodes(node, is_first=False, is_connected=False)) == {
+        f"{PCIS.backend}/key-1": "0000:02:00.0",
+        f"{PCIS.backend}/dev-1": "0000:02:00.0",
+        f"{PCIS.backend}/opts-1": "msitranslate=1,power_mgmt=1",
+        f"{PCIS.backend}/state-1": "1",
+        f"{PCIS.backend}/num_devs": "2",
+    }
+
+
+def test_a_guest_is_told_of_a_device_that_comes_and_asked_for_one_that_goes() -> None:
+    node = PciNode(PCIS, 1, "0000:02:00.0")
+    assert values(pci_nodes(node, is_first=False, is_connected=True))[f"{PCIS.backend}/state"] == "7"
+    asked = values(asking_nodes(PCIS, 1))
+    assert asked == {f"{PCIS.backend}/state-1": "5", f"{PCIS.backend}/state": "7"}
+    assert f"{PCIS.backend}/opts-1" in pci_slot_paths(PCIS, 1)

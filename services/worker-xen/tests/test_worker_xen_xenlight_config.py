@@ -70,6 +70,12 @@ def test_a_domain_is_what_libxl_is_told(name: str) -> None:
     assert json.dumps(config, indent=2) + "\n" == (CONFIGS / f"{name}.json").read_text()
 
 
+def test_a_domain_that_gets_pci_devices_is_told_so_from_the_beginning() -> None:
+    """Xen gives none to another one."""
+    domain = machine_of(VMS["pv"]).with_domain(gets_pcis=True).living()
+    assert domain_config("v1", domain)["c_info"]["passthrough"] == "enabled"
+
+
 @pytest.mark.parametrize(
     ("ty", "what"),
     [

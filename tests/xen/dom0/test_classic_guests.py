@@ -1,5 +1,6 @@
 """Real guests on classic: they end by themselves, rest in images and go on, move, and find no room."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +18,13 @@ from schema.fault import XenopsError
 from schema.objects.disk import LocalDisk
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import InternalError, NotEnoughMemory
+from schema.objects.vif import Locked, LockedAddresses, Unlocked
 from schema.objects.vm import PowerState, Pv
 from xen_guests import PATIENCE_S, await_words, info
 from xen_lives import Shell, ends_when_asked, moves, rests, resume
 
-PAGE_BYTES = 4096
+POPCNT = 1 << 23
+"""In the second word of a policy: leaf 1, ECX."""
 
 
 @pytest.fixture(name="subject", scope="module")
@@ -177,6 +180,13 @@ def test_a_kernel_that_is_not_there_is_named(subject: ClassicSubject) -> None:
         create()
 
 
+def is_alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_hotplug_script_that_blocks_is_cancelled_with_all_that_it_started(
     subject: ClassicSubject, tmp_path: Path
 ) -> None:
@@ -195,8 +205,44 @@ def test_a_hotplug_script_that_blocks_is_cancelled_with_all_that_it_started(
     task.cancel()
     thread.join()
     assert errors == ["Cancelled"]
-    for pid in pids.read_text().split():
-        state = Path(f"/proc/{pid}/stat")
-        assert not state.exists() or state.read_text().split()[2] == "Z"
+    until(lambda: not any(is_alive(pid) for pid in pids.read_text().split()))
     assert not verbs.get_state(life.id, vbd).plugged
     life.stop()
+
+
+def test_a_guest_that_is_locked_to_an_address_is_heard_by_no_other(subject: ClassicSubject) -> None:
+    """And, unlocked again, by any."""
+    life, verbs = make_life(subject), subject.backend.vif
+    vif = life.devices.vifs[0]
+    locked = Locked(addresses=LockedAddresses(ipv4=("10.9.0.1",), ipv6=()))
+    subprocess.run(["ip", "address", "replace", "10.9.0.254/24", "dev", "xenbr0"], check=True)
+    life.start()
+    subject.let_boot(life.vm)
+    shell = Shell(subject, life.vm)
+    shell.tell("reach() { ping -c 1 -W 2 10.9.0.254 && echo by $1 heard || echo by $1 not-heard; }")
+    shell.tell("ip link set eth0 up; ip address add 10.9.0.1/24 dev eth0; until reach .; do :; done")
+    verbs.set_locking_mode(SuiteExecution(), life.id, vif, locked)
+    for address, mode, what in (
+        ("1", locked, "heard"),
+        ("2", locked, "not-heard"),
+        ("2", Unlocked(), "heard"),
+    ):
+        verbs.set_locking_mode(SuiteExecution(), life.id, vif, mode)
+        name = f"{address}-{mode.kind}"
+        shell.tell(f"ip address flush dev eth0; ip address add 10.9.0.{address}/24 dev eth0; reach {name}")
+        await_words(life.vm.id, f"by {name} {what}")
+    life.stop()
+
+
+def test_a_guest_has_the_cpu_that_its_platform_keys_say(subject: ClassicSubject) -> None:
+    """Its kernel tells of no feature that was taken away, and of all others."""
+    policy = subject.backend.host.stat().cpu_info.features_pv.split("-")
+    without = "-".join([policy[0], f"{int(policy[1], 16) & ~POPCNT:08x}", *policy[2:]])
+    for words, what in ((policy, "has 1"), (without.split("-"), "has 0")):
+        vm = subject.vm().model_copy(update={"platformdata": (("featureset", "-".join(words)),)})
+        life = Life(subject, vm, Devices())
+        life.start()
+        subject.let_boot(vm)
+        Shell(subject, vm).tell("echo has $(grep -c -w popcnt /proc/cpuinfo)")
+        await_words(vm.id, what)
+        life.stop()

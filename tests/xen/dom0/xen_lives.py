@@ -8,6 +8,7 @@ from classic_subject import ClassicSubject
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life
 from engine.image import ImageStream
+from guest_subject import GuestSubject
 from schema.atomics.vm import RenameWhen, ShutdownRequest
 from schema.fault import internal_error
 from schema.ids import VmId
@@ -19,7 +20,7 @@ from xen_guests import PATIENCE_S
 class Shell:
     """The shell on a guest's console; what it is told it keeps in its memory."""
 
-    def __init__(self, subject: ClassicSubject, vm: Vm) -> None:
+    def __init__(self, subject: GuestSubject, vm: Vm) -> None:
         self._subject = subject
         self._vm = vm
 

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Iterable, Iterator
 
+from engine.hosted.port_rules import PortRules, port_rules
 from schema.fault import internal_error
 
 from worker_kvm.libvirt.machine import Nic
 from worker_kvm.network import Network, NetworkError
-from worker_kvm.port_rules import PortRules, port_rules
 
 _LOG = logging.getLogger(__name__)
 

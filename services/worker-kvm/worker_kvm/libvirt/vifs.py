@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from engine.backend import Execution
+from engine.hosted.port_rules import port_rules
 from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
 from schema.fault import XenopsError, internal_error
@@ -18,8 +19,8 @@ from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Machine, Nic, plugged
 from worker_kvm.libvirt.rules import restricted
-from worker_kvm.port_rules import port_rules, refuse_unheld
 from worker_kvm.qemu.vifs import FORCED_UNPLUG_TIMEOUT_S, UNPLUG_TIMEOUT_S
+from worker_kvm.tapless import refuse_unheld
 
 
 class LibvirtVifs(HostedVifs[Hypervisor]):

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from engine.hosted.port_rules import PortRules, port_rules
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, VbdObject, VifObject, VmObject
@@ -16,7 +17,6 @@ from schema.objects.errors import DomainNotBuilt, FailedToStartEmulator
 
 from worker_kvm.monitor import MonitorError, MonitorLoop
 from worker_kvm.network import Network, NetworkError, TapSettings
-from worker_kvm.port_rules import PortRules, port_rules
 from worker_kvm.qemu.agents import Agents, Channel
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
 from worker_kvm.qemu.ending import complaint

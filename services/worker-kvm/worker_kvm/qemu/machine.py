@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Value, taken
+from engine.hosted.port_rules import PortRules, port_rules
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import BusType, DeviceNumber
@@ -11,8 +12,6 @@ from schema.objects.errors import DomainNotBuilt
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import Hvm, Vm
-
-from worker_kvm.port_rules import PortRules, port_rules
 
 SATA_PORTS = 6
 """What the q35 machine's own controller has."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 from engine.backend import Execution
+from engine.hosted.port_rules import port_rules
 from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
 from schema.fault import XenopsError, internal_error
@@ -13,11 +14,11 @@ from schema.objects.vif import LockingMode, Vif
 from typing_extensions import override
 
 from worker_kvm.network import NetworkError
-from worker_kvm.port_rules import port_rules, refuse_unheld
 from worker_kvm.qemu.devices import netdev, nic_device
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Machine, Nic, plugged
+from worker_kvm.tapless import refuse_unheld
 
 UNPLUG_TIMEOUT_S = 10.0
 """How long a guest may take to let go of an interface; a paused one does not answer."""

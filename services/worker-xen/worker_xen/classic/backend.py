@@ -9,6 +9,7 @@ from worker_xen.classic.dom0 import LinuxDom0
 from worker_xen.classic.ends import Ends
 from worker_xen.classic.host import ClassicHost
 from worker_xen.classic.hypervisor import Hypervisor, Parts
+from worker_xen.classic.pcis import ClassicPcis
 from worker_xen.classic.suspend import Courier
 from worker_xen.classic.vbds import ClassicVbds
 from worker_xen.classic.vifs import ClassicVifs
@@ -44,3 +45,4 @@ class Classic(HostedBackend[Hypervisor]):
         self.vm = ClassicVms(hypervisor)
         self.vbd = ClassicVbds(hypervisor, ends)
         self.vif = ClassicVifs(hypervisor, ends)
+        self.pci = ClassicPcis(hypervisor, ends)

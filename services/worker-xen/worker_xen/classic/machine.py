@@ -5,9 +5,12 @@ What can be seen at the hypervisor or in xenstore is asked there and not noted.
 
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from engine.holding import find, without
 from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Value, taken
 from schema.fault import XenopsError, internal_error
+from schema.ids import DeviceId
 from schema.objects.errors import DomainNotBuilt
+from schema.objects.pci import Pci
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import Vm
@@ -29,6 +32,20 @@ class Nic(HeldNic):
     """A VIF that the domain has."""
 
 
+class HeldPci(Value):
+    """A PCI device that the domain has, or, until `plugged`, is about to have."""
+
+    pci: Pci
+    slot: int
+    """Its number among the domain's."""
+    plugged: bool = False
+
+    @property
+    def id(self) -> DeviceId:
+        """The device's."""
+        return self.pci.id
+
+
 class Domain(HostedDomain[Disk, Nic]):
     """A domain, from create to destroy; `domid` is None before the hypervisor has given it one."""
 
@@ -39,6 +56,13 @@ class Domain(HostedDomain[Disk, Nic]):
     suspended: bool = False
     """The guest has suspended itself, and its image is written."""
     vcpus: int
+    gets_pcis: bool = False
+    """The hypervisor lets it have PCI devices."""
+    pcis: tuple[HeldPci, ...] = ()
+
+    def next_slot(self) -> int:
+        """The number of a PCI device that comes now; that of one that went comes again only at the end."""
+        return 1 + max((held.slot for held in self.pcis), default=-1)
 
     @property
     def uuids(self) -> frozenset[str]:
@@ -59,6 +83,11 @@ class Machine(HostedMachine[Domain, Disk, Nic]):
 
     suspended: Suspended | None = None
 
+    def pci(self, id_: DeviceId) -> HeldPci | None:
+        """The PCI device of that id."""
+        pcis = () if self.domain is None else self.domain.pcis
+        return find(pcis, id_)
+
     def built(self) -> Domain:
         """Its domain once it can run. Errors: `Does_not_exist`, `Domain_not_built`."""
         domain = self.living()
@@ -75,7 +104,7 @@ def uuid_of(vm: str) -> UUID:
         return uuid5(NAMESPACE_URL, f"xenops:{vm}")
 
 
-def created(machine: Machine, vm: Vm, now: float) -> Machine:
+def created(machine: Machine, vm: Vm, now: float, *, gets_pcis: bool = False) -> Machine:
     """With a domain that the hypervisor does not know yet. Errors: `Already_exists`."""
     return machine.begun(
         lambda: Domain(
@@ -84,6 +113,7 @@ def created(machine: Machine, vm: Vm, now: float) -> Machine:
             created_at=now,
             memory_target_bytes=vm.memory_dynamic_max,
             vcpus=vm.vcpus,
+            gets_pcis=gets_pcis,
         )
     )
 
@@ -126,6 +156,14 @@ def plugged(machine: Machine, vif: Vif) -> Machine:
     return machine.with_new_nic(Nic(vif=vif), NICS_MAX)
 
 
+def with_pci(machine: Machine, held: HeldPci, *, there: bool) -> Machine:
+    """With a PCI device as given now, or without it; without a domain, nothing to note."""
+    if machine.domain is None:
+        return machine
+    others = without(machine.domain.pcis, held.id)
+    return machine.with_domain(pcis=(*others, held) if there else others)
+
+
 def disk_path(domid: int, disk: Disk) -> DevicePath:
     """Where a disk is in xenstore."""
     return DevicePath("vbd", domid, disk.number)
@@ -134,6 +172,11 @@ def disk_path(domid: int, disk: Disk) -> DevicePath:
 def nic_path(domid: int, nic: Nic) -> DevicePath:
     """Where an interface is in xenstore."""
     return DevicePath("vif", domid, nic.vif.position)
+
+
+def pci_path(domid: int) -> DevicePath:
+    """Where all of a domain's PCI devices are in xenstore."""
+    return DevicePath("pci", domid, 0)
 
 
 def _remains(domain: Domain) -> Suspended:

@@ -10,8 +10,11 @@ TSC_MODE, FEATURESET = "tsc_mode", "featureset"
 """Keys of `Vm.platformdata`, as xapi writes them: who reads the clock, and which features the CPU has."""
 
 
-def nature_of(vm: Vm) -> Nature:
-    """The nature of a VM's domain. Errors: `Internal_error` that names the key of `platformdata`."""
+def nature_of(vm: Vm, *, has_pcis: bool = False) -> Nature:
+    """The nature of a VM's domain, which has PCI devices from the beginning, or may get some.
+
+    Errors: `Internal_error` that names the key of `platformdata`.
+    """
     platform = dict(vm.platformdata)
     container = Container.PVH if isinstance(vm.ty, Pvh) else Container.PV
     mode = platform.get(TSC_MODE)
@@ -22,6 +25,7 @@ def nature_of(vm: Vm) -> Nature:
         ssidref=vm.ssidref,
         tsc_mode=_usual(container) if mode is None else _tsc_mode(vm, mode),
         features=_features(vm, platform.get(FEATURESET, "")),
+        gets_pcis=has_pcis or vm.ty.info.pci_passthrough,
     )
 
 

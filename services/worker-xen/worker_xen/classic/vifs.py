@@ -1,15 +1,17 @@
 """The verbs on network interfaces: a card in the guest, whose other end is a port of a bridge."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from engine.backend import Execution
+from engine.hosted.port_rules import PortRules, port_rules
 from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
 from schema.fault import internal_error
 from schema.ids import VmId
 from schema.objects.network import Network
-from schema.objects.vif import Vif
+from schema.objects.vif import LockingMode, Vif
 from typing_extensions import override
 
 from worker_xen.classic.ends import DRIVER_TIMEOUT_S, GUEST_TIMEOUT_S, Ends
@@ -34,8 +36,9 @@ class ClassicVifs(HostedVifs[Hypervisor]):
         """Give the interface to the guest."""
         execution.check_cancelled()
         _, info = self._hypervisor.find(vm).living()
-        refuse_restrictions(vif)
+        refuse_restrictions(vif, has_locking=True, has_trunks=True)
         bridge_of(vif.backend)
+        _rules(vif.id.device, vif)
         machine = self._hypervisor.change(vm, lambda machine: plugged(machine, vif))
         try:
             self._give(info.domid, machine.nic(vif.id) or Nic(vif=vif), execution)
@@ -87,9 +90,31 @@ class ClassicVifs(HostedVifs[Hypervisor]):
         self._set(vm, vif, carrier=carrier)
 
     @override
+    def set_locking_mode(self, execution: Execution, vm: VmId, vif: Vif, mode: LockingMode) -> None:
+        """What is on its way passes; from the next frame on the new mode holds."""
+        self._restrict(vm, vif, locking_mode=mode)
+
+    @override
+    def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
+        """From the next frame on these VLANs pass; none: all."""
+        self._restrict(vm, vif, trunks=tuple(trunks))
+
+    @override
     def _end_of(self, machine: Machine, vif: Vif) -> str | None:
         domain = machine.domain
         return None if domain is None or domain.domid is None else interface_name(domain.domid, vif.position)
+
+    def _restrict(self, vm: VmId, vif: Vif, **fields: object) -> None:
+        """Errors: those of `port_rules`."""
+        found = self._hypervisor.find(vm)
+        nic = found.machine.nic(vif.id)
+        if nic is None:
+            return
+        rules = _rules(vif.id.device, nic.vif.model_copy(update=fields))
+        if found.info is not None:
+            interface = interface_name(found.info.domid, nic.vif.position)
+            self._hypervisor.dom0.restrict(replace(rules, tap=interface))
+        self._set(vm, vif, **fields)
 
     def _give(self, domid: int, nic: Nic, execution: Execution) -> None:
         """Both ends, then the bridge, then the word to netback that it may connect."""
@@ -99,6 +124,9 @@ class ClassicVifs(HostedVifs[Hypervisor]):
         try:
             self._ends.await_backend(device, execution)
             self._await_interface(interface, execution)
+            rules = _rules(interface, vif)
+            if not rules.is_open:
+                self._hypervisor.dom0.restrict(rules)  # before the first frame can pass
             self._hypervisor.dom0.join(interface, name, vif.mtu, up=vif.carrier)
             self._write(device, "hotplug-status", "connected")
         except BaseException:
@@ -116,6 +144,11 @@ class ClassicVifs(HostedVifs[Hypervisor]):
 
     def _write(self, device: DevicePath, name: str, value: str) -> None:
         self._hypervisor.store.write([Node(f"{device.backend}/{name}", value)])
+
+
+def _rules(interface: str, vif: Vif) -> PortRules:
+    """What may pass, but for the rate of what the guest sends, which netback keeps."""
+    return port_rules(interface, vif.model_copy(update={"rate": None}))
 
 
 def _nodes(device: DevicePath, vif: Vif, name: str) -> Iterable[Node]:

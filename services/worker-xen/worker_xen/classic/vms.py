@@ -86,10 +86,12 @@ class ClassicVms(UnassistedVms):
     def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:
         execution.check_cancelled()
         kernel_of(vm)
-        nature = nature_of(vm)
+        nature = nature_of(vm, has_pcis=bool(devices.pcis))
         self._hypervisor.refuse_strangers(vm.id, uuid_of(vm.id))
         now = self._hypervisor.now()
-        domain = self._hypervisor.change(vm.id, lambda machine: created(machine, vm, now)).living()
+        domain = self._hypervisor.change(
+            vm.id, lambda machine: created(machine, vm, now, gets_pcis=nature.gets_pcis)
+        ).living()
         domid = self._hypervisor.make(
             vm.id,
             lambda uuid: self._hypervisor.xen.create(uuid, nature),

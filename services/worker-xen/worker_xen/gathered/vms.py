@@ -69,7 +69,10 @@ class GatheredVms(UnassistedVms, Generic[Host]):
         if self._hypervisor.look(vm.id).domain is None:
             self._hypervisor.destroy(vm.id)  # what is noted of one that the host has no more
         final = str(options.final or vm.id)
-        self._hypervisor.change(vm.id, lambda machine: created(machine, vm, final, time.time()))
+        gets_pcis = bool(devices.pcis) or vm.ty.info.pci_passthrough
+        self._hypervisor.change(
+            vm.id, lambda machine: created(machine, vm, final, time.time()).with_domain(gets_pcis=gets_pcis)
+        )
 
     @override
     def build(self, execution: Execution, vm: Vm, devices: Devices, *, force: bool) -> None:

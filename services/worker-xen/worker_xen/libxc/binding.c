@@ -101,7 +101,7 @@ static bool has_hap(xc_interface *xch) {
     return xo_host_info(xch, &host) == 0 && host.has_hap;
 }
 
-int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, bool pvh, uint32_t *domid) {
+int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, bool pvh, bool pcis, uint32_t *domid) {
     struct xen_domctl_createdomain config;
     memset(&config, 0, sizeof config);
     memcpy(config.handle, handle, sizeof config.handle);
@@ -117,6 +117,8 @@ int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32
         config.flags = XEN_DOMCTL_CDF_hvm | (has_hap(xch) ? XEN_DOMCTL_CDF_hap : 0);
         config.arch.emulation_flags = XEN_X86_EMU_LAPIC;
     }
+    if (pcis)
+        config.flags |= XEN_DOMCTL_CDF_iommu;
     *domid = 0; /* the next free one */
     if (xc_domain_create(xch, domid, &config) < 0)
         return -1;
@@ -277,6 +279,33 @@ int xo_set_affinity(xc_interface *xch, uint32_t domid, uint32_t vcpu, const uint
     free(map);
     errno = error;
     return result;
+}
+
+int xo_assign(xc_interface *xch, uint32_t domid, uint32_t device) { return xc_assign_device(xch, domid, device, 0); }
+int xo_deassign(xc_interface *xch, uint32_t domid, uint32_t device) { return xc_deassign_device(xch, domid, device); }
+
+int xo_ports(xc_interface *xch, uint32_t domid, uint32_t first, uint32_t count, bool allow) {
+    return xc_domain_ioport_permission(xch, domid, first, count, allow);
+}
+
+int xo_frames(xc_interface *xch, uint32_t domid, unsigned long first, unsigned long count, bool allow) {
+    return xc_domain_iomem_permission(xch, domid, first, count, allow);
+}
+
+static int permit_interrupt(xc_interface *xch, uint32_t domid, int interrupt, bool allow) {
+    int pirq = interrupt;
+    if (allow && xc_physdev_map_pirq(xch, domid, interrupt, &pirq) < 0)
+        return -1;
+    if (!allow)
+        xc_physdev_unmap_pirq(xch, domid, interrupt);
+    return xc_domain_irq_permission(xch, domid, pirq, allow);
+}
+
+int xo_interrupts(xc_interface *xch, uint32_t domid, uint32_t first, uint32_t count, bool allow) {
+    for (uint32_t i = 0; i < count; i++)
+        if (permit_interrupt(xch, domid, (int)(first + i), allow) < 0)
+            return -1;
+    return 0;
 }
 
 int xo_pause(xc_interface *xch, uint32_t domid) { return xc_domain_pause(xch, domid); }

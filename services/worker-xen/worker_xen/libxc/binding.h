@@ -39,7 +39,7 @@ const char *xo_last_error(xc_interface *xch);
 int xo_host_info(xc_interface *xch, xo_host *host);
 int xo_domains(xc_interface *xch, uint32_t first, uint32_t count, xo_domain *domains);
 
-int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, bool pvh, uint32_t *domid);
+int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, bool pvh, bool pcis, uint32_t *domid);
 int xo_set_handle(xc_interface *xch, uint32_t domid, uint8_t *handle);
 int xo_set_memory_max(xc_interface *xch, uint32_t domid, uint64_t kib);
 int xo_set_memory_map_limit(xc_interface *xch, uint32_t domid, unsigned long kib);
@@ -50,6 +50,12 @@ int xo_allocate_port(xc_interface *xch, uint32_t domid);
 int xo_build(xc_interface *xch, uint32_t domid, xo_guest *guest);
 int xo_set_weight(xc_interface *xch, uint32_t domid, uint16_t weight, uint16_t cap);
 int xo_set_affinity(xc_interface *xch, uint32_t domid, uint32_t vcpu, const uint8_t *cpus, uint32_t size);
+
+int xo_assign(xc_interface *xch, uint32_t domid, uint32_t device);
+int xo_deassign(xc_interface *xch, uint32_t domid, uint32_t device);
+int xo_ports(xc_interface *xch, uint32_t domid, uint32_t first, uint32_t count, bool allow);
+int xo_frames(xc_interface *xch, uint32_t domid, unsigned long first, unsigned long count, bool allow);
+int xo_interrupts(xc_interface *xch, uint32_t domid, uint32_t first, uint32_t count, bool allow);
 
 int xo_pause(xc_interface *xch, uint32_t domid);
 int xo_unpause(xc_interface *xch, uint32_t domid);

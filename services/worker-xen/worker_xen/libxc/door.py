@@ -8,7 +8,7 @@ import errno
 import os
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ from worker_xen.libxc.values import (
     PAGE_BYTES,
     Container,
     DomainInfo,
+    HostDevice,
     HostInfo,
     Loaded,
     Nature,
@@ -139,7 +140,7 @@ class Libxc(Xen):
             self._do(
                 "create a domain",
                 lambda handle: self._lib.xo_create(
-                    handle, handle_bytes, nature.ssidref, nature.vcpus, is_pvh, domid
+                    handle, handle_bytes, nature.ssidref, nature.vcpus, is_pvh, nature.gets_pcis, domid
                 ),
             )
         except XenError:
@@ -207,6 +208,39 @@ class Libxc(Xen):
             "set the affinity",
             lambda handle: self._lib.xo_set_affinity(handle, domid, vcpu, bitmap, len(bitmap)),
         )
+
+    @override
+    def give(self, domid: int, device: HostDevice) -> None:
+        """Let a domain, and nobody else, use a PCI device. Errors: `XenError`, nothing of it is given."""
+        try:
+            self._do(
+                "assign the PCI device", lambda handle: self._lib.xo_assign(handle, domid, device.number)
+            )
+            self._permit(domid, device, allow=True)
+        except XenError:
+            self.take(domid, device)
+            raise
+
+    @override
+    def take(self, domid: int, device: HostDevice) -> None:
+        """Let it use the device no more; it did not, nothing to do."""
+        with suppress(XenError):  # what was not permitted is not forbidden
+            self._permit(domid, device, allow=False)
+        with suppress(XenError):
+            self._do(
+                "take the PCI device", lambda handle: self._lib.xo_deassign(handle, domid, device.number)
+            )
+
+    def _permit(self, domid: int, device: HostDevice, *, allow: bool) -> None:
+        def ranged(call: Any, first: int, count: int) -> Callable[[Any], int]:
+            return lambda handle: int(call(handle, domid, first, count, allow))
+
+        for first, count in device.ports:
+            self._do("permit ports", ranged(self._lib.xo_ports, first, count))
+        for first, count in device.frames:
+            self._do("permit memory", ranged(self._lib.xo_frames, first, count))
+        if device.interrupt:
+            self._do("permit the interrupt", ranged(self._lib.xo_interrupts, device.interrupt, 1))
 
     @override
     def set_uuid(self, domid: int, uuid: UUID) -> None:

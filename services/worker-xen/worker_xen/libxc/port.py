@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from worker_xen.libxc.values import DomainInfo, HostInfo, Loaded, Nature, Ports, Rings
+from worker_xen.libxc.values import DomainInfo, HostDevice, HostInfo, Loaded, Nature, Ports, Rings
 
 
 class XenError(Exception):
@@ -71,6 +71,12 @@ class Xen(Protocol):
 
     def set_affinity(self, domid: int, vcpu: int, cpus: Sequence[int]) -> None:
         """Bind a vCPU to CPUs."""
+
+    def give(self, domid: int, device: HostDevice) -> None:
+        """Let a domain, and nobody else, use a PCI device."""
+
+    def take(self, domid: int, device: HostDevice) -> None:
+        """Let it use the device no more; it did not, nothing to do."""
 
     def set_uuid(self, domid: int, uuid: UUID) -> None:
         """Give a domain another id."""

@@ -43,6 +43,7 @@ class Nature:
     ssidref: int = 0
     tsc_mode: TscMode = TscMode.DEFAULT
     features: tuple[int, ...] = ()
+    gets_pcis: bool = False
 
     @property
     def paging_mib(self) -> int:
@@ -79,6 +80,17 @@ class HostInfo:
     memory_free_bytes: int
     has_hvm: bool
     has_iommu: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostDevice:
+    """A PCI device of the host, and what a guest needs of it: ports and frames as first and count."""
+
+    number: int
+    ports: tuple[tuple[int, int], ...] = ()
+    frames: tuple[tuple[int, int], ...] = ()
+    interrupt: int = 0
+    """0: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ def domain_config(name: str, domain: Domain) -> dict[str, Any]:
             "run_hotplug_scripts": "True",
             "xsdata": dict(vm.xsdata),
             "platformdata": dict(vm.platformdata),
+            **({"passthrough": "enabled"} if domain.gets_pcis else {}),
         },
         "b_info": {
             "max_vcpus": vm.vcpu_max,

@@ -57,6 +57,8 @@ class Domain(HostedDomain[Disk, Nic]):
     """None: Xen does not have it yet."""
     is_launching: bool = False
     """Whether Xen was told to make it; if the worker died then, Xen may have part of it."""
+    gets_pcis: bool = False
+    """Whether it has PCI devices of the host from the beginning, or may get some."""
     saved: bool = False
     """Whether its guest has suspended itself into an image."""
     saving: str | None = None

@@ -33,7 +33,7 @@ class BusState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class DevicePath:
-    """One device of a domain: `kind` is vbd or vif."""
+    """One device of a domain: `kind` is vbd, vif or pci."""
 
     kind: str
     domid: int
@@ -94,6 +94,17 @@ class NicNode:
     rate: tuple[int, int] | None = None
     has_carrier: bool = True
     frontend_keys: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PciNode:
+    """A PCI device as pciback is told of it: its `slot` among the domain's, its address by `name`."""
+
+    device: DevicePath
+    slot: int
+    name: str
+    msi_translate: bool = False
+    power_management: bool = False
 
 
 def state_of(text: bytes | None) -> BusState:
@@ -177,6 +188,35 @@ def nic_nodes(nic: NicNode) -> tuple[Node, ...]:
         *below(device.backend, (*told, *rate)),
         *below(device.frontend, (*nic.frontend_keys, *seen)),
     )
+
+
+def pci_nodes(pci: PciNode, *, is_first: bool, is_connected: bool) -> tuple[Node, ...]:
+    """One PCI device more. All of a domain's are one device of the bus, which the first one makes.
+
+    A guest that is connected is told by way of pciback, which looks by itself otherwise.
+    """
+    options = f"msitranslate={int(pci.msi_translate)},power_mgmt={int(pci.power_management)}"
+    told = (
+        (f"key-{pci.slot}", pci.name),
+        (f"dev-{pci.slot}", pci.name),
+        (f"opts-{pci.slot}", options),
+        (f"state-{pci.slot}", int(BusState.INITIALISING)),
+        ("num_devs", pci.slot + 1),
+    )
+    ends = _ends(pci.device) if is_first else ()
+    states = (("state", int(BusState.RECONFIGURING)),) if is_connected else ()
+    return (*ends, *below(pci.device.backend, (*told, *states)))
+
+
+def asking_nodes(device: DevicePath, slot: int) -> tuple[Node, ...]:
+    """What asks a guest to let go of one of its PCI devices."""
+    words = ((f"state-{slot}", int(BusState.CLOSING)), ("state", int(BusState.RECONFIGURING)))
+    return tuple(below(device.backend, words))
+
+
+def pci_slot_paths(device: DevicePath, slot: int) -> list[str]:
+    """All that stands there of one PCI device."""
+    return [f"{device.backend}/{name}-{slot}" for name in ("key", "dev", "vdev", "opts", "state")]
 
 
 def closing_nodes(device: DevicePath) -> tuple[Node, ...]:

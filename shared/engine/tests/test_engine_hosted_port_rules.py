@@ -2,10 +2,10 @@
 
 import pytest
 from engine.conformance.subject import refusal
+from engine.hosted.port_rules import BURST_BYTES_MIN, clearing, port_rules, setting, taps_of
 from schema.ids import DeviceId
-from schema.objects.errors import InternalError, Unimplemented
+from schema.objects.errors import InternalError
 from schema.objects.vif import Disabled, Locked, LockedAddresses, LockingMode, Unlocked, Vif
-from worker_kvm.port_rules import BURST_BYTES_MIN, clearing, port_rules, refuse_unheld, setting, taps_of
 
 
 def vif(
@@ -156,12 +156,3 @@ def test_what_the_guest_gets_has_a_rate_of_its_own() -> None:
 @pytest.mark.parametrize("rate", ["", "fast", "-1", "0", "1,", "1000 drop", "1\n", "99999999999"])
 def test_a_rate_to_the_guest_that_is_none_is_refused(rate: str) -> None:
     assert "KiB/s" in str(refusal(lambda: port_rules("vif1.0", to_guest(rate))))
-
-
-def test_what_no_tap_can_hold_back_is_refused() -> None:
-    held = port_rules("nic0", to_guest("7"))
-    assert refusal(lambda: refuse_unheld(held, "VIF.plug", has_tap=False)) == Unimplemented(
-        what="VIF.plug in QEMU's own network"
-    )
-    refuse_unheld(held, "VIF.plug", has_tap=True)
-    refuse_unheld(port_rules("nic0", vif()), "VIF.plug", has_tap=False)

@@ -1,7 +1,8 @@
 """Port rules: what the guest behind a tap may send and get, as a script for nftables; values and no I/O.
 
-The rules hang on the tap itself (family netdev), so that frames of other ports cost nothing, whatever bridge
-the tap is moved to. Chains are named after their tap: `from-vif1.0` has what the guest sends.
+A tap is the host's end of a VIF, whatever makes it: QEMU's tap, or netback's interface. The rules hang on it
+itself (family netdev), so that frames of other ports cost nothing, whatever bridge it is moved to. Chains
+are named after their tap: `from-vif1.0` has what the guest sends.
 """
 
 import ipaddress
@@ -9,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from schema.fault import internal_error, unimplemented
+from schema.fault import internal_error
 from schema.objects.vif import Disabled, Locked, LockedAddresses, LockingMode, Unlocked, Vif
 
 TABLE = "netdev xenops"
@@ -70,12 +71,6 @@ def port_rules(tap: str, vif: Vif) -> PortRules:
         _checked(vif.locking_mode.addresses)
     rate = None if vif.rate is None else _rate(vif.rate)
     return PortRules(tap, mac, vif.locking_mode, rate, _rate_to_guest(vif), _trunks(vif.trunks))
-
-
-def refuse_unheld(rules: PortRules, what: str, *, has_tap: bool) -> None:
-    """Rules hang on a tap; without one only none can be kept. Errors: `Unimplemented`."""
-    if not (has_tap or rules.is_open):
-        raise unimplemented(f"{what} in QEMU's own network")
 
 
 def setting(rules: PortRules) -> str:

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 
-from worker_kvm.port_rules import TABLE
+from engine.hosted.port_rules import TABLE
 
 _TIMEOUT_S = 60.0
 

@@ -1,0 +1,71 @@
+"""What interfaces on classic let pass: the control domain is told before any frame."""
+
+from dataclasses import replace
+
+import pytest
+from engine.conformance.execution import SuiteExecution
+from engine.conformance.subject import Life, make_life, refusal
+from engine.hosted.port_rules import RATE_TO_GUEST, PortRules, port_rules
+from schema.objects.errors import InternalError
+from schema.objects.vif import Locked, LockedAddresses, Unlocked, Vif
+from test_classic_conformance import ClassicSubject
+from test_classic_deaths import make_subject, nothing_is_left
+
+__all__ = ["make_subject", "nothing_is_left"]
+
+LOCKED = Locked(addresses=LockedAddresses(ipv4=("10.9.0.1",), ipv6=()))
+
+
+@pytest.fixture(name="life")
+def start(subject: ClassicSubject) -> Life:
+    """Its interface is open."""
+    life = make_life(subject)
+    life.start()
+    assert not subject.host.rules
+    return life
+
+
+def rules_of(subject: ClassicSubject, life: Life, vif: Vif) -> PortRules:
+    domid = subject.backend.vm.get_state(life.vm).domids[0]
+    return subject.host.rules[f"vif{domid}.{vif.position}"]
+
+
+def test_an_interface_is_locked_and_opened_while_the_guest_runs(subject: ClassicSubject, life: Life) -> None:
+    vif, verbs = life.devices.vifs[0], subject.backend.vif
+    verbs.set_locking_mode(SuiteExecution(), life.id, vif, LOCKED)
+    assert rules_of(subject, life, vif).mode == LOCKED
+    verbs.set_trunks(SuiteExecution(), life.id, vif, (10, 20))
+    assert rules_of(subject, life, vif).trunks == (10, 20)
+    assert rules_of(subject, life, vif).mode == LOCKED
+    verbs.set_locking_mode(SuiteExecution(), life.id, vif, Unlocked())
+    verbs.set_trunks(SuiteExecution(), life.id, vif, ())
+    assert rules_of(subject, life, vif).is_open
+    subject.host.rules.clear()
+    life.stop()
+    verbs.set_locking_mode(SuiteExecution(), life.id, vif, LOCKED)
+    assert not subject.host.rules
+
+
+def test_one_that_comes_locked_is_so_from_the_beginning(subject: ClassicSubject, life: Life) -> None:
+    """netback keeps the rate of what the guest sends; of what it gets, the rules."""
+    vif = subject.make_vif(life.vm, 1).model_copy(
+        update={"locking_mode": LOCKED, "rate": (1000, 50_000), "other_config": ((RATE_TO_GUEST, "7"),)}
+    )
+    subject.backend.vif.plug(SuiteExecution(), life.id, vif)
+    wanted = replace(port_rules("", vif), rate=None)
+    assert replace(rules_of(subject, life, vif), tap="") == wanted
+    life.stop()
+
+
+def test_addresses_that_make_no_sense_change_nothing(subject: ClassicSubject, life: Life) -> None:
+    wrong = Locked(addresses=LockedAddresses(ipv4=("10.9.0.0/24",), ipv6=()))
+    vif = life.devices.vifs[0]
+    error = refusal(lambda: subject.backend.vif.set_locking_mode(SuiteExecution(), life.id, vif, wrong))
+    assert isinstance(error, InternalError)
+    another = subject.make_vif(life.vm, 1).model_copy(update={"locking_mode": wrong})
+    assert isinstance(
+        refusal(lambda: subject.backend.vif.plug(SuiteExecution(), life.id, another)), InternalError
+    )
+    assert not subject.host.rules
+    assert not subject.backend.vif.get_state(life.id, another).plugged
+    life.stop()

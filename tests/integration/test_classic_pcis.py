@@ -1,0 +1,143 @@
+"""PCI devices on classic, around real xenstoreds: given, taken, asked for; what is refused, and how."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+from engine.backend import Devices
+from engine.conformance.execution import SuiteExecution
+from engine.conformance.subject import Life, refusal
+from schema.ids import DeviceId
+from schema.objects.errors import AlreadyExists, InternalError, Unimplemented
+from schema.objects.pci import Pci, PciAddress
+from schema.objects.vm import Pv, Pvh, Vm
+from test_classic_conformance import ClassicSubject
+from test_classic_deaths import make_subject, nothing_is_left
+from worker_xen.classic.pciback import number_of
+from worker_xen.xenstore.devices import BusState
+from worker_xen.xenstore.tree import Node
+
+__all__ = ["make_subject", "nothing_is_left"]
+
+
+@dataclass
+class Given:
+    """A VM that was started with two devices, and the first of them."""
+
+    subject: ClassicSubject
+    life: Life
+
+    @property
+    def domid(self) -> int:
+        return self.subject.backend.vm.get_state(self.life.vm).domids[0]
+
+    @property
+    def folder(self) -> str:
+        return f"/local/domain/0/backend/pci/{self.domid}/0"
+
+    def plug(self, pci: Pci) -> None:
+        self.subject.backend.pci.plug(SuiteExecution(), self.life.id, pci, use_qmp=True)
+
+    def unplug(self, pci: Pci) -> None:
+        self.subject.backend.pci.unplug(SuiteExecution(), self.life.id, pci)
+
+    def is_plugged(self, pci: Pci) -> bool:
+        return self.subject.backend.pci.get_state(self.life.id, pci).plugged
+
+
+def pci(vm: Vm, number: int, position: int | None = None) -> Pci:
+    address = PciAddress(domain=0, bus=1, dev=number, fn=0)
+    place = number if position is None else position
+    return Pci(id=DeviceId(vm.id, str(number)), position=place, address=address)
+
+
+@pytest.fixture(name="given")
+def start(subject: ClassicSubject) -> Given:
+    vm = subject.make_vm()
+    life = Life(subject, vm, Devices(pcis=(pci(vm, 0), pci(vm, 1))))
+    life.start()
+    return Given(subject, life)
+
+
+def test_devices_come_one_by_one_and_go_one_by_one(given: Given) -> None:
+    first, second = given.life.devices.pcis
+    for device in (first, second, first):
+        given.plug(device)
+        assert given.is_plugged(device)
+    store, host = given.subject.host.store, given.subject.host
+    assert host.given == {number_of(device.address): given.domid for device in (first, second)}
+    assert store.read(f"{given.folder}/num_devs") == b"2"
+    assert store.read(f"{given.folder}/dev-1") == b"0000:01:01.0"
+    given.unplug(first)
+    given.unplug(first)
+    assert not given.is_plugged(first)
+    assert store.read(f"{given.folder}/dev-0") is None
+    assert host.given == {number_of(second.address): given.domid}
+    given.unplug(second)
+    assert not store.names(given.folder)
+    assert not host.given
+    given.life.stop()
+
+
+def test_a_guest_that_runs_is_told_and_asked(given: Given) -> None:
+    first, second = given.life.devices.pcis
+    given.plug(first)
+    given.subject.let_boot(given.life.vm)
+    store = given.subject.host.store
+    store.write([Node(f"{given.folder}/state", str(int(BusState.CONNECTED)))])
+    given.plug(second)
+    assert store.read(f"{given.folder}/state-1") is not None
+    given.unplug(second)
+    assert store.read(f"{given.folder}/state") == b"4"
+    assert given.is_plugged(first)
+    given.life.stop()
+    assert not given.is_plugged(first)
+
+
+def test_without_an_iommu_nothing_is_given(given: Given) -> None:
+    given.subject.host.has_iommu = False
+    first, _ = given.life.devices.pcis
+    error = refusal(partial(given.plug, first))
+    assert isinstance(error, InternalError)
+    assert "iommu=1" in error.message
+    assert not given.is_plugged(first)
+    given.life.stop()
+
+
+def test_what_pciback_complains_of_is_told_and_nothing_is_given(given: Given) -> None:
+    first, _ = given.life.devices.pcis
+    given.subject.host.complaint = "no such slot"
+    error = refusal(partial(given.plug, first))
+    assert isinstance(error, InternalError)
+    assert "no such slot" in error.message
+    assert not given.subject.host.given
+    given.life.stop()
+
+
+def test_two_devices_do_not_take_the_same_position(given: Given) -> None:
+    first, _ = given.life.devices.pcis
+    given.plug(first)
+    error = refusal(lambda: given.plug(pci(given.life.vm, 2, position=first.position)))
+    assert error == AlreadyExists(klass="pci", id="0")
+    given.life.stop()
+
+
+def test_a_vm_that_was_started_without_devices_gets_none(subject: ClassicSubject) -> None:
+    life = Life(subject, subject.make_vm(), Devices())
+    life.start()
+    given = Given(subject, life)
+    error = refusal(lambda: given.plug(pci(life.vm, 0)))
+    assert isinstance(error, InternalError)
+    assert "pci_passthrough" in error.message
+    life.stop()
+
+
+def test_a_pvh_guest_gets_none(subject: ClassicSubject) -> None:
+    vm = subject.make_vm()
+    assert isinstance(vm.ty, Pv)
+    vm = vm.model_copy(update={"ty": Pvh(info=vm.ty.info)})
+    life = Life(subject, vm, Devices(pcis=(pci(vm, 0),)))
+    life.start()
+    error = refusal(lambda: Given(subject, life).plug(pci(vm, 0)))
+    assert error == Unimplemented(what="PCI.plug to a guest that is not PV on classic")
+    life.stop()
