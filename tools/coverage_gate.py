@@ -18,6 +18,7 @@ PURE = (
     "shared/bus/bus/exported.py",
     "shared/bus/bus/window.py",
     "shared/bus/bus/place.py",
+    "shared/bus/bus/rabbit/deliveries.py",
     "shared/bus/bus/snapshots.py",
     "shared/bus/bus/stories/",
     "shared/bus/bus/versioned.py",

@@ -22,18 +22,54 @@ from pika.adapters.utils.nbio_interface import (
 )
 from typing_extensions import override
 
+from bus.rabbit.deliveries import Delivery, delivery_at, frame_end
+
 Done = Callable[[Any], None]
 
 
 class StreamConnection(AsyncioConnection):
-    """pika's connection, whose message goes out as one piece instead of three frames.
+    """pika's connection, whose messages go out, and mostly come in, as one piece instead of three frames.
 
-    The method overridden is not pika's public interface: where a later pika has it no more, frames go out
-    one by one, as without this class.
+    The methods overridden are not pika's public interface: where a later pika has them no more, frames go
+    out and come in one by one, as without this class.
     """
+
+    bytes_received: int
+    frames_received: int
+    _channels: dict[int, Any]
+    _frame_buffer: bytes
 
     def _output_marshaled_frames(self, marshaled_frames: list[bytes]) -> None:
         super()._output_marshaled_frames([b"".join(marshaled_frames)])  # type: ignore[misc]  # unknown to its stubs
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        """Whole messages go to their channels at once; all else, and what is not whole yet, is pika's."""
+        if not self.is_open:
+            super()._on_data_available(data_in)  # type: ignore[misc]  # as above
+            return
+        data = self._frame_buffer + data_in if self._frame_buffer else data_in
+        self._frame_buffer = b""
+        place = 0
+        try:
+            while place < len(data):
+                delivery = delivery_at(data, place)
+                end = frame_end(data, place) if delivery is None else delivery.end
+                if end is None:
+                    break
+                begin, place = place, end
+                if delivery is None:
+                    super()._on_data_available(data[begin:end])  # type: ignore[misc]  # as above
+                else:
+                    self._take(delivery, end - begin)
+        finally:
+            self._frame_buffer = data[place:]
+
+    def _take(self, delivery: Delivery, size: int) -> None:
+        self.bytes_received += size  # a connection that receives nothing counts as dead
+        self.frames_received += 3 if delivery.body else 2
+        channel = self._channels.get(delivery.method.channel_number)
+        if channel is not None:
+            channel._on_deliver(delivery.method, delivery.header, delivery.body)  # noqa: SLF001  as above
 
 
 class LoopServices(AbstractIOServices):
