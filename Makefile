@@ -14,7 +14,7 @@ UPGRADE ?=
 SIM_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
+.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen containers sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,13 +37,16 @@ status: ## Show what of the stack runs
 restart: ## Restart one service of the stack: make restart SERVICE=frontend
 	@$(PYTHON) -m stack restart "$(SERVICE)"
 
-test: setup unit integration ## Set up, then all tests, against the real parts
+test: setup unit integration containers ## Set up, then all tests, against the real parts
 
 unit:
 	@$(PYTHON) -m pytest -q -n 2 $(TEST_DIRECTORIES)
 
 integration:
 	@$(PYTHON) -m pytest -q -n 2 --dist loadfile tests/integration tests/fuzz tests/faults tests/xen
+
+containers:
+	@$(PYTHON) tools/containers.py
 
 sim: ## All services in one process by a virtual clock: make sim SEEDS=10000, or REPLAY=file
 	@$(PYTHON) -m simulation $(if $(REPLAY),--replay $(REPLAY),--seeds $(SEEDS))

@@ -195,12 +195,12 @@ def follow(page: Service, others: MemoryBus, count: int) -> None:
         reader.close()
 
 
-def following(page: Service) -> socket.socket:
-    """A connection on which the log is asked for as events."""
+def following(page: Service, query: str = "") -> socket.socket:
+    """A connection on which the log is asked for as events: what comes, unless the query says otherwise."""
     place = urlsplit(page.url)
     head = f"host: localhost\r\nauthorization: Bearer {TOKEN}"
     reader = socket.create_connection((place.hostname or "", place.port or 0))
-    reader.sendall(f"GET /api/v1/instances/{INSTANCE}/events?after=-1 HTTP/1.1\r\n{head}\r\n\r\n".encode())
+    reader.sendall(f"GET /api/v1/instances/{INSTANCE}/events{query} HTTP/1.1\r\n{head}\r\n\r\n".encode())
     return reader
 
 
@@ -212,7 +212,7 @@ def crowd(page: Service) -> None:
     begin, cpu = time.perf_counter(), time.process_time()
     readers, answers = [], Counter[str]()
     for _ in range(CROWD):
-        reader = following(page)
+        reader = following(page, "?after=-1")
         status = reader.recv(12).decode().partition(" ")[2] or "closed"
         answers[status] += 1
         readers.append(reader)

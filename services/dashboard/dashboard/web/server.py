@@ -23,6 +23,9 @@ HEAD_BYTES_MAX = 16 * 1024
 LAST_WORDS = "last_words"
 """In a request's state: to be called before its last words are sent to who takes nothing any more."""
 
+AHEAD_BYTES = 128 * 1024
+"""So much that a client has not taken yet the kernel keeps, twice; left to itself it would keep megabytes."""
+
 SILENCE_S = 20.0
 """A client that takes longer to say what it wants is let go."""
 
@@ -66,6 +69,8 @@ class _Connection(H11Protocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        connected: socket.socket = transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD_BYTES)
         self.loop.call_later(SILENCE_S, self._look)
 
     def take_last_words(self) -> None:
