@@ -66,6 +66,8 @@ _REASONS = {
 }
 
 
+_RETRY_S = 0.02
+
 _SEEN = {"pci": BusState.INITIALISED}
 """How far a backend goes without its guest, where that is not to wait for it."""
 
@@ -296,6 +298,15 @@ class HostInHand(Xen, Dom0):
     # --- drivers and guests -----------------------------------------------------------------------------
 
     def _live(self) -> None:
+        """A daemon that is started anew knows of no device, and so do they."""
+        while not self._ending:
+            try:
+                self._follow()
+            except XenopsError:
+                self.devices.clear()
+                threading.Event().wait(_RETRY_S)
+
+    def _follow(self) -> None:
         with self.store.watching([BACKENDS, GUEST]) as watching:
             while not self._ending:
                 event = watching.wait(None, self._wake)

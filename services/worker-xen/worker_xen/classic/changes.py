@@ -20,8 +20,11 @@ _SPECIAL = ("@releaseDomain", "@introduceDomain")
 _SAID = ("attr", "data", "memory/uncooperative", "vm-data")
 """Where a guest says what clients are told."""
 
-See = Callable[[], dict[str, tuple[int, object]]]
-"""Of each VM with a domain its number, and how it is, to compare."""
+How = tuple[int, tuple[int | None, bool] | None]
+"""A domain's number; why it has stopped, if it has, and whether it is paused; None: it is gone."""
+
+See = Callable[[], dict[str, How]]
+"""Each VM with a domain."""
 
 
 class Changes:
@@ -64,9 +67,9 @@ class Changes:
     def _follow(
         self,
         watching: Watching,
-        seen: dict[str, tuple[int, object]],
+        seen: dict[str, How],
         on_change: Callable[[ObjectId], None],
-    ) -> dict[str, tuple[int, object]]:
+    ) -> dict[str, How]:
         """Until the end; what is seen at its beginning is no news, unless it is."""
         watched: dict[str, int] = {}
         while not self._ending:
@@ -78,11 +81,16 @@ class Changes:
                 on_change(VmObject(id=event[1]))
                 continue
             now = self._see()
-            for vm, how in seen.items():
-                if vm in now and now[vm] != how:
+            for vm, how in now.items():
+                if _has_ended(how) if vm not in seen else how != seen[vm]:
                     on_change(VmObject(id=vm))
             seen = now
         return seen
+
+
+def _has_ended(how: How) -> bool:
+    """Of one that came while nothing was heard, its end is news."""
+    return how[1] is None or how[1][0] is not None
 
 
 def _first(watched: dict[str, int]) -> set[str]:

@@ -15,7 +15,7 @@ from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import AlreadyExists, DoesNotExist, NotEnoughMemory
 
-from worker_xen.classic.changes import Changes
+from worker_xen.classic.changes import Changes, How
 from worker_xen.classic.dom0 import Dom0
 from worker_xen.classic.machine import Domain, Machine
 from worker_xen.classic.suspend import Courier
@@ -190,7 +190,7 @@ class Hypervisor:
             is_its = info is not None and str(info.uuid) in domain.uuids and not info.is_dying
             return info if is_its else None
 
-    def _seen(self) -> dict[str, tuple[int, object]]:
+    def _seen(self) -> dict[str, How]:
         """Of each VM with a domain its number, and all by which one notices that something happened to it."""
         return {
             machine.id: (
