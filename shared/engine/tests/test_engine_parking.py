@@ -97,6 +97,7 @@ def test_what_is_parked_goes_on_in_the_order_of_its_time() -> None:
     timers.pass_by(0.05)
     assert went_on == [3, 2]
     assert TaskId(1) in parking
+    assert len(parking) == 1
     parking.wake(TaskId(1))
     parking.wake(TaskId(1))
     assert went_on == [3, 2, 1]

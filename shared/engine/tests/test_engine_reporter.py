@@ -6,7 +6,7 @@ from engine.backend import Execution
 from engine.cancellation import Cancellation
 from engine.conformance import SuiteExecution
 from engine.worker.core import Lease
-from engine.worker.reporter import ATOMS_MAX, Reporter
+from engine.worker.reporter import ATOMS_MAX, INTERVAL_S, Reporter, Telling
 from schema.atomics import Atomic
 from schema.atomics.vm import VmPause, VmUnpause
 from schema.fault import XenopsError, internal_error
@@ -19,10 +19,12 @@ VM = VmId("vm")
 WORKER = WorkerName("w")
 
 
-def reporter(told: list[Record], clock: "Clock | None" = None) -> Reporter:
+def reporter(told: list[Record], clock: "Clock | None" = None, running: int = 1) -> Reporter:
     submitted = Submitted(vm=VM, operation=VmStart(vm=VM), request_id="r", dbg="d", accept_by=0.0)
     lease = Lease(TaskId(1), LeaseToken(2), submitted, 0.0)
-    return Reporter(lease, Cancellation(TaskId(1)), told.append, clock or SYSTEM_CLOCK)
+    return Reporter(
+        lease, Cancellation(TaskId(1)), Telling(told.append, clock or SYSTEM_CLOCK, lambda: running)
+    )
 
 
 def test_a_task_that_is_over_soon_says_nothing_before_its_end() -> None:
@@ -92,6 +94,21 @@ def test_steps_are_told_while_a_task_runs_each_once_and_the_one_under_way() -> N
         ("VM_pause", 1.0, 2.0),
     ]
     assert [record.atoms for record in progress] == [(), (Atom("VM_unpause", 0.0, 1.0),)]
+
+
+@pytest.mark.parametrize(("running", "silent_s"), [(0, 0.1), (1, 0.1), (4, 0.1), (26, 0.5)])
+def test_the_more_tasks_run_the_longer_each_is_silent(running: int, silent_s: float) -> None:
+    told: list[Record] = []
+    clock = Clock()
+    one = reporter(told, clock, running)
+    one.begin(WORKER, tell=False)
+    one.progress(0.5)
+    clock.at += silent_s - 0.001
+    one.tell_if_due()
+    assert [record.kind for record in told] == (["Started"] if silent_s == INTERVAL_S else [])
+    clock.at += 0.002
+    one.tell_if_due()
+    assert [record.kind for record in told] == ["Started", "Progress"]
 
 
 def test_of_very_many_atomics_the_first_are_noted() -> None:

@@ -40,6 +40,10 @@ class Parking:
     def __contains__(self, task: TaskId) -> bool:
         return task in self._parked
 
+    def __len__(self) -> int:
+        """How many wait now."""
+        return len(self._parked)
+
     def close(self) -> None:
         """Nothing goes on any more."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from bus.clock import SYSTEM_CLOCK, Clock
@@ -22,6 +23,10 @@ INTERVAL_S = 0.1
 STARTED_AFTER_S = 0.02
 """How long a task may take without a word: every service reads every record, and most tasks are over then."""
 
+TURN_S = 0.02
+"""How much longer a task is silent for each that runs beside it: a worker says at most fifty such things a
+second, however much it has to do, for every service reads each, and the more there are, the slower all go."""
+
 ATOMS_MAX = 256
 """So many atomics of a task are told of, the first; a VM.start of the tests' VM has some twenty."""
 
@@ -29,20 +34,32 @@ _DIGITS = 6
 """Of a second, in what is told of an atomic."""
 
 
+def _alone() -> int:
+    return 1
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How what a task has to tell gets out: `running` is how many tasks this worker has under way."""
+
+    append: Callable[[Record], None]
+    clock: Clock = SYSTEM_CLOCK
+    running: Callable[[], int] = _alone
+
+    def turn_s(self) -> float:
+        """How long each task is silent, for all to have their turn."""
+        return TURN_S * max(0, self.running() - 1)
+
+
 class Reporter:
     """One task's; safe for any thread."""
 
-    def __init__(
-        self,
-        lease: Lease,
-        cancellation: Cancellation,
-        append: Callable[[Record], None],
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
+    def __init__(self, lease: Lease, cancellation: Cancellation, telling: Telling) -> None:
         self._lease = lease
         self._cancellation = cancellation
-        self._append = append
-        self._clock = clock
+        self._append = telling.append
+        self._clock = telling.clock
+        self._turn_s = telling.turn_s
         self._lock = threading.Lock()
         self._changed: dict[ObjectId, None] = {}
         self._fraction = 0.0
@@ -79,13 +96,13 @@ class Reporter:
 
     def tell_if_due(self) -> None:
         """Append what has come up, unless the last time is too short ago."""
-        now = self._clock.monotonic()
-        if self._started is not None and now - self._begun_at >= STARTED_AFTER_S:
+        now, turn_s = self._clock.monotonic(), self._turn_s()
+        if self._started is not None and now - self._begun_at >= max(STARTED_AFTER_S, turn_s):
             self._tell_started()
         with self._lock:
             seen = (self._fraction, self._atom)
             nothing_new = not self._changed and seen == self._told
-            if nothing_new or now - self._told_at < INTERVAL_S:
+            if nothing_new or now - self._told_at < max(INTERVAL_S, turn_s):
                 return
             self._told_at, self._told = now, seen
             self._append(self._progressed(now))

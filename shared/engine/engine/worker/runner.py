@@ -36,7 +36,7 @@ from engine.worker.backtrace import backtrace_of
 from engine.worker.core import Lease
 from engine.worker.crashing import Crashing
 from engine.worker.delay import delay_s, is_delay, wanted_delay_s
-from engine.worker.reporter import Reporter
+from engine.worker.reporter import Reporter, Telling
 from engine.worker.righting import (
     course_of,
     crashed,
@@ -69,7 +69,7 @@ class Runner:
         self.cancellation = cancellation
         self._append = tools.append
         self._clock = tools.threads.clock
-        self.reporter = Reporter(lease, cancellation, tools.append, self._clock)
+        self.reporter = Reporter(lease, cancellation, Telling(tools.append, self._clock, tools.running))
         self._vm = lease.submitted.vm
         self.reboot = False
         self.begun = self._clock.monotonic()

@@ -99,6 +99,7 @@ class WorkerService:
             instance=settings.instance,
             append=self._append,
             offers=Offers(host.threads, host.network),
+            running=lambda: len(self._running) - len(self._parking),
             crash=CrashPoints(settings.crash),
         )
         self._observers = ObserverLog(bus, settings.instance, tracer)

@@ -41,6 +41,9 @@ class Tools:
     instance: InstanceName
     append: Callable[[Record], None]
     offers: Offers
+    running: Callable[[], int]
+    """How many tasks this worker has under way, those that wait without a thread aside; from any thread."""
+
     crash: CrashPoints = field(default_factory=CrashPoints)
 
     @property
