@@ -104,6 +104,7 @@ PURE = (
     "services/worker-xen/worker_xen/libxc/acpi.py",
     "services/worker-xen/worker_xen/libxc/stream.py",
     "services/worker-xen/worker_xen/libxc/versions.py",
+    "services/worker-xen/worker_xen/xenstore/addresses.py",
     "services/worker-xen/worker_xen/xenstore/devices.py",
     "services/worker-xen/worker_xen/xenstore/layout.py",
     "services/worker-xen/worker_xen/xenstore/tree.py",

@@ -39,7 +39,6 @@ UNSUPPORTED = frozenset(
     {
         "VGPU.set_active",
         "VGPU.start",
-        "VIF.set_ipv4_configuration",
         "VM.request_rdp",
         "VM.run_script",
         "VM.s3resume",

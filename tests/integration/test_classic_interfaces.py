@@ -7,7 +7,7 @@ from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import Life, make_life, refusal
 from engine.hosted.port_rules import RATE_TO_GUEST, PortRules, port_rules
 from schema.objects.errors import InternalError
-from schema.objects.vif import Locked, LockedAddresses, Unlocked, Vif
+from schema.objects.vif import Autoconf6, Dhcp4, Locked, LockedAddresses, Static4, Unlocked, Unspecified4, Vif
 from test_classic_conformance import ClassicSubject
 from test_classic_deaths import make_subject, nothing_is_left
 
@@ -68,4 +68,29 @@ def test_addresses_that_make_no_sense_change_nothing(subject: ClassicSubject, li
     )
     assert not subject.host.rules
     assert not subject.backend.vif.get_state(life.id, another).plugged
+    life.stop()
+
+
+def test_a_guests_agent_finds_which_addresses_an_interface_shall_have(
+    subject: ClassicSubject, life: Life
+) -> None:
+    vif, verbs, store = life.devices.vifs[0], subject.backend.vif, subject.host.store
+    domid = subject.backend.vm.get_state(life.vm).domids[0]
+    path = f"/local/domain/{domid}/xenserver/device/vif/0/static-ip-setting"
+    verbs.set_ipv4_configuration(
+        SuiteExecution(), life.id, vif, Static4(addresses=("192.0.2.1/24",), gateway="192.0.2.254")
+    )
+    verbs.set_ipv6_configuration(SuiteExecution(), life.id, vif, Autoconf6())
+    assert store.read(f"{path}/address") == b"192.0.2.1/24"
+    assert store.read(f"{path}/enabled6") == b"2"
+    verbs.set_ipv4_configuration(SuiteExecution(), life.id, vif, Dhcp4())
+    assert store.read(f"{path}/enabled") == b"2"
+    assert store.read(f"{path}/address") is None
+    verbs.unplug(SuiteExecution(), life.id, vif, force=True)
+    assert store.read(path) is None
+    another = vif.model_copy(update={"ipv4_configuration": Dhcp4()})
+    verbs.plug(SuiteExecution(), life.id, another)
+    assert store.read(f"{path}/enabled") == b"2"
+    verbs.set_ipv4_configuration(SuiteExecution(), life.id, another, Unspecified4())
+    assert store.read(path) is None
     life.stop()

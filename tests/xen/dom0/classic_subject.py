@@ -13,7 +13,7 @@ from worker_xen.settings import BINDINGS
 class ClassicSubject(GuestSubject):
     """Its run directory is below `directory`; what changed by itself is in `changed`."""
 
-    unsupported = UNSUPPORTED - {"VIF.set_locking_mode", "VIF.set_trunks"}
+    unsupported = UNSUPPORTED - {"VIF.set_ipv4_configuration", "VIF.set_locking_mode", "VIF.set_trunks"}
     backend: Classic
 
     def __init__(self, directory: Path, ty: type[Pv] | type[Pvh] = Pv) -> None:

@@ -8,6 +8,7 @@ from schema.atomics.vm import DomainAction
 from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
 
 from worker_xen.classic.machine import Domain, Machine, Suspended
+from worker_xen.classic.nature import FEATURESET
 from worker_xen.libxc.values import DomainInfo, ShutdownReason
 
 _ASKS = {
@@ -57,6 +58,7 @@ def vm_state(machine: Machine, info: DomainInfo | None, said: Said) -> VmState:
             "last_start_time": domain.created_at,
             "hvm": isinstance(vm.ty, Hvm),
             "domain_type": domain_type(vm),
+            "featureset": dict(vm.platformdata).get(FEATURESET, ""),
         }
     )
 

@@ -11,12 +11,13 @@ from engine.refusals import bridge_of, refuse_restrictions
 from schema.fault import internal_error
 from schema.ids import VmId
 from schema.objects.network import Network
-from schema.objects.vif import LockingMode, Vif
+from schema.objects.vif import Ipv4Configuration, Ipv6Configuration, LockingMode, Vif
 from typing_extensions import override
 
 from worker_xen.classic.ends import DRIVER_TIMEOUT_S, GUEST_TIMEOUT_S, Ends
 from worker_xen.classic.hypervisor import Hypervisor
 from worker_xen.classic.machine import Machine, Nic, nic_path, plugged
+from worker_xen.xenstore.addresses import address_nodes, addresses_path
 from worker_xen.xenstore.devices import DevicePath, NicNode, interface_name, nic_nodes
 from worker_xen.xenstore.tree import Node
 
@@ -62,6 +63,7 @@ class ClassicVifs(HostedVifs[Hypervisor]):
                     f"{GUEST_TIMEOUT_S:g} s: let it run and try again, or force it"
                 )
             self._ends.remove(device)
+            self._forget_addresses(domid, nic)
         self._hypervisor.change(vm, lambda machine: machine.without_nic(vif.id))
 
     @override
@@ -100,6 +102,20 @@ class ClassicVifs(HostedVifs[Hypervisor]):
         self._restrict(vm, vif, trunks=tuple(trunks))
 
     @override
+    def set_ipv4_configuration(
+        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv4Configuration
+    ) -> None:
+        """The guest's agent finds it in xenstore."""
+        self._configure(vm, vif, ipv4_configuration=configuration)
+
+    @override
+    def set_ipv6_configuration(
+        self, execution: Execution, vm: VmId, vif: Vif, configuration: Ipv6Configuration
+    ) -> None:
+        """As for IPv4."""
+        self._configure(vm, vif, ipv6_configuration=configuration)
+
+    @override
     def _end_of(self, machine: Machine, vif: Vif) -> str | None:
         domain = machine.domain
         return None if domain is None or domain.domid is None else interface_name(domain.domid, vif.position)
@@ -116,11 +132,28 @@ class ClassicVifs(HostedVifs[Hypervisor]):
             self._hypervisor.dom0.restrict(replace(rules, tap=interface))
         self._set(vm, vif, **fields)
 
+    def _forget_addresses(self, domid: int, nic: Nic) -> None:
+        if address_nodes(domid, nic.vif):
+            self._hypervisor.store.remove([addresses_path(domid, nic.vif.position)])
+
+    def _configure(self, vm: VmId, vif: Vif, **fields: object) -> None:
+        """Errors: those of `address_nodes`."""
+        found = self._hypervisor.find(vm)
+        nic = found.machine.nic(vif.id)
+        if nic is None:
+            return
+        if found.info is not None:
+            nodes = address_nodes(found.info.domid, nic.but(**fields).vif)
+            path = addresses_path(found.info.domid, nic.vif.position)
+            self._hypervisor.store.replace([path], nodes)
+        self._set(vm, vif, **fields)
+
     def _give(self, domid: int, nic: Nic, execution: Execution) -> None:
         """Both ends, then the bridge, then the word to netback that it may connect."""
         device, vif = nic_path(domid, nic), nic.vif
         interface, name = interface_name(domid, vif.position), bridge_of(vif.backend)
-        self._ends.make(device, _nodes(device, vif, name), lambda: True, execution)
+        nodes = (*_nodes(device, vif, name), *address_nodes(domid, vif))
+        self._ends.make(device, nodes, lambda: True, execution)
         try:
             self._ends.await_backend(device, execution)
             self._await_interface(interface, execution)
