@@ -119,13 +119,19 @@ class Monitor:
         except ExecuteError as error:
             raise MonitorRefusedError(str(error)) from error
 
-    async def ask(self, command: str, arguments: Arguments) -> Any:
+    def begin(self, command: str, arguments: Arguments, timeout_s: float) -> Future[Any]:
+        """The same as `execute`, and do not wait for the reply."""
+        return self._loop.start(self.ask(command, arguments, timeout_s))
+
+    async def ask(self, command: str, arguments: Arguments, timeout_s: float = COMMAND_TIMEOUT_S) -> Any:
         """The same as `execute`, for coroutines on the loop."""
         try:
-            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 return await self._client.execute(command, dict(arguments))
         except ExecuteError as error:
             raise MonitorRefusedError(str(error)) from error
+        except TimeoutError as error:
+            raise MonitorError(f"QEMU did not answer {command} within {timeout_s:g} s") from error
         except (QMPError, EOFError, OSError) as error:
             raise MonitorError(f"QEMU has ended, or its monitor {self._path} is closed: {error}") from error
 

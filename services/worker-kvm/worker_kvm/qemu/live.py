@@ -182,6 +182,18 @@ class Live:
             raise self._refusal(command, error) from error
         return True
 
+    def begin(self, command: str, arguments: Arguments, timeout_s: float) -> Callable[[], bool]:
+        """The same as `do` without waiting: what is answered says whether it is done. Errors: those of `do`."""
+        reply = self._monitor.begin(command, arguments, timeout_s)
+
+        def is_done() -> bool:
+            try:
+                return reply.done() and reply.result() is not None
+            except (MonitorError, MonitorRefusedError) as error:
+                raise self._refusal(command, error) from error
+
+        return is_done
+
     async def ask(self, command: str, arguments: Arguments) -> Any:
         """The same as `do` for coroutines on the monitors' loop. Errors: those of `Monitor.ask`."""
         return await self._monitor.ask(command, arguments)

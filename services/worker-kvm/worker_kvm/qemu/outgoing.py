@@ -118,8 +118,13 @@ class _Line:
     on_ready: Callable[[], None]
     is_over: Callable[[], bool]
     hears: bool = True
-    is_handed_over: bool = False
-    """QEMU was told to write the rest."""
+    handed_over: Callable[[], bool] | None = None
+    """QEMU was told to write the rest; whether it has said yes."""
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether QEMU was told to write the rest."""
+        return self.handed_over is not None
 
 
 @contextmanager
@@ -161,9 +166,10 @@ def _listen(live: Live, execution: Execution, line: _Line, bell: Bell) -> None:
             if live.status is Status.ENDED:
                 raise internal_error("the guest has ended while its state was written")
             if live.migration == _HANDS_OVER and not line.is_handed_over:
-                told_at, line.is_handed_over = time.monotonic(), True
                 execution.forbid_cancel()
-                live.do("migrate-continue", {"state": _HANDS_OVER})
+                told_at, line.handed_over = time.monotonic(), _hand_over(live)
+        if line.handed_over is not None:
+            line.handed_over()
         if line.file in ready:
             line.on_ready()
             if not line.hears:
@@ -174,6 +180,11 @@ def _listen(live: Live, execution: Execution, line: _Line, bell: Bell) -> None:
         if not line.is_handed_over and silent_s > _PROGRESS_S:
             told_at = time.monotonic()
             execution.progress(_fraction(live))
+
+
+def _hand_over(live: Live) -> Callable[[], bool]:
+    """Have QEMU write the rest. It may begin before it says yes, and then wait for us to read that."""
+    return live.begin("migrate-continue", {"state": _HANDS_OVER}, HAND_OVER_TIMEOUT_S)
 
 
 def _see_to_the_end(live: Live) -> None:

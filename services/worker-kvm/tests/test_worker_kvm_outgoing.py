@@ -1,0 +1,110 @@
+"""A state on its way out, by a QEMU in hand: it says yes to the hand-over once all that it writes is read."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from engine.conformance.execution import SuiteExecution
+from engine.conformance.subject import refusal
+from schema.fault import internal_error
+from schema.objects.errors import Cancelled, InternalError
+from worker_kvm.qemu.framing import Writer
+from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.outgoing import send
+
+STATE = os.urandom(1 << 20)
+"""More than a socket holds."""
+
+
+class Qemu:
+    """As much of `Live` as `send` uses. What is to be written at the hand-over, it writes before it replies."""
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        self.status = Status.PAUSED
+        self.migration = "none"
+        self.done: list[str] = []
+        self._refuses = refuses
+        self._file = -1
+        self._ring: Callable[[], None] = lambda: None
+        self._written = threading.Event()
+
+    def give(self, descriptor: int, _name: str) -> None:
+        self._file = os.dup(descriptor)
+
+    def do(self, command: str, _arguments: object = None) -> Any:
+        self.done.append(command)
+        if command == "migrate":
+            self._become("pre-switchover")
+        return {"status": "prelaunch"} if command == "query-status" else {"status": self.migration}
+
+    def try_to(self, command: str, _arguments: object = None) -> bool:
+        self.done.append(command)
+        self.migration = "cancelled"
+        return True
+
+    def begin(self, command: str, _arguments: object, _timeout_s: float) -> Callable[[], bool]:
+        self.done.append(command)
+        writing = threading.Thread(target=self._write, daemon=True)
+        if not self._refuses:
+            writing.start()
+
+        def is_done() -> bool:
+            if self._refuses:
+                raise internal_error("it says no")
+            return self._written.is_set()
+
+        return is_done
+
+    def _write(self) -> None:
+        rest = memoryview(STATE)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        os.close(self._file)
+        self._written.set()
+        self._become("completed")
+
+    def _become(self, migration: str) -> None:
+        self.migration = migration
+        self._ring()
+
+    @contextmanager
+    def moving(self, ring: Callable[[], None]) -> Iterator[None]:
+        self._ring = ring
+        yield
+
+    def wait(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        return self._written.wait(timeout_s) and holds()
+
+
+def sent(qemu: Qemu, execution: SuiteExecution) -> bytes:
+    written = bytearray()
+    send(cast("Live", qemu), Writer(written.extend), execution)
+    return bytes(written)
+
+
+def test_what_qemu_writes_is_read_before_it_says_yes_to_the_hand_over() -> None:
+    qemu = Qemu()
+    assert len(sent(qemu, SuiteExecution())) > len(STATE)
+    assert qemu.migration == "completed"
+
+
+def test_a_refused_hand_over_calls_the_state_back() -> None:
+    qemu = Qemu(refuses=True)
+    error = refusal(lambda: sent(qemu, SuiteExecution()))
+    assert isinstance(error, InternalError)
+    assert "migrate_cancel" in qemu.done
+
+
+def test_a_cancel_that_comes_before_the_hand_over_counts() -> None:
+    qemu, execution = Qemu(), SuiteExecution()
+    execution.cancel()
+    assert isinstance(refusal(lambda: sent(qemu, execution)), Cancelled)
+    assert "migrate-continue" not in qemu.done
+
+
+def test_a_guest_that_ends_meanwhile_is_not_saved() -> None:
+    qemu = Qemu()
+    qemu.status = Status.ENDED
+    assert isinstance(refusal(lambda: sent(qemu, SuiteExecution())), InternalError)
