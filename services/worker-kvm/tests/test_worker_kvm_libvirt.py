@@ -51,8 +51,8 @@ from worker_kvm.libvirt.machine import (
 )
 from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
 from worker_kvm.libvirt.states import vm_state
-from worker_kvm.qemu.live import Seen, Status
 from worker_kvm.qemu.machine import Source
+from worker_kvm.seen import Seen, Status
 
 HVM = sample_vm(ty=Hvm(info=HvmInfo()))
 KERNEL = DirectBoot(boot=PvDirectBoot(kernel="/k", ramdisk="/r", cmdline="a=b,c"))

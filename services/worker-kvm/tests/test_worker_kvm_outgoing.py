@@ -11,15 +11,16 @@ from engine.conformance.subject import refusal
 from schema.fault import internal_error
 from schema.objects.errors import Cancelled, InternalError
 from worker_kvm.qemu.framing import Writer
-from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.outgoing import send
+from worker_kvm.seen import Status
 
 STATE = os.urandom(1 << 20)
 """More than a socket holds."""
 
 
 class Qemu:
-    """As much of `Live` as `send` uses. What is to be written at the hand-over, it writes before it replies."""
+    """As much of `Live` as `send` uses; at the hand-over it writes all before it replies."""
 
     def __init__(self, *, refuses: bool = False) -> None:
         self.status = Status.PAUSED

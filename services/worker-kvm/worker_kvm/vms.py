@@ -14,7 +14,7 @@ from schema.ids import VmId
 from schema.objects.vm import Vm
 from typing_extensions import override
 
-from worker_kvm.qemu.live import Seen, Status
+from worker_kvm.seen import Seen, Status
 
 POWER_BUTTON_INTERVAL_S = 5.0
 """A guest whose kernel is not up yet does not see the first press."""

@@ -23,7 +23,7 @@ from virt.values import (
 
 from worker_kvm.libvirt.ending import action_after
 from worker_kvm.qemu.ending import tail
-from worker_kvm.qemu.live import Seen, Status
+from worker_kvm.seen import Seen, Status
 
 SETTLE_TIMEOUT_S = 5.0
 """The event of what libvirt has just done has been heard by then."""

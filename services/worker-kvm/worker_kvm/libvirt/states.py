@@ -7,7 +7,7 @@ from engine.halted import HALTED_VM
 from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
 
 from worker_kvm.libvirt.machine import Domain, Machine, Stage
-from worker_kvm.qemu.live import Seen, Status
+from worker_kvm.seen import Seen, Status
 
 
 def vm_state(machine: Machine, seen: Seen | None, console: Path) -> VmState:

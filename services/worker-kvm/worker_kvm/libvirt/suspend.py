@@ -28,7 +28,7 @@ from worker_kvm.libvirt.machine import (
 )
 from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
 from worker_kvm.qemu.content import Content
-from worker_kvm.qemu.live import Status
+from worker_kvm.seen import Status
 from worker_kvm.throttle import throttle_of
 
 _PROGRESS_POLL_S = 0.1

@@ -16,7 +16,7 @@ from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.states import vm_state
 from worker_kvm.libvirt.suspend import assert_can_save, restore_vm, resume_vm, save_vm
-from worker_kvm.qemu.live import Status
+from worker_kvm.seen import Status
 from worker_kvm.vms import KvmVms
 
 

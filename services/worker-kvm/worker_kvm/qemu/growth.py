@@ -8,8 +8,9 @@ from pathlib import Path
 from schema.fault import XenopsError
 
 from worker_kvm.qemu.devices import is_read_only
-from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Disk, Source
+from worker_kvm.seen import Status
 
 SECTOR_BYTES = 512
 """A disk has whole ones."""

@@ -22,7 +22,7 @@ from worker_kvm.qemu.command import Inherited, Sockets, command_line
 from worker_kvm.qemu.ending import complaint
 from worker_kvm.qemu.firmware import Firmware
 from worker_kvm.qemu.growth import Growth
-from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.logs import shorten
 from worker_kvm.qemu.machine import (
     Disk,
@@ -44,6 +44,7 @@ from worker_kvm.qemu.sweep import find_strays
 from worker_kvm.qemu.throttling import throttle
 from worker_kvm.qemu.tpm import Tpms, end_tpm, has_tpm
 from worker_kvm.qemu.user import launcher
+from worker_kvm.seen import Status
 
 __all__ = ["Hypervisor", "QemuSettings"]
 

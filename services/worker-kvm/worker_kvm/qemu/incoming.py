@@ -9,7 +9,8 @@ from contextlib import suppress
 from schema.fault import internal_error
 
 from worker_kvm.qemu.bell import Bell
-from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.live import Live
+from worker_kvm.seen import Status
 
 LOAD_TIMEOUT_S = 60.0
 """How long QEMU may take over what it has already been given."""

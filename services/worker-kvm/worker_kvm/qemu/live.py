@@ -4,8 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from engine.backend import Execution
@@ -27,6 +25,7 @@ from worker_kvm.qemu.given import give_content
 from worker_kvm.qemu.listener import Listener
 from worker_kvm.qemu.machine import Process, Slot, Source
 from worker_kvm.qemu.process import ends, kill
+from worker_kvm.seen import Seen, Status
 
 QUIT_TIMEOUT_S = 15.0
 """How long QEMU may take to put its disks away; then it is killed."""
@@ -38,24 +37,6 @@ _POLL_S = 0.01
 
 _SETTLE_TIMEOUT_S = 5.0
 """An event that QEMU sent before its reply has been heard by then."""
-
-
-class Status(Enum):
-    """What the guest does."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    ENDED = "ended"
-    """It shut down, reset or crashed; QEMU holds what is left of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What is seen of a guest from outside."""
-
-    status: Status
-    memory_bytes: int
-    """What it has, its balloon taken off."""
 
 
 class Live:
@@ -183,7 +164,7 @@ class Live:
         return True
 
     def begin(self, command: str, arguments: Arguments, timeout_s: float) -> Callable[[], bool]:
-        """The same as `do` without waiting: what is answered says whether it is done. Errors: those of `do`."""
+        """The same as `do` without waiting: answers how to see whether it is done. Errors: those of `do`."""
         reply = self._monitor.begin(command, arguments, timeout_s)
 
         def is_done() -> bool:

@@ -15,7 +15,8 @@ from schema.fault import internal_error
 
 from worker_kvm.qemu.bell import Bell
 from worker_kvm.qemu.framing import Writer
-from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.live import Live
+from worker_kvm.seen import Status
 
 DOWNTIME_MS = 100
 """How long what is left of memory may take at the end, while the guest stands still."""

@@ -20,10 +20,11 @@ from worker_kvm.qemu.framing import Head, Reader, Writer
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.imagefile import draft_of, drafted, opened, path_of, without_signature
 from worker_kvm.qemu.incoming import announce, receive, receive_itself
-from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Domain, Saving, restored, resumed, saved
 from worker_kvm.qemu.outgoing import await_stillness, send, send_itself
 from worker_kvm.qemu.process import kill
+from worker_kvm.seen import Status
 
 PlugVif = Callable[[Execution, VmId, Vif], None]
 """The verb."""

@@ -11,7 +11,8 @@ from schema.objects.vm import Vm
 from worker_kvm.qemu.agents import AgentMissingError
 from worker_kvm.qemu.firmware import boots_by_uefi
 from worker_kvm.qemu.guest_agent import AgentRefusedError
-from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.live import Live
+from worker_kvm.seen import Status
 
 SLEEP_TIMEOUT_S = 60.0
 """How long a guest may take to put its devices to rest; as long as one may take to acknowledge a suspend."""

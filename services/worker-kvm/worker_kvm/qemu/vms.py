@@ -14,12 +14,13 @@ from typing_extensions import override
 
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.incoming import announce
-from worker_kvm.qemu.live import Live, Status
+from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Domain, Machine, built, created
 from worker_kvm.qemu.saving import Savings
 from worker_kvm.qemu.sleeping import ORDER, put_to_sleep, refuse_asleep, wake
 from worker_kvm.qemu.states import vm_state
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
+from worker_kvm.seen import Status
 from worker_kvm.vms import KvmVms
 
 
