@@ -1,9 +1,11 @@
 """Who follows the log, and how far behind he may be."""
 
+import pytest
 from bus.ports import Entry
 from bus.stories.story import State, Story
 from dashboard.fold.feed import Feed, Wanted
 from dashboard.fold.history import History, quantile
+from dashboard.web import streams
 from log_in_hand import VM
 from schema import records
 from schema.ids import Offset, VmId
@@ -63,6 +65,16 @@ def test_entries_are_found_by_vm_kind_and_offset() -> None:
 def story(wait_s: float | None, run_s: float, state: State = State.DONE) -> Story:
     leased = None if wait_s is None else wait_s
     return Story(1, VM, "VM_start", "", 0.0, state=state, leased_at=leased, ended_at=9.0, duration_s=run_s)
+
+
+def test_an_event_is_made_once_and_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "ENCODED_MAX", 1)
+    encoded, first, second = streams.Encoded(), entry(0), entry(1)
+    made = encoded.event(first)
+    assert made.startswith(b"event: entry\nid: 0\ndata: {")
+    assert encoded.event(first) is made
+    encoded.event(second)
+    assert encoded.event(first) is not made
 
 
 def test_a_sample_tells_of_the_time_since_the_last_one() -> None:

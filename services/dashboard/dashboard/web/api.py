@@ -272,7 +272,8 @@ def build_streams(watches: Watches, access: Access, streams: OpenStreams) -> API
         watch = find(watches, instance)
         let_in()
         resumed = last_event_id if last_event_id is not None else after
-        return EventStream(log_events(watch, resumed, Wanted(vm, kind)), streams)
+        events = log_events(watch, streams.encoded(instance), resumed, Wanted(vm, kind))
+        return EventStream(events, streams)
 
     @router.get("/instances/{instance}/news", tags=["log"], response_class=Response, responses=stream)
     async def told(instance: str) -> Response:

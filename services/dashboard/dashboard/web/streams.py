@@ -7,8 +7,10 @@ is told of a gap when the ring has passed it. One that does not read at all is l
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
+from bus.ports import Entry
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
@@ -23,7 +25,13 @@ STREAMS_MAX = 1_000
 """Streams at a time."""
 
 CHUNK_ENTRIES = 200
-"""So many entries are looked at and sent at a time."""
+"""So many entries are looked at at a time."""
+
+PIECE_BYTES = 32 * 1024
+"""So much is sent at a time: what waits for a reader that takes nothing is his own copy."""
+
+ENCODED_MAX = 1_000
+"""Events that are kept as they are sent: who follows mostly wants what others have just got."""
 
 SILENCE_S = 15.0
 """After so long without anything a comment is sent, so that both sides know that the other is there."""
@@ -36,13 +44,32 @@ RETRY = b"retry: 2000\n\n"
 _log = logging.getLogger("dashboard")
 
 
-def log_events(watch: Watch, after: int | None, wanted: Wanted) -> AsyncIterator[bytes]:
+class Encoded:
+    """The events of one log's entries, made once for all who follow."""
+
+    def __init__(self) -> None:
+        self._events: OrderedDict[int, bytes] = OrderedDict()
+
+    def event(self, one: Entry) -> bytes:
+        """An entry as it is sent."""
+        found = self._events.get(one.offset)
+        if found is None:
+            found = _event("entry", one.offset, entry(one).model_dump(mode="json"))
+            self._events[one.offset] = found
+            if len(self._events) > ENCODED_MAX:
+                self._events.popitem(last=False)
+        return found
+
+
+def log_events(watch: Watch, encoded: Encoded, after: int | None, wanted: Wanted) -> AsyncIterator[bytes]:
     """Entries after an offset (None: from this call on) as events, their offsets as ids."""
     place = watch.feed.end if after is None else watch.feed.place_after(after)
-    return _log_events(watch, place, wanted)
+    return _log_events(watch, encoded, place, wanted)
 
 
-async def _log_events(watch: Watch, place: int | None, wanted: Wanted) -> AsyncIterator[bytes]:
+async def _log_events(
+    watch: Watch, encoded: Encoded, place: int | None, wanted: Wanted
+) -> AsyncIterator[bytes]:
     yield RETRY
     while True:
         found = None if place is None else watch.feed.since(place, CHUNK_ENTRIES)
@@ -53,15 +80,22 @@ async def _log_events(watch: Watch, place: int | None, wanted: Wanted) -> AsyncI
             place = watch.feed.end if place is None else place
             continue
         entries, place = found
-        events = [
-            _event("entry", one.offset, entry(one).model_dump(mode="json"))
-            for one in entries
-            if wanted.takes(one)
-        ]
-        if events:
-            yield b"".join(events)
+        events = [encoded.event(one) for one in entries if wanted.takes(one)]
+        for piece in _pieces(events):
+            yield piece
         if not entries and not await watch.bell.heard(SILENCE_S):
             yield b": still here\n\n"
+
+
+def _pieces(events: Iterable[bytes]) -> Iterator[bytes]:
+    piece = bytearray()
+    for event in events:
+        piece += event
+        if len(piece) >= PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    if piece:
+        yield bytes(piece)
 
 
 async def news(watch: Watch, pause_s: float) -> AsyncIterator[bytes]:
@@ -88,6 +122,7 @@ class OpenStreams:
         self._gauge = metrics.streams
         self._cut = metrics.cut
         self._ends: set[asyncio.Event] = set()
+        self._encoded: dict[str, Encoded] = {}
         self._on_none: Callable[[], None] | None = None
 
     @property
@@ -99,6 +134,10 @@ class OpenStreams:
     def full(self) -> bool:
         """Whether there may be no more."""
         return self.count >= STREAMS_MAX
+
+    def encoded(self, instance: str) -> Encoded:
+        """The events of an instance's log."""
+        return self._encoded.setdefault(instance, Encoded())
 
     def add(self) -> asyncio.Event:
         """One has begun; it ends when it is told so."""
