@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from qemu.qmp import QMPClient
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = "/opt/xenops/sources"
+LIBRARIES = "/opt/xenops/libraries"
 BINDINGS = "/var/cache/xenops/bindings"
 
 MEMORY_MIB, DOM0_MIB = 2560, 1024
@@ -288,7 +290,20 @@ def packed_sources() -> bytes:
                     archive.add(path, f"{SOURCES}/{path.relative_to(ROOT)}")
         for name in ("vmlinuz", "initrd.gz"):
             archive.add((ROOT / "var" / "guest" / name).resolve(), f"{SOURCES}/var/guest/{name}")
+        for name in names:
+            if name.endswith("/pyproject.toml"):
+                add_metadata(archive, ROOT / name)
     return packed.getvalue()
+
+
+def add_metadata(archive: tarfile.TarFile, project: Path) -> None:
+    """What says of a distribution that it is installed, and which version it is: services tell theirs."""
+    found = tomllib.loads(project.read_text())["project"]
+    content = f"Metadata-Version: 2.1\nName: {found['name']}\nVersion: {found['version']}\n".encode()
+    place = f"{found['name'].replace('-', '_')}-{found['version']}.dist-info"
+    told = tarfile.TarInfo(f"{LIBRARIES}/{place}/METADATA")
+    told.size = len(content)
+    archive.addfile(told, io.BytesIO(content))
 
 
 def compiled(source: Path) -> Path:
