@@ -17,14 +17,18 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from certificates import issue
 from engine.conformance.samples import sample_vbd, sample_vm
-from schema.objects.disk import LocalDisk
+from schema.fault import XenopsError
+from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.task import Failed, Pending
 from schema.objects.vm import PowerState
 from test_migration import PATIENCE_S, Host, Pair, eventually, until_progress
+from tls_terminator import terminating
 from typing_extensions import override
 from worker_kvm.qemu.sweep import end_domains, find_strays
 
+DISK_BYTES = 4 << 20
 MEMORY = ("memory_static_max", "memory_dynamic_max", "memory_dynamic_min")
 
 
@@ -42,6 +46,7 @@ class QemuPair(Pair):
             "XENOPS_RUN_DIR": str(directory / name / "run"),
             "XENOPS_KVM_NETWORK": "user",
             "XENOPS_KVM_ACCELERATOR": "tcg",
+            "XENOPS_SR_DIRECTORY": str(directory / name / "sr"),
         }
         return Host(name, directory, self.node.url, "worker_kvm", **told)
 
@@ -55,6 +60,23 @@ class QemuPair(Pair):
         for operate in (self.source.vm.start, self.source.vm.unpause):
             self.done(operate(vm))
         return vm
+
+    def vm_with_a_disk_of_its_own(self, size_there: int = DISK_BYTES) -> str:
+        """Its disk is on its host alone; the other host has an empty one of that name."""
+        vm = str(uuid.uuid4())
+        for host in ("here", "there"):
+            (self.directory / host / "sr" / "local").mkdir(parents=True, exist_ok=True)
+        self.content("here", vm).write_bytes(os.urandom(DISK_BYTES // 2) + bytes(DISK_BYTES // 2))
+        self.content("there", vm).write_bytes(bytes(size_there))
+        self.source.vm.add(sample_vm(vm, vcpus=1, vcpu_max=1, **dict.fromkeys(MEMORY, 32 << 20)))
+        keys = (("migration", "mirror"),)
+        self.source.vbd.add(sample_vbd(vm=vm, backend=Vdi(name=f"local/{vm}"), extra_backend_keys=keys))
+        for operate in (self.source.vm.start, self.source.vm.unpause):
+            self.done(operate(vm))
+        return vm
+
+    def content(self, host: str, vm: str) -> Path:
+        return self.directory / host / "sr" / "local" / f"{vm}.raw"
 
     def qemus(self) -> list[int]:
         """How many QEMUs each host has."""
@@ -94,6 +116,49 @@ def test_a_vm_that_runs_goes_to_another_host_with_its_disk(pair: QemuPair, *, co
     assert pair.qemus() == [before[0], before[1] + 1]
 
 
+@pytest.mark.parametrize("way", ["as it is", "compressed", "by TLS"])
+def test_a_disk_that_is_not_shared_goes_along(pair: QemuPair, tmp_path: Path, way: str) -> None:
+    before, vm = pair.qemus(), pair.vm_with_a_disk_of_its_own()
+    if way == "by TLS":
+        with terminating(issue(tmp_path / "tls", "127.0.0.1"), pair.there.directory / "door") as port:
+            url = f"https://127.0.0.1:{port}/{pair.there.instance}"
+            pair.done(pair.migrate(vm, url, verify=False))
+    else:
+        pair.done(pair.migrate(vm, compress=way == "compressed"))
+    assert eventually(lambda: pair.where(vm)) == [pair.destination]
+    assert pair.content("there", vm).read_bytes() == pair.content("here", vm).read_bytes()
+    assert pair.qemus() == [before[0], before[1] + 1]
+
+
+def test_a_disk_that_has_no_room_there_keeps_its_vm_here(pair: QemuPair) -> None:
+    before, vm = pair.qemus(), pair.vm_with_a_disk_of_its_own(size_there=DISK_BYTES // 2)
+    with pytest.raises(XenopsError, match=f"has {DISK_BYTES // 2} bytes on this host, and {DISK_BYTES}"):
+        pair.done(pair.migrate(vm))
+    assert eventually(lambda: pair.where(vm)) == [pair.source]
+    assert pair.qemus() == [before[0] + 1, before[1]]
+    os.truncate(pair.content("there", vm), DISK_BYTES)
+    pair.done(pair.migrate(vm))
+    assert pair.content("there", vm).read_bytes() == pair.content("here", vm).read_bytes()
+
+
+@pytest.mark.parametrize("end", ["cancel", "here", "there"])
+def test_a_disk_on_its_way_is_given_up_whoever_ends(pair: QemuPair, tmp_path: Path, end: str) -> None:
+    before, vm = pair.qemus(), pair.vm_with_a_disk_of_its_own()
+    with StallingDoor(tmp_path / "door", pair.there.directory / "door", b"/migrate/disk/") as door:
+        task = pair.migrate(vm, f"unix://{door.path}")
+        assert door.has_stalled.wait(PATIENCE_S)
+        if end == "cancel":
+            pair.source.task.cancel(task)
+            assert eventually(lambda: pair.is_cancelled(task))
+        else:
+            getattr(pair, end).restart("worker_kvm")
+        assert eventually(lambda: pair.where(vm)) == [pair.source]
+    assert pair.source.vm.stat(vm)[1].power_state is PowerState.RUNNING
+    assert pair.qemus() == [before[0] + 1, before[1]]
+    pair.done(pair.migrate(vm))
+    assert pair.content("there", vm).read_bytes() == pair.content("here", vm).read_bytes()
+
+
 @pytest.mark.parametrize("side", ["here", "there"])
 @pytest.mark.parametrize("progress", [0.0, 0.3])
 def test_whichever_worker_dies_one_qemu_has_the_vm(pair: QemuPair, side: str, progress: float) -> None:
@@ -120,10 +185,11 @@ def test_a_migration_cancelled_while_memory_is_copied_leaves_the_vm_where_it_was
 
 
 class StallingDoor:
-    """A host's door that lets no more than a little of a VM's memory pass, until its source hangs up."""
+    """A host's door that lets no more than a little of a channel pass, until its source hangs up."""
 
-    def __init__(self, path: Path, door: Path) -> None:
+    def __init__(self, path: Path, door: Path, channel: bytes = b"/migrate/mem/") -> None:
         self.path = path
+        self._channel = channel
         self.has_stalled = threading.Event()
         self._door = door
         self._listener = socket.socket(socket.AF_UNIX)
@@ -161,12 +227,12 @@ class StallingDoor:
                 self._begin(self._carry, destination, source)
 
     def _carry(self, speaker: socket.socket, listener: socket.socket) -> None:
-        passed, is_memory = 0, False
+        passed, stalls = 0, False
         with suppress(OSError):
             while data := speaker.recv(1 << 12):
-                is_memory = is_memory or (passed == 0 and b"/migrate/mem/" in data)
+                stalls = stalls or (passed == 0 and self._channel in data)
                 passed += len(data)
-                if is_memory and passed > STALLS_AFTER_BYTES:
+                if stalls and passed > STALLS_AFTER_BYTES:
                     self.has_stalled.set()
                     over = select.poll()
                     over.register(speaker, select.POLLRDHUP)

@@ -95,9 +95,16 @@ def record_of(opening: Opening, rendezvous: Rendezvous, now: float) -> Submitted
                 "VM.migrate: version of sending host incompatible with receiving host: "
                 f"no cookie {VGPU_COOKIE}"
             )
+        case Channel.DISK if not is_safe_name(channel.device):
+            return f"{channel.device!r} cannot name a disk: use up to 64 letters, digits, '.', '_' and '-'"
         case _:
+            device = channel.device if channel.channel is Channel.DISK else ""
             return ChannelOffered(
-                vm=channel.vm, channel=channel.channel, socket=rendezvous.socket, ticket=rendezvous.ticket
+                vm=channel.vm,
+                channel=channel.channel,
+                device=device,
+                socket=rendezvous.socket,
+                ticket=rendezvous.ticket,
             )
 
 

@@ -59,6 +59,13 @@ def test_further_channels_are_offered(channel: Channel) -> None:
     assert record == ChannelOffered(vm=COMING, channel=channel, socket="/run/door", ticket="ticket")
 
 
+def test_the_channel_of_a_disk_is_offered_with_its_name() -> None:
+    record = record_of(opening(ChannelOpening(Channel.DISK, COMING, "scsi0")), HERE, 0.0)
+    assert record == ChannelOffered(
+        vm=COMING, channel=Channel.DISK, device="scsi0", socket="/run/door", ticket="ticket"
+    )
+
+
 @pytest.mark.parametrize(
     ("channel", "cookies", "words"),
     [
@@ -67,6 +74,7 @@ def test_further_channels_are_offered(channel: Channel) -> None:
         (ChannelOpening(Channel.CONTROL, VM), {"memory_limit": str(1 << 63)}, "as memory_limit"),
         (ChannelOpening(Channel.CONTROL, VmId("../x")), {}, "cannot name a VM"),
         (ChannelOpening(Channel.MEMORY, VM), {"final_id": "/"}, "cannot name a VM"),
+        (ChannelOpening(Channel.DISK, VM, "a b"), {}, "'a b' cannot name a disk"),
     ],
 )
 def test_what_cannot_be_taken_in_is_refused(

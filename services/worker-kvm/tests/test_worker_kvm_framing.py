@@ -9,7 +9,7 @@ from engine.conformance.samples import sample_vm
 from engine.image import HEADER, SIGNATURE, RecordType
 from hypothesis import given
 from hypothesis import strategies as st
-from worker_kvm.qemu.framing import HEAD_BYTES_MAX, PIECE_BYTES, Head, Reader, Writer
+from worker_kvm.qemu.framing import HEAD_BYTES_MAX, PIECE_BYTES, Head, Reader, Writer, version_of
 from worker_kvm.qemu.machine import Domain
 
 DOMAIN = Domain(domid=7, vm=sample_vm(), created_at=1.0, memory_target_bytes=1 << 20, built=True)
@@ -52,6 +52,14 @@ def complaint(image: bytes) -> str:
 
 def test_what_was_written_is_read() -> None:
     assert read(IMAGE) == (HEAD, PIECES)
+
+
+@pytest.mark.parametrize("in_records", [True, False])
+def test_a_head_with_disks_is_of_a_version_that_who_knows_no_disks_refuses(*, in_records: bool) -> None:
+    without, with_disks = (version_of(in_records=in_records, has_disks=has) for has in (False, True))
+    assert (without <= 2, with_disks > 2) == (True, True)
+    for version in (without, with_disks):
+        assert Head(version=version, machine="q35", accelerator="tcg", domain=DOMAIN).in_records == in_records
 
 
 def test_nothing_is_read_beyond_the_end() -> None:
@@ -118,7 +126,7 @@ def raw(*kinds: RecordType) -> bytes:
     ("fields", "words"),
     [
         ({"machine": "q35,accel=evil"}, "machine: String should match pattern"),
-        ({"version": 3}, "version: Input should be 1 or 2"),
+        ({"version": 5}, "version: Input should be 1, 2, 3 or 4"),
         ({"accelerator": "hax"}, "accelerator: Input should be 'kvm' or 'tcg'"),
     ],
 )

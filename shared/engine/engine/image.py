@@ -5,9 +5,21 @@ An image is a signature and records, each after its type and length, as `xenopsd
 
 import struct
 from enum import IntEnum
+from socket import socket
 from typing import Protocol
 
+from schema.fault import internal_error
 from schema.objects.disk import Disk
+
+
+class Line(Protocol):
+    """A connection beside a stream's, for what goes to and fro while that is on its way."""
+
+    def carry(self, local: socket) -> None:
+        """Carry bytes both ways between it and a socket of this host, until either ends; then both do."""
+
+    def shut(self) -> None:
+        """Let whoever carries carry no more; from any thread."""
 
 
 class ImageStream(Protocol):
@@ -29,6 +41,13 @@ class ImageStream(Protocol):
         written so far was read and written there, and whoever borrows it leaves it non-blocking.
         """
         return None
+
+    def line(self, name: str) -> Line:
+        """A line of that name, opened by the writer, which the reader asks for by the same name.
+
+        Errors: `Internal_error`, this is no stream between two hosts, or the other side does not take it.
+        """
+        raise internal_error(f"there is no other side to open a line {name!r} to")
 
 
 Image = Disk | ImageStream

@@ -7,7 +7,9 @@ import pytest
 from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_pci, sample_vbd, sample_vm
 from engine.conformance.subject import refusal
+from engine.image import ImageStream, Line
 from engine.migrate import connect
+from engine.migrate.accompanied import Accompanied
 from engine.migrate.address import Address, TcpHost, UnixSocket, read_socket, read_url
 from engine.migrate.channel import Channel, ChannelLostError, interruptible
 from engine.migrate.export import Maps, export, under
@@ -30,6 +32,7 @@ from schema.objects.vgpu import Vgpu
 from schema.objects.vif import Vif
 from schema.objects.vm import IndirectBoot, Pv, PvIndirectBoot, PvInfo
 from schema.records import ChannelOffered
+from typing_extensions import override
 
 VM = VmId("5a5c9d47-0cd5-4aee-b3a4-6a1c0f3b8d2e")
 
@@ -269,3 +272,70 @@ def test_a_question_that_nobody_answers_is_not_waited_for_as_a_call_that_does_so
 
 def _pause(seconds: float) -> None:
     threading.Event().wait(seconds)
+
+
+class Kept(ImageStream):
+    """A stream in memory: what is written is read."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    @override
+    def write(self, data: bytes | memoryview) -> None:
+        self.content += data
+
+    @override
+    def read(self, size: int) -> bytes:
+        found, self.content = self.content[:size], self.content[size:]
+        return found
+
+
+def test_what_was_written_before_a_line_is_opened_has_gone_out_by_then() -> None:
+    kept, opened = Kept(), []
+    ours, theirs = pair_of_channels()
+
+    def open_line(name: str) -> Line:
+        opened.append((name, DecompressingStream(kept.read).read(4)))
+        return ours
+
+    stream = CompressingStream(Accompanied(kept, open_line))
+    stream.write(b"head")
+    assert stream.line("scsi0") is ours
+    assert opened == [("scsi0", b"head")]
+    assert "no other side" in str(refusal(kept.line, "scsi0"))
+    ours.close()
+    theirs.close()
+
+
+def test_an_accompanied_stream_is_the_same_stream() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stream = Accompanied(Channel(SocketWire(ours), "a test"), lambda _: pytest.fail("no line is wanted"))
+        stream.write(b"there")
+        theirs.sendall(b"and back")
+        assert (theirs.recv(10), stream.read(8)) == (b"there", b"and back")
+        assert stream.descriptor() == ours.fileno()
+
+
+@pytest.mark.parametrize("ender", ["local", "line", "shut"])
+def test_a_line_carries_both_ways_until_either_ends(ender: str) -> None:
+    line, far = pair_of_channels()
+    local, qemu = socket.socketpair()
+    carrying = threading.Thread(target=line.carry, args=(local,))
+    carrying.start()
+    qemu.sendall(b"request")
+    assert far.read(7) == b"request"
+    far.write(b"answer")
+    assert qemu.recv(10) == b"answer"
+    {"local": qemu.close, "line": far.shut, "shut": line.shut}[ender]()
+    carrying.join()
+    with qemu, local:
+        if ender != "local":
+            assert qemu.recv(1) == b""
+    line.close()
+    far.close()
+
+
+def pair_of_channels() -> tuple[Channel, Channel]:
+    ours, theirs = socket.socketpair()
+    return Channel(SocketWire(ours), "a test"), Channel(SocketWire(theirs), "a test")

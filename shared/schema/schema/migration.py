@@ -34,11 +34,13 @@ class Channel(StrEnum):
     CONTROL = "vm"
     MEMORY = "mem"
     VGPU = "vgpu"
+    DISK = "disk"
+    """Ours: a disk that goes along, by what its two hypervisors speak."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelOpening:
-    """A PUT's path, read: the VM is known by its arriving id; `device` is the virtual GPU's name."""
+    """A PUT's path, read: the VM is known by its arriving id; `device` names the virtual GPU, or the disk."""
 
     channel: Channel
     vm: VmId
@@ -51,6 +53,7 @@ _PATHS = (
     ("/migrate/vm/", Channel.CONTROL, False),
     ("/migrate/mem/", Channel.MEMORY, False),
     ("/migrate/vgpu/", Channel.VGPU, False),
+    ("/migrate/disk/", Channel.DISK, False),
     ("/memory/", Channel.CONTROL, True),
     ("/migrate-vgpu/", Channel.VGPU, True),
 )
@@ -82,7 +85,7 @@ def read_path(path: str) -> tuple[str, ChannelOpening] | None:
         service, found, name = path.partition(marker)
         if found and name and "/" not in name:
             vm, device = unquote(name), ""
-            if channel is Channel.VGPU:
+            if channel in {Channel.VGPU, Channel.DISK}:
                 vm, _, device = vm.rpartition(".")
             return service, ChannelOpening(channel, VmId(vm), device, old)
     return None

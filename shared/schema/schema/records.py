@@ -279,6 +279,8 @@ class ChannelOffered(LogRecord):
     kind: Literal["ChannelOffered"] = "ChannelOffered"
     vm: VmId
     channel: Channel
+    device: str = ""
+    """Which disk it is for, where it is for one."""
     socket: str
     ticket: str
 

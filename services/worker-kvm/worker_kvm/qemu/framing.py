@@ -16,6 +16,7 @@ from engine.image import HEADER, SIGNATURE, RecordType
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker_kvm.qemu.machine import Domain
+from worker_kvm.qemu.mirrored import Mirrored
 
 PIECE_BYTES = 1 << 18
 """Of QEMU's stream in one record, at most."""
@@ -36,12 +37,25 @@ class Head(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    version: Literal[1, 2] = 1
-    """In 2 QEMU's stream is not in records: it follows as it is."""
+    version: Literal[1, 2, 3, 4] = 1
+    """In 2 and 4 QEMU's stream is not in records: it follows as it is. In 3 and 4 disks go along."""
     machine: str = Field(pattern=f"^{_MACHINE}$")
     """QEMU's name of the kind of machine, as `pc-q35-7.2`."""
     accelerator: Literal["kvm", "tcg"]
     domain: Domain
+    mirrored: tuple[Mirrored, ...] = ()
+
+    @property
+    def in_records(self) -> bool:
+        """Whether QEMU's stream is."""
+        return self.version in {1, 3}
+
+
+def version_of(*, in_records: bool, has_disks: bool) -> Literal[1, 2, 3, 4]:
+    """Of a head: who does not know it refuses what it could not take whole."""
+    if has_disks:
+        return 3 if in_records else 4
+    return 1 if in_records else 2
 
 
 class Writer:

@@ -10,6 +10,7 @@ from schema.fault import XenopsError
 from worker_kvm.qemu.devices import is_read_only
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Disk, Source
+from worker_kvm.qemu.nodes import size_of_node
 from worker_kvm.seen import Status
 
 SECTOR_BYTES = 512
@@ -43,7 +44,7 @@ class Growth:
                 self._known[key] = known
             return
         if known is None or known[0] != source.path:
-            told = _told(live, key[1])
+            told = size_of_node(live, key[1])
             if told is None:
                 return
             known = source.path, told
@@ -57,14 +58,6 @@ def _may_grow(disk: Disk) -> bool:
     return (
         disk.activated and not is_read_only(disk) and disk.source is not None and disk.source.format == "raw"
     )
-
-
-def _told(live: Live, node: str) -> int | None:
-    """How much a disk has for its guest; None: there is no such node. Errors: `Internal_error`."""
-    for found in live.do("query-named-block-nodes", {"flat": True}):
-        if found["node-name"] == node:
-            return int(found["image"]["virtual-size"])
-    return None
 
 
 def _size(source: Source) -> int | None:

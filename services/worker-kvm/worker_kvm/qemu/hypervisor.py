@@ -34,6 +34,7 @@ from worker_kvm.qemu.machine import (
     restricted,
 )
 from worker_kvm.qemu.media import empty_if_opened, opened_trays
+from worker_kvm.qemu.mirroring import give_up_mirrors
 from worker_kvm.qemu.outgoing import call_back
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
@@ -380,6 +381,7 @@ class Hypervisor:
         """A worker before us died while it saved the guest: that goes on, and there is no image."""
         _LOG.warning("VM %s: a worker died while it saved it; it goes on", domain.vm.id)
         call_back(live)
+        give_up_mirrors(live, domain.disks)
         if saving.was_running and live.status is not Status.RUNNING:
             live.unpause()
         if saving.draft is not None:

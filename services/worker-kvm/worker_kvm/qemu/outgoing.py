@@ -41,7 +41,19 @@ _HANDS_OVER = "pre-switchover"
 """The guest stands still, and QEMU waits to be told to write the rest."""
 
 
-def send(live: Live, writer: Writer, execution: Execution) -> None:
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What goes along with memory: how far all has come without it, and what is owed at the hand-over."""
+
+    start: float = 0.0
+    settle: Callable[[], None] = lambda: None
+    """Called once the guest stands still; what it raises calls the guest back."""
+
+
+ALONE = Company()
+
+
+def send(live: Live, writer: Writer, execution: Execution, company: Company = ALONE) -> None:
     """Write the guest's state, until it stands still and all of it is written.
 
     A cancel counts until QEMU is told to hand over. Cancelled or failed, QEMU has called it back; whether the
@@ -63,10 +75,10 @@ def send(live: Live, writer: Writer, execution: Execution) -> None:
             closing(ours),
         ):  # QEMU may wait to write when it is called back
             theirs.close()
-            _watch(live, execution, _Line(ours.fileno(), forward, whole.is_set))
+            _watch(live, execution, _Line(ours.fileno(), forward, whole.is_set, company))
 
 
-def send_itself(live: Live, connection: int, execution: Execution) -> None:
+def send_itself(live: Live, connection: int, execution: Execution, company: Company = ALONE) -> None:
     """Have QEMU write the guest's state to another host by itself, until it stands still and all is written.
 
     Whatever the other side says before it can have all of it, if only by hanging up, is that it does not take
@@ -78,7 +90,7 @@ def send_itself(live: Live, connection: int, execution: Execution) -> None:
             raise internal_error("the other side does not take the guest's state")
         line.hears = False  # it has all, and says so sooner than our QEMU
 
-    line = _Line(connection, on_word, lambda: live.migration in _DONE)
+    line = _Line(connection, on_word, lambda: live.migration in _DONE, company)
     try:
         with _beginning(live, connection):
             _watch(live, execution, line)
@@ -118,6 +130,7 @@ class _Line:
     file: int
     on_ready: Callable[[], None]
     is_over: Callable[[], bool]
+    company: Company = ALONE
     hears: bool = True
     handed_over: Callable[[], bool] | None = None
     """QEMU was told to write the rest; whether it has said yes."""
@@ -168,6 +181,7 @@ def _listen(live: Live, execution: Execution, line: _Line, bell: Bell) -> None:
                 raise internal_error("the guest has ended while its state was written")
             if live.migration == _HANDS_OVER and not line.is_handed_over:
                 execution.forbid_cancel()
+                line.company.settle()
                 told_at, line.handed_over = time.monotonic(), _hand_over(live)
         if line.handed_over is not None:
             line.handed_over()
@@ -180,7 +194,8 @@ def _listen(live: Live, execution: Execution, line: _Line, bell: Bell) -> None:
             raise internal_error(f"the rest of the guest's state was not taken in {HAND_OVER_TIMEOUT_S:g} s")
         if not line.is_handed_over and silent_s > _PROGRESS_S:
             told_at = time.monotonic()
-            execution.progress(_fraction(live))
+            start = line.company.start
+            execution.progress(start + (1 - start) * _fraction(live))
 
 
 def _hand_over(live: Live) -> Callable[[], bool]:

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from engine.backend import Devices, Execution
 from engine.image import Image, ImageStream
@@ -16,13 +15,17 @@ from schema.objects.vif import Vif
 from schema.objects.vm import Vm
 
 from worker_kvm.qemu.arriving import Find, Here, fitted
-from worker_kvm.qemu.framing import Head, Reader, Writer
+from worker_kvm.qemu.exporting import exporting
+from worker_kvm.qemu.framing import Head, Reader, Writer, version_of
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.imagefile import draft_of, drafted, opened, path_of, without_signature
 from worker_kvm.qemu.incoming import announce, receive, receive_itself
 from worker_kvm.qemu.live import Live
-from worker_kvm.qemu.machine import Domain, Saving, restored, resumed, saved
-from worker_kvm.qemu.outgoing import await_stillness, send, send_itself
+from worker_kvm.qemu.machine import Disk, Domain, Saving, restored, resumed, saved
+from worker_kvm.qemu.mirrored import Mirrored, going_along, refuse_others
+from worker_kvm.qemu.mirroring import Way, mirroring
+from worker_kvm.qemu.nodes import size_of_node
+from worker_kvm.qemu.outgoing import ALONE, Company, await_stillness, send, send_itself
 from worker_kvm.qemu.process import kill
 from worker_kvm.seen import Status
 
@@ -125,28 +128,39 @@ class Savings:
     def _to_file(self, path: Path, domain: Domain, live: Live, execution: Execution) -> None:
         with drafted(path) as draft:
             write = without_signature(draft.write) if draft_of(path) is None else draft.write
-            self._write(Writer(write), domain, live, execution)
+            writer = Writer(write)
+            writer.head(self._head(domain, live))
+            self._write(writer, live, execution, ALONE)
             draft.commit()
 
     def _to_stream(self, stream: ImageStream, domain: Domain, live: Live, execution: Execution) -> None:
-        """By QEMU itself, where the stream is a connection."""
-        writer, connection = Writer(stream.write), stream.descriptor()
-        if connection is None:
-            self._write(writer, domain, live, execution)
-        else:
-            writer.head(self._head(domain, live, 2))
-            send_itself(live, connection, execution)
+        """By QEMU itself, where the stream is a connection; disks that are not shared go first."""
+        writer, connection, disks = Writer(stream.write), stream.descriptor(), going_along(domain.disks)
+        head = self._head(domain, live)
+        version = version_of(in_records=connection is None, has_disks=bool(disks))
+        mirrored = tuple(_mirrored(live, disk) for disk in disks)
+        writer.head(head.model_copy(update={"version": version, "mirrored": mirrored}))
+        with mirroring(live, disks, self._way(domain.domid, stream), execution) as company:
+            if connection is None:
+                self._write(writer, live, execution, company)
+            else:
+                send_itself(live, connection, execution, company)
 
-    def _write(self, writer: Writer, domain: Domain, live: Live, execution: Execution) -> None:
-        writer.head(self._head(domain, live, 1))
-        send(live, writer, execution)
+    def _way(self, domid: int, stream: ImageStream) -> Way:
+        user = self._hypervisor.settings.user
+        own = self._hypervisor.sockets(domid).own
+        return Way(own, None if user is None else user.of(domid), stream)
+
+    @staticmethod
+    def _write(writer: Writer, live: Live, execution: Execution, company: Company) -> None:
+        send(live, writer, execution, company)
         writer.end()
 
-    def _head(self, domain: Domain, live: Live, version: Literal[1, 2]) -> Head:
+    def _head(self, domain: Domain, live: Live) -> Head:
         kind = str(live.do("qom-get", {"path": "/machine", "property": "type"})).removesuffix(_TYPE_SUFFIX)
         kept = domain.model_copy(update={"process": None, "saving": None, "machine": kind})
         accelerator = self._hypervisor.settings.accelerator
-        return Head(version=version, machine=kind, accelerator=accelerator, domain=kept)
+        return Head(machine=kind, accelerator=accelerator, domain=kept)
 
     def _read(self, vm: Vm, devices: Devices, state: _State, execution: Execution) -> None:
         head, before = state.reader.head(), self._hypervisor.look(vm.id)
@@ -157,17 +171,21 @@ class Savings:
             )
         domain = fitted(before.living(), head, devices, self._here)
         moves = state.stream is not None
+        refuse_others(head.mirrored, domain.disks if moves else ())
         self._hypervisor.change(vm.id, lambda machine: machine.but(domain=domain))
         try:
             live = self._hypervisor.launch(vm.id, awaits_state=True)
             live.arrives(arriving=True)
             if moves:  # noted while it comes: its guest stands still until that is done
                 self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=True))
-            if head.version == 1:
-                pieces = _telling(state.reader.pieces(), domain.vm.memory_static_max, execution)
-                receive(live, pieces, takes_disks=not moves)
-            else:
-                receive_itself(live, state.connection())
+            with exporting(
+                live, _told(head, domain), self._hypervisor.sockets(domain.domid).own, state.stream
+            ):
+                if head.in_records:
+                    pieces = _telling(state.reader.pieces(), domain.vm.memory_static_max, execution)
+                    receive(live, pieces, takes_disks=not moves)
+                else:
+                    receive_itself(live, state.connection())
             live.arrives(arriving=False)
         except BaseException:
             if (doomed := self._hypervisor.live(vm.id)) is not None:
@@ -178,6 +196,16 @@ class Savings:
         if not moves:
             self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=False))
         execution.progress(1.0)
+
+
+def _mirrored(live: Live, disk: Disk) -> Mirrored:
+    return Mirrored(device=disk.slot.device, size=size_of_node(live, disk.slot.node) or 0)
+
+
+def _told(head: Head, domain: Domain) -> list[tuple[Mirrored, Disk]]:
+    """What comes along, each with the disk that it is for."""
+    disks = {disk.slot.device: disk for disk in domain.disks}
+    return [(told, disks[told.device]) for told in head.mirrored]
 
 
 def _go_on(live: Live) -> None:

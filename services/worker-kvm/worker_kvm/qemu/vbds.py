@@ -15,6 +15,7 @@ from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Disk, Machine, Source, attached
 from worker_kvm.qemu.media import exchange
+from worker_kvm.qemu.mirrored import goes_along
 from worker_kvm.qemu.throttling import set_limits, throttle
 from worker_kvm.throttle import Throttle
 from worker_kvm.vbds import IS_SLOW, ON_SATA, UNPLUG_TIMEOUT_S, KvmVbds
@@ -58,6 +59,19 @@ class QemuVbds(KvmVbds[Hypervisor, Disk]):
         live = self._hypervisor.live(vm)
         if live is not None:
             set_limits(live, disk, limits)
+
+    @override
+    def _refuse(self, vbd: Vbd) -> None:
+        """Errors: those of `goes_along`, too."""
+        super()._refuse(vbd)
+        goes_along(vbd)
+
+    @override
+    def wants_qos(self, vm: VmId, vbd: Vbd) -> bool:
+        """The same, and whether it is to go along now, or not: what is noted of it is what a migration goes by."""
+        disk = self._hypervisor.look(vm).disk(vbd.id)
+        is_other = disk is not None and goes_along(disk.vbd) is not goes_along(vbd)
+        return is_other or super().wants_qos(vm, vbd)
 
     @override
     def wants_unplug(self, vm: VmId, vbd: Vbd) -> bool:

@@ -11,6 +11,8 @@ from typing_extensions import override
 
 from engine.backend import Execution
 from engine.image import ImageStream
+from engine.migrate.carrying import carry
+from engine.migrate.sockets import SocketWire
 from engine.migrate.wire import Wire
 
 SILENCE_S = 20 * 60.0
@@ -62,6 +64,10 @@ class Channel(ImageStream):
     @override
     def descriptor(self) -> int | None:
         return self.wire.descriptor()
+
+    def carry(self, local: socket.socket) -> None:
+        """See `Line`."""
+        carry(self.wire, SocketWire(local))
 
     def read_some(self, size: int) -> bytes:
         """Up to so many bytes, at least one. Errors as of `read`."""

@@ -11,7 +11,8 @@ from schema.operations import VmReceiveMemory
 from schema.records import Removed
 from schema.wire.codec import encode_text
 
-from engine.image import ImageStream
+from engine.image import ImageStream, Line
+from engine.migrate.accompanied import Accompanied
 from engine.migrate.channel import Channel, interruptible
 from engine.migrate.connect import TicketError, join
 from engine.migrate.course import Course
@@ -100,7 +101,7 @@ class Arrival:
             course.backend.vm.remove(stale)
             course.store.remove(self._final)
 
-    def _further(self, name: ChannelName, control: Channel, channels: ExitStack) -> Channel:
+    def _further(self, name: ChannelName, control: Channel, channels: ExitStack, device: str = "") -> Channel:
         """A channel that the source opens now; it is told that all is in place."""
         execution = self._course.execution()
 
@@ -109,7 +110,7 @@ class Arrival:
             if control.is_closed():
                 raise control.lost("the source has closed it")
 
-        channel = self._offers.take(self._vm, name, check)
+        channel = self._offers.take(self._vm, name, check, device)
         channels.callback(channel.close)
         channel.succeed()
         return channel
@@ -123,10 +124,15 @@ class Arrival:
             self._expect(control)
         course.perform("destination: await VGPUs", plans.await_vgpus(devices))
         execution = course.execution(_MADE_ROOM, _RESTORED)
+
+        def line(name: str) -> Line:
+            return self._further(ChannelName.DISK, control, channels, name)
+
         with interruptible(execution, memory.hush):
             vm = course.store.read(self._vm)
             vgpu = self._image(self._vgpu) if self._vgpu else None
-            course.backend.vm.restore(execution, vm, devices, self._image(memory), vgpu=vgpu)
+            image = Accompanied(self._image(memory), line)
+            course.backend.vm.restore(execution, vm, devices, image, vgpu=vgpu)
         if memory is not control:
             memory.closing_word()
             memory.linger()

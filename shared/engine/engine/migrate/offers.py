@@ -28,7 +28,7 @@ class Offers:
     """All of a worker; safe for any thread."""
 
     def __init__(self, threads: Threads, network: Network) -> None:
-        self._offers: OrderedDict[tuple[VmId, ChannelName], ChannelOffered] = OrderedDict()
+        self._offers: OrderedDict[tuple[VmId, ChannelName, str], ChannelOffered] = OrderedDict()
         self._lock = threading.Lock()
         self._threads = threads
         self._network = network
@@ -36,7 +36,7 @@ class Offers:
     def put(self, offer: ChannelOffered) -> None:
         """A channel waits; a later one of the same kind replaces it."""
         with self._lock:
-            self._offers[(offer.vm, offer.channel)] = offer
+            self._offers[(offer.vm, offer.channel, offer.device)] = offer
             while len(self._offers) > OFFERS_MAX:
                 self._offers.popitem(last=False)
         self._threads.stir()
@@ -45,15 +45,15 @@ class Offers:
         """One that waits is of an earlier attempt."""
         self._pop(vm, channel)
 
-    def take(self, vm: VmId, channel: ChannelName, check: Callable[[], None]) -> Channel:
+    def take(self, vm: VmId, channel: ChannelName, check: Callable[[], None], device: str = "") -> Channel:
         """Wait for a channel and join it; `check` raises when it shall be waited for no longer.
 
         Errors: `Internal_error`, none has come in time.
         """
         for _ in range(round(OFFER_TIMEOUT_S / _LOOK_S)):
             check()
-            self._threads.wait_for(lambda: (vm, channel) in self._offers, _LOOK_S)
-            offer = self._pop(vm, channel)
+            self._threads.wait_for(lambda: (vm, channel, device) in self._offers, _LOOK_S)
+            offer = self._pop(vm, channel, device)
             if offer is not None:
                 try:
                     return join(self._network, offer.socket, offer.ticket)
@@ -63,6 +63,6 @@ class Offers:
             f"the source of VM {vm} has not opened its channel {channel!r} within {OFFER_TIMEOUT_S:g} s"
         )
 
-    def _pop(self, vm: VmId, channel: ChannelName) -> ChannelOffered | None:
+    def _pop(self, vm: VmId, channel: ChannelName, device: str = "") -> ChannelOffered | None:
         with self._lock:
-            return self._offers.pop((vm, channel), None)
+            return self._offers.pop((vm, channel, device), None)

@@ -5,6 +5,7 @@ this host was.
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
@@ -31,8 +32,9 @@ from schema.wire.codec import decode_text, encode_text
 from schema.wire.errors import JsonError, MarshalError
 
 from engine.hook_names import HookName, HookReason
-from engine.image import ImageStream
+from engine.image import ImageStream, Line
 from engine.migrate import connect
+from engine.migrate.accompanied import Accompanied
 from engine.migrate.address import Address, read_url
 from engine.migrate.channel import Channel, ChannelLostError, interruptible
 from engine.migrate.course import Course
@@ -60,6 +62,10 @@ STAY_TIMEOUT_S = 300.0
 _STAY_WAIT_S, _STAY_WAIT_S_MAX = 0.1, 2.0
 
 _LOG = logging.getLogger(__name__)
+
+
+class RefusedThereError(XenopsError):
+    """What the destination complains of, in its own words."""
 
 
 class Departure:
@@ -133,7 +139,9 @@ class Departure:
             self._check(channel.verdict())
             control.succeed()
             try:
-                self._save(vm, channel, vgpu)
+                self._save(vm, channel, vgpu, lambda name: self._line(name, control, channels))
+            except RefusedThereError:
+                raise
             except XenopsError as error:
                 if channel.has_something():
                     raise channel.lost("the other side has ended it") from error
@@ -141,6 +149,15 @@ class Departure:
             self._step_aside()
             self._check(channel.closing_verdict())
         channel.close()
+
+    def _line(self, name: str, control: Channel, channels: ExitStack) -> Line:
+        """A disk's channel, once the destination has it."""
+        channel = self._open(ChannelName.DISK, channels, device=name)
+        with interruptible(self._course.execution(), channel.shut):
+            if control.speaks_before(channel):
+                self._check(control.verdict() or "the destination has not waited for a disk's channel")
+            self._check(channel.verdict())
+        return channel
 
     def _introduce(self, vm: Vm) -> None:
         """Import the VM's metadata at the destination, under the id that it bears there for now."""
@@ -196,9 +213,9 @@ class Departure:
         control.succeed()
         return vgpu
 
-    def _save(self, vm: Vm, memory: Channel, vgpu: Channel | None) -> None:
+    def _save(self, vm: Vm, memory: Channel, vgpu: Channel | None, open_line: Callable[[str], Line]) -> None:
         execution = self._course.execution(_PREPARED, _SENT)
-        streams: list[ImageStream] = [memory, *([vgpu] if vgpu else [])]
+        streams: list[ImageStream] = [Accompanied(memory, open_line), *([vgpu] if vgpu else [])]
         compressing = [CompressingStream(stream) for stream in streams] if self._operation.compress else []
         image, gpu_image = [*(compressing or streams), None][:2]
         if image is None:
@@ -211,7 +228,7 @@ class Departure:
     def _check(verdict: str | None) -> None:
         """Raise what the destination complains of: one of our errors, or its words."""
         if verdict is not None:
-            raise XenopsError(_error_in(verdict))
+            raise RefusedThereError(_error_in(verdict))
 
     def _step_aside(self) -> None:
         """The VM gives its id away, while the destination still loads what has been sent: its guest waits."""

@@ -9,7 +9,7 @@ import zstandard
 from schema.fault import internal_error
 from typing_extensions import override
 
-from engine.image import ImageStream
+from engine.image import ImageStream, Line
 
 _LEVEL = 1
 """Fast: a network of some Gbit/s is not to wait for it."""
@@ -33,6 +33,12 @@ class CompressingStream(ImageStream):
     @override
     def read(self, size: int) -> bytes:
         raise internal_error("a channel that is compressed for sending cannot be read")
+
+    @override
+    def line(self, name: str) -> Line:
+        """Beside what is compressed, all of which is on its way then: the other side may wait for it."""
+        self._stream.write(self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+        return self._stream.line(name)
 
     def finish(self) -> None:
         """Nothing more comes."""

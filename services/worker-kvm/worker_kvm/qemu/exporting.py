@@ -1,0 +1,57 @@
+"""Exporting: disks whose content comes with their guest: another host's QEMU writes them over NBD."""
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+from engine.image import ImageStream
+from schema.fault import XenopsError, internal_error
+
+from worker_kvm.qemu.live import Live
+from worker_kvm.qemu.machine import Disk
+from worker_kvm.qemu.mirrored import SERVER, Mirrored, export_words
+from worker_kvm.qemu.nodes import size_of_node
+
+
+@contextmanager
+def exporting(
+    live: Live, mirrored: Sequence[tuple[Mirrored, Disk]], own: Path, stream: ImageStream | None
+) -> Iterator[None]:
+    """While inside, the other host writes these disks; `own` is QEMU's directory.
+
+    Errors: `Internal_error`, a disk is not as large as there; those of `ImageStream.line`.
+    """
+    if not mirrored or stream is None:
+        yield
+        return
+    for told, disk in mirrored:
+        _refuse_other_size(live, told, disk)
+    with ExitStack() as ending:
+        live.do("nbd-server-start", {"addr": {"type": "unix", "data": {"path": SERVER}}})
+        ending.callback(_stop, live)
+        for _, disk in mirrored:
+            live.do("block-export-add", export_words(disk.slot))
+            line = stream.line(disk.slot.device)
+            local = ending.enter_context(closing(socket.socket(socket.AF_UNIX)))
+            local.connect(str(own / SERVER))
+            thread = threading.Thread(target=line.carry, args=(local,), name="mirror", daemon=True)
+            thread.start()
+            ending.callback(thread.join)
+            ending.callback(line.shut)
+        yield
+
+
+def _refuse_other_size(live: Live, told: Mirrored, disk: Disk) -> None:
+    size, path = size_of_node(live, disk.slot.node), disk.source.path if disk.source else ""
+    if size != told.size:
+        raise internal_error(
+            f"The disk {path} has {size} bytes on this host, and {told.size} on the one that its VM comes "
+            f"from: make it as large (qemu-img create -f raw {path} {told.size})"
+        )
+
+
+def _stop(live: Live) -> None:
+    with suppress(XenopsError):  # one that is gone takes nothing
+        live.try_to("nbd-server-stop")
