@@ -41,6 +41,8 @@ cgroup_controllers = [ ]
 namespaces = [ ]
 stdio_handler = "file"
 set_process_name = 0
+swtpm_user = "root"
+swtpm_group = "root"
 """
 
 _BOUND = {

@@ -27,10 +27,10 @@ QUIET_S = 0.1
 class LibvirtRoom(Host):
     """The same as of QEMU alone; `daemon` is the libvirtd."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
         """In a directory of its own, whose path is short enough for sockets."""
         self.directory = Path(tempfile.mkdtemp(prefix="xl-"))
-        self.namespace = f"xenops-test-{os.getpid()}"
+        self.namespace = f"xenops-test-{os.getpid()}{name}"
         make_namespace(self.namespace, "xenbr0", "xenbr1")
         self.daemon = LibvirtDaemon(self.directory / "d", self.namespace)
         self.changes: queue.Queue[ObjectId] = queue.Queue()

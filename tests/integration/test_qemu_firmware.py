@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from engine.backend import CreateOptions, Devices
 from engine.conformance.subject import refusal
 from qemu_host import MIB, Host, line
+from schema.objects.disk import LocalDisk
 from schema.objects.errors import InternalError
 from schema.objects.vm import Hvm, HvmInfo, Uefi, UefiOnBoot, UefiVariables, Vm
 from worker_kvm.qemu.firmware import OVMF
@@ -49,8 +51,8 @@ def test_a_guest_boots_by_uefi_and_its_variables_are_kept_until_it_is_removed(ho
     assert not list((host.settings.run / "firmware").iterdir())
 
 
-def test_a_guest_gets_vcpus_while_it_runs(host: Host) -> None:
-    vm = host.vm(vcpus=1, vcpu_max=3)
+def test_a_guest_gets_vcpus_while_it_runs_and_is_resumed_with_them(host: Host) -> None:
+    vm, image = host.vm(vcpus=1, vcpu_max=3), LocalDisk(path=str(host.directory / "image"))
     host.start(vm)
     with host.console(vm) as console:
         host.backend.vm.unpause(host.task, vm)
@@ -59,6 +61,17 @@ def test_a_guest_gets_vcpus_while_it_runs(host: Host) -> None:
         assert host.state(vm).vcpu_target == 3
         console.say("while ! ls -d /sys/devices/system/cpu/cpu2; do :; done; echo cpus c\\ame")
         line(console, "cpus came")
+        console.say("echo 1 >/sys/devices/system/cpu/cpu2/online; echo on\\line")
+        line(console, "online")
+    host.backend.vm.save(host.task, vm, image, live=False)
+    host.backend.vm.destroy(host.task, vm)
+    host.backend.vm.create(host.task, vm, Devices(), CreateOptions())
+    host.backend.vm.restore(host.task, vm, Devices(), image)
+    assert host.state(vm).vcpu_target == 3
+    with host.console(vm) as console:
+        host.backend.vm.unpause(host.task, vm)
+        console.say("read n </sys/devices/system/cpu/cpu2/online; echo the thi\\rd is $n")
+        line(console, "the third is 1")
 
 
 def test_a_vcpu_of_the_start_stays(host: Host) -> None:

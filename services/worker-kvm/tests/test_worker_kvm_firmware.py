@@ -7,7 +7,7 @@ from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
 from schema.objects.errors import InternalError
 from schema.objects.vm import Hvm, HvmInfo, Uefi, UefiOnBoot, UefiVariables, Vm
-from worker_kvm.qemu.firmware import Firmware, wants_secure_boot
+from worker_kvm.qemu.firmware import Firmware, refuse_if_missing, wants_secure_boot
 
 
 def uefi_vm(on_boot: UefiOnBoot = UefiOnBoot.PERSIST, secure_boot: str = "false") -> Vm:
@@ -34,7 +34,7 @@ def variables(firmware: Firmware, name: str, vm: Vm) -> Path:
 
 
 def test_what_a_vm_wrote_stays_with_it_under_another_name_too(firmware: Firmware) -> None:
-    firmware.refuse_if_missing(uefi_vm())
+    refuse_if_missing(uefi_vm())
     path = variables(firmware, "v1", uefi_vm())
     assert path.read_bytes() == b"new"
     path.write_bytes(b"written")
@@ -56,7 +56,7 @@ def test_variables_that_shall_not_persist_are_new_each_time(firmware: Firmware) 
 
 def test_secure_boot_has_variables_with_keys_beside_those_without(firmware: Firmware) -> None:
     secure = uefi_vm(secure_boot="true")
-    firmware.refuse_if_missing(secure)
+    refuse_if_missing(secure)
     assert wants_secure_boot(secure)
     assert not wants_secure_boot(uefi_vm(secure_boot="auto"))
     assert not wants_secure_boot(sample_vm(platformdata=(("secureboot", "true"),)))
@@ -79,13 +79,13 @@ def test_a_name_leads_out_of_no_directory(firmware: Firmware, tmp_path: Path) ->
 
 def test_without_uefi_nothing_is_needed(tmp_path: Path) -> None:
     firmware = Firmware(tmp_path / "variables", tmp_path)
-    firmware.refuse_if_missing(sample_vm())
+    refuse_if_missing(sample_vm())
     assert firmware.files("v1", sample_vm()) is None
     assert firmware.files("v1", sample_vm(ty=Hvm(info=HvmInfo()))) is None
 
 
 def test_a_host_without_uefi_says_what_to_install(tmp_path: Path) -> None:
-    error = refusal(lambda: Firmware(tmp_path, tmp_path).refuse_if_missing(uefi_vm()))
+    error = refusal(lambda: refuse_if_missing(uefi_vm(), tmp_path))
     assert isinstance(error, InternalError)
     assert error.message.startswith(
         f"VM v1 boots by UEFI, and there is no {tmp_path}/OVMF_CODE_4M.fd: install"

@@ -22,7 +22,6 @@ from worker_kvm.qemu.guest_agent import (
     request,
     system_keys,
 )
-from worker_kvm.qemu.machine import Nic
 
 MAC = "52:54:00:AA:bb:01"
 DEBIAN = {
@@ -34,8 +33,8 @@ DEBIAN = {
 }
 
 
-def nic(position: int, mac: str = MAC) -> Nic:
-    return Nic(vif=Vif(id=DeviceId("vm", str(position)), position=position, mac=mac), tap=None)
+def vif(position: int, mac: str = MAC) -> Vif:
+    return Vif(id=DeviceId("vm", str(position)), position=position, mac=mac)
 
 
 def interface(*found: object, mac: object = MAC) -> Mapping[str, object]:
@@ -68,7 +67,7 @@ def test_addresses_are_those_of_the_vms_own_interfaces() -> None:
             ]
         )
     )
-    assert agent_keys(told, [nic(3), nic(1, "52:54:00:00:00:99")]) == (
+    assert agent_keys(told, [vif(3), vif(1, "52:54:00:00:00:99")]) == (
         ("attr/vif/3/ipv4/0", "192.0.2.7"),
         ("attr/vif/3/ipv4/1", "192.0.2.8"),
         ("attr/vif/3/ipv6/0", "fe80::1"),
@@ -78,7 +77,7 @@ def test_addresses_are_those_of_the_vms_own_interfaces() -> None:
 
 
 def test_no_agent_no_keys() -> None:
-    assert agent_keys(None, [nic(0)]) == ()
+    assert agent_keys(None, [vif(0)]) == ()
 
 
 def test_memory_is_what_the_guest_counts() -> None:
@@ -146,7 +145,7 @@ def test_whatever_a_guest_answers_becomes_few_short_keys(
     system: object, network: object, stats: object
 ) -> None:
     told = Told(system_keys(system, system), addresses(network), memory_kib(stats))
-    keys = agent_keys(told, [nic(0)])
+    keys = agent_keys(told, [vif(0)])
     assert all(value.isprintable() and len(value) <= TEXT_CHARS_MAX for _, value in keys)
     assert len(dict(keys)) == len(keys)
 
@@ -155,4 +154,4 @@ def test_thousands_of_addresses_become_a_few() -> None:
     many = [f"10.0.{number >> 8}.{number & 255}" for number in range(4096)]
     found = addresses([interface(*many), *[interface(mac=f"m{n}") for n in range(2 * INTERFACES_MAX)]])
     assert len(found) == INTERFACES_MAX
-    assert len(agent_keys(Told(addresses=found), [nic(0)])) == ADDRESSES_MAX + 1
+    assert len(agent_keys(Told(addresses=found), [vif(0)])) == ADDRESSES_MAX + 1

@@ -10,7 +10,7 @@ from engine.conformance.subject import refusal
 from engine.halted import HALTED_VM
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, DeviceNumber
-from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError, Unimplemented
+from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError
 from schema.objects.network import LocalNetwork
 from schema.objects.vbd import Vbd, VbdMode, VbdType
 from schema.objects.vif import Vif
@@ -38,9 +38,9 @@ from worker_kvm.libvirt.document import (
     Surroundings,
     disk_node,
     domain_document,
-    domain_name,
     nic_node,
 )
+from worker_kvm.libvirt.keepsakes import forgetting_document, identity, is_kept, name_of
 from worker_kvm.libvirt.machine import (
     Disk,
     Domain,
@@ -136,7 +136,7 @@ def test_a_document_says_all_of_a_domain_with_a_kernel() -> None:
     found = found.with_disk(disk_of(found).model_copy(update={"activated": True}))
     found = attached(found, vbd("xvdq"), RAW)
     document = domain_document(found.living(), AROUND)
-    assert document.findtext("name") == domain_name(found.living()) == "xenops-u"
+    assert document.findtext("name") == name_of(found.living().uuid) == "xenops-u"
     assert [document.findtext(f"os/{tag}") for tag in ("kernel", "initrd", "cmdline")] == [
         "/k",
         "/r",
@@ -284,5 +284,37 @@ def test_what_cannot_boot_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert words in str(refusal(refuse_unless_bootable, vm))
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert "it cannot be read" in str(refusal(refuse_unless_bootable, direct(kernel=str(kernel))))
-    for info_ in (HvmInfo(firmware=Uefi(variables=UefiVariables())), HvmInfo(tpm=Vtpm(uuid=UUID))):
-        assert isinstance(refusal(refuse_unless_bootable, sample_vm(ty=Hvm(info=info_))), Unimplemented)
+
+
+UEFI = Uefi(variables=UefiVariables())
+
+
+def test_a_document_has_firmware_tpm_and_the_port_of_an_agent() -> None:
+    whole = sample_vm(ty=Hvm(info=HvmInfo(firmware=UEFI, tpm=Vtpm(uuid=UUID))))
+    document = domain_document(domain(whole), AROUND)
+    assert attribute(document, "os/loader", "secure") == "no"
+    assert attribute(document, "os/nvram", "template") == "/usr/share/OVMF/OVMF_VARS_4M.fd"
+    assert attribute(document, "devices/tpm/backend", "persistent_state") == "yes"
+    assert attribute(document, "devices/channel/target", "name") == "org.qemu.guest_agent.0"
+    assert document.find("features/smm") is None
+    plain = domain_document(domain(), AROUND)
+    assert (plain.find("os/loader"), plain.find("devices/tpm")) == (None, None)
+
+
+def test_what_must_be_signed_has_keys_that_the_system_cannot_change() -> None:
+    vm = sample_vm(ty=Hvm(info=HvmInfo(firmware=UEFI)), platformdata=(("secureboot", "true"),))
+    document = domain_document(domain(vm), AROUND)
+    assert attribute(document, "os/loader", "secure") == "yes"
+    assert attribute(document, "os/nvram", "template") == "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
+    assert attribute(document, "features/smm", "state") == "on"
+
+
+def test_libvirt_knows_a_vm_by_the_same_uuid_in_all_its_lives() -> None:
+    assert identity("i", UUID) == identity("j", UUID) == UUID
+    assert identity("i", "v1") == identity("i", "v1") != identity("j", "v1")
+    assert identity("i", UUID.replace("-", "")) != UUID
+    uefi, bare = sample_vm(ty=Hvm(info=HvmInfo(firmware=UEFI))), sample_vm(ty=Hvm(info=HvmInfo()))
+    assert (is_kept(uefi), is_kept(bare)) == (True, False)
+    document = forgetting_document(UUID, uefi)
+    assert document.findtext("name") == name_of(UUID)
+    assert document.find("os/nvram") is not None

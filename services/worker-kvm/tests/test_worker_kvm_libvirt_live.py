@@ -10,6 +10,7 @@ from schema.fault import XenopsError
 from schema.objects.errors import InternalError
 from virt.seal import check_seal, seal
 from virt.values import (
+    AgentHeard,
     Ballooned,
     DeviceRemoved,
     DeviceStays,
@@ -20,6 +21,7 @@ from virt.values import (
     Panicked,
     Paused,
     Resumed,
+    Slept,
 )
 from worker_kvm.libvirt.ending import action_after
 from worker_kvm.libvirt.live import Live
@@ -55,6 +57,7 @@ class Told:
     def __init__(self) -> None:
         self.ended: list[DomainAction] = []
         self.statuses = 0
+        self.agents: list[bool] = []
 
     def on_ended(self, uuid: str, action: DomainAction) -> None:
         assert uuid == "u"
@@ -63,6 +66,10 @@ class Told:
     def on_status(self, uuid: str) -> None:
         assert uuid == "u"
         self.statuses += 1
+
+    def on_agent(self, uuid: str, *, is_open: bool) -> None:
+        assert uuid == "u"
+        self.agents.append(is_open)
 
 
 @pytest.fixture(name="told")
@@ -155,3 +162,14 @@ def message(path: Path) -> str:
     error = refusal(lambda: check_seal("v1", path))
     assert isinstance(error, InternalError)
     return error.message
+
+
+def test_sleep_and_the_agents_port_are_heard(live: Live, told: Told) -> None:
+    live.on_event(Slept("u", asleep=True))
+    assert live.asleep
+    live.on_event(Slept("u", asleep=False))
+    assert not live.asleep
+    live.look(DomainInfo("u", "n", DomainStatus.RUNNING, 7, None, asleep=True))
+    assert (live.asleep, live.status) == (True, Status.RUNNING)
+    live.on_event(AgentHeard("u", is_open=True))
+    assert told.agents == [True]

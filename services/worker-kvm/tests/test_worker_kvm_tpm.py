@@ -11,7 +11,7 @@ from schema.objects.errors import InternalError
 from schema.objects.vm import Hvm, HvmInfo, Vm, Vtpm
 from worker_kvm.qemu import tpm
 from worker_kvm.qemu.process import kill
-from worker_kvm.qemu.tpm import Tpms, has_tpm
+from worker_kvm.qemu.tpm import Tpms, has_tpm, refuse_without_swtpm
 from worker_kvm.qemu.user import User
 
 USER = User("x", 2_000_000_000, 2_000_000_000)
@@ -23,8 +23,8 @@ def with_tpm() -> Vm:
 
 def test_a_host_without_swtpm_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    Tpms(tmp_path).refuse_if_missing(sample_vm())
-    error = refusal(lambda: Tpms(tmp_path).refuse_if_missing(with_tpm()))
+    refuse_without_swtpm(sample_vm())
+    error = refusal(lambda: refuse_without_swtpm(with_tpm()))
     assert isinstance(error, InternalError)
     assert error.message.endswith("there is no swtpm on PATH: install it (Debian: swtpm and swtpm-tools)")
     assert has_tpm(with_tpm())

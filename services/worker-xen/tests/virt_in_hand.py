@@ -159,7 +159,7 @@ class VirtInHand(Connection):
         return DomainInfo(uuid, "n", domain.status, size, mark, domain.number, domain.how)
 
     @override
-    def create(self, document: str) -> None:
+    def create(self, document: str, *, resets_firmware: bool = False) -> None:
         self._refuse_away()
         self.room.make(document)
 

@@ -271,7 +271,7 @@ class WorkerDraining(Wish):
 
 
 class ChannelOffered(LogRecord):
-    """A migration's source has opened a further channel, for whoever receives `vm`, an arriving id.
+    """A migration's source has opened a further channel, perhaps of a disk `device`, for who receives `vm`.
 
     It waits at `socket`, a frontend's address, for whoever shows `ticket` there.
     """
@@ -280,7 +280,6 @@ class ChannelOffered(LogRecord):
     vm: VmId
     channel: Channel
     device: str = ""
-    """Which disk it is for, where it is for one."""
     socket: str
     ticket: str
 
@@ -385,10 +384,7 @@ def is_void(decision: Refused | Merged, term: Term) -> bool:
 
 
 class Envelope(BaseModel):
-    """What is appended: a record, who made it (fresh per process start), its number there from 1, and when.
-
-    `at` is in seconds since the epoch by the producer's clock.
-    """
+    """A record, who made it (fresh per process start), its number there from 1, and when, by the epoch."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 

@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import libvirt  # type: ignore[import-untyped]
 
-from virt.meaning import HEARD, KIB, Handle, info_of
+from virt.meaning import HEARD, KIB, Handle, info_of, run_events
 from virt.values import (
     AbortedError,
     DomainInfo,
@@ -71,7 +70,7 @@ class Connection:
 
     def open(self) -> None:
         """Connect, and come back from now on."""
-        _run_events()
+        run_events()
         self._connect()
         self._keeper.start()
 
@@ -123,10 +122,54 @@ class Connection:
         except NoDomainError:
             return None
 
-    def create(self, document: str) -> None:
-        """Start a domain that is gone once it ends; its vCPUs wait."""
+    def create(self, document: str, *, resets_firmware: bool = False) -> None:
+        """Start a domain that is gone once it ends; its vCPUs wait. Its firmware may begin anew."""
         flags = libvirt.VIR_DOMAIN_START_PAUSED
+        if resets_firmware:
+            flags |= libvirt.VIR_DOMAIN_START_RESET_NVRAM
         self.call("start the domain", lambda handle: handle.createXML(document, flags))
+
+    def forget(self, uuid: str, document: str) -> None:
+        """Remove what libvirt keeps of a domain beyond its end: firmware's variables and its TPM's state.
+
+        It does so only with one that is defined, and so it is for a moment, unless one has that UUID.
+        """
+        flags = libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_TPM
+
+        def forgotten(handle: Handle) -> None:
+            try:
+                handle.lookupByUUIDString(uuid)
+            except libvirt.libvirtError:
+                handle.defineXML(document).undefineFlags(flags)
+
+        self.call("forget what it keeps of a domain", forgotten)
+
+    def guest_info(self, uuid: str) -> Mapping[str, Any]:
+        """What the agent in its guest tells of system, host name and interfaces, in libvirt's flat names."""
+        kinds = (
+            libvirt.VIR_DOMAIN_GUEST_INFO_OS
+            | libvirt.VIR_DOMAIN_GUEST_INFO_HOSTNAME
+            | libvirt.VIR_DOMAIN_GUEST_INFO_INTERFACES
+        )
+        return self._on(uuid, "ask its agent", lambda domain: dict(domain.guestInfo(kinds, 0)))
+
+    def memory_stats(self, uuid: str, period_s: int) -> Mapping[str, int]:
+        """What its balloon's driver counts, in KiB; libvirt asks it every `period_s` from now on."""
+
+        def stats(domain: Handle) -> Mapping[str, int]:
+            domain.setMemoryStatsPeriod(period_s, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            return dict(domain.memoryStats())
+
+        return self._on(uuid, "tell its guest's memory", stats)
+
+    def put_to_sleep(self, uuid: str) -> None:
+        """Have its agent send the guest to sleep in its memory."""
+        target = libvirt.VIR_NODE_SUSPEND_TARGET_MEM
+        self._on(uuid, "send it to sleep", lambda domain: domain.pMSuspendForDuration(target, 0, 0))
+
+    def wake(self, uuid: str) -> None:
+        """Wake the guest that sleeps."""
+        self._on(uuid, "wake it", lambda domain: domain.pMWakeup(0))
 
     def document(self, uuid: str) -> str:
         """Its XML as it is now."""
@@ -338,21 +381,6 @@ class Connection:
         """What libvirt's thread has heard, if it is of interest."""
         if event is not None:
             self._listener.on_event(event)
-
-
-@cache
-def _run_events() -> threading.Thread:
-    """Libvirt has one event loop for all of a process."""
-    libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised, not printed
-    libvirt.virEventRegisterDefaultImpl()
-
-    def run() -> None:
-        while True:
-            libvirt.virEventRunDefaultImpl()
-
-    thread = threading.Thread(target=run, name="libvirt-events", daemon=True)
-    thread.start()
-    return thread
 
 
 def _is_alive(handle: Handle) -> bool:

@@ -1,11 +1,14 @@
 """Meaning: what libvirt says by numbers, of domains and of what happens to them, as values."""
 
+import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import libvirt  # type: ignore[import-untyped]
 
 from virt.values import (
+    AgentHeard,
     Ballooned,
     DeviceRemoved,
     DeviceStays,
@@ -16,6 +19,7 @@ from virt.values import (
     Panicked,
     Paused,
     Resumed,
+    Slept,
     VirtEvent,
 )
 
@@ -36,6 +40,7 @@ def info_of(domain: Handle, mark: str) -> DomainInfo:
         memory_bytes=memory_kib * KIB,
         mark=_mark_of(domain, mark),
         number=domain.ID(),
+        asleep=state == libvirt.VIR_DOMAIN_PMSUSPENDED,
         how=_HOW_LEFT.get(domain.state()[1], How.SHUT_DOWN) if has_ended else None,
     )
 
@@ -100,4 +105,32 @@ HEARD: dict[int, Callable[..., None]] = {
     libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: lambda _, domain, size_kib, connection: connection.tell(
         Ballooned(domain.UUIDString(), size_kib * KIB)
     ),
+    libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE: lambda _, domain, state, _reason, connection: (
+        connection.tell(
+            AgentHeard(
+                domain.UUIDString(), state == libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
+            )
+        )
+    ),
+    libvirt.VIR_DOMAIN_EVENT_ID_PMSUSPEND: lambda _, domain, _reason, connection: connection.tell(
+        Slept(domain.UUIDString(), asleep=True)
+    ),
+    libvirt.VIR_DOMAIN_EVENT_ID_PMWAKEUP: lambda _, domain, _reason, connection: connection.tell(
+        Slept(domain.UUIDString(), asleep=False)
+    ),
 }
+
+
+@cache
+def run_events() -> threading.Thread:
+    """Libvirt has one event loop for all of a process: run it."""
+    libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised, not printed
+    libvirt.virEventRegisterDefaultImpl()
+
+    def run() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    thread = threading.Thread(target=run, name="libvirt-events", daemon=True)
+    thread.start()
+    return thread

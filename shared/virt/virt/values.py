@@ -53,6 +53,8 @@ class DomainInfo:
     """The hypervisor's; -1: it has ended."""
     how: How | None = None
     """By what its guest ended, where libvirt keeps what is left of it."""
+    asleep: bool = False
+    """In its memory; it counts as running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,5 +126,21 @@ class Ballooned:
     memory_bytes: int
 
 
-VirtEvent = Ended | Paused | Resumed | Panicked | DeviceRemoved | DeviceStays | Ballooned
+@dataclass(frozen=True, slots=True)
+class AgentHeard:
+    """The guest has opened the port of its agent, or closed it."""
+
+    uuid: str
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Slept:
+    """The guest has gone to sleep in its memory (ACPI S3), or has woken."""
+
+    uuid: str
+    asleep: bool
+
+
+VirtEvent = Ended | Paused | Resumed | Panicked | DeviceRemoved | DeviceStays | Ballooned | AgentHeard | Slept
 """What libvirt tells by itself."""

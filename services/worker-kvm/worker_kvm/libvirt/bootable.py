@@ -1,18 +1,19 @@
 """Bootable: what a VM on libvirt must have so that it can start."""
 
 from engine.refusals import refuse_unless_there
-from schema.fault import unimplemented
-from schema.objects.vm import Bios, DirectBoot, Hvm, Vm
+from schema.objects.vm import DirectBoot, Hvm, Vm
+
+from worker_kvm.qemu.firmware import refuse_if_missing
+from worker_kvm.qemu.tpm import refuse_without_swtpm
 
 
 def refuse_unless_bootable(vm: Vm) -> None:
-    """Errors: `Internal_error` that names the file, `Unimplemented`."""
+    """Errors: `Internal_error` that names the file or the program."""
+    refuse_if_missing(vm)
+    refuse_without_swtpm(vm)
     match vm.ty:
-        case Hvm(info=info):
-            if not isinstance(info.firmware, Bios):
-                raise unimplemented("VM.start with UEFI firmware")
-            if info.tpm is not None:
-                raise unimplemented("VM.start with a TPM")
+        case Hvm():
+            pass  # what its firmware finds is its own
         case other:
             if isinstance(other.info.boot, DirectBoot):
                 refuse_unless_there(vm, other.info.boot.boot)

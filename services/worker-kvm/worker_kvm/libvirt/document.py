@@ -12,9 +12,11 @@ from virt.mark import mark
 from virt.xml import Element, node
 
 from worker_kvm.accelerator import Accelerator
+from worker_kvm.libvirt.keepsakes import loader_nodes, name_of, tpm_nodes
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
 from worker_kvm.qemu.command import has_screen
 from worker_kvm.qemu.devices import DEFAULT_BOOT_ORDER
+from worker_kvm.qemu.firmware import wants_secure_boot
 from worker_kvm.qemu.machine import NIC_PORTS
 from worker_kvm.throttle import throttle_of
 
@@ -27,8 +29,12 @@ _TCG_CACHE_MIB = 128
 _SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,20}")
 """What libvirt and the guest's SCSI take for a disk's serial number."""
 
-_SLOT_PORTS, _SLOT_SCSI, _SLOT_BALLOON = 3, 4, 5
+_SLOT_PORTS, _SLOT_SCSI, _SLOT_BALLOON, _SLOT_SERIAL = 3, 4, 5, 6
 """Places on the root bus."""
+
+
+AGENT_PORT = "org.qemu.guest_agent.0"
+"""The name of its port in the guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,6 @@ class Surroundings:
     console: Path
 
 
-def domain_name(domain: Domain) -> str:
-    """What operators see in `virsh list`; the same in all lives of a VM, for libvirt keeps a log by it."""
-    return f"xenops-{domain.uuid}"
-
-
 def domain_document(domain: Domain, around: Surroundings) -> Element:
     """The whole. The domain is gone once its guest ends; QEMU's log then says by what.
 
@@ -55,14 +56,14 @@ def domain_document(domain: Domain, around: Surroundings) -> Element:
     vm = domain.vm
     return node(
         "domain",
-        node("name", text=domain_name(domain)),
+        node("name", text=name_of(domain.uuid)),
         node("uuid", text=domain.uuid),
         node("metadata", mark(around.instance, around.vm, domain.life)),
         node("memory", text=str(vm.memory_static_max // 1024), unit="KiB"),
         node("currentMemory", text=str(domain.memory_target_bytes // 1024), unit="KiB"),
         node("vcpu", text=str(max(vm.vcpu_max, vm.vcpus)), current=vm.vcpus),
         _system(vm),
-        _features(around),
+        _features(around, is_secure=wants_secure_boot(vm)),
         node("cpu", mode="host-passthrough" if around.accelerator == "kvm" else "maximum"),
         node("clock", offset="utc"),
         node("on_poweroff", text="destroy"),
@@ -149,7 +150,7 @@ def _system(vm: Vm) -> Element:
     """A kernel given; or what the firmware finds on disks, also for a guest with a boot loader of its own."""
     machine = node("type", text="hvm", arch="x86_64", machine="q35")
     if isinstance(vm.ty, Hvm) or not isinstance(vm.ty.info.boot, DirectBoot):
-        return node("os", machine)
+        return node("os", machine, *loader_nodes(vm, is_secure=wants_secure_boot(vm)))
     boot = vm.ty.info.boot.boot
     children = [machine, node("kernel", text=boot.kernel)]
     if boot.ramdisk is not None:
@@ -159,8 +160,10 @@ def _system(vm: Vm) -> Element:
     return node("os", *children)
 
 
-def _features(around: Surroundings) -> Element:
+def _features(around: Surroundings, *, is_secure: bool) -> Element:
     common = [node("acpi"), node("apic"), node("vmport", state="off")]
+    if is_secure:
+        common.append(node("smm", state="on"))
     if around.accelerator == "tcg":
         common.append(node("tcg", node("tb-cache", text=str(_TCG_CACHE_MIB), unit="MiB")))
     return node("features", *common)
@@ -181,6 +184,9 @@ def _devices(domain: Domain, around: Surroundings) -> Iterator[Element]:
         yield nic_node(nic, bridged=around.bridged, place=True, boot_order=orders.get(nic.alias))
     yield node("serial", node("source", mode="bind", path=str(around.console)), type="unix")
     yield from _screen(domain.vm)
+    yield node("controller", _pci(slot=_SLOT_SERIAL), type="virtio-serial", index=0)
+    yield node("channel", node("target", type="virtio", name=AGENT_PORT), type="unix")
+    yield from tpm_nodes(domain.vm)
     yield node("memballoon", _pci(slot=_SLOT_BALLOON), model="virtio")
     yield node("panic", model="isa")
 

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from schema.atomics.vm import DomainAction
@@ -15,40 +14,34 @@ from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator
 from schema.objects.vm import Vm
 from virt.connection import Connection
-from virt.mark import MARK, instance_of, life_of
+from virt.mark import MARK, life_of
 from virt.seal import seal
 from virt.spoken import spoken
 from virt.values import DomainInfo, VirtError, VirtEvent, VirtGoneError
 from virt.xml import Element, ImpossibleTextError, attribute, parsed, written
 
-from worker_kvm.accelerator import Accelerator
-from worker_kvm.libvirt.document import Surroundings, domain_document, domain_name
+from worker_kvm.libvirt.agents import GuestAgents
+from worker_kvm.libvirt.document import AGENT_PORT, Surroundings, domain_document
+from worker_kvm.libvirt.keepsakes import forgetting_document, identity, is_kept, name_of
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Nic, Stage
 from worker_kvm.libvirt.rules import Rules
+from worker_kvm.libvirt.settings import LibvirtSettings
+from worker_kvm.libvirt.strays import report_strays
+from worker_kvm.libvirt.told import told_of
 from worker_kvm.numbered import NumberedRecords
-from worker_kvm.storage import Storage
+from worker_kvm.qemu.firmware import begins_anew, wants_secure_boot
+from worker_kvm.qemu.guest_agent import Told
+
+__all__ = ["Hypervisor", "LibvirtSettings"]
 
 _LOG = logging.getLogger(__name__)
 
+_COUNTED_S = 30
+"""How often libvirt has the balloon's driver count."""
+
 Change = Callable[[Machine], Machine]
 """Quick and pure: it runs while all records are locked. One that answers what it was given writes nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class LibvirtSettings:
-    """Which libvirtd, where its logs are, and how it is to run QEMU; `run` is where is noted what is ours."""
-
-    run: Path
-    uri: str
-    logs: Path
-    instance: str
-    accelerator: Accelerator
-    bridged: bool = True
-    namespace: str | None = None
-    """The network namespace that libvirtd is in; None: the host's own."""
-    storage: Storage | None = None
-    """Of the disks that are named `SR/VDI`; None: there are none."""
 
 
 def _nobody(_: ObjectId) -> None:
@@ -66,11 +59,13 @@ class Hypervisor:
         self.virt = Connection(settings.uri, MARK, self)
         self._records = NumberedRecords(Machine, settings.run)
         self._lives: dict[str, Live] = {}
+        self.agents = GuestAgents(self._ask_agent, self.on_status)
         self._on_change: Callable[[ObjectId], None] = _nobody
         self._telling = ThreadPoolExecutor(1, thread_name_prefix="libvirt-changes")
         try:
             self.virt.open()
         except VirtError:
+            self.agents.close()
             self._records.close()
             raise
 
@@ -89,10 +84,13 @@ class Hypervisor:
         self.on_connected()
         if self.settings.bridged:
             self.rules.find_again(nic for uuid_ in self._lives for nic in self._nics(uuid_))
-        self._report_strays()
+        with spoken():
+            found = self.virt.domains()
+        report_strays(found, {domain.life for _, domain in self._domains()}, self.settings.instance)
 
     def stop(self) -> None:
         """Hang up; VMs run on."""
+        self.agents.close()
         self.virt.close()
         self._telling.shutdown()
         self._records.close()
@@ -113,14 +111,20 @@ class Hypervisor:
         """Forget a VM."""
         self._records.remove(vm)
 
+    def forget_kept(self, vm: Vm) -> None:
+        """Have libvirt forget what it keeps of a VM. Errors: `Internal_error`, libvirt is not reached."""
+        known = self.look(vm.id).keeps_as
+        if known and is_kept(vm):
+            with spoken():
+                self.virt.forget(known, written(forgetting_document(known, vm)))
+
     def fresh(self, vm: Vm) -> Domain:
-        """A new domain for a VM; libvirt knows it by the VM's id if that is a UUID that none of ours has."""
-        domains = [machine.domain for machine in self._records.all() if machine.domain is not None]
-        wanted = uuid_of(vm.id)
-        is_free = wanted is not None and all(domain.uuid != wanted for domain in domains)
+        """A new domain for a VM; libvirt knows it by the VM's identity, unless one of ours has that."""
+        wanted = identity(self.settings.instance, vm.id)
+        is_free = all(domain.uuid != wanted for _, domain in self._domains())
         return Domain(
             domid=self._records.next_domid(),
-            uuid=wanted if wanted is not None and is_free else str(uuid.uuid4()),
+            uuid=wanted if is_free else str(uuid.uuid4()),
             life=uuid.uuid4().hex,
             vm=vm,
             created_at=self.now(),
@@ -160,8 +164,10 @@ class Hypervisor:
             return
         if not domain.built:
             raise XenopsError(DomainNotBuilt())
-        document = self._document(vm, domain)
-        self.bring_up(vm, domain, lambda: self.virt.create(written(document)))
+        document, is_secure = self._document(vm, domain), wants_secure_boot(domain.vm)
+        anew = begins_anew(domain.vm) or self.look(vm).is_secure != is_secure
+        self.change(vm, lambda machine: machine.but(is_secure=is_secure))
+        self.bring_up(vm, domain, lambda: self.virt.create(written(document), resets_firmware=anew))
 
     def bring_up(self, vm: str, domain: Domain, make: Callable[[], None]) -> None:
         """Have libvirt make a domain. Noted first: should the worker die meanwhile, the next one ends it.
@@ -171,7 +177,8 @@ class Hypervisor:
         if domain.uuid in self._lives:
             raise XenopsError(AlreadyExists(klass="domain", id=vm))
         self.console(domain.domid).parent.mkdir(mode=0o700, exist_ok=True)
-        self.change(vm, lambda machine: machine.with_domain(stage=Stage.LAUNCHING))
+        launching = {"stage": Stage.LAUNCHING}
+        self.change(vm, lambda machine: machine.with_domain(**launching).but(keeps_as=domain.uuid))
         live = self._lives[domain.uuid] = Live(domain.uuid, self._log_of(domain), self)
         try:
             make()
@@ -215,7 +222,9 @@ class Hypervisor:
                 suspended=True
             ),
         )
-        self._lives.pop(self.look(vm).living().uuid, None)
+        uuid_ = self.look(vm).living().uuid
+        self._lives.pop(uuid_, None)
+        self.agents.forget(uuid_)
 
     def note_saving(self, vm: str, path: str | None) -> None:
         """A domain is about to be saved to a file; None: it is not after all."""
@@ -273,6 +282,7 @@ class Hypervisor:
             if live is not None:
                 try:
                     live.look(self._ours(domain))
+                    self._look_at_agent(domain, live)
                 except VirtError as error:
                     _LOG.warning("domain %s: %s", live.uuid, error)
 
@@ -283,6 +293,23 @@ class Hypervisor:
     def on_status(self, uuid_: str) -> None:
         """A guest was paused, or runs again, by something other than us."""
         self._tell(uuid_, lambda machine: machine)
+
+    def on_agent(self, uuid_: str, *, is_open: bool) -> None:
+        """A guest has opened or closed the port of its agent."""
+        if is_open:
+            self.agents.opened(uuid_)
+        else:
+            self.agents.closed(uuid_)
+
+    def _look_at_agent(self, domain: Domain, live: Live) -> None:
+        """Whether its port is open, as nobody may have heard."""
+        if live.asked is None:
+            port = f"./devices/channel/target[@name='{AGENT_PORT}']"
+            state = attribute(parsed(self.virt.document(domain.uuid)), port, "state")
+            self.on_agent(domain.uuid, is_open=state == "connected")
+
+    def _ask_agent(self, uuid_: str) -> Told:
+        return told_of(self.virt.guest_info(uuid_), self.virt.memory_stats(uuid_, _COUNTED_S))
 
     def _was_saved(self, vm: str, domain: Domain) -> bool:
         """Whether a worker died while it had a domain saved, and it was: else it runs on."""
@@ -344,6 +371,7 @@ class Hypervisor:
         """Libvirt has nothing of the domain from now on. Errors: `VirtError`."""
         if self._ours(domain) is not None:
             self.virt.destroy(domain.uuid)
+        self.agents.forget(domain.uuid)
         self.rules.clear(domain.nics)
         self.change(vm, lambda known: known.with_domain(stage=Stage.NOTED) if known.domain else known)
 
@@ -352,21 +380,8 @@ class Hypervisor:
         if self.virt.find(domain.uuid) is not None:
             raise XenopsError(AlreadyExists(klass="domain", id=vm))
 
-    def _report_strays(self) -> None:
-        """A domain that says it is this instance's and that is noted nowhere: it is left alone, and told."""
-        known = {domain.life for _, domain in self._domains()}
-        with spoken():
-            found = self.virt.domains()
-        for info in found:
-            if instance_of(info.mark) == self.settings.instance and life_of(info.mark) not in known:
-                _LOG.warning(
-                    "libvirt's domain %s is marked as of %s, and is not known here: it is left alone; "
-                    "`virsh destroy %s` ends it",
-                    *(info.name, self.settings.instance, info.name),
-                )
-
     def _log_of(self, domain: Domain) -> Path:
-        return self.settings.logs / f"{domain_name(domain)}.log"
+        return self.settings.logs / f"{name_of(domain.uuid)}.log"
 
     def _tell(self, uuid_: str, change: Change) -> None:
         """In another thread: libvirt's must not wait for disks or the bus."""
@@ -379,12 +394,3 @@ class Hypervisor:
 
         with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
             self._telling.submit(tell)
-
-
-def uuid_of(vm: str) -> str | None:
-    """A VM's id as a UUID, if it is one."""
-    try:
-        found = str(uuid.UUID(vm))
-    except ValueError:
-        return None
-    return found if found == vm.lower() else None

@@ -8,6 +8,7 @@ from typing import Protocol
 from engine.backend import Execution
 from schema.atomics.vm import DomainAction
 from virt.values import (
+    AgentHeard,
     Ballooned,
     DeviceRemoved,
     DeviceStays,
@@ -18,6 +19,7 @@ from virt.values import (
     Panicked,
     Paused,
     Resumed,
+    Slept,
     VirtEvent,
 )
 
@@ -38,6 +40,9 @@ class LiveListener(Protocol):
     def on_status(self, uuid: str) -> None:
         """The guest was paused or let run by something other than us: `virsh`, or storage that is full."""
 
+    def on_agent(self, uuid: str, *, is_open: bool) -> None:
+        """The guest has opened or closed the port of its agent."""
+
 
 class Live:
     """One domain; safe for any thread."""
@@ -54,6 +59,7 @@ class Live:
         self._refused: set[str] = set()
         self._changing = False
         self._leaving = False
+        self._asleep = False
 
     @property
     def status(self) -> Status:
@@ -70,12 +76,18 @@ class Live:
         """What the guest wants that has ended; None while it has not."""
         return self._asked
 
+    @property
+    def asleep(self) -> bool:
+        """Whether the guest sleeps in its memory (ACPI S3); it counts as running."""
+        return self._asleep
+
     def look(self, info: DomainInfo | None) -> None:
         """Take what libvirt says of it, as after a time in which no event was heard; None: it is gone."""
         if info is None or info.status is DomainStatus.ENDED:
             self._end(self._action(None))
             return
         self._memory_bytes = info.memory_bytes
+        self._asleep = info.asleep
         if info.status is DomainStatus.CRASHED:
             self._end(DomainAction.CRASHDUMP)
         else:
@@ -98,6 +110,11 @@ class Live:
                 self._note(self._removed, alias)
             case DeviceStays(alias=alias):
                 self._note(self._refused, alias)
+            case AgentHeard(is_open=is_open):
+                self._listener.on_agent(self.uuid, is_open=is_open)
+            case Slept(asleep=asleep):
+                self._asleep = asleep
+                self.notify()
 
     def change(self, act: Callable[[], None], status: Status) -> None:
         """Have libvirt pause or unpause it, and wait until that has been heard."""
@@ -139,17 +156,25 @@ class Live:
 
     def wait_ended(self, execution: Execution, timeout_s: float) -> bool:
         """Wait until the guest has ended; a cancel raises. Answers whether it has in time."""
+        return self.wait_for(execution, lambda: self._status is Status.ENDED, timeout_s)
+
+    def wait_for(self, execution: Execution, until: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for what events bring; a cancel raises. Answers whether it came in time."""
         cancelled = threading.Event()
 
         def wake() -> None:
             cancelled.set()
-            with self._told:
-                self._told.notify_all()
+            self.notify()
 
         with execution.cancellable(wake):
-            self.wait(lambda: cancelled.is_set() or self._status is Status.ENDED, timeout_s)
+            self.wait(lambda: cancelled.is_set() or until(), timeout_s)
         execution.check_cancelled()
-        return self._status is Status.ENDED
+        return until()
+
+    def notify(self) -> None:
+        """Have those who wait look again."""
+        with self._told:
+            self._told.notify_all()
 
     def _action(self, how: How | None) -> DomainAction:
         return action_after(how, tail(self._log))

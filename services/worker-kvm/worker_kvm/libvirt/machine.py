@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Literal
 
-from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, taken
+from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Value, taken
 from engine.hosted.naming import letters
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
@@ -81,10 +81,20 @@ class Domain(HostedDomain[Disk, Nic]):
     nic_plugs: int = 0
 
 
+class Carried(Value):
+    """What another host must know of a VM besides its configuration and its file."""
+
+    suspended: bool
+
+
 class Machine(HostedMachine[Domain, Disk, Nic]):
     """One VM on the host. What is there without a domain stands beside it."""
 
     suspended: bool = False
+    keeps_as: str = ""
+    """The UUID under which libvirt keeps its variables and its TPM; empty: it never ran."""
+    is_secure: bool = False
+    """Whether the UEFI variables that libvirt keeps have keys: a start that wants the other begins anew."""
 
     def launched(self) -> Domain:
         """Its domain once it can run. Errors: `Does_not_exist`, `Domain_not_built`."""

@@ -7,10 +7,11 @@ from engine.halted import HALTED_VM
 from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
 
 from worker_kvm.libvirt.machine import Domain, Machine, Stage
+from worker_kvm.qemu.guest_agent import Told, agent_keys
 from worker_kvm.seen import Seen, Status
 
 
-def vm_state(machine: Machine, seen: Seen | None, console: Path) -> VmState:
+def vm_state(machine: Machine, seen: Seen | None, console: Path, told: Told | None = None) -> VmState:
     """The VM; of one without a domain: Halted or Suspended, all else empty. `seen` is None before it runs.
 
     One whose guest has ended counts as running until that has been dealt with, as in the original.
@@ -29,10 +30,11 @@ def vm_state(machine: Machine, seen: Seen | None, console: Path) -> VmState:
             "memory_actual": 0 if seen is None else seen.memory_bytes,
             "memory_limit": vm.memory_static_max,
             "vcpu_target": domain.vcpus,
+            "guest_agent": agent_keys(told, [nic.vif for nic in domain.nics]),
+            "pv_drivers_detected": told is not None,  # its agent is behind one
             "rtc_timeoffset": vm.ty.info.timeoffset if isinstance(vm.ty, Hvm) else "",
             "last_start_time": domain.created_at,
             "hvm": isinstance(vm.ty, Hvm),
-            "nomigrate": True,
             "domain_type": domain_type(vm),
         }
     )

@@ -10,6 +10,7 @@ from engine.backend import Devices, Execution
 from engine.image import Image
 from engine.localdisk import image_path, refuse_unless_file
 from schema.fault import XenopsError, internal_error
+from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToStartEmulator
 from schema.objects.vbd import VbdType
 from schema.objects.vm import Vm
@@ -26,8 +27,10 @@ from worker_kvm.libvirt.machine import (
     attached,
     plugged,
 )
+from worker_kvm.libvirt.moving import receive_image, send_image, size_max
 from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
 from worker_kvm.qemu.content import Content
+from worker_kvm.qemu.sleeping import refuse_asleep
 from worker_kvm.seen import Status
 from worker_kvm.throttle import throttle_of
 
@@ -35,20 +38,21 @@ _PROGRESS_POLL_S = 0.1
 
 
 def assert_can_save(hypervisor: Hypervisor, vm: Vm) -> None:
-    """Errors: `Does_not_exist`, `Domain_not_built`."""
+    """Errors: `Does_not_exist`, `Domain_not_built`; `Internal_error`, its guest sleeps."""
     if hypervisor.look(vm.id).living().saved is None:
-        hypervisor.running(vm.id)
+        refuse_asleep(vm.id, hypervisor.running(vm.id), "saved")
 
 
 def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) -> None:
     """Write the image; see `VmVerbs.save`. Broken off, libvirt lets the guest go on where it stood.
 
-    Errors: `Unimplemented` to anything but a file, `Cancelled`, `Internal_error`.
+    To another host it goes when it is saved here, so the guest stands still meanwhile.
+    Errors: `Unimplemented` to a disk that is no file, `Cancelled`, `Internal_error`.
     """
     if hypervisor.look(vm.id).living().saved is not None:
         return
-    live, path = hypervisor.running(vm.id), image_path(image, "VM.suspend to")
-    refuse_unless_file(path)
+    assert_can_save(hypervisor, vm)
+    live, path = hypervisor.running(vm.id), _target(hypervisor, vm.id, image)
     execution.check_cancelled()
     was_running = live.status is Status.RUNNING
     live.leave()
@@ -66,6 +70,8 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) 
     hypervisor.saved(vm.id, str(path))
     try:
         seal(path)
+        if not isinstance(image, LocalDisk | Vdi):
+            send_image(path, image, execution)
         execution.forbid_cancel()
     except (OSError, XenopsError) as error:
         _bring_back(hypervisor, vm.id, paused=not was_running)
@@ -79,11 +85,24 @@ def restore_vm(
     hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, *, devices: Devices
 ) -> None:
     """Read the image into a domain with its devices; see `VmVerbs.restore`."""
-    domain = hypervisor.look(vm.id).living()
+    hypervisor.look(vm.id).living()
     if hypervisor.live(vm.id) is not None:
         return
     execution.check_cancelled()
-    path = image_path(image, "VM.resume from")
+    if isinstance(image, LocalDisk | Vdi):
+        _restore_from(hypervisor, vm, image_path(image, "VM.resume from"), devices)
+        return
+    path = _moving_path(hypervisor, vm.id)
+    path.unlink(missing_ok=True)
+    try:
+        receive_image(path, image, execution, bytes_max=size_max(vm.memory_static_max))
+        _restore_from(hypervisor, vm, path, devices)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _restore_from(hypervisor: Hypervisor, vm: Vm, path: Path, devices: Devices) -> None:
+    domain = hypervisor.look(vm.id).living()
     check_seal(vm.id, path)
     with spoken():
         document = parsed(hypervisor.virt.saved_document(str(path)))
@@ -107,6 +126,22 @@ def restore_vm(
         raise
     _throttle(hypervisor, vm.id)
     hypervisor.change(vm.id, lambda machine: machine.but(suspended=False))
+
+
+def _target(hypervisor: Hypervisor, vm: str, image: Image) -> Path:
+    """The file that libvirt writes."""
+    if not isinstance(image, LocalDisk | Vdi):
+        return _moving_path(hypervisor, vm)
+    path = image_path(image, "VM.suspend to")
+    refuse_unless_file(path)
+    return path
+
+
+def _moving_path(hypervisor: Hypervisor, vm: str) -> Path:
+    """Where a VM's file is on its way, beside its sockets; it goes when its domain is unmade."""
+    directory = hypervisor.console(hypervisor.look(vm).living().domid).parent
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory / "moving"
 
 
 def resume_vm(hypervisor: Hypervisor, vm: Vm) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from engine.backend import CreateOptions, Devices, Execution
 from engine.image import Image, ImageStream
-from schema.fault import XenopsError, unimplemented
+from pydantic import ValidationError
+from schema.fault import XenopsError, internal_error
 from schema.objects.errors import InvalidVcpus
 from schema.objects.network import Network
 from schema.objects.vm import Vm, VmState
@@ -14,8 +15,11 @@ from virt.spoken import spoken
 from worker_kvm.libvirt.bootable import refuse_unless_bootable
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
+from worker_kvm.libvirt.machine import Carried, Machine
+from worker_kvm.libvirt.sleeping import ordering, wake
 from worker_kvm.libvirt.states import vm_state
 from worker_kvm.libvirt.suspend import assert_can_save, restore_vm, resume_vm, save_vm
+from worker_kvm.qemu.sleeping import put_to_sleep, refuse_asleep
 from worker_kvm.seen import Status
 from worker_kvm.vms import KvmVms
 
@@ -25,14 +29,24 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
 
     @override
     def _press(self, live: Live) -> None:
+        """One that sleeps is woken first."""
+        wake(self._hypervisor, live)
         with spoken():
             self._hypervisor.virt.press_power_button(live.uuid)
 
     @override
+    def remove(self, vm: Vm) -> None:
+        """Forget all of it, with its domain if there is one, and what libvirt keeps of it."""
+        self._destroy(vm.id)
+        self._hypervisor.forget_kept(vm)
+        super().remove(vm)
+
+    @override
     def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:
-        """Note a domain."""
+        """Note a domain; of a VM on its way in, under the id that it will have."""
         execution.check_cancelled()
-        domain = self._hypervisor.look(vm.id).domain or self._hypervisor.fresh(vm)
+        named = vm if options.final is None else vm.model_copy(update={"id": options.final})
+        domain = self._hypervisor.look(vm.id).domain or self._hypervisor.fresh(named)
         self._hypervisor.change(vm.id, lambda machine: machine.begun(lambda: domain))
 
     @override
@@ -55,6 +69,7 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
     def pause(self, execution: Execution, vm: Vm) -> None:
         """Stop the vCPUs; a guest that has ended counts as paused from now on."""
         live = self._hypervisor.running(vm.id)
+        refuse_asleep(vm.id, live, "paused")
         match live.status:
             case Status.ENDED:
                 live.count_as_paused()
@@ -102,7 +117,7 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
     def save(
         self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
     ) -> None:
-        """To a file, by libvirt; never live."""
+        """To a file, by libvirt, and on from there to another host; never live."""
         save_vm(self._hypervisor, execution, vm, image)
 
     @override
@@ -116,19 +131,46 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
         resume_vm(self._hypervisor, vm)
 
     @override
+    def s3suspend(self, execution: Execution, vm: Vm) -> None:
+        """By the agent in the guest. Errors: those of `put_to_sleep`."""
+        execution.check_cancelled()
+        domain, live = self._hypervisor.look(vm.id).launched(), self._hypervisor.running(vm.id)
+        with ordering(self._hypervisor, live) as order:
+            put_to_sleep(domain.vm, live, order, execution)
+
+    @override
+    def s3resume(self, execution: Execution, vm: Vm) -> None:
+        """Wake the guest, if it sleeps."""
+        wake(self._hypervisor, self._hypervisor.running(vm.id))
+
+    @override
     def get_state(self, vm: Vm) -> VmState:
         """From what events have told: libvirt is not asked."""
         machine = self._hypervisor.look(vm.id)
         domid = 0 if machine.domain is None else machine.domain.domid
         live = self._hypervisor.live(vm.id)
-        return vm_state(machine, None if live is None else live.seen, self._hypervisor.console(domid))
+        seen = None if live is None else live.seen
+        told = None if live is None else self._hypervisor.agents.told(live.uuid)
+        return vm_state(machine, seen, self._hypervisor.console(domid), told)
 
     @override
     def get_internal_state(
         self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
     ) -> str:
-        raise unimplemented("VM.get_internal_state")
+        """Whether it is suspended; all else comes with its file."""
+        return Carried(suspended=self._hypervisor.look(vm.id).suspended).model_dump_json()
 
     @override
     def set_internal_state(self, vm: Vm, state: str) -> None:
-        raise unimplemented("VM.set_internal_state")
+        """One that is suspended makes the VM so, unless it has a domain."""
+        try:
+            carried = Carried.model_validate_json(state)
+        except ValidationError as error:
+            raise internal_error(
+                f"VM {vm.id}: what another host knew of it makes no sense: {error}"
+            ) from error
+
+        def told(machine: Machine) -> Machine:
+            return machine.but(suspended=True) if carried.suspended and machine.domain is None else machine
+
+        self._hypervisor.change(vm.id, told)

@@ -38,6 +38,7 @@ def fitted(domain: Domain, head: Head, devices: Devices, host: Here) -> Domain:
             "vm": domain.vm.model_copy(update=size),
             "machine": head.machine,
             "has_agent_port": kept.has_agent_port,
+            "vcpus_of_start": kept.vcpus_of_start,
             "memory_target_bytes": kept.memory_target_bytes,
             "disks": tuple(_disk(disk, domain, devices, host.find) for disk in kept.disks if disk.activated),
             "nics": tuple(_nic(nic, domain, devices, bridged=host.bridged) for nic in kept.nics),

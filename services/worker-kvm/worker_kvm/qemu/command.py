@@ -159,7 +159,7 @@ def _machine(domain: Domain, accelerator: Accelerator, contents: Mapping[str, Se
         *(_ONLY_FIRMWARE_WRITES if wants_secure_boot(vm) else ()),
         *("-machine", f"{domain.machine or 'q35'},vmport=off{firmware}", "-accel", acceleration),
         *("-cpu", "host" if accelerator == "kvm" else "max"),
-        *("-smp", f"cpus={vm.vcpus},maxcpus={max(vm.vcpu_max, vm.vcpus)}"),
+        *("-smp", f"cpus={domain.vcpus_of_start or vm.vcpus},maxcpus={max(vm.vcpu_max, vm.vcpus)}"),
         *("-m", f"{-(-vm.memory_static_max // MIB)}M"),
         *("-rtc", "base=utc", "-boot", "strict=on"),
         *("-action", "reboot=shutdown,shutdown=pause,panic=pause", "-device", "pvpanic"),

@@ -37,32 +37,20 @@ class Firmware:
         self._directory = directory
         self._ovmf = ovmf
 
-    def refuse_if_missing(self, vm: Vm) -> None:
-        """Errors: `Internal_error` when a VM wants UEFI and the host has none."""
-        if _uefi(vm) is not None:
-            for name in _FILES[wants_secure_boot(vm)]:
-                if not (self._ovmf / name).is_file():
-                    raise internal_error(
-                        f"VM {vm.id} boots by UEFI, and there is no {self._ovmf / name}: install it (Debian: "
-                        "ovmf)"
-                    )
-
     def files(self, name: str, vm: Vm) -> UefiFiles | None:
         """What a VM, `name` by now, boots by; None: BIOS, or a kernel. Variables are new unless they persist.
 
         Raises:
             OSError: the variables cannot be written.
         """
-        uefi = _uefi(vm)
-        if uefi is None:
+        new = shipped(vm, self._ovmf)
+        if new is None:
             return None
-        is_secure = wants_secure_boot(vm)
-        code, new = _FILES[is_secure]
-        variables = self._variables(name, is_secure=is_secure)
-        if not variables.exists() or uefi.variables.on_boot is UefiOnBoot.RESET:
+        variables = self._variables(name, is_secure=wants_secure_boot(vm))
+        if not variables.exists() or begins_anew(vm):
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            replace(variables, (self._ovmf / new).read_bytes())
-        return UefiFiles(self._ovmf / code, variables)
+            replace(variables, new.variables.read_bytes())
+        return UefiFiles(new.code, variables)
 
     def rename(self, vm: str, name: str) -> None:
         """Let a VM's variables be another's; it has none, nothing to do."""
@@ -83,6 +71,30 @@ class Firmware:
         """
         name = hashlib.sha256(vm.encode(errors="surrogateescape")).hexdigest()
         return self._directory / f"{name}{'.secure' if is_secure else ''}.fd"
+
+
+def shipped(vm: Vm, ovmf: Path = OVMF) -> UefiFiles | None:
+    """What a VM's firmware is made of: its code, and variables as they are when it is new; None: no UEFI."""
+    if _uefi(vm) is None:
+        return None
+    code, new = _FILES[wants_secure_boot(vm)]
+    return UefiFiles(ovmf / code, ovmf / new)
+
+
+def refuse_if_missing(vm: Vm, ovmf: Path = OVMF) -> None:
+    """Errors: `Internal_error` when a VM wants UEFI and the host has none."""
+    files = shipped(vm, ovmf)
+    for path in () if files is None else (files.code, files.variables):
+        if not path.is_file():
+            raise internal_error(
+                f"VM {vm.id} boots by UEFI, and there is no {path}: install it (Debian: ovmf)"
+            )
+
+
+def begins_anew(vm: Vm) -> bool:
+    """Whether its variables are new at each start."""
+    uefi = _uefi(vm)
+    return uefi is not None and uefi.variables.on_boot is UefiOnBoot.RESET
 
 
 def boots_by_uefi(vm: Vm) -> bool:

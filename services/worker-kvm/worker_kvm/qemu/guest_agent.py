@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker_kvm.qemu.machine import Nic
+from schema.objects.vif import Vif
 
 TEXT_CHARS_MAX = 256
 """Of a word of the guest's that is shown."""
@@ -114,22 +114,22 @@ def memory_kib(stats: object) -> tuple[int, int] | None:
     return (total // _KIB, free // _KIB) if 0 <= free <= total < _COUNT_MAX else None
 
 
-def agent_keys(told: Told | None, nics: Sequence[Nic]) -> tuple[Key, ...]:
+def agent_keys(told: Told | None, vifs: Sequence[Vif]) -> tuple[Key, ...]:
     """All keys of a guest with these interfaces; None: no agent has said anything."""
     if told is None:
         return ()
-    keys = [*told.system, *(key for nic in nics for key in _nic_keys(nic, told.addresses or {}))]
+    keys = [*told.system, *(key for vif in vifs for key in _vif_keys(vif, told.addresses or {}))]
     if told.memory_kib is not None:
         total, free = told.memory_kib
         keys += [("data/meminfo_total", str(total)), ("data/meminfo_free", str(free))]
     return (*keys, ("data/updated", "1"))
 
 
-def _nic_keys(nic: Nic, known: Mapping[str, tuple[str, ...]]) -> Iterator[Key]:
+def _vif_keys(vif: Vif, known: Mapping[str, tuple[str, ...]]) -> Iterator[Key]:
     for version in (4, 6):
-        of_version = [text for text in known.get(nic.vif.mac.lower(), ()) if (":" in text) == (version == 6)]
+        of_version = [text for text in known.get(vif.mac.lower(), ()) if (":" in text) == (version == 6)]
         for number, text in enumerate(of_version[:ADDRESSES_MAX]):
-            yield f"attr/vif/{nic.vif.position}/ipv{version}/{number}", text
+            yield f"attr/vif/{vif.position}/ipv{version}/{number}", text
 
 
 def _addresses_of(interface: Mapping[str, Any]) -> Iterator[str]:

@@ -100,6 +100,8 @@ class Domain(HostedDomain[Disk, Nic]):
     """Its swtpm, which ends with its QEMU."""
     has_agent_port: bool = False
     """Whether the machine has a port for an agent; those of workers before had none."""
+    vcpus_of_start: int | None = None
+    """How many vCPUs its machine began with, where it has got others since: devices go by that."""
     nic_plugs: int = 0
     machine: str = ""
     """QEMU's name of the kind of machine, where it must be just that; else any version of q35."""

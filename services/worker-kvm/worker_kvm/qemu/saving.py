@@ -27,6 +27,7 @@ from worker_kvm.qemu.mirroring import Way, mirroring
 from worker_kvm.qemu.nodes import size_of_node
 from worker_kvm.qemu.outgoing import ALONE, Company, await_stillness, send, send_itself
 from worker_kvm.qemu.process import kill
+from worker_kvm.qemu.vcpus import set_vcpus
 from worker_kvm.seen import Status
 
 PlugVif = Callable[[Execution, VmId, Vif], None]
@@ -176,6 +177,7 @@ class Savings:
         try:
             live = self._hypervisor.launch(vm.id, awaits_state=True)
             live.arrives(arriving=True)
+            set_vcpus(live, domain.vm.vcpus)  # those that were plugged: the state is of them, too
             if moves:  # noted while it comes: its guest stands still until that is done
                 self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=True))
             with exporting(

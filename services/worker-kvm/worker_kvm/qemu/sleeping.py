@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Protocol
 
 from engine.backend import Execution
 from schema.fault import XenopsError, internal_error
@@ -24,7 +25,25 @@ ORDER = "guest-suspend-ram"
 """The agent's command."""
 
 
-def put_to_sleep(vm: Vm, live: Live, order: Callable[[], Future[None]], execution: Execution) -> None:
+class Sleeper(Protocol):
+    """A guest that is told to sleep."""
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it sleeps."""
+
+    @property
+    def status(self) -> Status:
+        """What it does now."""
+
+    def notify(self) -> None:
+        """Have those who wait look again."""
+
+    def wait_for(self, execution: Execution, until: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for what events bring; a cancel raises. Answers whether it came in time."""
+
+
+def put_to_sleep(vm: Vm, live: Sleeper, order: Callable[[], Future[None]], execution: Execution) -> None:
     """Have the guest's agent send it to sleep, and wait until it does; it sleeps, nothing to do.
 
     `order` gives the agent the order. A guest without UEFI is let be: Debian's SeaBIOS does not bring q35's
@@ -69,7 +88,7 @@ def wake(live: Live) -> None:
         live.wait(lambda: not live.asleep, WAKE_TIMEOUT_S)
 
 
-def refuse_asleep(vm: str, live: Live, what: str) -> None:
+def refuse_asleep(vm: str, live: Sleeper, what: str) -> None:
     """Errors: `Internal_error` when the guest sleeps, in which QEMU can do nothing of `what` with it."""
     if live.asleep:
         raise internal_error(f"VM {vm} cannot be {what} while its guest sleeps: wake it with VM.s3resume")

@@ -37,7 +37,7 @@ def vm_state(machine: Machine, seen: Seen | None, sockets: Sockets, told: Told |
             "memory_actual": 0 if seen is None else seen.memory_bytes,
             "memory_limit": vm.memory_static_max,
             "vcpu_target": vm.vcpus,
-            "guest_agent": agent_keys(told, domain.nics),
+            "guest_agent": agent_keys(told, [nic.vif for nic in domain.nics]),
             "pv_drivers_detected": told is not None,  # its agent is behind one
             "rtc_timeoffset": vm.ty.info.timeoffset if isinstance(vm.ty, Hvm) else "",
             "last_start_time": domain.created_at,

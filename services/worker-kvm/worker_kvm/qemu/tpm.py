@@ -43,16 +43,6 @@ class Tpms:
         self._directory = directory
         self._user = user
 
-    def refuse_if_missing(self, vm: Vm) -> None:
-        """Errors: `Internal_error` when a VM has a vTPM and the host no swtpm."""
-        if has_tpm(vm):
-            for program in (SWTPM, SWTPM_SETUP):
-                if shutil.which(program) is None:
-                    raise internal_error(
-                        f"VM {vm.id} has a vTPM, and there is no {program} on PATH: install it (Debian: "
-                        "swtpm and swtpm-tools)"
-                    )
-
     def start(self, name: str, domid: int, log: Path, closing: ExitStack, *, is_new: bool) -> RunningTpm:
         """Start the swtpm of a VM, `name` by now; it ends when the socket is closed here and by QEMU.
 
@@ -104,6 +94,17 @@ class Tpms:
 def has_tpm(vm: Vm) -> bool:
     """Whether a VM has a vTPM."""
     return isinstance(vm.ty, Hvm) and vm.ty.info.tpm is not None
+
+
+def refuse_without_swtpm(vm: Vm) -> None:
+    """Errors: `Internal_error` when a VM has a vTPM and the host no swtpm."""
+    if has_tpm(vm):
+        for program in (SWTPM, SWTPM_SETUP):
+            if shutil.which(program) is None:
+                raise internal_error(
+                    f"VM {vm.id} has a vTPM, and there is no {program} on PATH: install it (Debian: swtpm "
+                    "and swtpm-tools)"
+                )
 
 
 def end_tpm(process: Process | None) -> None:

@@ -68,7 +68,7 @@ class QemuVbds(KvmVbds[Hypervisor, Disk]):
 
     @override
     def wants_qos(self, vm: VmId, vbd: Vbd) -> bool:
-        """The same, and whether it is to go along now, or not: what is noted of it is what a migration goes by."""
+        """The same; and whether it is to go along now, or not: a migration goes by what is noted."""
         disk = self._hypervisor.look(vm).disk(vbd.id)
         is_other = disk is not None and goes_along(disk.vbd) is not goes_along(vbd)
         return is_other or super().wants_qos(vm, vbd)

@@ -12,6 +12,7 @@ from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
 from typing_extensions import override
 
+from worker_kvm.qemu.firmware import refuse_if_missing
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.incoming import announce
 from worker_kvm.qemu.live import Live
@@ -19,6 +20,7 @@ from worker_kvm.qemu.machine import Domain, Machine, built, created
 from worker_kvm.qemu.saving import Savings
 from worker_kvm.qemu.sleeping import ORDER, put_to_sleep, refuse_asleep, wake
 from worker_kvm.qemu.states import vm_state
+from worker_kvm.qemu.tpm import refuse_without_swtpm
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
 from worker_kvm.seen import Status
 from worker_kvm.vms import KvmVms
@@ -54,8 +56,8 @@ class QemuVms(KvmVms[Hypervisor, Live]):
         execution.check_cancelled()
         self._hypervisor.look(vm.id).living()
         _refuse_unless_bootable(vm)
-        self._hypervisor.firmware.refuse_if_missing(vm)
-        self._hypervisor.tpms.refuse_if_missing(vm)
+        refuse_if_missing(vm)
+        refuse_without_swtpm(vm)
         self._hypervisor.change(vm.id, built)
 
     @override
@@ -96,7 +98,8 @@ class QemuVms(KvmVms[Hypervisor, Live]):
         counted = domain.vm.model_copy(
             update={"vcpus": vcpus, "vcpu_max": max(domain.vm.vcpu_max, domain.vm.vcpus)}
         )
-        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(vm=counted))
+        start = domain.vcpus_of_start or domain.vm.vcpus
+        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(vm=counted, vcpus_of_start=start))
 
     @override
     def set_memory_dynamic_range(

@@ -1,0 +1,23 @@
+"""Settings: which libvirt, and how it is to run QEMU."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker_kvm.accelerator import Accelerator
+from worker_kvm.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class LibvirtSettings:
+    """Which libvirtd, where its logs are, and how it is to run QEMU; `run` is where is noted what is ours."""
+
+    run: Path
+    uri: str
+    logs: Path
+    instance: str
+    accelerator: Accelerator
+    bridged: bool = True
+    namespace: str | None = None
+    """The network namespace that libvirtd is in; None: the host's own."""
+    storage: Storage | None = None
+    """Of the disks that are named `SR/VDI`; None: there are none."""
