@@ -98,7 +98,9 @@ def test_a_body_that_is_too_long_is_refused_whether_it_says_so_or_not(page: Page
     assert page.get("").status == HTTPStatus.OK
 
 
-def test_a_head_that_is_too_long_or_no_http_costs_nobody_else_anything(page: Page) -> None:
+def test_a_head_that_is_too_long_or_no_http_costs_nobody_else_anything(
+    page: Page, caplog: pytest.LogCaptureFixture
+) -> None:
     place = urlsplit(page.service.url)
     for rubbish in (
         b"GET / HTTP/1.1\r\nx: " + b"a" * 100_000,
@@ -109,6 +111,7 @@ def test_a_head_that_is_too_long_or_no_http_costs_nobody_else_anything(page: Pag
             client.sendall(rubbish)
             assert b" 4" in client.recv(1_000).partition(b"\r\n")[0]
     assert page.get("").status == HTTPStatus.OK
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
 def test_what_is_not_there_is_said_not_to_be(page: Page) -> None:

@@ -1,6 +1,7 @@
 """Server: HTTP on the bus's own loop, by uvicorn's protocol; connections that say nothing are let go."""
 
 import asyncio
+import logging
 import socket
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ SILENCE_S = 20.0
 
 LINGER_S = 1.0
 """How long after its last words a connection is closed."""
+
+logging.getLogger("uvicorn.error").setLevel(
+    logging.ERROR
+)  # it warns of each bad request: whoever sends, fills a disk
 
 
 class Server:
