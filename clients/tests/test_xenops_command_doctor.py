@@ -214,6 +214,8 @@ def test_of_a_log_that_was_dropped_in_part_the_end_is_searched_for_snapshots(
     broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xenops.command.survey._first", lambda *_: first_at(1))
+    assert survey(lambda: Log(MemoryBus(broker), INSTANCE), 60.0).warnings == ()
+    monkeypatch.setattr("xenops.command.survey.MARKS_MAX", 0)
     seen = survey(lambda: Log(MemoryBus(broker), INSTANCE), 60.0)
     assert seen.warnings == (f"redirector has put nothing away in the newest {RECORDS_LOOKED_AT} records",)
     monkeypatch.setattr("xenops.command.survey._first", lambda *_: first_at(5))

@@ -23,6 +23,10 @@ END_S = 60.0
 RECORDS_LOOKED_AT = 2 * RECORDS_MAX
 """Of a log that was dropped in part: a service that is well makes a snapshot in half of them."""
 
+MARKS_MAX = 100
+"""Before a log's first record stand at most so many marks, by which readers see that they are caught up. The
+broker drops segments of 10 MB and more, so of a log whose first record is no further nothing was dropped."""
+
 ALWAYS = ("redirector", "eventhub")
 """Services that every instance has, and that put the log away."""
 
@@ -99,7 +103,7 @@ def _followed(open_log: OpenLog, since: float, patience_s: float) -> _End:
 
 def _late(open_log: OpenLog, first: Entry, last: Entry, patience_s: float) -> list[str]:
     """Who puts the log away too late, of a log of which a part was dropped."""
-    if first.offset == 0:
+    if first.offset <= MARKS_MAX:
         return []
     rate = (last.offset - first.offset) / max(1.0, last.at - first.at)
     log, end = open_log(), _End()

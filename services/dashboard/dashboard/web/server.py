@@ -34,9 +34,8 @@ SILENCE_S = 20.0
 LINGER_S = 1.0
 """How long after its last words a connection is closed."""
 
-logging.getLogger("uvicorn.error").setLevel(
-    logging.ERROR
-)  # it warns of each bad request: whoever sends, fills a disk
+# It warns of each bad request, and of each connection too many: whoever sends those would fill a disk.
+logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 class Server:
