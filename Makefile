@@ -43,7 +43,7 @@ unit:
 	@$(PYTHON) -m pytest -q -n 2 $(TEST_DIRECTORIES)
 
 integration:
-	@$(PYTHON) -m pytest -q -n 2 --dist loadfile tests/integration tests/fuzz tests/faults tests/xen
+	@$(PYTHON) -m pytest -q -n 2 --dist loadfile tests/integration tests/fuzz tests/faults
 
 containers:
 	@$(PYTHON) tools/containers.py

@@ -301,7 +301,7 @@ def add_metadata(archive: tarfile.TarFile, project: Path) -> None:
     found = tomllib.loads(project.read_text())["project"]
     content = f"Metadata-Version: 2.1\nName: {found['name']}\nVersion: {found['version']}\n".encode()
     place = f"{found['name'].replace('-', '_')}-{found['version']}.dist-info"
-    told = tarfile.TarInfo(f"{LIBRARIES}/{place}/METADATA")
+    told = tarfile.TarInfo(f"{LIBRARIES}/{place}/METADATA".lstrip("/"))
     told.size = len(content)
     archive.addfile(told, io.BytesIO(content))
 

@@ -62,9 +62,13 @@ class Site:
         dom0.machine.forward(self._arrivals)
         self.worker = self._start_worker()
         self._bus = RabbitBus(self.node.url_of(Role.CLIENT), "xen")
-        self._bus.ready(PATIENCE_S)
         self.client = Client(self._bus, self.instance)
-        self.until_served()
+        try:
+            self._bus.ready(PATIENCE_S)
+            self.until_served()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def url(self) -> str:
