@@ -34,12 +34,15 @@ def why_not() -> str:
     """Why docker-compose.yml cannot be run here; "" if it can."""
     try:
         images.refuse_without_docker()
+        if not images.succeeds(["docker", "compose", "version"]):
+            return "docker has no plugin `compose`: install it (2.20 or later)"
+        taken = [port for port in PORTS if is_taken(port)]
+        if taken:
+            return f"somebody listens at {LOOPBACK}:{taken[0]}, as `docker compose up` would"
+        images.find_base()
     except images.ImagesError as error:
         return str(error)
-    if not images.succeeds(["docker", "compose", "version"]):
-        return "docker has no plugin `compose`: install it (2.20 or later)"
-    taken = [port for port in PORTS if is_taken(port)]
-    return f"somebody listens at {LOOPBACK}:{taken[0]}, as `docker compose up` would" if taken else ""
+    return ""
 
 
 def is_taken(port: int) -> bool:

@@ -11,6 +11,7 @@ import images
 Capture = pytest.CaptureFixture[str]
 NO_ENGINE = "[ $1 = info ] && { echo cannot connect >&2; exit 1; }; exit 0"
 NO_COMPOSE = "[ $1 = compose ] && exit 1; exit 0"
+NO_BASE = "[ $1 = pull ] || [ $1 = image ] && exit 1; exit 0"
 ALL = "exit 0"
 
 
@@ -33,10 +34,19 @@ def test_without_docker_it_is_said(path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize(
-    ("script", "words"), [(NO_ENGINE, "cannot connect"), (NO_COMPOSE, "no plugin `compose`")]
+    ("script", "words"),
+    [
+        (NO_ENGINE, "cannot connect"),
+        (NO_COMPOSE, "no plugin `compose`"),
+        (NO_BASE, "made by debootstrap, as root"),
+    ],
 )
-def test_what_is_missing_is_named(path: Path, capsys: Capture, script: str, words: str) -> None:
+def test_what_is_missing_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, script: str, words: str
+) -> None:
     docker(path, script)
+    monkeypatch.setattr(containers, "PORTS", ())
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert containers.main() == 0
     assert words in capsys.readouterr().out
 
