@@ -13,6 +13,7 @@ from schema.objects.pci import Pci, PciAddress
 from schema.objects.vm import Pv, Pvh, Vm
 from test_classic_conformance import ClassicSubject
 from test_classic_deaths import make_subject, nothing_is_left
+from worker_xen.classic.machine import with_pci
 from worker_xen.classic.pciback import number_of
 from worker_xen.xenstore.devices import BusState
 from worker_xen.xenstore.tree import Node
@@ -76,6 +77,20 @@ def test_devices_come_one_by_one_and_go_one_by_one(given: Given) -> None:
     given.unplug(second)
     assert not store.names(given.folder)
     assert not host.given
+    given.life.stop()
+
+
+def test_what_a_worker_had_given_and_not_noted_as_it_died_is_not_given_anew(given: Given) -> None:
+    first, _ = given.life.devices.pcis
+    given.plug(first)
+    given.subject.host.store.write([Node(f"{given.folder}/vdev-0", "0000:00:00.00")])  # as pciback does
+    hypervisor = given.subject.backend._hypervisor  # type: ignore[attr-defined]
+    begun = hypervisor.find(given.life.id).machine.pci(first.id).model_copy(update={"plugged": False})
+    hypervisor.change(given.life.id, lambda machine: with_pci(machine, begun, there=True))
+    given.subject.host.has_iommu = False  # it would be refused now
+    given.plug(first)
+    assert given.is_plugged(first)
+    assert given.subject.host.store.read(f"{given.folder}/num_devs") == b"1"
     given.life.stop()
 
 

@@ -77,7 +77,10 @@ class ClassicPcis(PciVerbs):
         """None is in quarantine: what a guest had, pciback keeps for the next."""
 
     def _give(self, domid: int, domain: Domain, held: HeldPci, execution: Execution) -> None:
-        """What the hypervisor must permit, then the word to pciback."""
+        """What the hypervisor must permit, then the word to pciback, unless one that died has done it."""
+        path = pci_path(domid)
+        if self._hypervisor.store.read(f"{path.backend}/vdev-{held.slot}") is not None:
+            return
         if not self._hypervisor.xen.host().has_iommu:
             raise internal_error(
                 f"PCI device {name_of(held.pci.address)} cannot be given to VM {domain.vm.id}: this host has "
@@ -86,7 +89,6 @@ class ClassicPcis(PciVerbs):
         device = self._hypervisor.dom0.take_pci(held.pci.address)
         with self._hypervisor.told(domain.vm.id):
             self._hypervisor.xen.give(domid, device)
-        path = pci_path(domid)
         is_first = self._hypervisor.store.read(f"{path.backend}/state") is None
         seen = self._state(path)
         nodes = pci_nodes(_node(path, held), is_first=is_first, is_connected=seen is BusState.CONNECTED)
