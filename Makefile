@@ -6,6 +6,7 @@ DIR ?= ../shared/golden
 BUS ?= rabbitmq
 INPUTS ?= 100000
 STORE ?= files
+BACKEND ?= qemu
 SERVICE ?=
 SEEDS ?= 1000
 EVERY ?= 1
@@ -25,8 +26,8 @@ setup: ## Install what is missing, build the Python environment
 demo: setup ## One VM's life, from nothing and back, through every service
 	@$(PYTHON) -m stack demo
 
-up: setup ## Start the stack and keep it running; BUS=memory: without a broker; STORE=xenstored or oxenstored: metadata there
-	@$(PYTHON) -m stack up --bus "$(BUS)" --store "$(STORE)"
+up: setup ## Start the stack and keep it running; BUS=memory: without a broker; STORE=xenstored or oxenstored: metadata there; BACKEND=libvirt: VMs by a libvirtd of its own
+	@$(PYTHON) -m stack up --bus "$(BUS)" --store "$(STORE)" --backend "$(BACKEND)"
 
 down: ## End the stack and its VMs; what the services keep stays for the next `make up`
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m stack down; fi

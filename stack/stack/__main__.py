@@ -9,6 +9,7 @@ from pathlib import Path
 from bus.ports import BusError
 from bus.users import commands
 from worker_kvm.network import NetworkError
+from worker_kvm.settings import BackendName
 
 from stack import hypervisor, page
 from stack.credentials import hand_out
@@ -54,6 +55,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     commanded = parser.add_subparsers(dest="command", required=True)
     up = commanded.add_parser("up", help="start the stack and keep it running")
     up.add_argument("--bus", choices=tuple(BusKind), type=BusKind, default=BusKind.RABBITMQ)
+    up.add_argument("--backend", choices=tuple(BackendName), type=BackendName, default=BackendName.QEMU)
     up.add_argument("--store", choices=tuple(StoreKind), type=StoreKind, default=StoreKind.FILES)
     commanded.add_parser("down", help="stop it, and end its VMs")
     commanded.add_parser("status", help="what of it runs")
@@ -90,7 +92,7 @@ def _perform(parsed: argparse.Namespace, layout: Layout) -> int:
     stack = LocalStack(layout)
     match parsed.command:
         case "up":
-            return _up(layout, parsed.bus, parsed.store)
+            return _up(layout, parsed.bus, parsed.store, parsed.backend)
         case "down":
             return _down(stack, layout)
         case "status":
@@ -125,8 +127,10 @@ def _look(layout: Layout) -> hypervisor.Found:
     return hypervisor.look(layout)
 
 
-def _up(layout: Layout, bus: BusKind, store: StoreKind) -> int:
+def _up(layout: Layout, bus: BusKind, store: StoreKind, backend: BackendName) -> int:
     found = _look(layout)
+    if backend is BackendName.LIBVIRT:
+        found = hypervisor.by_libvirt(found)
     shape = replace(found.shape, bus=bus, store=store)
     stack = LocalStack(layout, shape)
     stack.up()

@@ -1,13 +1,15 @@
 """Hypervisor: whether QEMU runs VMs on this machine, and how these reach a network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker_kvm.accelerator import QemuMissingError, choose_accelerator, find_qemu, qemu_version
 from worker_kvm.network import NetworkError, make_namespace, remove_namespace
 from worker_kvm.qemu.sweep import end_domains
 from worker_kvm.qemu.user import RightsError, User, find_user, launcher
+from worker_kvm.settings import BackendName
 
 from stack.layout import Layout
+from stack.processes import StackError
 from stack.shape import BRIDGE, QEMU_INSTANCE, SIMULATOR_INSTANCE, WORKER_KVM, WORKER_SIM, Network, Shape
 from stack.traces import has_namespace
 
@@ -58,6 +60,16 @@ def _network(layout: Layout) -> tuple[Network, str]:
     except NetworkError as error:
         return Network.USER, f"no bridge can be made ({error}), so VMs have QEMU's user networking"
     return Network.BRIDGE, f"their bridge {BRIDGE} is in the network namespace {layout.namespace}"
+
+
+def by_libvirt(found: Found) -> Found:
+    """The same with a libvirtd that runs QEMU, as its own user's. Errors: `StackError`, no QEMU runs here."""
+    if WORKER_KVM not in found.shape.workers:
+        raise StackError(f"BACKEND=libvirt wants QEMU. {found.remarks[0]}")
+    shape = replace(found.shape, qemu_user="", backend=BackendName.LIBVIRT)
+    first, *others = found.remarks
+    remark = f"{first.partition(', each')[0]}, by a libvirtd of the stack's own"
+    return Found(shape, (remark, *others))
 
 
 def simulator_only() -> Shape:

@@ -72,6 +72,11 @@ class Layout:
         return self.root / "xs"
 
     @property
+    def libvirt(self) -> Path:
+        """What the private libvirtd has of its own: its socket is below, so the name is short."""
+        return self.root / "lv"
+
+    @property
     def hooks(self) -> Path:
         """Scripts that run around operations; none, unless a developer puts some there."""
         return self.root / "hooks"

@@ -1,15 +1,16 @@
 """Libvirtd: one for tests and benches, with files, mounts and a network of its own; with it end its QEMUs.
 
     python -m stack.libvirtd reap COMMAND…
+    python -m stack.libvirtd serve DIRECTORY [NAMESPACE]
 
-runs a command, takes in every process that loses its parent below it, and ends them all when it is ended.
+runs a command, or a libvirtd, takes in every process that loses its parent below it, and ends them all when
+it is ended; the first also when who started it ends.
 """
 
 import ctypes
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +23,12 @@ from virt.connection import Connection
 from virt.mark import MARK
 from virt.values import VirtEvent
 
+from stack.libvirt_places import libvirt_logs, libvirt_socket, libvirt_uri
+from stack.waiting import takes_connections
+
 PATIENCE_S = 60.0
+
+LIBVIRTD = "/usr/sbin/libvirtd"
 
 SMALL_BYTES = 1 << 18
 """Less than a suspended guest needs."""
@@ -76,18 +82,18 @@ class LibvirtDaemon:
         self.directory = directory
         self.namespace = namespace
         self._reapers: list[subprocess.Popen[bytes]] = []
-        self._socket = directory / "sock" / "libvirt-sock"
+        self._socket = libvirt_socket(directory)
         self._prepare()
 
     @property
     def uri(self) -> str:
         """Where it is reached."""
-        return f"qemu+unix:///system?socket={self._socket}"
+        return libvirt_uri(self.directory)
 
     @property
     def logs(self) -> Path:
         """The logs of its QEMUs."""
-        return self.directory / "log" / "qemu"
+        return libvirt_logs(self.directory)
 
     @property
     def small(self) -> Path:
@@ -101,21 +107,7 @@ class LibvirtDaemon:
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
-        self._socket.unlink(missing_ok=True)
-        inside = "; ".join(
-            [
-                "set -e",
-                *(
-                    f"mkdir -p {path}; mount --bind {self.directory / name} {path}"
-                    for name, path in _BOUND.items()
-                ),
-                *(f"mount --bind {self.directory / name} /etc/{name}" for name in _USERS),
-                f"mount -t tmpfs -o size={SMALL_BYTES} none {self.small}",
-                f"exec /usr/sbin/libvirtd -f /etc/libvirt/libvirtd.conf -p {self.directory / 'pid'}",
-            ]
-        )
-        enter = ["ip", "netns", "exec", self.namespace] if self.namespace else []
-        command = [*enter, "unshare", "--mount", "--propagation", "private", "sh", "-c", inside]
+        command = self.command()
         with (self.directory / "out").open("ab") as out:
             self._reapers.append(
                 subprocess.Popen(
@@ -126,6 +118,24 @@ class LibvirtDaemon:
                 )
             )
         self._await(self._takes_connections, f"libvirtd does not start: {shlex.join(command)}")
+
+    def command(self) -> list[str]:
+        """How it is started, with mounts and a network of its own."""
+        self._socket.unlink(missing_ok=True)
+        inside = "; ".join(
+            [
+                "set -e",
+                *(
+                    f"mkdir -p {path}; mount --bind {self.directory / name} {path}"
+                    for name, path in _BOUND.items()
+                ),
+                *(f"mount --bind {self.directory / name} /etc/{name}" for name in _USERS),
+                f"mount -t tmpfs -o size={SMALL_BYTES} none {self.small}",
+                f"exec {LIBVIRTD} -f /etc/libvirt/libvirtd.conf -p {self.directory / 'pid'}",
+            ]
+        )
+        enter = ["ip", "netns", "exec", self.namespace] if self.namespace else []
+        return [*enter, "unshare", "--mount", "--propagation", "private", "sh", "-c", inside]
 
     def kill(self) -> None:
         """End it as by a crash; its QEMUs live on."""
@@ -183,9 +193,7 @@ class LibvirtDaemon:
             (self.directory / name).write_text(there if "libvirt-qemu:" in there else there + line)
 
     def _takes_connections(self) -> bool:
-        """The socket is there before anybody listens at it."""
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(self._socket)) == 0
+        return takes_connections(self._socket)
 
     def _await(self, come: Callable[[], bool], complaint: str) -> None:
         end = time.monotonic() + PATIENCE_S
@@ -196,11 +204,12 @@ class LibvirtDaemon:
             time.sleep(_POLL_S)
 
 
-def reap(command: list[str]) -> None:
+def reap(command: list[str], *, ends_with_parent: bool = True) -> None:
     """See above."""
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if ends_with_parent:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: _end_children())
     os.posix_spawnp(command[0], command, os.environ)
     while True:
@@ -226,5 +235,17 @@ def _children() -> list[int]:
     return [int(word) for word in text.split()]
 
 
+def serve(directory: Path, namespace: str | None = None) -> None:
+    """See above. It ends with 1 and a sentence where it cannot run."""
+    if os.geteuid() != 0 or not Path(LIBVIRTD).exists():
+        sys.exit(
+            f"a private libvirtd wants root and {LIBVIRTD} (Debian: libvirt-daemon); or leave BACKEND out"
+        )
+    reap(LibvirtDaemon(directory, namespace).command(), ends_with_parent=False)
+
+
 if __name__ == "__main__":
-    reap(sys.argv[2:])
+    if sys.argv[1] == "serve":
+        serve(Path(sys.argv[2]), *sys.argv[3:])
+    else:
+        reap(sys.argv[2:])

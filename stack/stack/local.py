@@ -14,11 +14,12 @@ from bus.node import role_url
 from bus.ports import BusError
 from bus.roles import Role
 from schema.fault import XenopsError
-from worker_kvm.settings import RUN_PATH_BYTES_MAX
+from worker_kvm.settings import RUN_PATH_BYTES_MAX, BackendName
 from xenops.client import Client, connect
 
 from stack import hypervisor, page, traces
 from stack.layout import DOOR_PATH_BYTES_MAX, LONGEST_SOCKET, Layout
+from stack.libvirt_places import libvirt_socket
 from stack.processes import (
     KILL_TIMEOUT_S,
     StackError,
@@ -32,6 +33,7 @@ from stack.processes import (
 )
 from stack.shape import (
     BROKER,
+    LIBVIRTD,
     SINGLE,
     WORKER_KVM,
     XENSTORED,
@@ -42,11 +44,13 @@ from stack.shape import (
     ShapeError,
     StoreKind,
     broker,
+    libvirtd,
     load,
     save,
     single,
     xenstored,
 )
+from stack.waiting import takes_connections_in_time
 from stack.xenstored import answers_in_time
 
 READY_TIMEOUT_S = 60.0
@@ -55,7 +59,7 @@ READY_TIMEOUT_S = 60.0
 LOCK_TIMEOUT_S = 5.0
 """How long to wait for somebody else who starts or stops the same stack."""
 
-_LAST = (XENSTORED, BROKER)
+_LAST = (LIBVIRTD, XENSTORED, BROKER)
 """What services use to their end."""
 
 _POLL_S = 0.05
@@ -135,6 +139,8 @@ class LocalStack:
                 self.start_xenstored()
             if self.shape.network is Network.BRIDGE:
                 hypervisor.open_network(self._layout)
+            if self.shape.backend is BackendName.LIBVIRT:
+                self.start_libvirtd()
             self._replace_outdated()
         self.await_answers()
 
@@ -161,6 +167,16 @@ class LocalStack:
         path = self._layout.xenstored / "socket"
         if not answers_in_time(path, lambda: running(XENSTORED, self._layout) is not None):
             raise StackError(f"the xenstored does not come up. {last_words(XENSTORED, self._layout)}")
+
+    def start_libvirtd(self) -> None:
+        """Start the libvirtd, unless it runs, and wait until it does; VMs end with it."""
+        process = libvirtd(self._layout, self.shape)
+        if not runs_as(process, self._layout):
+            stop([LIBVIRTD], self._layout)
+            spawn(process, self._layout)
+        path = libvirt_socket(self._layout.libvirt)
+        if not takes_connections_in_time(path, lambda: running(LIBVIRTD, self._layout) is not None):
+            raise StackError(f"the libvirtd does not come up. {last_words(LIBVIRTD, self._layout)}")
 
     def down(self) -> Ended:
         """Stop everything, the broker last, and end all VMs; what was made by another version is removed.
@@ -240,8 +256,8 @@ class LocalStack:
         there, shape = self._shape_there(), self.shape
         if there is not None and _kept_in(there) != _kept_in(shape) and any(self.status().values()):
             raise StackError(
-                f"the stack runs already, with {there.bus} as its bus and metadata in {there.store}: "
-                "`make down` ends it"
+                f"the stack runs already, with {there.bus} as its bus, metadata in {there.store} and VMs by "
+                f"{there.backend}: `make down` ends it"
             )
         has_vms = WORKER_KVM in shape.workers
         sockets = (self._layout.sockets(instance) / LONGEST_SOCKET for instance in shape.instances)
@@ -284,8 +300,13 @@ class LocalStack:
 
     def _names(self) -> tuple[str, ...]:
         """What runs when all runs, in the order of its start."""
-        aside = () if self.shape.store is StoreKind.FILES else (XENSTORED,)
-        return (*aside, *((SINGLE,) if self.shape.bus is BusKind.MEMORY else (BROKER, *self.shape.services)))
+        store = () if self.shape.store is StoreKind.FILES else (XENSTORED,)
+        backend = (LIBVIRTD,) if self.shape.backend is BackendName.LIBVIRT else ()
+        return (
+            *store,
+            *backend,
+            *((SINGLE,) if self.shape.bus is BusKind.MEMORY else (BROKER, *self.shape.services)),
+        )
 
     def _processes(self) -> tuple[Process, ...]:
         """What runs beside the broker."""
@@ -301,6 +322,8 @@ class LocalStack:
             return broker(self._layout, self.shape)
         if name == XENSTORED:
             return xenstored(self._layout, self.shape.store)
+        if name == LIBVIRTD:
+            return libvirtd(self._layout, self.shape)
         return next(process for process in self._processes() if process.name == name)
 
     def _spawn(self, process: Process) -> None:
@@ -308,6 +331,8 @@ class LocalStack:
             self.start_broker()
         elif process.name == XENSTORED:
             self.start_xenstored()
+        elif process.name == LIBVIRTD:
+            self.start_libvirtd()
         else:
             spawn(process, self._layout)
 
@@ -326,8 +351,8 @@ class LocalStack:
             yield
 
 
-def _kept_in(shape: Shape) -> tuple[BusKind, StoreKind]:
-    return shape.bus, shape.store
+def _kept_in(shape: Shape) -> tuple[BusKind, StoreKind, BackendName]:
+    return shape.bus, shape.store, shape.backend
 
 
 def _is_taken(handle: int) -> bool:

@@ -8,8 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from bus.roles import Role
+from worker_kvm.settings import BackendName
 
 from stack.layout import Layout
+from stack.libvirt_places import libvirt_logs, libvirt_uri
 
 SIMULATOR_INSTANCE = "org.xen.xapi.xenops.simulator"
 """The instance that worker-sim serves."""
@@ -24,7 +26,8 @@ WORKER_KVM = "worker-kvm"
 BROKER = "broker"
 SINGLE = "single"
 XENSTORED = "xenstored"
-"""The processes that are no service: the private RabbitMQ, everything in one, and the private xenstore."""
+LIBVIRTD = "libvirtd"
+"""The processes that are no service: the private RabbitMQ, everything in one, xenstore, and libvirt."""
 
 BRIDGE = "xenbr0"
 """The one bridge that there is for VMs, in a network namespace of the stack's own."""
@@ -83,6 +86,8 @@ class Shape:
     """Whom QEMU runs as, as the worker is told; empty: as the worker."""
     bus: BusKind = BusKind.RABBITMQ
     store: StoreKind = StoreKind.FILES
+    backend: BackendName = field(default=BackendName.QEMU, kw_only=True)
+    """What runs QEMU for worker-kvm."""
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -119,6 +124,10 @@ class Shape:
             told["XENOPS_KVM_NETWORK"] = self.network
             told["XENOPS_KVM_USER"] = self.qemu_user
             told["XENOPS_KVM_NETNS"] = layout.namespace if self.network is Network.BRIDGE else ""
+            if self.backend is BackendName.LIBVIRT:
+                told["XENOPS_BACKEND"] = self.backend
+                told["XENOPS_LIBVIRT_URI"] = libvirt_uri(layout.libvirt)
+                told["XENOPS_LIBVIRT_LOGS"] = str(libvirt_logs(layout.libvirt))
         return told
 
     def processes(self, layout: Layout, broker: BrokerOf) -> tuple[Process, ...]:
@@ -148,6 +157,13 @@ def xenstored(layout: Layout, kind: StoreKind) -> Process:
     return Process(XENSTORED, (sys.executable, "-m", "stack.xenstored", str(layout.xenstored), str(kind)), {})
 
 
+def libvirtd(layout: Layout, shape: Shape) -> Process:
+    """The private libvirtd, in the network of the VMs' bridge."""
+    where = (layout.namespace,) if shape.network is Network.BRIDGE else ()
+    command = (sys.executable, "-m", "stack.libvirtd", "serve", str(layout.libvirt), *where)
+    return Process(LIBVIRTD, command, {})
+
+
 def single(layout: Layout) -> Process:
     """Everything in one process, on the bus in memory."""
     return Process(SINGLE, (sys.executable, "-m", "stack", "--root", str(layout.root), "single"), {})
@@ -162,6 +178,7 @@ def save(shape: Shape, path: Path) -> None:
         "accelerator": shape.accelerator,
         "bus": shape.bus,
         "store": shape.store,
+        "backend": shape.backend,
     }
     path.write_text(json.dumps(content, indent=2) + "\n")
 
@@ -181,6 +198,7 @@ def load(path: Path) -> Shape | None:
             accelerator=str(content["accelerator"]),
             bus=BusKind(content["bus"]),
             store=StoreKind(content.get("store", StoreKind.FILES)),
+            backend=BackendName(content.get("backend", BackendName.QEMU)),
         )
     except FileNotFoundError:
         return None

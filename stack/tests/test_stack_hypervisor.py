@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from stack.layout import Layout
+from stack.processes import StackError
 from stack.shape import SIMULATOR_INSTANCE, Network, Shape
 
 from stack import hypervisor
@@ -38,3 +39,12 @@ def test_without_the_means_to_make_a_bridge_vms_have_user_networking(programs: P
 
 def test_where_nothing_runs_there_is_nothing_to_end(layout: Layout) -> None:
     assert hypervisor.end_vms(layout) == []
+
+
+def test_by_libvirt_qemu_is_not_ours_to_give_users() -> None:
+    remarks = ("QEMU 7.2 runs the VMs, on KVM, each with a user of its own among 1-2", "their bridge")
+    found = hypervisor.by_libvirt(hypervisor.Found(Shape({"worker-kvm": "i"}, qemu_user="1-2"), remarks))
+    assert (found.shape.backend, found.shape.qemu_user) == ("libvirt", "")
+    assert found.remarks[0] == "QEMU 7.2 runs the VMs, on KVM, by a libvirtd of the stack's own"
+    with pytest.raises(StackError, match=r"BACKEND=libvirt wants QEMU\. there is none"):
+        hypervisor.by_libvirt(hypervisor.Found(hypervisor.simulator_only(), ("there is none",)))

@@ -15,14 +15,17 @@ from stack.shape import (
     ShapeError,
     StoreKind,
     broker,
+    libvirtd,
     load,
     save,
     single,
     xenstored,
 )
+from worker_kvm.settings import BackendName
 
 BOTH = Shape({WORKER_KVM: QEMU_INSTANCE, WORKER_SIM: SIMULATOR_INSTANCE}, Network.BRIDGE, "tcg")
 IN_XENSTORE = Shape(store=StoreKind.XENSTORED)
+BY_LIBVIRT = Shape({WORKER_KVM: QEMU_INSTANCE}, Network.BRIDGE, backend=BackendName.LIBVIRT)
 GOOD = {"version": 1, "workers": {}, "network": "user", "accelerator": "auto", "bus": "memory"}
 LAYOUT = Layout(Path("/somewhere/var/stack"))
 
@@ -96,6 +99,7 @@ def test_nothing_but_the_namespace_is_outside_the_root() -> None:
         *(
             LAYOUT.temporary,
             LAYOUT.xenstored,
+            LAYOUT.libvirt,
             LAYOUT.pids,
             LAYOUT.pid("x"),
             LAYOUT.log("x"),
@@ -116,7 +120,7 @@ def test_broker_and_single_process_are_started_on_the_root() -> None:
 
 def test_a_shape_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "shape.json"
-    for shape in (Shape(), BOTH, Shape(bus=BusKind.MEMORY), IN_XENSTORE):
+    for shape in (Shape(), BOTH, Shape(bus=BusKind.MEMORY), IN_XENSTORE, BY_LIBVIRT):
         save(shape, path)
         assert load(path) == shape
 
@@ -126,7 +130,7 @@ def test_a_shape_of_before_there_was_a_choice_of_stores_is_one_with_files(tmp_pa
     path.write_text(json.dumps(GOOD))
     found = load(path)
     assert found is not None
-    assert found.store is StoreKind.FILES
+    assert (found.store, found.backend) == (StoreKind.FILES, BackendName.QEMU)
 
 
 def test_workers_alone_are_told_of_the_xenstore() -> None:
@@ -158,3 +162,13 @@ def test_what_another_version_wrote_is_told_with_its_remedy(tmp_path: Path, cont
     path.write_text(content)
     with pytest.raises(ShapeError, match="make down"):
         load(path)
+
+
+def test_the_worker_is_told_where_the_libvirtd_is_that_has_its_bridge() -> None:
+    told = BY_LIBVIRT.environment(WORKER_KVM, LAYOUT, at_broker)
+    assert told["XENOPS_BACKEND"] == "libvirt"
+    assert told["XENOPS_LIBVIRT_URI"].endswith(f"{LAYOUT.libvirt}/sock/libvirt-sock")
+    assert told["XENOPS_LIBVIRT_LOGS"] == f"{LAYOUT.libvirt}/log/qemu"
+    assert libvirtd(LAYOUT, BY_LIBVIRT).command[-3:] == ("serve", str(LAYOUT.libvirt), LAYOUT.namespace)
+    assert libvirtd(LAYOUT, Shape()).command[-1] == str(LAYOUT.libvirt)
+    assert "XENOPS_BACKEND" not in BOTH.environment(WORKER_KVM, LAYOUT, at_broker)

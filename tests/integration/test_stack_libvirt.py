@@ -1,4 +1,4 @@
-"""VMs on libvirt through the whole: client, broker, services; they live through the worker's death."""
+"""VMs on a libvirtd of the stack's own, through the whole; they live through the worker's death."""
 
 import shutil
 import tempfile
@@ -13,6 +13,7 @@ from stack.layout import Layout
 from stack.libvirtd import LibvirtDaemon
 from stack.local import LocalStack
 from stack.shape import WORKER_KVM, Network, Shape
+from worker_kvm.settings import BackendName
 from xenops.client import Client
 from xenops.command.vmfile import parse_vm_file
 from xenops.events import wait_for_task
@@ -31,21 +32,10 @@ def make_directory() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-@pytest.fixture(name="daemon")
-def run_daemon(directory: Path) -> Iterator[LibvirtDaemon]:
-    with LibvirtDaemon(directory / "d") as daemon:
-        yield daemon
-
-
 @pytest.fixture(name="stack")
-def run_stack(directory: Path, daemon: LibvirtDaemon) -> Iterator[LocalStack]:
-    shape = Shape({WORKER_KVM: INSTANCE}, Network.USER, "tcg")
-    told = {
-        "XENOPS_BACKEND": "libvirt",
-        "XENOPS_LIBVIRT_URI": daemon.uri,
-        "XENOPS_LIBVIRT_LOGS": str(daemon.logs),
-    }
-    with LocalStack(Layout(directory / "s"), shape, environment=told) as stack:
+def run_stack(directory: Path) -> Iterator[LocalStack]:
+    shape = Shape({WORKER_KVM: INSTANCE}, Network.USER, "tcg", backend=BackendName.LIBVIRT)
+    with LocalStack(Layout(directory / "s"), shape) as stack:
         yield stack
 
 
@@ -58,7 +48,7 @@ def add(client: Client, then: str) -> None:
 
 
 def test_a_vm_lives_through_its_workers_death_and_reboots_as_it_wants(
-    stack: LocalStack, daemon: LibvirtDaemon
+    stack: LocalStack, directory: Path
 ) -> None:
     with stack.client(INSTANCE, timeout_s=PATIENCE_S) as client:
         add(client, "reboot")
@@ -74,6 +64,6 @@ def test_a_vm_lives_through_its_workers_death_and_reboots_as_it_wants(
         await_that(lambda: client.vm.stat("vm1")[1].domids not in {(), before.domids}, "it has rebooted")
         wait_for_task(client, client.vm.shutdown("vm1"), PATIENCE_S)
         assert client.vm.stat("vm1")[1].power_state is PowerState.HALTED
-    operator = daemon.client()
+    operator = LibvirtDaemon(Layout(directory / "s").libvirt).client()
     assert operator.domains() == []
     operator.close()
