@@ -1,11 +1,12 @@
 """Broker: RabbitMQ as far as services rely on it, and as unreliable as it is."""
 
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+from bus.dedup import Dedup
 from bus.place import Place, anchor_of
 from bus.ports import Request
 from schema.ids import InstanceName
@@ -25,6 +26,9 @@ UNROUTABLE_S = 1.0
 """How long after its start the broker knows streams but not yet their bindings."""
 
 OnMessage = Callable[[Request], None]
+Sent = tuple[bytes, int]
+"""A record, and up to which number its writer knows its records to be in the log."""
+
 Item = Envelope | str
 """What stands in a log: an envelope, or somebody's marker."""
 
@@ -58,6 +62,7 @@ class Broker:
 
     def __init__(self, scheduler: Scheduler, random: Random) -> None:
         self.logs: defaultdict[InstanceName, list[Item]] = defaultdict(list)
+        self._settled: defaultdict[InstanceName, list[int]] = defaultdict(list)
         self.up = True
         self.alarm: str | None = None
         self.writer_fails = False
@@ -117,6 +122,14 @@ class Broker:
             self.disconnect(link)
         self._queues.clear()
 
+    def lose(self, instance: InstanceName, kept: float, *, bare: bool) -> None:
+        """Of a log there is only so much of its beginning left; `bare`: and no snapshot."""
+        log = self.logs[instance]
+        end = int(len(log) * kept)
+        del log[end:], self._settled[instance][end:]
+        if bare:
+            self.shelves.clear(instance)
+
     def start(self) -> None:
         """It is up again; for a moment records find no log to go to."""
         self.up = True
@@ -141,21 +154,22 @@ class Broker:
 
     # --- logs ------------------------------------------------------------------------------------------
 
-    def publish(self, body: bytes, confirm: Action, come_back: Action) -> None:
+    def publish(self, sent: Sent, confirm: Action, come_back: Action) -> None:
         """Append a record."""
         if self._scheduler.now < self._bound_at:
             come_back()
             return
         if self.writer_fails:  # written or not: nobody is told
             if self._random.random() < 0.5:
-                self._append(self._parse(body))
+                self._append(sent)
             return
-        self._append(self._parse(body))
+        self._append(sent)
         confirm()
 
     def mark(self, instance: InstanceName, marker: str) -> None:
         """Append a reader's own marker."""
         self.logs[instance].append(marker)
+        self._settled[instance].append(0)
         self._pump(instance)
 
     def consume(self, instance: InstanceName, consumer: Consumer) -> None:
@@ -169,14 +183,29 @@ class Broker:
         log, before = self.logs[instance], place.next - 1
         return before < 0 or (before < len(log) and anchor(log[before]) == place.anchor)
 
+    def settled(self, instance: InstanceName, offset: int) -> int:
+        """Up to which number its writer had been confirmed when it sent what stands there."""
+        return self._settled[instance][offset]
+
+    def entries(self, instance: InstanceName) -> Iterator[tuple[int, Envelope]]:
+        """What every reader takes of a log, with its offset."""
+        dedup = Dedup()
+        for offset, item in enumerate(self.logs[instance]):
+            settled = self.settled(instance, offset)
+            if isinstance(item, Envelope) and dedup.accepts(item.producer, item.seq, settled):
+                yield offset, item
+
     def _parse(self, body: bytes) -> Envelope:
         envelope = self._parsed.get(body)
         if envelope is None:
             envelope = self._parsed[body] = ENVELOPE.validate_json(body)
         return envelope
 
-    def _append(self, envelope: Envelope) -> None:
+    def _append(self, sent: Sent) -> None:
+        body, settled = sent
+        envelope = self._parse(body)
         self.logs[envelope.instance].append(envelope)
+        self._settled[envelope.instance].append(settled)
         self._pump(envelope.instance)
 
     def _pump(self, instance: InstanceName) -> None:

@@ -44,6 +44,7 @@ class SimBus(Bus):
     def __init__(self, life: Life, broker: Broker, snapshot_every: int = 0) -> None:
         self._snapshot_every = snapshot_every
         self.clock = life.clock
+        self.on_lost: Action = lambda: None
         self.link = Link(life)
         self.publisher = Publisher(life, self.link, broker)
         self.readers: list[Reader] = []
@@ -100,7 +101,11 @@ class SimBus(Bus):
         on_entry: Callable[[Entry], None],
         on_live: Callable[[], None],
     ) -> None:
-        self._read(Wanted(instance, start, on_entry, on_live))
+        self._read(Wanted(instance, start, on_entry, on_live, on_lost=self._lose))
+
+    def _lose(self) -> None:
+        """A log is not what was read of it."""
+        self.on_lost()
 
     def _read(self, wanted: Wanted) -> Reader:
         reader = Reader(self._life, self.link, self._broker, wanted)
@@ -117,7 +122,8 @@ class SimBus(Bus):
         broker, life = self._broker, self._life
 
         def read(place: Place, on_entry: Callable[[Entry], None], on_live: Action) -> Callable[[], Place]:
-            return self._read(Wanted(instance, place.next, on_entry, on_live, place)).place
+            wanted = Wanted(instance, place.next, on_entry, on_live, place, self._lose)
+            return self._read(wanted).place
 
         messages = broker.shelves.messages[instance, service]
         shelf = SimShelf(life, messages, lambda: self.link.up, partial(broker.holds, instance))

@@ -122,6 +122,7 @@ class Client:
     find: Callable[[str], int]
     asked: list[Asked] = field(default_factory=list)
     barriers: set[int] = field(default_factory=set)
+    held: set[VmId] = field(default_factory=set)
 
     def do(self, step: Deed) -> None:
         """What a step says."""
@@ -192,12 +193,23 @@ class Client:
     def hold(self, step: Hold) -> None:
         """Hold a lane for a while, as an operator does."""
         vm, log = VmId(step.vm), self._where(step.vm).log
+        self.held.add(vm)
         log.append(LaneHeld(vm=vm))
         self._bus.later(step.lasts_s, lambda: log.append(LaneReleased(vm=vm)))
 
     def open_tasks(self) -> list[Asked]:
         """Whose end it has not seen."""
         return [asked for asked in self.asked if asked.task is not None and not asked.ended]
+
+    def forget(self, instance: InstanceName) -> None:
+        """An instance's log is lost: what was asked of it so far may have been done, or not."""
+        for asked in self.asked:
+            if asked.where.instance == instance:
+                asked.gone = True
+        for contact in self.contacts:
+            if contact.instance == instance:
+                for vm in self.held:
+                    contact.log.append(LaneReleased(vm=vm))  # it may be held, and its release be lost
 
     def look_again(self) -> None:
         """Look at every task once more: what has ended stays as it ended."""
@@ -222,7 +234,7 @@ class Client:
         return known[-1 - back] if back < len(known) else None
 
     def _on_task(self, asked: Asked, result: Any) -> None:
-        if asked.what in AT_ONCE:
+        if asked.what in AT_ONCE or asked.gone:
             return
         if isinstance(result, str):
             asked.task = result
@@ -236,6 +248,8 @@ class Client:
 
     def _on_stat(self, asked: Asked, result: Any) -> None:
         before = asked.state
+        if asked.gone:
+            return
         if isinstance(result, XenopsError) and isinstance(result.error, DoesNotExist):
             asked.where.caller.complain(f"task {asked.task} of {asked.vm} is not known to who asks for it")
             asked.gone = True

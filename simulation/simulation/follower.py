@@ -22,12 +22,16 @@ Watched = VmObject | VbdObject | VifObject
 
 
 class Follower:
-    """Asks for updates for ever; looks at each object that it is told of."""
+    """Asks for updates for ever; looks at each object that it is told of.
+
+    `has_begun_anew`: the log is another one, and of two event hubs one may know it before the other.
+    """
 
     def __init__(self, caller: Caller, *, devices: bool) -> None:
         self.view: dict[Watched, PowerState | bool | None] = {}
         self.tokens: list[int] = []
         self.tasks: set[str] = set()
+        self.has_begun_anew = False
         self._caller = caller
         self._devices = devices
         self._token: int | None = None
@@ -52,7 +56,7 @@ class Follower:
             self._caller.bus.later(AGAIN_S, self._get)
             return
         barriers, objects, token = result
-        if self._token is not None and token < self._token:
+        if self._token is not None and token < self._token and not self.has_begun_anew:
             self._caller.complain(f"the token went back from {self._token} to {token}")
         self._token = token
         self.tokens.append(token)

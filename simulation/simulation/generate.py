@@ -17,6 +17,7 @@ from simulation.scenario import (
     Hold,
     Kill,
     Limit,
+    LogLost,
     Lose,
     Operate,
     Partition,
@@ -57,6 +58,9 @@ _DEVICES = 0.3
 _LOSES = 0.3
 """How often one worker of two is lost."""
 
+_LOSES_LOG = 0.05
+"""How often a log is lost where no VM migrates."""
+
 
 def scenario_of(seed: int) -> Scenario:
     """The scenario of a seed: a handful of VMs, up to 8 faults, 20 to 60 deeds, or fewer in less time."""
@@ -78,6 +82,8 @@ def scenario_of(seed: int) -> Scenario:
             Lose(at=round(random.uniform(0.5, lasts_s), 3), who="worker-2", effects=random.randrange(30))
         )
     snapshot_every = random.choice((0, 0, 20, 60))
+    if not has_two:
+        faults += _losses(Random(f"log {seed}"), lasts_s)
     steps = sorted((*deeds, *faults), key=lambda step: step.at)
     return Scenario(
         seed=seed,
@@ -89,6 +95,14 @@ def scenario_of(seed: int) -> Scenario:
         snapshot_every=snapshot_every,
         steps=tuple(steps),
     )
+
+
+def _losses(random: Random, until_s: float) -> list[Step]:
+    if random.random() >= _LOSES_LOG:
+        return []
+    at, down_s = round(random.uniform(0.5, until_s), 3), round(random.uniform(1.0, 8.0), 3)
+    kept = random.choice((0.0, round(random.random(), 3)))
+    return [LogLost(at=at, down_s=down_s, kept=kept, bare=random.random() < 0.5)]
 
 
 def _deed(random: Random, vms: tuple[str, ...], lasts_s: float, commands: tuple[Command, ...]) -> Step:

@@ -18,6 +18,7 @@ from frontend.migration import Migrations, for_sources
 from frontend.rpc_door import RpcDoor
 from frontend.settings import Settings as FrontendSettings
 from schema.ids import InstanceName, WorkerName
+from schema.kept import LifeBegan
 
 from simulation.broker import Broker
 from simulation.bus import SimBus
@@ -27,6 +28,7 @@ from simulation.network import Net
 from simulation.scheduler import HostClock, Scheduler
 
 WORKER_CAPACITY = 3
+LOG_LOST = "the log was not what a service had read"
 
 
 def door_of(frontend: str) -> str:
@@ -99,15 +101,26 @@ class Seat:
         """The life that runs, if one does."""
         return self.process.life if self.process is not None and self.process.life.alive else None
 
-    def start(self) -> None:
-        """Begin a life, unless one is under way, or it is lost."""
+    def start(self, *, anew: bool = False) -> None:
+        """Begin a life, unless one is under way, or it is lost; `anew`: because a log is."""
         if self.life is not None or self.lost:
             return
         self._lives += 1
         life, bus = self._home.world.connect(self.name, self._lives, self.clock)
+        if anew:
+            life.enter(partial(bus.append, self._home.instance, LifeBegan(reason=LOG_LOST)))
         service = self._build(life, bus)
-        self.process = Process(life, bus, service)
+        process = self.process = Process(life, bus, service)
+        bus.on_lost = partial(self._home.world.scheduler.after, 0, partial(self._begin_anew, process))
         life.enter(service.start)
+
+    def _begin_anew(self, process: Process) -> None:
+        """As `bus.process` does; who goes on beside its successor is only ended."""
+        if process.life.alive:
+            process.life.kill()
+            process.bus.killed()
+        if process is self.process:
+            self.start(anew=True)
 
     def kill(self) -> None:
         """End the life that runs."""

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from bus.ports import BusBlockedError, BusError
 from bus.stamp import Stamp
 from bus.topology import routing_key
-from bus.window import Window
+from bus.window import Parcel, Window
 from schema.ids import InstanceName
 from schema.records import ENVELOPE, Record
 
@@ -47,7 +47,7 @@ class Publisher:
             return future
         envelopes = self._stamp.envelopes(instance, records, self._life.clock.now())
         parcels = [(routing_key(instance, each.record), ENVELOPE.dump_json(each)) for each in envelopes]
-        self._window.accept(parcels, future)
+        self._window.accept(parcels, future, instance)
         self._stamp.take(instance, len(records))
         if not self._flushing:
             self._flushing = True
@@ -87,11 +87,11 @@ class Publisher:
         if self._placed:
             for parcel in self._window.to_send():
                 self._tag += 1
-                self._send(parcel.body, self._tag, self._channel)
+                self._send(parcel, self._tag, self._channel)
 
-    def _send(self, body: bytes, tag: int, channel: int) -> None:
+    def _send(self, parcel: Parcel, tag: int, channel: int) -> None:
         """Each record may be told of as long as its channel lives."""
-        link, broker = self._link, self._broker
+        link, broker, settled = self._link, self._broker, self._window.settled(parcel.log)
 
         def confirm() -> None:
             link.to_process(lambda: self._on_confirm(channel, tag))
@@ -99,7 +99,9 @@ class Publisher:
         def come_back() -> None:
             link.to_process(lambda: self._give_up(channel))
 
-        link.to_broker(lambda: broker.admit(lambda: broker.publish(body, confirm, come_back)))
+        link.to_broker(
+            lambda: broker.admit(lambda: broker.publish((parcel.body, settled), confirm, come_back))
+        )
 
     def _on_confirm(self, channel: int, tag: int) -> None:
         if channel == self._channel:

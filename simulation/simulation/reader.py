@@ -26,6 +26,7 @@ class Wanted:
     on_entry: Callable[[Entry], None]
     on_live: Action
     place: Place = field(default_factory=Place)
+    on_lost: Action = lambda: None
 
 
 class Reader:
@@ -48,6 +49,11 @@ class Reader:
         return self._next
 
     @property
+    def is_of_log(self) -> bool:
+        """Whether what it has read still stands where it stood."""
+        return self._broker.holds(self.instance, self.place())
+
+    @property
     def instance(self) -> InstanceName:
         """Whose log it reads."""
         return self._wanted.instance
@@ -61,8 +67,15 @@ class Reader:
         """There is a connection: go on where we were."""
         consumer = Consumer(self._link, self._link.number, self._next, self._on_item)
         self._marker = f"{self._life.name}/{self._life.random.random()}"
-        self._link.to_broker(lambda: self._broker.consume(self._wanted.instance, consumer))
+        self._link.to_broker(lambda: self._consume(consumer))
         self._mark_end(self._link.number)
+
+    def _consume(self, consumer: Consumer) -> None:
+        """What was read last must still stand where it stood, else it is not the log that was read."""
+        if self.is_of_log:
+            self._broker.consume(self.instance, consumer)
+        else:
+            self._link.to_process(self._wanted.on_lost)
 
     def _mark_end(self, number: int) -> None:
         if not self._marker or number != self._link.number:
@@ -81,7 +94,8 @@ class Reader:
         if offset < self._next:
             return  # the broker begins a little before what was asked for
         self._next, self._last = offset + 1, item
-        if self._dedup.accepts(item.producer, item.seq) and offset >= self._wanted.start:
+        settled = self._broker.settled(self.instance, offset)
+        if self._dedup.accepts(item.producer, item.seq, settled) and offset >= self._wanted.start:
             self._wanted.on_entry(Entry(Offset(offset), item.at, item.record))
 
     def _pass_marker(self) -> None:

@@ -73,9 +73,7 @@ class Simulation:
         )
         self.sites[0].machine.configure(scenario.vms)
         self.client = Client(tuple(map(self._contact, self.sites)), self._find)
-        seats = {name: seat for site in self.sites for name, seat in site.seats.items()}
-        machines = tuple(site.machine for site in self.sites)
-        self.striker = Striker(self.world, machines, seats, self.client)
+        self.striker = Striker(self.world, self.sites, self.client)
 
     def _home(self, directory: Path, instance: InstanceName) -> Home:
         has_two = self.scenario.hosts > 1

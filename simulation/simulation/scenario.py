@@ -175,6 +175,18 @@ class BrokerKill(_Step):
     down_s: float
 
 
+class LogLost(_Step):
+    """The broker is killed and comes back without the end of its log: `kept` of it is there, from 0 to 1.
+
+    `bare`: nor has it any snapshots, as one that was made anew.
+    """
+
+    kind: Literal["log_lost"] = "log_lost"
+    down_s: float
+    kept: float = 0.0
+    bare: bool = False
+
+
 class Alarm(_Step):
     """The broker is out of memory or disk for a while."""
 
@@ -245,6 +257,7 @@ Fault = (
     | Cut
     | Slow
     | BrokerKill
+    | LogLost
     | Alarm
     | WriterFails
     | DiskFull

@@ -33,6 +33,12 @@ class Shelves:
     def __init__(self) -> None:
         self.messages: defaultdict[Name, list[bytes]] = defaultdict(list)
 
+    def clear(self, instance: InstanceName) -> None:
+        """There are no snapshots of an instance any more."""
+        for (of, _), messages in self.messages.items():
+            if of == instance:
+                messages.clear()
+
     def spoil(self, service: str, how: Spoiling) -> None:
         """The newest snapshot of each service whose name begins so is not what it was."""
         for (_, name), messages in self.messages.items():

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bus.dedup import Dedup
+from bus.place import Place
 from bus.ports import Entry
 from redirector.core import Redirector
 from schema.ids import InstanceName, Offset
-from schema.records import Envelope
 
 from simulation.processes import Seat, World
 from simulation.scheduler import EPOCH_S
@@ -31,21 +30,28 @@ class Snapshots:
 
     def _take(self) -> None:
         self._world.scheduler.after(EVERY_S, self._take)
-        known: dict[int, bytes] = {}
+        known: dict[tuple[int, str], bytes] = {}
         for place, core in self._redirectors():
+            if not self._world.broker.holds(self._instance, place):
+                continue  # it knows a log that is lost, and not yet that it is
             try:
                 snapshot = core.snapshot()
             except AssertionError as error:
                 self._world.complain(f"a redirector knows what cannot be: {error}")
                 return
-            if known.setdefault(place, snapshot) != snapshot:
-                self._world.complain(f"redirectors that have read {place} entries know different things")
-        self._taken += known.items()
+            if known.setdefault((place.next, place.anchor), snapshot) != snapshot:
+                sentence = f"redirectors that have read {place.next} entries know different things"
+                self._world.complain(sentence)
+        self._taken += ((place, snapshot) for (place, _), snapshot in known.items())
+
+    def forget(self) -> None:
+        """What was taken is of a log that there is no more."""
+        self._taken.clear()
 
     def complaints(self) -> Iterator[str]:
         """What whoever begins with a snapshot and reads on does not know as all others do."""
         end = len(self._world.broker.logs[self._instance])
-        known = [core.snapshot() for place, core in self._redirectors() if place == end]
+        known = [core.snapshot() for place, core in self._redirectors() if place.next == end]
         for place, snapshot in self._taken[:: max(1, len(self._taken) // 3)]:
             began = Redirector("began")
             began.restore(snapshot)
@@ -57,15 +63,13 @@ class Snapshots:
             if any(began.snapshot() != each for each in known):
                 yield f"a redirector that begins with a snapshot of {place} entries knows different things"
 
-    def _redirectors(self) -> Iterator[tuple[int, Any]]:
+    def _redirectors(self) -> Iterator[tuple[Place, Any]]:
         for name, seat in self._seats.items():
             if name.startswith("redirector") and seat.process is not None and seat.life is not None:
                 reader = seat.process.bus.reader_of(self._instance)
                 if reader is not None:
-                    yield reader.next, seat.process.service._instances[0]._core
+                    yield reader.place(), seat.process.service._instances[0]._core
 
     def _entries(self) -> Iterator[Entry]:
-        dedup = Dedup()
-        for offset, item in enumerate(self._world.broker.logs[self._instance]):
-            if isinstance(item, Envelope) and dedup.accepts(item.producer, item.seq):
-                yield Entry(Offset(offset), item.at, item.record)
+        for offset, envelope in self._world.broker.entries(self._instance):
+            yield Entry(Offset(offset), envelope.at, envelope.record)

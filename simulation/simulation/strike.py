@@ -5,20 +5,19 @@ from collections.abc import Callable
 from simulation import scenario as steps
 from simulation.broker import FREED_AFTER_SILENCE_S
 from simulation.client import Client
-from simulation.host import Machine
 from simulation.link import LATENCY_S
 from simulation.processes import Seat, World
+from simulation.site import Site
 
 
 class Striker:
     """Does what steps say."""
 
-    def __init__(
-        self, world: World, machines: tuple[Machine, ...], seats: dict[str, Seat], client: Client
-    ) -> None:
+    def __init__(self, world: World, sites: tuple[Site, ...], client: Client) -> None:
         self._world = world
-        self._machines = machines
-        self._seats = seats
+        self._sites = sites
+        self._machines = tuple(site.machine for site in sites)
+        self._seats = {name: seat for site in sites for name, seat in site.seats.items()}
         self._client = client
 
     def do(self, step: steps.Step) -> None:
@@ -28,6 +27,8 @@ class Striker:
             case steps.BrokerKill(down_s=down_s):
                 broker.stop()
                 self._later(down_s, broker.start)
+            case steps.LogLost():
+                self._lose_log(step)
             case steps.Alarm(lasts_s=lasts_s):
                 broker.set_alarm("memory")
                 self._later(lasts_s, lambda: broker.set_alarm(None))
@@ -43,9 +44,8 @@ class Striker:
                 self._later(lasts_s, lambda: setattr(disk, "is_full", False))
             case steps.Spoil(service=service, how=how):
                 broker.shelves.spoil(service, how)
-            case steps.VerbFails(vm=vm, verbs=verbs):
-                self._machines[step.host].trouble(vm, verbs, 0.0)
-            case steps.VerbSlow(vm=vm, verbs=verbs, seconds=seconds):
+            case steps.VerbFails(vm=vm, verbs=verbs) | steps.VerbSlow(vm=vm, verbs=verbs):
+                seconds = step.seconds if isinstance(step, steps.VerbSlow) else 0.0
                 self._machines[step.host].trouble(vm, verbs, seconds)
             case (
                 steps.Kill()
@@ -60,6 +60,16 @@ class Striker:
                 self._strike(step, self._seats.get(step.who))
             case _:
                 self._client.do(step)
+
+    def _lose_log(self, step: steps.LogLost) -> None:
+        """Of the first host's instance; what was said of it by then counts no more."""
+        broker, site = self._world.broker, self._sites[0]
+        broker.stop()
+        broker.lose(site.instance, step.kept, bare=step.bare)
+        self._client.forget(site.instance)
+        site.snapshots.forget()
+        site.follower.has_begun_anew = True
+        self._later(step.down_s, broker.start)
 
     def _strike(
         self,

@@ -273,6 +273,26 @@ def name_is_taken_back_once(patch: Patch) -> None:
     patch.setattr("engine.migrate.source.STAY_TIMEOUT_S", 0.0)
 
 
+def who_has_gone_on_never_arrived(patch: Patch) -> None:
+    """A destination forgets a VM that has left it again, and its source takes it as given up."""
+    patch.setattr(WorkerService, "has_arrived", lambda *_: False)
+
+
+def fenced_tasks_do_not_end(patch: Patch) -> None:
+    """A lease that a lost log brings back is left alone."""
+    patch.setattr(runners.Runner, "_on_fenced", lambda *_: None)
+
+
+def a_lost_log_is_told_nobody(patch: Patch) -> None:
+    """Clients whose log was lost hear of what changes, and of nothing else."""
+    patch.setattr("engine.worker.service.tell_all", lambda *_: None)
+
+
+def what_another_ended_counts_as_told(patch: Patch) -> None:
+    """Whoever executes a VM next says nothing of what its last worker died before it could say."""
+    patch.setattr(Journal, "has_ended", lambda *_: True)
+
+
 def handover_is_not_noted(patch: Patch) -> None:
     """Nobody knows after a crash on which side of the third point a migration was."""
     patch.setattr(Journal, "note_handover", lambda *_: None)
@@ -328,6 +348,10 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     half_a_rename_stays: "a-name-half-changed-when-its-worker-died",
     who_died_has_told_all: "an-arrival-that-its-worker-has-told-nobody",
     giving_up_is_tried_once: "a-destination-that-fails-while-it-gives-up",
+    who_has_gone_on_never_arrived: "gone-on-before-its-source-asked",
+    fenced_tasks_do_not_end: "a-log-that-lost-its-end-and-a-lease-that-came-back",
+    a_lost_log_is_told_nobody: "a-removal-lost-with-its-log",
+    what_another_ended_counts_as_told: "devices-plugged-by-a-worker-that-ended-and-said-nothing",
     changes_by_requests_are_not_noted: "a-vm-added-by-a-worker-that-died-then",
     name_is_taken_back_once: "a-full-disk-when-a-vm-takes-its-name-back",
     handover_is_not_noted: 0,

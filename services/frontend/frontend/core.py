@@ -33,6 +33,9 @@ END_TIMEOUT_S = 1_200.0
 ASK_S = 5.0
 """How often the event hub is asked whether a task that is awaited has ended: what told us so may be lost."""
 
+UNKNOWN_MAX = 3
+"""So often in a row an event hub must not know an awaited task, and it is gone: with a log that was lost."""
+
 PENDING_MAX = 10_000
 """Requests that may wait for the redirector, or for their task's end, at a time."""
 
@@ -67,7 +70,7 @@ class _Pending:
     It is repeated at `repeat_at`, at half time and when nothing is accepted any more: whoever leads then says
     what became of it. Once it is `repeated`, that the broker takes no more of it says nothing of the first.
     `answer` is what the client is told at the end of a task that is awaited; `task` is known once accepted,
-    and asked for at `ask_at`.
+    and asked for at `ask_at`; `unknown`: how often in a row the event hub has not known it.
     """
 
     method: str
@@ -78,6 +81,7 @@ class _Pending:
     answer: Any = None
     task: TaskId | None = None
     ask_at: float = 0.0
+    unknown: int = 0
 
 
 @dataclass(slots=True)
@@ -225,16 +229,31 @@ class Frontend:
         if pending is None:
             return []
         try:
-            state = rpc.decode_response("Task.stat", body).state
-        except XenopsError:
-            return []  # it reads the log late, or is not there: it is asked again
-        match state:
+            task = rpc.decode_response("Task.stat", body)
+        except XenopsError as error:  # else it reads the log late, or is not there: it is asked again
+            return self._on_unknown(pending) if isinstance(error.error, DoesNotExist) else []
+        if task.dbg != pending.record.dbg:
+            return self._on_unknown(pending)  # ids begin again in a new log: it is another's
+        pending.unknown = 0
+        match task.state:
             case Completed():
                 return self.on_notice(Ended(request_id=request_id, error=None))
             case Failed(error=error):
                 return self.on_notice(Ended(request_id=request_id, error=from_rpc(Error, error)))
             case _:
                 return []
+
+    def _on_unknown(self, pending: _Pending) -> list[Effect]:
+        """A hub that is just being started knows less than others do: only after a while it is believed."""
+        pending.unknown += 1
+        if pending.unknown < UNKNOWN_MAX:
+            return []
+        del self._pending[pending.record.request_id]
+        sentence = (
+            f"what became of {pending.method} of VM {pending.record.vm} is not known, its task "
+            f"{pending.task} is gone with a log that was lost: look whether it was done"
+        )
+        return _fail(pending.client, InternalError(message=sentence))
 
 
 def _traced(request: Request, call: rpc.Call) -> Request:

@@ -307,9 +307,9 @@ def test_an_end_is_not_waited_for_without_limit(frontend: Frontend) -> None:
     assert frontend.on_notice(Ended(request_id="r", error=None)) == []
 
 
-def stat(state: TaskState) -> bytes:
+def stat(state: TaskState, dbg: str = "dbg") -> bytes:
     task = Task(
-        id="7", dbg="d", ctime=0.0, state=state, subtasks=(), debug_info=(), backtrace="()", cancellable=True
+        id="7", dbg=dbg, ctime=0.0, state=state, subtasks=(), debug_info=(), backtrace="()", cancellable=True
     )
     return rpc.encode_result("Task.stat", task)
 
@@ -331,6 +331,18 @@ def test_whether_an_awaited_task_has_ended_is_asked_for_now_and_then(frontend: F
     ended = frontend.on_answer("r", stat(Completed(completion=Completion(duration=0.5))))
     assert rpc.decode_response("VM.remove", answer(ended).body) is None
     assert frontend.on_answer("r", stat(Pending(progress=0.5))) == []
+
+
+def test_an_awaited_task_that_went_with_a_lost_log_is_not_waited_for(frontend: Frontend) -> None:
+    remove(frontend)
+    frontend.on_notice(Accepted(request_id="r", task=TaskId(7)))
+    unknown = rpc.encode_failure(DoesNotExist(klass="task", id="7"))
+    anothers = stat(Completed(completion=Completion(duration=0.5)), dbg="another")
+    away = rpc.encode_failure(InternalError(message="ask later"))
+    assert [frontend.on_answer("r", said) for said in (unknown, anothers, away)] == [[], [], []]
+    lost = failure(frontend.on_answer("r", unknown), "VM.remove")
+    assert isinstance(lost, InternalError)
+    assert "its task 7 is gone" in lost.message
 
 
 def test_an_awaited_task_that_is_found_to_have_failed_tells_why(frontend: Frontend) -> None:

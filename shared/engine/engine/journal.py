@@ -44,6 +44,7 @@ class Journal:
 
     def __init__(self, directory: Path, make_cells: MakeCells = Cells) -> None:
         self._directory = directory
+        self._ended_here: dict[VmId, tuple[float, LeaseToken]] = {}
         self._entries = make_cells(Encoding(encode=_encode, decode=_decode))
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -76,7 +77,13 @@ class Journal:
         """
         last = self._last_of_life(entry)
         if last is None or last.token <= entry.token:
-            self._write(entry.model_copy(update={"finished": finished}))
+            of = last if last is not None and last.token == entry.token else entry
+            self._write(of.model_copy(update={"finished": finished}))
+            self._ended_here[entry.vm] = (entry.life, entry.token)
+
+    def has_ended(self, entry: JournalEntry) -> bool:
+        """Whether this process has ended an execution: as long as it lives, it tells of that."""
+        return self._ended_here.get(entry.vm) == (entry.life, entry.token)
 
     def unfinished(self) -> Iterator[JournalEntry]:
         """The executions that were begun and never ended: their worker has crashed."""
@@ -94,6 +101,7 @@ class Journal:
     def forget_ended(self, vm: VmId) -> None:
         """A VM is gone; an execution of it that has not ended is kept, it is still to be put right."""
         entry = self.read(vm)
+        self._ended_here.pop(vm, None)
         if entry is not None and entry.finished is not None:
             self._entries.remove(self._path(vm))
 

@@ -46,6 +46,9 @@ class Levers:
         self.triggers: dict[str, int] = {}
         self.checks: list[VbdCheckState] = []
 
+    def has_arrived(self, vm: VmId) -> bool:
+        return vm == "arrived"
+
     def is_rebooting(self, vm: VmId) -> bool:
         return vm in self.rebooting
 
@@ -103,6 +106,7 @@ def test_a_vm_is_added_and_shown(office: Office) -> None:
     assert office.ask("VM.add", vm=vm) == "v1"
     assert isinstance(office.records[0], Changed)
     assert office.ask("VM.exists", id="v1") is True
+    assert office.ask("VM.exists", id="arrived") is True
     found, state = office.ask("VM.stat", id="v1")
     assert (found, state.power_state) == (vm, PowerState.HALTED)
     assert office.ask("VM.list", unit=None) == ((found, state),)

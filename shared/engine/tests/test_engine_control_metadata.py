@@ -31,6 +31,9 @@ VM = VmId("v1")
 class Alone:
     """A worker that executes nothing."""
 
+    def has_arrived(self, vm: VmId) -> bool:
+        return vm == "arrived"
+
     def is_rebooting(self, vm: VmId) -> bool:
         return not vm
 

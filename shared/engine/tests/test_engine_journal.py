@@ -90,6 +90,25 @@ def test_who_ends_late_leaves_what_a_later_lease_has_noted(tmp_path: Path) -> No
     assert journal.read(VM) == entry(7)
 
 
+def test_an_arrival_stays_noted_as_one_when_it_has_ended(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(entry(5))
+    journal.note_handover(entry(5))
+    journal.end(entry(5), FINISHED)
+    noted = journal.read(VM)
+    assert noted is not None
+    assert (noted.handed_over, noted.finished) == (True, FINISHED)
+
+
+def test_who_has_ended_an_execution_knows_it_until_the_vm_is_gone(tmp_path: Path) -> None:
+    journal, another = Journal(tmp_path), Journal(tmp_path)
+    journal.end(entry(5), FINISHED)
+    assert (journal.has_ended(entry(5)), journal.has_ended(entry(4))) == (True, False)
+    assert not another.has_ended(entry(5))
+    journal.forget_ended(VM)
+    assert not journal.has_ended(entry(5))
+
+
 def test_tokens_of_two_lives_of_a_log_are_not_compared(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.begin(entry(7, life=1.0))

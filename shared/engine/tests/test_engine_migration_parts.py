@@ -24,6 +24,7 @@ from engine.threads import SystemThreads
 from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId, VmId
 from schema.migration import Channel as ChannelName
+from schema.migration import arrived_id
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import Cancelled
 from schema.objects.network import LocalNetwork
@@ -246,6 +247,10 @@ def test_a_destination_is_asked_until_it_knows() -> None:
         return answer
 
     assert fate_of(VM, ask, _pause) is Fate.ARRIVED
+
+
+def test_a_vm_that_has_gone_on_from_its_destination_had_arrived_there() -> None:
+    assert fate_of(VM, lambda _method, **asked: asked["id"] == arrived_id(VM), _pause) is Fate.ARRIVED
 
 
 def test_a_destination_that_has_neither_has_given_the_vm_up_and_one_that_is_away_says_nothing() -> None:

@@ -12,6 +12,7 @@ from engine.simulator import Delay, Fail, Fault, Hang
 from schema.atomics.vm import VmRunScript
 from schema.fault import XenopsError, internal_error
 from schema.ids import LeaseToken, TaskId, Term, VmId
+from schema.kept import LifeBegan
 from schema.objects.dynamic import VbdObject, VmObject
 from schema.objects.errors import BadPowerState, Cancelled, DoesNotExist, InternalError
 from schema.objects.vm import PowerState
@@ -275,14 +276,40 @@ def test_what_is_noted_of_vms_that_are_no_more_is_forgotten_at_the_next_start_bu
     assert kept == [[VM], [f"{VM}.json"]]
 
 
-def test_a_lease_older_than_the_last_execution_is_not_obeyed(world: World) -> None:
+def test_a_lease_older_than_the_last_execution_is_not_obeyed_and_its_task_ends(world: World) -> None:
     finished = Finished(vm=VM, task=TaskId(98), outcome=Succeeded(), token=LeaseToken(99))
     Journal(world.directory / "state" / "journal").end(entry_of(world, TaskId(98)), finished)
-    world.lease(VmStart(vm=VM))
-    world.service.stop()
-    world.restart()
+    ended = world.run(VmStart(vm=VM))
+    assert isinstance(ended.outcome, Failed)
+    assert isinstance(ended.outcome.error, InternalError)
+    assert "came before it" in ended.outcome.error.message
     assert world.state() is PowerState.HALTED
-    assert not any(isinstance(record, Started | Finished) for record in world.records)
+    assert not any(isinstance(record, Started) for record in world.records)
+
+
+def test_a_worker_that_a_log_does_not_know_tells_it_of_every_vm(world: World) -> None:
+    gone = VmId("gone")
+    finished = Finished(vm=gone, task=TaskId(98), outcome=Succeeded(), token=LeaseToken(99))
+    entry = entry_of(world, TaskId(98)).model_copy(update={"vm": gone})
+    Journal(world.directory / "state" / "journal").end(entry, finished)
+    world.leader.append(INSTANCE, LifeBegan(reason="a test")).result(PATIENCE_S)
+    world.restart()
+    world.wait_for(lambda record: record == Changed(vm=gone, changed=(VmObject(id=gone),)))
+    told = next(record for record in world.records if isinstance(record, Changed) and record.vm == VM)
+    assert told.changed == (VbdObject(id=sample_vbd().id), VmObject(id=VM))
+
+
+def test_a_worker_whose_store_cannot_say_what_there_is_serves_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> None:
+        raise internal_error("the store is away")
+
+    monkeypatch.setattr(world.store, "ids", refuse)
+    world.leader.append(INSTANCE, LifeBegan(reason="a test")).result(PATIENCE_S)
+    world.restart()
+    assert "the store is away" in caplog.text
+    assert world.run(VmStart(vm=VM)).outcome == Succeeded()
 
 
 def test_a_guest_that_reboots_by_itself_is_checked(world: World) -> None:

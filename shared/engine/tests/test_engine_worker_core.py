@@ -1,7 +1,7 @@
 import pytest
 from bus.ports import Entry
 from bus.snapshots import SnapshotError
-from engine.worker.core import Append, Cancel, Compare, Effect, Fence, Forget, Run, WorkerCore
+from engine.worker.core import Append, Cancel, Compare, Effect, Fence, Forget, Run, TellAll, WorkerCore
 from engine.worker.service import vm_of
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
 from schema.kept import LifeBegan
@@ -79,11 +79,24 @@ def test_nothing_is_run_before_the_log_is_read_and_then_what_is_still_leased() -
     log.append(Finished(vm=VM, task=done, outcome=Succeeded()))
     assert log.lease(waiting) == []
     log.append(CancelRequested(vm=VM, task=waiting))
-    up, run, compare = log.core.on_live()
-    assert up == Append(UP)
+    tell_all, up, run, compare = log.core.on_live()
+    assert (tell_all, up) == (TellAll(), Append(UP))
     assert compare == Compare(Finished(vm=VM, task=done, outcome=Succeeded()))
     assert isinstance(run, Run)
     assert (run.lease.task, run.cancelled) == (waiting, True)
+
+
+def test_clients_are_told_of_every_vm_once_in_a_life_of_the_log() -> None:
+    first = Log(live=False)
+    first.append(UP)
+    assert first.core.on_live() == [Append(UP)]
+    second = Log(live=False)
+    second.append(UP)
+    second.append(LifeBegan(reason="a test"))
+    assert second.core.on_live() == [TellAll(), Append(UP)]
+    second.append(LifeBegan(reason="somebody else found it, too"))
+    second.append(UP)
+    assert second.core.on_live() == [Append(UP)]
 
 
 def test_a_cancel_reaches_what_runs_here_only() -> None:

@@ -7,6 +7,7 @@ from bus.insist import Insistent
 from bus.memory import MemoryBroker, MemoryBus
 from bus.topology import control_queue
 from engine.conformance.samples import sample_vbd, sample_vm
+from engine.worker.retelling import tell_noted
 from engine.worker.untold import Untold, change_of
 from schema import rpc
 from schema.fault import internal_error
@@ -120,6 +121,6 @@ def test_a_change_is_told_later_if_the_store_cannot_say_what_came_of_it(
     note = untold(world.directory / "state", "earlier").note(ADDED)
     assert note is not None
     monkeypatch.setattr(world.store.vgpus, "list", refuse)
-    world.service._tell_again((note,))
+    tell_noted((note,), world.service._untold, world.service._tools)
     assert "the store is away" in caplog.text
     assert len(notes_of(world)) == 1

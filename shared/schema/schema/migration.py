@@ -14,6 +14,8 @@ from schema.ids import VmId
 _STEM = 24
 """How much of a UUID is kept in the ids that a VM bears for the time of its migration."""
 
+_ARRIVING, _ARRIVED = "000000000001", "000000000002"
+
 VERDICT_HEAD_BYTES = 2
 """A verdict begins with the length of its message, most significant byte first; none, and it is a success."""
 
@@ -66,7 +68,17 @@ def departing_id(vm: VmId) -> VmId:
 
 def arriving_id(vm: VmId) -> VmId:
     """What the VM is called at the destination until it has arrived."""
-    return VmId(vm[:_STEM] + "000000000001")
+    return VmId(vm[:_STEM] + _ARRIVING)
+
+
+def arrived_id(vm: VmId) -> VmId:
+    """Under which a destination says that the VM has arrived there, though it may have gone on since."""
+    return VmId(vm[:_STEM] + _ARRIVED)
+
+
+def arriving_of(arrived: VmId) -> VmId | None:
+    """The arriving id of the VM whose arrived id this is; None if it is none."""
+    return VmId(arrived.removesuffix(_ARRIVED) + _ARRIVING) if arrived.endswith(_ARRIVED) else None
 
 
 def has_temporary_ids(vm: VmId) -> bool:

@@ -3,7 +3,9 @@ from schema.ids import VmId
 from schema.migration import (
     Channel,
     ChannelOpening,
+    arrived_id,
     arriving_id,
+    arriving_of,
     channel_path,
     decode_cookies,
     departing_id,
@@ -79,3 +81,10 @@ def test_a_failure_is_never_taken_for_a_success_nor_longer_than_can_be_told() ->
     assert message_length(encode_failure("")[:2]) > 0
     long = encode_failure("x" * 100_000)
     assert message_length(long[:2]) == len(long) - 2 == 0xFFFF
+
+
+def test_the_arrived_id_of_a_vm_leads_to_its_arriving_one() -> None:
+    vm = VmId("2c1b7e0a-9d1c-4f0a-8d3e-0123456789ab")
+    assert arriving_of(arrived_id(vm)) == arriving_id(vm)
+    assert arriving_of(vm) is None
+    assert len({vm, arrived_id(vm), arriving_id(vm), departing_id(vm)}) == 4

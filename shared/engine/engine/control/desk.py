@@ -16,6 +16,9 @@ class Levers(Protocol):
     def is_rebooting(self, vm: VmId) -> bool:
         """Whether a VM is between its two lives: to clients it runs."""
 
+    def has_arrived(self, vm: VmId) -> bool:
+        """Whether that is the arrived id of a VM that was taken in here, wherever it is now."""
+
     def set_capacity(self, capacity: int) -> None:
         """Execute so many VMs at a time."""
 

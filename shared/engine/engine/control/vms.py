@@ -36,8 +36,8 @@ def list_all(desk: Desk, _params: Params) -> tuple[tuple[Vm, VmState], ...]:
 
 
 def exists(desk: Desk, params: Params) -> bool:
-    """VM.exists."""
-    return desk.scene.store.exists(params["id"])
+    """VM.exists. Of a VM that came here and has gone on its arrived id is left, for its source to find."""
+    return desk.scene.store.exists(params["id"]) or desk.levers.has_arrived(params["id"])
 
 
 def generate_state_string(desk: Desk, params: Params) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from schema.fault import XenopsError
 from schema.ids import VmId
-from schema.migration import arriving_id
+from schema.migration import arrived_id, arriving_id
 
 FATE_TIMEOUT_S = 300.0
 """How long a destination that has died may take to come back and say; its worker is restarted meanwhile."""
@@ -34,13 +34,15 @@ def fate_of(vm: VmId, ask: Ask, sleep: Callable[[float], None], timeout_s: float
     """Ask until the destination has decided; `sleep` waits between two questions.
 
     Its arriving id is asked for first: there, the new name is whole before the old one goes, and so a VM that
-    has neither has been given up, and none of its channels is left.
+    has neither has been given up, and none of its channels is left. Or it has gone on since: that is what its
+    arrived id is asked for, which the original knows nothing of.
     """
     waited_s, wait_s = 0.0, _ASK_S
     while True:
         try:
             if not ask("VM.exists", id=arriving_id(vm)):
-                return Fate.ARRIVED if ask("VM.exists", id=vm) else Fate.GIVEN_UP
+                names = (vm, arrived_id(vm))
+                return Fate.ARRIVED if any(ask("VM.exists", id=name) for name in names) else Fate.GIVEN_UP
         except XenopsError as error:
             _LOG.info("VM %s: whether it has arrived is not known yet: %s", vm, error)
         if waited_s >= timeout_s:

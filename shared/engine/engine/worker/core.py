@@ -98,7 +98,12 @@ class Compare:
     finished: Finished
 
 
-Effect = Append | Run | Cancel | Fence | Offer | Forget | Compare
+@dataclass(frozen=True, slots=True)
+class TellAll:
+    """The log knows nothing of this worker, or another life of it has begun: clients are told of every VM."""
+
+
+Effect = Append | Run | Cancel | Fence | Offer | Forget | Compare | TellAll
 
 
 @dataclass(slots=True)
@@ -117,11 +122,13 @@ class WorkerCore:
     _cancelled: set[TaskId] = field(default_factory=set)
     _parked: dict[TaskId, float] = field(default_factory=dict)
     _ended: dict[VmId, Finished] = field(default_factory=dict)
+    _is_known: bool = False
 
     def on_entry(self, entry: Entry) -> list[Effect]:
         """Fold one entry; what to do at once. While the log is read for the first time: nothing."""
         if self._life is None or isinstance(entry.record, LifeBegan):
             self._life = entry.at
+            self._is_known = self.live
         effects = self._fold(entry)
         return effects if self.live else []
 
@@ -138,6 +145,7 @@ class WorkerCore:
             leases=leases,
             cancelled=frozenset(self._cancelled),
             parked=dict(self._parked),
+            is_known=self._is_known,
         )
         return encoded(state)
 
@@ -153,6 +161,7 @@ class WorkerCore:
             for task, lease in state.leases.items()
             if task in state.submitted
         }
+        self._is_known = state.is_known
         self._life, self.term = state.life, state.term
         self._submitted, self._leases = dict(state.submitted), leases
         self._cancelled, self._parked = set(state.cancelled), dict(state.parked)
@@ -162,6 +171,7 @@ class WorkerCore:
         self.live = True
         ended, self._ended = self._ended, {}
         return [
+            *(() if self._is_known else (TellAll(),)),
             Append(self._up()),
             *(self._run(lease) for lease in self._leases.values()),
             *map(Compare, ended.values()),
@@ -203,6 +213,8 @@ class WorkerCore:
                 return [] if self._executes(vm) else [Forget(vm)]
             case ChannelOffered() as record:
                 return [Offer(record)]
+            case WorkerUp(worker=self.name):
+                self._is_known = True
             case WorkerDown(worker=self.name, epoch=self.epoch):
                 return [Append(self._up())]  # we were thought lost: we are not
             case _:

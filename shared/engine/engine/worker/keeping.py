@@ -23,7 +23,7 @@ class LeaseState:
 
 @dataclass(frozen=True, slots=True)
 class CoreState:
-    """All that a worker's core knows of the log."""
+    """All that a worker's core knows of the log. `is_known`: in this life of it, that worker stands in it."""
 
     life: float | None
     term: Term
@@ -31,6 +31,7 @@ class CoreState:
     leases: Mapping[TaskId, LeaseState]
     cancelled: frozenset[TaskId]
     parked: Mapping[TaskId, float]
+    is_known: bool = True
 
 
 def encoded(state: CoreState) -> Iterator[bytes]:
@@ -42,6 +43,7 @@ def encoded(state: CoreState) -> Iterator[bytes]:
         leases=[(task, lease.token, lease.life, lease.traceparent) for task, lease in state.leases.items()],
         cancelled=sorted(state.cancelled),
         parked=list(state.parked.items()),
+        known=state.is_known,
     )
     for task, submitted in state.submitted.items():
         yield versioned.line(task=task, submitted=submitted.model_dump_json())
@@ -67,4 +69,5 @@ def _decoded(first: Any, others: list[Any]) -> CoreState:
         },
         cancelled=frozenset(map(TaskId, first["cancelled"])),
         parked={TaskId(task): until for task, until in first["parked"]},
+        is_known=first.get("known", True),
     )

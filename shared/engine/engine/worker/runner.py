@@ -151,14 +151,21 @@ class Runner:
                 tell_again(last, self._tools)
             self._end(entry, last.finished or self._finished(outcome), held)
             return
+        if last is not None and last.finished is not None and not journal.has_ended(last):
+            tell_again(last, self._tools)  # who executed that may have died before it said so
         try:
             with self._crash.around(CrashKind.JOURNAL, "begin"):
                 journal.begin(entry)
         except FencedError as error:
-            _LOG.warning("%s; it is not executed", error)
+            self._on_fenced(error)
             return
         self.reporter.begin(worker, tell=self._until is not None)
         self._end(entry, self._finished(self._outcome(entry, held)), held)
+
+    def _on_fenced(self, error: FencedError) -> None:
+        """Its task has ended long ago, or so it had in a log that has lost its end since: then it ends now."""
+        _LOG.warning("%s; it is not executed", error)
+        self._append(self._finished(Failed(error=InternalError(message=f"{error}; look at the VM's state"))))
 
     def _end(self, entry: JournalEntry, finished: Finished, held: Held) -> None:
         try:

@@ -13,6 +13,7 @@ from bus.ports import Bus, Entry
 from bus.topology import control_queue
 from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId
+from schema.migration import arriving_of
 from schema.objects.dynamic import (
     ObjectId,
     PciObject,
@@ -38,17 +39,29 @@ from engine.control import Control, Desk
 from engine.hooks import Hooks
 from engine.journal import JournalEntry
 from engine.migrate.offers import Offers
-from engine.sharing import told
-from engine.worker.core import Append, Cancel, Compare, Effect, Fence, Forget, Lease, Offer, Run, WorkerCore
+from engine.worker.core import (
+    Append,
+    Cancel,
+    Compare,
+    Effect,
+    Fence,
+    Forget,
+    Lease,
+    Offer,
+    Run,
+    TellAll,
+    WorkerCore,
+)
 from engine.worker.host import Host
 from engine.worker.parking import Parking
 from engine.worker.reception import Reception
 from engine.worker.reporter import INTERVAL_S
+from engine.worker.retelling import tell_all, tell_noted
 from engine.worker.righting import crashed, put_right, tell_again
 from engine.worker.runner import Runner
 from engine.worker.settings import WorkerSettings
 from engine.worker.tools import Tools
-from engine.worker.untold import Note, Untold
+from engine.worker.untold import Untold
 
 HEARTBEAT_S = 5.0
 """How often a worker shows that it lives; the redirector's patience is four of these."""
@@ -144,6 +157,12 @@ class WorkerService:
         """Whether a VM is between its two lives."""
         return any(runner.reboots(vm) for runner in list(self._running.values()))
 
+    def has_arrived(self, vm: VmId) -> bool:
+        """Whether that is the arrived id of a VM that was taken in here, wherever it is now."""
+        arriving = arriving_of(vm)
+        arrival = self._tools.journal.read(arriving) if arriving is not None else None
+        return arrival is not None and arrival.handed_over
+
     def cancel_next(self, dbg: str, point: int) -> None:
         """DEBUG.trigger's set-cancel-trigger: the next task of that name cancels itself at that point."""
         if len(self._triggers) >= TRIGGERS_MAX:
@@ -199,7 +218,7 @@ class WorkerService:
                 self._threads.begin(partial(self._recover, entry.vm))
         self._do(effects)
         if untold := tuple(self._untold.left()):
-            self._threads.begin(partial(self._tell_again, untold))
+            self._threads.begin(partial(tell_noted, untold, self._untold, self._tools))
         _LOG.info("worker %s: instance %s is served", self._settings.name, self._settings.instance)
 
     def _forget_the_gone(self, busy: set[VmId]) -> None:
@@ -240,17 +259,6 @@ class WorkerService:
         except XenopsError as error:
             _LOG.warning("what task %d has changed of VM %s is not told: %s", entry.task, entry.vm, error)
 
-    def _tell_again(self, untold: tuple[Note, ...]) -> None:
-        """What requests have changed, or not, when an earlier life of this worker died."""
-        for note in untold:
-            vm = note.changed.vm
-            try:
-                shared = told(vm, (), self._tools.store.vgpus.list(vm))
-            except XenopsError as error:
-                _LOG.warning("what a request has changed of VM %s is not told: %s", vm, error)
-                continue
-            self._untold.tell((*shared, note.changed), note)
-
     def _recover(self, vm: VmId) -> None:
         try:
             with self._tools.locks.held(vm, self._threads.sleep) as held:
@@ -289,6 +297,8 @@ class WorkerService:
                     if (runner := self._running.get(task)) is not None:
                         runner.cancellation.fence()
                         self._parking.wake(task)
+                case TellAll():
+                    tell_all(self._tools)
                 case Compare(finished):
                     self._threads.begin(partial(self._compare, finished))
                 case Forget(vm):
