@@ -318,7 +318,7 @@ def snapshot_lacks_its_last_entry(patch: Patch) -> None:
 Mutation = Callable[[Patch], None]
 
 CAUGHT_BY: dict[Mutation, int | str] = {
-    dedup_off: 77,
+    dedup_off: "a-lease-that-is-read-twice",
     nothing_is_sent_again: 1,
     any_confirm_is_news: "a-record-lost-while-later-ones-are-confirmed",
     refused_is_forgotten: 25,

@@ -287,7 +287,7 @@ def test_a_lease_older_than_the_last_execution_is_not_obeyed_and_its_task_ends(w
     assert not any(isinstance(record, Started) for record in world.records)
 
 
-def test_a_worker_that_a_log_does_not_know_tells_it_of_every_vm(world: World) -> None:
+def test_a_worker_that_a_new_life_of_its_log_does_not_know_tells_of_every_vm(world: World) -> None:
     gone = VmId("gone")
     finished = Finished(vm=gone, task=TaskId(98), outcome=Succeeded(), token=LeaseToken(99))
     entry = entry_of(world, TaskId(98)).model_copy(update={"vm": gone})

@@ -79,24 +79,23 @@ def test_nothing_is_run_before_the_log_is_read_and_then_what_is_still_leased() -
     log.append(Finished(vm=VM, task=done, outcome=Succeeded()))
     assert log.lease(waiting) == []
     log.append(CancelRequested(vm=VM, task=waiting))
-    tell_all, up, run, compare = log.core.on_live()
-    assert (tell_all, up) == (TellAll(), Append(UP))
+    up, run, compare = log.core.on_live()
+    assert up == Append(UP)
     assert compare == Compare(Finished(vm=VM, task=done, outcome=Succeeded()))
     assert isinstance(run, Run)
     assert (run.lease.task, run.cancelled) == (waiting, True)
 
 
 def test_clients_are_told_of_every_vm_once_in_a_life_of_the_log() -> None:
-    first = Log(live=False)
-    first.append(UP)
-    assert first.core.on_live() == [Append(UP)]
+    assert Log(live=False).core.on_live() == [Append(UP)]
     second = Log(live=False)
     second.append(UP)
     second.append(LifeBegan(reason="a test"))
     assert second.core.on_live() == [TellAll(), Append(UP)]
-    second.append(LifeBegan(reason="somebody else found it, too"))
-    second.append(UP)
-    assert second.core.on_live() == [Append(UP)]
+    assert second.append(LifeBegan(reason="somebody else found it, too"))[1] == []
+    third = Log()
+    assert third.append(LifeBegan(reason="a test"))[1] == [TellAll()]
+    assert third.append(LifeBegan(reason="somebody else found it, too"))[1] == []
 
 
 def test_a_cancel_reaches_what_runs_here_only() -> None:

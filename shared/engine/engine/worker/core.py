@@ -100,7 +100,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class TellAll:
-    """The log knows nothing of this worker, or another life of it has begun: clients are told of every VM."""
+    """Another life of the log has begun, which knows nothing of this worker: clients are told of every VM."""
 
 
 Effect = Append | Run | Cancel | Fence | Offer | Forget | Compare | TellAll
@@ -122,13 +122,15 @@ class WorkerCore:
     _cancelled: set[TaskId] = field(default_factory=set)
     _parked: dict[TaskId, float] = field(default_factory=dict)
     _ended: dict[VmId, Finished] = field(default_factory=dict)
-    _is_known: bool = False
+    _is_known: bool = True
+    _has_told: bool = False
 
     def on_entry(self, entry: Entry) -> list[Effect]:
         """Fold one entry; what to do at once. While the log is read for the first time: nothing."""
         if self._life is None or isinstance(entry.record, LifeBegan):
             self._life = entry.at
-            self._is_known = self.live
+        if isinstance(entry.record, LifeBegan):
+            self._is_known = False
         effects = self._fold(entry)
         return effects if self.live else []
 
@@ -171,7 +173,7 @@ class WorkerCore:
         self.live = True
         ended, self._ended = self._ended, {}
         return [
-            *(() if self._is_known else (TellAll(),)),
+            *self._tell_all(),
             Append(self._up()),
             *(self._run(lease) for lease in self._leases.values()),
             *map(Compare, ended.values()),
@@ -213,6 +215,8 @@ class WorkerCore:
                 return [] if self._executes(vm) else [Forget(vm)]
             case ChannelOffered() as record:
                 return [Offer(record)]
+            case LifeBegan() if self.live:
+                return self._tell_all()
             case WorkerUp(worker=self.name):
                 self._is_known = True
             case WorkerDown(worker=self.name, epoch=self.epoch):
@@ -220,6 +224,13 @@ class WorkerCore:
             case _:
                 pass  # what others report decides nothing here
         return []
+
+    def _tell_all(self) -> list[Effect]:
+        """Once in a process's life: who finds a log lost begins anew, and so does this one."""
+        if self._is_known or self._has_told:
+            return []
+        self._has_told = True
+        return [TellAll()]
 
     def _on_settled(self, record: Refused | Merged) -> None:
         """Void, the task may still be leased; so may one that was merged into what had ended."""

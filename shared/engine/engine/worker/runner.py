@@ -163,7 +163,7 @@ class Runner:
         self._end(entry, self._finished(self._outcome(entry, held)), held)
 
     def _on_fenced(self, error: FencedError) -> None:
-        """Its task has ended long ago, or so it had in a log that has lost its end since: then it ends now."""
+        """Its task has ended long ago; in a log that has lost its end since it had not, and does now."""
         _LOG.warning("%s; it is not executed", error)
         self._append(self._finished(Failed(error=InternalError(message=f"{error}; look at the VM's state"))))
 
