@@ -292,11 +292,8 @@ class Redirector:
             if worker is None:
                 break
             effects.append(self._lease(task, worker.name))
-        while workers.has_place() and (task := lanes.next()) is not None:
-            worker = workers.choose(task.vm)
-            if worker is None:
-                break
-            effects.append(self._lease(task, worker.name))
+        while (free := workers.first_free()) is not None and (task := lanes.next()) is not None:
+            effects.append(self._lease(task, (workers.choose(task.vm) or free).name))
         return effects
 
     def _lease(self, task: Waiting, worker: WorkerName) -> Effect:

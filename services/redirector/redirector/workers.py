@@ -171,9 +171,9 @@ class Workers:
         if worker is not None:
             worker.seen = now
 
-    def has_place(self) -> bool:
-        """Whether any worker may take one more that takes a place."""
-        return self._free.first(self._workers) is not None
+    def first_free(self) -> Worker | None:
+        """Who may take one more that takes a place, and has least to do."""
+        return self._free.first(self._workers)
 
     def choose(self, vm: VmId, *, takes_place: bool = True) -> Worker | None:
         """Who shall run a VM's task: who had it last, else who has least to do; None if all are full."""
@@ -191,8 +191,7 @@ class Workers:
         if holder is not None and holder.name == name and lease.token is not None:
             self._write(holder, lease)
             return
-        if holder is not None:
-            self.settle(lease.task)
+        self.settle(lease.task)
         worker = self._known(name)
         if worker is None:
             return

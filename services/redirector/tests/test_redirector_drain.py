@@ -324,3 +324,20 @@ def test_a_priority_given_while_a_lease_is_under_way_counts_if_that_comes_to_not
     world.append(WorkerDraining(worker=NEW, draining=True))
     world.append(Elected(redirector="me"))
     assert [task.id for task in world.redirector.lanes.waiting(VM)] == [second, first]
+
+
+def test_places_that_workers_have_left_are_forgotten_in_time() -> None:
+    workers = Workers()
+    names = [WorkerName(f"w{number}") for number in range(2)]
+    for name in names:
+        workers.come(name, "e", 10_000, now=0.0)
+    for number in range(300):
+        workers.lease(names[0], Lease(TaskId(number), VmId(f"vm{number}"), LeaseToken(number)))
+    assert workers.choose(VmId("new"), takes_place=False) is workers.get(names[1])
+    for number in range(300, 600):
+        workers.lease(names[1], Lease(TaskId(number), VmId(f"vm{number}"), LeaseToken(number)))
+    assert workers.choose(VmId("new"), takes_place=False) is workers.get(names[0])
+    for number in reversed(range(600)):
+        workers.settle(TaskId(number))
+    assert len(workers._present._places) < 200
+    assert workers.first_free() is workers.get(names[0])
