@@ -93,8 +93,8 @@ def _unknown(site: Site) -> Iterator[str]:
         yield "the follower looks at VMs"
     for watched, believed in follower.view.items():
         truth = site.machine.truth(watched)
-        if follower.has_begun_anew and truth is None and not isinstance(watched, VmObject):
-            continue  # a device whose removal was lost with the log: nobody can tell
+        if truth is None and not isinstance(watched, VmObject):
+            continue  # it went with its VM, as in the original: of its devices nobody is told, even if it is back
         if believed is not truth:
             yield f"{watched} is {truth}, and who follows the updates believes that it is {believed}"
 
