@@ -94,7 +94,7 @@ def _unknown(site: Site) -> Iterator[str]:
     for watched, believed in follower.view.items():
         truth = site.machine.truth(watched)
         if truth is None and not isinstance(watched, VmObject):
-            continue  # it went with its VM, as in the original: of its devices nobody is told, even if it is back
+            continue  # it went with its VM: of devices nobody is told then, as in the original
         if believed is not truth:
             yield f"{watched} is {truth}, and who follows the updates believes that it is {believed}"
 
