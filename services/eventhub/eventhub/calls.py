@@ -49,7 +49,10 @@ class AskAgain:
 
 @dataclass(frozen=True, slots=True)
 class WaitForNews:
-    """Nothing that may be told now is newer than `place`; wait, until `timeout_s` from the request on."""
+    """What is newer than `place` is told with the next batch, if anything is; or wait for it.
+
+    Until `timeout_s` from the request on.
+    """
 
     place: int
     timeout_s: float
@@ -76,10 +79,8 @@ class AskWorker:
 Decision = Answer | AskAgain | WaitForNews | Write | TellReaders | AskWorker
 
 
-def decide(fold: Fold, call: Call, *, patient: bool, pauses: bool = False) -> Decision:
+def decide(fold: Fold, call: Call, *, patient: bool) -> Decision:
     """What a call comes to; not `patient`: it has waited for long enough, decide by what there is.
-
-    `pauses`: many were told a moment ago, and whoever goes on from a token waits for the next time.
 
     Raises:
         XenopsError: what the client is told instead.
@@ -90,7 +91,7 @@ def decide(fold: Fold, call: Call, *, patient: bool, pauses: bool = False) -> De
         case "Task.list":
             return Answer(encode_result("Task.list", tuple(story.shown() for story in fold.tasks.all())))
         case "UPDATES.get":
-            return _updates_get(fold, call, patient=patient, pauses=pauses)
+            return _updates_get(fold, call, patient=patient)
         case "UPDATES.last_id":
             return Answer(encode_result("UPDATES.last_id", fold.token_of(fold.updates.last)))
         case "UPDATES.inject_barrier":
@@ -192,7 +193,7 @@ def _done_to(story: TaskStory, call: Call) -> Decision:
     return Write(records.TaskDestroyed(vm=story.vm, task=story.id, on_finish=on_finish))
 
 
-def _updates_get(fold: Fold, call: Call, *, patient: bool, pauses: bool) -> Decision:
+def _updates_get(fold: Fold, call: Call, *, patient: bool) -> Decision:
     token, timeout = call.params["last_id"], call.params["timeout"]
     timeout_s = GET_WAIT_S_MAX if timeout is None else min(timeout, GET_WAIT_S_MAX)
     place = None if token is None else fold.place_of(token)
@@ -200,12 +201,9 @@ def _updates_get(fold: Fold, call: Call, *, patient: bool, pauses: bool) -> Deci
         if patient:
             return AskAgain(place)
         place = None
-    if place is not None and pauses:
+    if place is not None:
         return WaitForNews(place, timeout_s)
-    if token is None:
-        news = fold.updates.everything()
-    else:
-        news = fold.updates.since(tokens.START if place is None else place)
+    news = fold.updates.everything() if token is None else fold.updates.since(tokens.START)
     if news:
         return Answer(encode_news(fold, news))
     return WaitForNews(news.place, timeout_s)

@@ -183,8 +183,7 @@ class EventHub:
 
     def _perform(self, asked: _Asked, now: float) -> list[Effect]:
         try:
-            pauses = now < self._pause_until
-            decision = decide(self._fold, asked.call, patient=asked.patient, pauses=pauses)
+            decision = decide(self._fold, asked.call, patient=asked.patient)
         except XenopsError as error:
             return asked.answered(encode_failure(error.error))
         match decision:

@@ -49,6 +49,9 @@ class Hub:
         for record in log:
             self.core.on_entry(Entry(Offset(self.offset), self.at, record))
             self.offset += 1
+        self.tell_if_due()
+
+    def tell_if_due(self) -> None:
         if self.core.due_s(self.now) == 0:
             self.perform(self.core.on_batch(self.now))
 
@@ -59,6 +62,7 @@ class Hub:
     def ask(self, who: str, method: str, **params: Any) -> bytes | None:
         body = encode_request(method, request_id=1, debug_info="lab", **params)
         self.perform(self.core.on_request(Request(body, who, who), self.now))
+        self.tell_if_due()
         return self.answers.get(who)
 
     def get(self, who: str, token: int | None, timeout: int | None = 30) -> Any:

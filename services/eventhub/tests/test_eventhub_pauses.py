@@ -1,11 +1,12 @@
 """Pauses of the event hub's core: who is told when many are."""
 
 import pytest
-from bus.ports import Entry
+from bus.ports import Entry, Request
 from eventhub.core import PAUSE_MAX_S, PAUSE_PER_CLIENT_S
 from hub_in_hand import DONE, VM, XVDA, Hub, changed
 from schema.ids import Offset
 from schema.objects.dynamic import VmObject
+from schema.rpc import encode_request
 
 
 @pytest.fixture
@@ -85,6 +86,17 @@ def test_who_missed_the_last_news_is_told_after_the_pause_though_nothing_new_has
     hub.now += 1_000
     hub.perform(hub.core.on_time(hub.now))
     assert hub.told("prompt") == ((), (), 2)
+
+
+def test_many_who_ask_at_once_for_what_has_come_long_ago_share_one_answer(hub: Hub) -> None:
+    hub.read(changed(), changed(XVDA))
+    for who in ("a", "b", "c"):
+        body = encode_request("UPDATES.get", debug_info="lab", last_id=1, timeout=30)
+        hub.perform(hub.core.on_request(Request(body, who, who), hub.now))
+    assert hub.sent == 0
+    hub.tell_if_due()
+    assert hub.told("a") == hub.told("b") == hub.told("c") == ((), (XVDA,), 2)
+    assert hub.sent == 1
 
 
 def test_however_many_are_told_the_next_news_is_told_in_time(hub: Hub) -> None:
