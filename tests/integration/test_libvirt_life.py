@@ -278,6 +278,14 @@ def test_a_disk_of_a_storage_repository_is_found(room: LibvirtRoom) -> None:
     assert room.backend.vbd.get_state(VM, disk).plugged
 
 
+def test_a_disk_that_was_to_go_along_is_not_plugged(room: LibvirtRoom) -> None:
+    room.create(room.vm())
+    disk = xvd("a", room.disk("a.raw"), extra_backend_keys=(("migration", "mirror"),))
+    error = refusal(lambda: room.plug(disk))
+    assert isinstance(error, Unimplemented)
+    assert "goes along when its VM migrates" in error.what
+
+
 def test_bad_configurations_are_told_in_words(room: LibvirtRoom) -> None:
     boot = PvDirectBoot(kernel=str(room.directory / "no-kernel"))
     vm = room.vm().model_copy(update={"ty": Pvh(info=PvInfo(boot=DirectBoot(boot=boot)))})

@@ -15,7 +15,9 @@ from engine.image import ImageStream
 from engine.migrate.channel import ChannelLostError
 from libvirt_room import LibvirtRoom, domains
 from qemu_host import VM, line, vif, xvd
+from schema.ids import DeviceId
 from schema.objects.errors import InternalError
+from schema.objects.vif import Vif
 from schema.objects.vm import PowerState
 from stack.libvirtd import LibvirtDaemon
 from test_migration import Host, Pair, eventually
@@ -89,6 +91,8 @@ def test_a_guest_goes_to_another_libvirtd_and_goes_on_there_but_not_when_the_way
         line(console, "here")
     assert there.state(vm).power_state is PowerState.RUNNING
     assert there.backend.vif.get_state(VM, vif(0)).plugged
+    for carrier in (False, True):
+        there.backend.vif.set_carrier(there.task, VM, vif(0), carrier=carrier)
 
 
 def test_a_vm_that_gives_up_at_the_end_goes_on_from_its_file(here: LibvirtRoom) -> None:
@@ -138,15 +142,17 @@ class LibvirtPair(Pair):
     def running_vm(self) -> str:
         vm = str(uuid.uuid4())
         self.source.vm.add(sample_vm(vm, vcpus=1, vcpu_max=1, **dict.fromkeys(MEMORY, 32 << 20)))
+        self.source.vif.add(Vif(id=DeviceId(vm, "0"), mac="52:54:00:00:00:01"))
         for operate in (self.source.vm.start, self.source.vm.unpause):
             self.done(operate(vm))
         return vm
 
-    def domains(self, name: str) -> int:
+    def interfaces(self, name: str) -> list[int]:
+        """How many each domain of a host has."""
         client = self.daemons[name].client()
-        count = len(client.domains())
+        found = [client.document(domain.uuid).count("<interface") for domain in client.domains()]
         client.close()
-        return count
+        return found
 
     @override
     def stop(self) -> None:
@@ -170,9 +176,9 @@ def test_a_vm_goes_within_its_host_and_to_another_one(pair: LibvirtPair) -> None
     vm = pair.running_vm()
     pair.done(pair.migrate(vm, pair.here.url, localhost=True))
     assert eventually(lambda: pair.where(vm)) == [pair.source]
-    assert pair.domains("here") == 1
+    assert pair.interfaces("here") == [1]
     pair.done(pair.migrate(vm, compress=True))
     assert eventually(lambda: pair.where(vm)) == [pair.destination]
     assert pair.destination.vm.stat(vm)[1].power_state is PowerState.RUNNING
-    assert (pair.domains("here"), pair.domains("there")) == (0, 1)
+    assert (pair.interfaces("here"), pair.interfaces("there")) == ([], [1])
     assert "Traceback" not in pair.here.words() + pair.there.words()

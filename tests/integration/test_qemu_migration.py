@@ -20,7 +20,7 @@ import pytest
 from certificates import issue
 from engine.conformance.samples import sample_vbd, sample_vm
 from schema.fault import XenopsError
-from schema.objects.disk import LocalDisk, Vdi
+from schema.objects.disk import BusType, LocalDisk, Vdi
 from schema.objects.task import Failed, Pending
 from schema.objects.vm import PowerState
 from test_migration import PATIENCE_S, Host, Pair, eventually, until_progress
@@ -61,22 +61,33 @@ class QemuPair(Pair):
             self.done(operate(vm))
         return vm
 
-    def vm_with_a_disk_of_its_own(self, size_there: int = DISK_BYTES) -> str:
-        """Its disk is on its host alone; the other host has an empty one of that name."""
+    def vm_with_disks_of_its_own(self, size_there: int = DISK_BYTES) -> str:
+        """Its disks are on its host alone; the other host has empty ones of their names."""
         vm = str(uuid.uuid4())
         for host in ("here", "there"):
             (self.directory / host / "sr" / "local").mkdir(parents=True, exist_ok=True)
-        self.content("here", vm).write_bytes(os.urandom(DISK_BYTES // 2) + bytes(DISK_BYTES // 2))
-        self.content("there", vm).write_bytes(bytes(size_there))
+        for number in range(2):
+            self.content("here", vm, number).write_bytes(os.urandom(DISK_BYTES // 2) + bytes(DISK_BYTES // 2))
+            self.content("there", vm, number).write_bytes(bytes(size_there))
         self.source.vm.add(sample_vm(vm, vcpus=1, vcpu_max=1, **dict.fromkeys(MEMORY, 32 << 20)))
         keys = (("migration", "mirror"),)
-        self.source.vbd.add(sample_vbd(vm=vm, backend=Vdi(name=f"local/{vm}"), extra_backend_keys=keys))
+        for number, device in enumerate(("xvda", "xvdb")):
+            backend, position = Vdi(name=f"local/{vm}-{number}"), (BusType.XEN, number, 0)
+            vbd = sample_vbd(device, vm, backend=backend, position=position, extra_backend_keys=keys)
+            self.source.vbd.add(vbd)
         for operate in (self.source.vm.start, self.source.vm.unpause):
             self.done(operate(vm))
         return vm
 
-    def content(self, host: str, vm: str) -> Path:
-        return self.directory / host / "sr" / "local" / f"{vm}.raw"
+    def content(self, host: str, vm: str, number: int = 0) -> Path:
+        return self.directory / host / "sr" / "local" / f"{vm}-{number}.raw"
+
+    def is_all_there(self, vm: str) -> bool:
+        """Whether both hosts' disks are alike now."""
+        return all(
+            self.content("there", vm, number).read_bytes() == self.content("here", vm, number).read_bytes()
+            for number in range(2)
+        )
 
     def qemus(self) -> list[int]:
         """How many QEMUs each host has."""
@@ -117,8 +128,8 @@ def test_a_vm_that_runs_goes_to_another_host_with_its_disk(pair: QemuPair, *, co
 
 
 @pytest.mark.parametrize("way", ["as it is", "compressed", "by TLS"])
-def test_a_disk_that_is_not_shared_goes_along(pair: QemuPair, tmp_path: Path, way: str) -> None:
-    before, vm = pair.qemus(), pair.vm_with_a_disk_of_its_own()
+def test_disks_that_are_not_shared_go_along(pair: QemuPair, tmp_path: Path, way: str) -> None:
+    before, vm = pair.qemus(), pair.vm_with_disks_of_its_own()
     if way == "by TLS":
         with terminating(issue(tmp_path / "tls", "127.0.0.1"), pair.there.directory / "door") as port:
             url = f"https://127.0.0.1:{port}/{pair.there.instance}"
@@ -126,24 +137,25 @@ def test_a_disk_that_is_not_shared_goes_along(pair: QemuPair, tmp_path: Path, wa
     else:
         pair.done(pair.migrate(vm, compress=way == "compressed"))
     assert eventually(lambda: pair.where(vm)) == [pair.destination]
-    assert pair.content("there", vm).read_bytes() == pair.content("here", vm).read_bytes()
+    assert pair.is_all_there(vm)
     assert pair.qemus() == [before[0], before[1] + 1]
 
 
 def test_a_disk_that_has_no_room_there_keeps_its_vm_here(pair: QemuPair) -> None:
-    before, vm = pair.qemus(), pair.vm_with_a_disk_of_its_own(size_there=DISK_BYTES // 2)
+    before, vm = pair.qemus(), pair.vm_with_disks_of_its_own(size_there=DISK_BYTES // 2)
     with pytest.raises(XenopsError, match=f"has {DISK_BYTES // 2} bytes on this host, and {DISK_BYTES}"):
         pair.done(pair.migrate(vm))
     assert eventually(lambda: pair.where(vm)) == [pair.source]
     assert pair.qemus() == [before[0] + 1, before[1]]
-    os.truncate(pair.content("there", vm), DISK_BYTES)
+    for number in range(2):
+        os.truncate(pair.content("there", vm, number), DISK_BYTES)
     pair.done(pair.migrate(vm))
-    assert pair.content("there", vm).read_bytes() == pair.content("here", vm).read_bytes()
+    assert pair.is_all_there(vm)
 
 
 @pytest.mark.parametrize("end", ["cancel", "here", "there"])
-def test_a_disk_on_its_way_is_given_up_whoever_ends(pair: QemuPair, tmp_path: Path, end: str) -> None:
-    before, vm = pair.qemus(), pair.vm_with_a_disk_of_its_own()
+def test_disks_on_their_way_are_given_up_whoever_ends(pair: QemuPair, tmp_path: Path, end: str) -> None:
+    before, vm = pair.qemus(), pair.vm_with_disks_of_its_own()
     with StallingDoor(tmp_path / "door", pair.there.directory / "door", b"/migrate/disk/") as door:
         task = pair.migrate(vm, f"unix://{door.path}")
         assert door.has_stalled.wait(PATIENCE_S)
@@ -156,7 +168,7 @@ def test_a_disk_on_its_way_is_given_up_whoever_ends(pair: QemuPair, tmp_path: Pa
     assert pair.source.vm.stat(vm)[1].power_state is PowerState.RUNNING
     assert pair.qemus() == [before[0] + 1, before[1]]
     pair.done(pair.migrate(vm))
-    assert pair.content("there", vm).read_bytes() == pair.content("here", vm).read_bytes()
+    assert pair.is_all_there(vm)
 
 
 @pytest.mark.parametrize("side", ["here", "there"])

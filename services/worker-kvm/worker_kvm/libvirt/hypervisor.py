@@ -139,7 +139,7 @@ class Hypervisor:
     def live(self, vm: str) -> Live | None:
         """A VM's domain at libvirt; None when there is none."""
         domain = self.look(vm).domain
-        return None if domain is None else self._lives.get(domain.uuid)
+        return None if domain is None else self._live_of(domain)
 
     def lasting(self, vm: str) -> Live | None:
         """The same unless its guest has ended: what is left of that takes no orders."""
@@ -278,7 +278,7 @@ class Hypervisor:
     def on_connected(self) -> None:
         """After a time without events: see how all of ours are."""
         for _, domain in self._domains():
-            live = self._lives.get(domain.uuid)
+            live = self._live_of(domain)
             if live is not None:
                 try:
                     live.look(self._ours(domain))
@@ -356,8 +356,12 @@ class Hypervisor:
 
     def _nics(self, uuid_: str) -> Iterator[Nic]:
         for _, domain in self._domains():
-            if domain.uuid == uuid_ and self._lives[uuid_].asked is None:
+            if domain.uuid == uuid_ and (live := self._live_of(domain)) and live.asked is None:
                 yield from domain.nics
+
+    def _live_of(self, domain: Domain) -> Live | None:
+        """While a VM migrates within its host, another domain has the UUID of the one that was saved."""
+        return None if domain.stage is Stage.NOTED else self._lives.get(domain.uuid)
 
     def _domains(self) -> Iterator[tuple[str, Domain]]:
         return ((found.id, found.domain) for found in self._records.all() if found.domain is not None)
@@ -388,7 +392,7 @@ class Hypervisor:
 
         def tell() -> None:
             for vm, domain in self._domains():
-                if domain.uuid == uuid_:
+                if domain.uuid == uuid_ and domain.stage is not Stage.NOTED:
                     self.change(vm, change)
                     self._on_change(VmObject(id=vm))
 

@@ -15,6 +15,7 @@ from worker_kvm.libvirt.document import disk_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.machine import Disk, Machine, attached
 from worker_kvm.qemu.machine import Source
+from worker_kvm.qemu.mirrored import goes_along
 from worker_kvm.throttle import Throttle, throttle_of
 from worker_kvm.vbds import IS_SLOW, ON_SATA, UNPLUG_TIMEOUT_S, KvmVbds
 
@@ -27,6 +28,8 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
         super()._refuse(vbd)
         if vbd.ty is VbdType.CDROM and not throttle_of(vbd).is_open:
             raise unimplemented("VBD.plug of a drive with limits, on libvirt")
+        if goes_along(vbd):
+            raise unimplemented("VBD.plug of a disk that goes along when its VM migrates, on libvirt")
 
     @override
     def _attached(self, machine: Machine, vbd: Vbd, source: Source | None) -> Machine:

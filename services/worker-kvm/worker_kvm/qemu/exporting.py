@@ -13,13 +13,16 @@ from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Disk
 from worker_kvm.qemu.mirrored import SERVER, Mirrored, export_words
 from worker_kvm.qemu.nodes import size_of_node
+from worker_kvm.qemu.starting import listen
 
 
 @contextmanager
 def exporting(
-    live: Live, mirrored: Sequence[tuple[Mirrored, Disk]], own: Path, stream: ImageStream | None
+    live: Live, mirrored: Sequence[tuple[Mirrored, Disk]], directory: Path, stream: ImageStream | None
 ) -> Iterator[None]:
-    """While inside, the other host writes these disks; `own` is QEMU's directory.
+    """While inside, the other host writes these disks.
+
+    It takes them by a socket in `directory`, which is not QEMU's: what we connect to is that one.
 
     Errors: `Internal_error`, a disk is not as large as there; those of `ImageStream.line`.
     """
@@ -29,13 +32,16 @@ def exporting(
     for told, disk in mirrored:
         _refuse_other_size(live, told, disk)
     with ExitStack() as ending:
-        live.do("nbd-server-start", {"addr": {"type": "unix", "data": {"path": SERVER}}})
+        path = directory / SERVER
+        live.give(listen(path, ending), SERVER)
+        ending.callback(path.unlink, missing_ok=True)
+        live.do("nbd-server-start", {"addr": {"type": "fd", "data": {"str": SERVER}}})
         ending.callback(_stop, live)
         for _, disk in mirrored:
             live.do("block-export-add", export_words(disk.slot))
             line = stream.line(disk.slot.device)
             local = ending.enter_context(closing(socket.socket(socket.AF_UNIX)))
-            local.connect(str(own / SERVER))
+            local.connect(str(path))
             thread = threading.Thread(target=line.carry, args=(local,), name="mirror", daemon=True)
             thread.start()
             ending.callback(thread.join)

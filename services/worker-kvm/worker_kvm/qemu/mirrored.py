@@ -14,7 +14,7 @@ MIGRATION_KEY = "migration"
 """In a VBD's `extra_backend_keys`: `shared`, both hosts reach the disk (the default), or `mirror`."""
 
 SERVER = "mirror"
-"""The socket in QEMU's own directory by which it takes disks in."""
+"""The socket by which QEMU takes disks in, and what QEMU knows it by."""
 
 
 class Mirrored(BaseModel):

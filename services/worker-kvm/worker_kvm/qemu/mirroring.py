@@ -86,7 +86,7 @@ def _open_way(disk: Disk, way: Way, ending: ExitStack) -> None:
     listener.bind(str(path))
     listener.listen(1)
     if way.owner is not None:
-        os.chown(path, *way.owner)
+        os.chown(path, *way.owner, follow_symlinks=False)  # its owner may put anything there
     thread = threading.Thread(target=_carry, args=(listener, line), name="mirror", daemon=True)
     thread.start()
     ending.callback(thread.join)

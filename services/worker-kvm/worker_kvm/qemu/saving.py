@@ -181,7 +181,7 @@ class Savings:
             if moves:  # noted while it comes: its guest stands still until that is done
                 self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=True))
             with exporting(
-                live, _told(head, domain), self._hypervisor.sockets(domain.domid).own, state.stream
+                live, _told(head, domain), self._hypervisor.sockets(domain.domid).directory, state.stream
             ):
                 if head.in_records:
                     pieces = _telling(state.reader.pieces(), domain.vm.memory_static_max, execution)
