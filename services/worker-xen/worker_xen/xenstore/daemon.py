@@ -86,7 +86,10 @@ class Daemon:
         return self._asked(ask)
 
     def below(self, path: str, folders: Iterable[str]) -> list[tuple[str, str]]:
-        """All nodes of some folders that have a value, by their names below `path`; within limits."""
+        """All nodes in some folders that have a value, by their names below `path`; within limits.
+
+        The folders' own values are nobody's: not to ask for them halves what most guests cost.
+        """
 
         def ask(link: Link) -> list[tuple[str, str]]:
             found: list[tuple[str, str]] = []
@@ -96,7 +99,7 @@ class Daemon:
                 names = link.names(f"{path}/{name}")
                 if names and depth < _DEPTH_MAX:
                     waiting += [(f"{name}/{child}", depth + 1) for child in names]
-                value = link.read(f"{path}/{name}") if names is not None else None
+                value = link.read(f"{path}/{name}") if depth and names is not None else None
                 if value:
                     found.append((name, value.decode(errors="replace")))
             return found
