@@ -183,6 +183,8 @@ def _leaks_of_redirectors(site: Site) -> Iterator[str]:
 def _leaks_of_hubs(site: Site) -> Iterator[str]:
     for core in _cores(site, "eventhub"):
         for name in ("_behind", "_writes", "_read_back", "_with_worker"):
+            if name == "_behind" and site.follower.has_begun_anew:
+                continue  # a token may lie beyond the end of a log that has lost it: it waits for a while
             if getattr(core, name):
                 yield f"an event hub keeps {name}: {getattr(core, name)}"
         for task in core._fold.tasks.all():

@@ -14,7 +14,7 @@ from schema.objects.disk import LocalDisk
 from schema.objects.errors import DoesNotExist
 from schema.objects.metadata import Metadata
 from schema.objects.task import Pending, Task
-from schema.records import DeadlineSet, LaneHeld, LaneReleased, Reprioritised, WorkerDraining
+from schema.records import DeadlineSet, LaneHeld, LaneReleased, Record, Reprioritised, WorkerDraining
 from schema.rpc import decode_response, encode_request
 from schema.wire.codec import encode_text
 from schema.wire.types import DeviceId
@@ -116,13 +116,16 @@ class Contact:
 
 @dataclass(slots=True)
 class Client:
-    """One client: all that it asked for. `find` tells which of its contacts has a VM."""
+    """One client: all that it asked for. `find` tells which of its contacts has a VM.
+
+    `undo` ends what it did as an operator.
+    """
 
     contacts: tuple[Contact, ...]
     find: Callable[[str], int]
     asked: list[Asked] = field(default_factory=list)
     barriers: set[int] = field(default_factory=set)
-    held: set[VmId] = field(default_factory=set)
+    undo: list[Record] = field(default_factory=list)
 
     def do(self, step: Deed) -> None:
         """What a step says."""
@@ -176,6 +179,7 @@ class Client:
         worker, log = WorkerName(step.who), self.contacts[0].log
         log.append(WorkerDraining(worker=worker, draining=True))
         again = WorkerDraining(worker=worker, draining=False)
+        self.undo.append(again)
         self._bus.later(step.lasts_s, lambda: log.append(again))
 
     def trigger(self, step: Trigger) -> None:
@@ -193,7 +197,7 @@ class Client:
     def hold(self, step: Hold) -> None:
         """Hold a lane for a while, as an operator does."""
         vm, log = VmId(step.vm), self._where(step.vm).log
-        self.held.add(vm)
+        self.undo.append(LaneReleased(vm=vm))
         log.append(LaneHeld(vm=vm))
         self._bus.later(step.lasts_s, lambda: log.append(LaneReleased(vm=vm)))
 
@@ -208,8 +212,8 @@ class Client:
                 asked.gone = True
         for contact in self.contacts:
             if contact.instance == instance:
-                for vm in self.held:
-                    contact.log.append(LaneReleased(vm=vm))  # it may be held, and its release be lost
+                for record in self.undo:  # what was done may be there, and its end be lost
+                    contact.log.append(record)
 
     def look_again(self) -> None:
         """Look at every task once more: what has ended stays as it ended."""
