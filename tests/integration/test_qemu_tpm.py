@@ -24,6 +24,7 @@ FIRMWARE_PATIENCE_S = 600.0
 UEFI = Uefi(variables=UefiVariables())
 TPM = Vtpm(uuid="72efcd27-a5de-484d-8574-1a8e3afc9ecc")
 READ_CLOCK = r"printf '\200\001\000\000\000\012\000\000\001\201' >/tmp/c; exec 5<>/dev/tpm0; cat /tmp/c >&5;"
+NOTE = b"noted at the end of the variables"
 RESETS = f"{READ_CLOCK} set -- $(dd bs=64 count=1 <&5 2>/dev/null | hexdump -v -e '/1 \"%02x \"'); exec 5>&-"
 MEASURED = "read -r first </sys/class/tpm/tpm0/pcr-sha256/4"
 BOOT_DISK = LocalDisk(path=str(GUEST.uefi_disk))
@@ -96,8 +97,19 @@ def test_a_damaged_tpm_is_named_and_its_vm_not_started(host: Host) -> None:
     assert host.state(vm).power_state is PowerState.HALTED
 
 
-def test_a_tpm_goes_with_its_guests_state_to_another_host(host: Host, tmp_path: Path) -> None:
-    vm, image = hvm(host, HvmInfo(tpm=TPM), 16), LocalDisk(path=str(tmp_path / "image"))
+def variables(host: Host) -> Path:
+    [found] = (host.settings.run / "firmware").iterdir()
+    return found
+
+
+def test_a_tpm_and_uefi_variables_go_with_their_guests_state_to_another_host(
+    host: Host, tmp_path: Path
+) -> None:
+    vm, image = hvm(host, HvmInfo(firmware=UEFI, tpm=TPM), 64), LocalDisk(path=str(tmp_path / "image"))
+    host.start(vm)
+    host.backend.vm.destroy(host.task, vm)
+    written = variables(host).read_bytes()[: -len(NOTE)] + NOTE
+    variables(host).write_bytes(written)
     host.start(vm)
     host.backend.vm.unpause(host.task, vm)
     host.backend.vm.save(host.task, vm, image, live=False)
@@ -106,6 +118,7 @@ def test_a_tpm_goes_with_its_guests_state_to_another_host(host: Host, tmp_path: 
         there.backend.vm.restore(there.task, vm, Devices(), image)
         assert kept(there) == kept(host)
         there.backend.vm.unpause(there.task, vm)
+        assert variables(there).read_bytes().endswith(NOTE)
         assert there.state(vm).power_state is PowerState.RUNNING
         there.backend.vm.remove(vm)
 
