@@ -4,7 +4,18 @@ from collections.abc import Iterator
 
 from bus.ports import Entry
 from bus.quarantine import Quarantined
-from engine.worker.core import Append, Cancel, Compare, Effect, Fence, Forget, Offer, Run, WorkerCore
+from engine.worker.core import (
+    Append,
+    Cancel,
+    Compare,
+    Effect,
+    Fence,
+    Forget,
+    Offer,
+    Run,
+    TellAll,
+    WorkerCore,
+)
 from engine.worker.keeping import decoded
 from schema.ids import WorkerName
 from schema.records import Submitted, WorkerUp
@@ -70,3 +81,5 @@ def _words(effect: Effect) -> str:
             return f"forgets what was noted of {vm}"
         case Compare(finished):
             return f"compares its journal with the end of task {finished.task}"
+        case TellAll():
+            return "tells clients of every VM that its host has"
