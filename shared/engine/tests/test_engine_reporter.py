@@ -96,7 +96,7 @@ def test_steps_are_told_while_a_task_runs_each_once_and_the_one_under_way() -> N
     assert [record.atoms for record in progress] == [(), (Atom("VM_unpause", 0.0, 1.0),)]
 
 
-@pytest.mark.parametrize(("running", "silent_s"), [(0, 0.1), (1, 0.1), (4, 0.1), (26, 0.5)])
+@pytest.mark.parametrize(("running", "silent_s"), [(0, 0.1), (1, 0.1), (4, 0.1), (26, 0.5), (1_000, 2.0)])
 def test_the_more_tasks_run_the_longer_each_is_silent(running: int, silent_s: float) -> None:
     told: list[Record] = []
     clock = Clock()

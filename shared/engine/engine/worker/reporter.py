@@ -27,6 +27,9 @@ TURN_S = 0.02
 """How much longer a task is silent for each that runs beside it: a worker says at most fifty such things a
 second, however much it has to do, for every service reads each, and the more there are, the slower all go."""
 
+TURN_S_MAX = 2.0
+"""The longest that any is silent so: whoever looks at a bar sees it move."""
+
 ATOMS_MAX = 256
 """So many atomics of a task are told of, the first; a VM.start of the tests' VM has some twenty."""
 
@@ -48,7 +51,7 @@ class Telling:
 
     def turn_s(self) -> float:
         """How long each task is silent, for all to have their turn."""
-        return TURN_S * max(0, self.running() - 1)
+        return min(TURN_S_MAX, TURN_S * max(0, self.running() - 1))
 
 
 class Reporter:
