@@ -9,6 +9,7 @@ from bus.exported import exported
 from bus.ports import Entry
 from bus.quarantine import Quarantined
 from schema.ids import InstanceName, LeaseToken, Offset, TaskId, Term, VmId, WorkerName
+from schema.kept import LifeBegan
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import InternalError
 from schema.operations import Operation, VmCheckState, VmReboot, VmStart
@@ -222,6 +223,8 @@ def test_each_step_shows_what_the_worker_did(lines: Lines, tmp_path: Path) -> No
     assert "    runs task 6, lease 18, not before 2100-01-01T00:00:00, to be cancelled" in shown
     assert "    forgets what was noted of vm2" in shown
     assert any(line.startswith("    appends WorkerUp") for line in shown)
+    anew = lines("worker", "--steps", path=write(tmp_path / "anew", *RECORDS, LifeBegan(reason="a test")))
+    assert "    tells clients of every VM that its host has" in anew
 
 
 def test_of_several_workers_one_is_to_be_named(tmp_path: Path, lines: Lines, capsys: Capture) -> None:
