@@ -217,7 +217,8 @@ def test_of_a_log_that_was_dropped_in_part_the_end_is_searched_for_snapshots(
     assert survey(lambda: Log(MemoryBus(broker), INSTANCE), 60.0).warnings == ()
     monkeypatch.setattr("xenops.command.survey.MARKS_MAX", 0)
     seen = survey(lambda: Log(MemoryBus(broker), INSTANCE), 60.0)
-    assert seen.warnings == (f"redirector has put nothing away in the newest {RECORDS_LOOKED_AT} records",)
+    missing = f"redirector has put nothing away in the newest {RECORDS_LOOKED_AT} records"
+    assert seen.warnings[-1] == missing
     monkeypatch.setattr("xenops.command.survey._first", lambda *_: first_at(5))
     late, missing = survey(lambda: Log(MemoryBus(broker), INSTANCE), 60.0).warnings
     assert "eventhub has put away the log up to 1, and the broker has dropped all before 5" in late
