@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from schema.objects.halted import HALTED_VM
 from schema.objects.vbd import VbdState
 from schema.objects.vif import VifState
-from schema.objects.vm import Console, ConsoleProtocol, DomainType, PowerState, VmState
+from schema.objects.vm import Console, ConsoleProtocol, DomainType, PowerState
 from stack.promises import Seen, promises
 from xenops.command.vmfile import parse_vm_file
 
@@ -16,29 +17,16 @@ FILE = {
     "vifs": [{"device": "0", "mac": "52:54:00:00:00:01", "bridge": "xenbr0"}],
 }
 METADATA = parse_vm_file(json.dumps(FILE), Path("/x"))
-STATE = VmState(
-    power_state=PowerState.PAUSED,
-    domids=(3,),
-    consoles=(Console(protocol=ConsoleProtocol.VT100, port=0, path="/x/console"),),
-    memory_target=128 << 20,
-    memory_actual=0,
-    memory_limit=0,
-    vcpu_target=1,
-    shadow_multiplier_target=1.0,
-    rtc_timeoffset="",
-    uncooperative_balloon_driver=False,
-    guest_agent=(),
-    xsdata_state=(),
-    pv_drivers_detected=False,
-    last_start_time=1_795_385_700.0,
-    hvm=False,
-    nomigrate=False,
-    nested_virt=False,
-    domain_type=DomainType.DOMAIN_PVH,
-    featureset="",
-    numa_optimised=False,
-    numa_nodes=0,
-    numa_node_memory=(),
+STATE = HALTED_VM.model_copy(
+    update={
+        "power_state": PowerState.PAUSED,
+        "domids": (3,),
+        "consoles": (Console(protocol=ConsoleProtocol.VT100, port=0, path="/x/console"),),
+        "memory_target": 128 << 20,
+        "vcpu_target": 1,
+        "last_start_time": 1_795_385_700.0,
+        "domain_type": DomainType.DOMAIN_PVH,
+    }
 )
 PLUGGED_VBD = VbdState(active=True, plugged=True)
 PLUGGED_VIF = VifState(active=True, plugged=True, kthread_pid=0, media_present=True, pvs_rules_active=False)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import Life, Step, make_life
-from engine.halted import HALTED_VM
 from mortal import Death, let_die
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState
 from stack.xenstored import PrivateXenstored
 from test_classic_conformance import ClassicSubject

@@ -9,10 +9,10 @@ import pytest
 from engine.backend import Devices
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import Life, make_life, refusal
-from engine.halted import HALTED_VM
 from schema.atomics.vm import ShutdownRequest
 from schema.fault import XenopsError
 from schema.objects.errors import InternalError
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState
 from stack.xenstored import PrivateXenstored
 from test_classic_conformance import ClassicSubject

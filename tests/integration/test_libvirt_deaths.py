@@ -11,8 +11,8 @@ import pytest
 from engine.backend import CreateOptions
 from engine.conformance import Subject, SuiteExecution
 from engine.conformance.subject import Life, Step, make_life
-from engine.halted import HALTED_VM
 from kvm_subject import GUEST
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState
 from stack.libvirtd import LibvirtDaemon
 from test_libvirt_conformance import make_directory, run_daemon, subject_of

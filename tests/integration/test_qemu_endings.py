@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from engine.conformance.subject import refusal
-from engine.records import RunDirectoryInUseError
+from engine.hosted.records import RunDirectoryInUseError
 from qemu_host import PATIENCE_S, VM, Host, line, vif
 from schema.atomics.vm import DomainAction, ShutdownRequest
 from schema.objects.dynamic import VmObject

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
-from engine.halted import HALTED_VM
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, DeviceNumber
 from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError
+from schema.objects.halted import HALTED_VM
 from schema.objects.network import LocalNetwork
 from schema.objects.vbd import Vbd, VbdMode, VbdType
 from schema.objects.vif import Vif

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
-from engine.records import RunDirectoryInUseError
+from engine.hosted.records import RunDirectoryInUseError
 from schema.objects.errors import InternalError
 from worker_kvm.qemu.machine import Machine, created
 from worker_kvm.qemu.records import Records

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from engine.conformance.samples import sample_vm
-from engine.halted import HALTED_VM
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import (
     BuilderInfo,
     ConsoleProtocol,

@@ -2,8 +2,8 @@
 
 from typing import TypeVar
 
-from engine import records
-from engine.records import Record, replace
+from engine.hosted import records
+from engine.hosted.records import Record, replace
 
 R = TypeVar("R", bound=Record)
 """A backend's record."""

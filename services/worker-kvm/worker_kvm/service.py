@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bus.ports import Bus
 from bus.process import SettingsError
 from engine.backend import Backend
-from engine.records import RunDirectoryInUseError
+from engine.hosted.records import RunDirectoryInUseError
 from engine.store import open_store
 from engine.worker import WorkerService, host_of
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from engine.backend import Execution
 from engine.hosted.ballooning import await_balloon
 from engine.hosted.notes import Notes
-from engine.unrestricted import UnassistedVms
+from engine.hosted.unrestricted import UnassistedVms
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId

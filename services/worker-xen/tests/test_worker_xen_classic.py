@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 from engine.conformance.samples import sample_pci, sample_vbd, sample_vm
 from engine.conformance.subject import refusal
-from engine.halted import HALTED_VM
 from schema.atomics.vm import DomainAction
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, LocalDisk
 from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError, Unimplemented
+from schema.objects.halted import HALTED_VM
 from schema.objects.vif import Vif
 from schema.objects.vm import (
     DirectBoot,

@@ -2,8 +2,8 @@
 
 import pytest
 from engine.conformance.samples import sample_vm
-from engine.halted import HALTED_VM
 from schema.atomics.vm import DomainAction
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState
 from worker_xen.xenlight.machine import Machine, created
 from worker_xen.xenlight.states import action_request, vm_state

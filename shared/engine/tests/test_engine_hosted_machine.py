@@ -3,7 +3,6 @@
 import pytest
 from engine.conformance.samples import sample_vbd, sample_vm
 from engine.conformance.subject import refusal
-from engine.halted import UNPLUGGED_VBD, UNPLUGGED_VIF
 from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, taken
 from engine.hosted.naming import letters
 from engine.hosted.states import vbd_state, vif_state
@@ -11,6 +10,7 @@ from schema.atomics.vm import DomainAction
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, LocalDisk
 from schema.objects.errors import AlreadyExists, DoesNotExist, InternalError
+from schema.objects.halted import UNPLUGGED_VBD, UNPLUGGED_VIF
 from schema.objects.vif import Vif
 
 Domain = HostedDomain[HeldDisk, HeldNic]

@@ -15,7 +15,6 @@ from engine.conformance.samples import (
     start_sample,
 )
 from engine.conformance.subject import refusal
-from engine.halted import HALTED_VM
 from engine.simulator import (
     Crash,
     Delay,
@@ -37,6 +36,7 @@ from schema.objects.errors import (
     InternalError,
     IoError,
 )
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import (
     PowerState,
 )

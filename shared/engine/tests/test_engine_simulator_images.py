@@ -5,7 +5,6 @@ from engine.backend import CreateOptions, Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.samples import plug_sample, sample_vbd, sample_vm, start_sample
 from engine.conformance.subject import refusal
-from engine.halted import HALTED_VM
 from engine.simulator import (
     Simulator,
     SimulatorSettings,
@@ -17,6 +16,7 @@ from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import (
     InternalError,
 )
+from schema.objects.halted import HALTED_VM
 from schema.objects.network import LocalNetwork
 from schema.objects.vif import Vif
 from schema.objects.vm import (

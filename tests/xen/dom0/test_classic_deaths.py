@@ -12,10 +12,10 @@ import pytest
 from classic_subject import ClassicSubject
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, Step, make_life
-from engine.halted import HALTED_VM
 from leftovers import await_no_more_than, of_domains
 from mortal import Death, let_die
 from schema.atomics.vm import DomainAction
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState
 
 EVERY = int(os.environ.get("XENOPS_TEST_XEN_EVERY", "1"))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from engine.domain_type import domain_type
-from engine.halted import HALTED_VM
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
 
 from worker_kvm.libvirt.machine import Domain, Machine, Stage

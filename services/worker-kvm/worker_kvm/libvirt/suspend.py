@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engine.backend import Devices, Execution
+from engine.hosted.localdisk import image_path, refuse_unless_file
 from engine.image import Image
-from engine.localdisk import image_path, refuse_unless_file
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToStartEmulator

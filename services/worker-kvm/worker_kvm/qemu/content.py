@@ -4,7 +4,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from engine.localdisk import format_of, refuse_unless_disk
+from engine.hosted.localdisk import format_of, refuse_unless_disk
 from schema.fault import internal_error
 from schema.objects.disk import Disk, LocalDisk, Vdi
 from schema.objects.vbd import Vbd

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.records import replace
+from engine.hosted.records import replace
 from schema.fault import internal_error
 from schema.objects.vm import Hvm, Uefi, UefiOnBoot, Vm
 

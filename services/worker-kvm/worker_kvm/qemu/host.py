@@ -4,8 +4,8 @@ import os
 from abc import abstractmethod
 from pathlib import Path
 
-from engine.cpuinfo import CPUINFO, described, processors
-from engine.unrestricted import UnassistedHosts
+from engine.hosted.cpuinfo import CPUINFO, described, processors
+from engine.hosted.unrestricted import UnassistedHosts
 from schema.objects.host import ChipsetInfo, CpuInfo, Host, Hypervisor
 from typing_extensions import override
 

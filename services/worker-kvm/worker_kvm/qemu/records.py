@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.records import TAKE_TIMEOUT_S
+from engine.hosted.records import TAKE_TIMEOUT_S
 
 from worker_kvm.numbered import NumberedRecords
 from worker_kvm.qemu.machine import Machine
@@ -16,7 +16,7 @@ class Records(NumberedRecords[Machine]):
     """All machines of one run directory, which is one process's: QEMU's monitors take one client each."""
 
     def __init__(self, run: Path, patience_s: float = TAKE_TIMEOUT_S) -> None:
-        """Take the directory. Errors: those of `engine.records.Records`."""
+        """Take the directory. Errors: those of `engine.hosted.records.Records`."""
         super().__init__(Machine, run, patience_s)
 
     def sockets(self, domid: int) -> Path:

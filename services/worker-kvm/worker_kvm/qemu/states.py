@@ -1,7 +1,7 @@
 """States: what a client is told of a VM on QEMU and its devices."""
 
 from engine.domain_type import domain_type
-from engine.halted import HALTED_VM
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import (
     Console,
     ConsoleProtocol,

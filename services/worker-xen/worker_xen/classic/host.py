@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from engine.backend import HostVerbs
-from engine.cpuinfo import CPUINFO, first_described
+from engine.hosted.cpuinfo import CPUINFO, first_described
 from schema.fault import internal_error
 from schema.objects.host import ChipsetInfo, GuestAgentFeature, Host
 from schema.objects.host import Hypervisor as HypervisorInfo

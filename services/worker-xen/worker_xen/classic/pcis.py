@@ -1,10 +1,10 @@
 """The verbs on PCI devices: taken from the control domain's driver, given to a PV guest by pciback."""
 
 from engine.backend import Execution, PciVerbs
-from engine.halted import UNPLUGGED_PCI
 from schema.fault import XenopsError, internal_error, unimplemented
 from schema.ids import VmId
 from schema.objects.errors import AlreadyExists
+from schema.objects.halted import UNPLUGGED_PCI
 from schema.objects.pci import Pci, PciAddress, PciState
 from schema.objects.vm import Pv
 from typing_extensions import override

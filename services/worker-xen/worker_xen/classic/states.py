@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from engine.domain_type import domain_type
-from engine.halted import HALTED_VM
 from schema.atomics.vm import DomainAction
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
 
 from worker_xen.classic.machine import Domain, Machine, Suspended

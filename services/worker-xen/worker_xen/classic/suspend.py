@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from engine.backend import Execution
+from engine.hosted.localdisk import local_path
 from engine.image import HEADER, SIGNATURE, Image, ImageStream, RecordType
-from engine.localdisk import local_path
 from pydantic import ValidationError
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import LocalDisk, Vdi

@@ -1,8 +1,8 @@
 """The verbs on disks: attached, when the content is looked at, then activated, when the guest gets it."""
 
 from engine.backend import Execution
+from engine.hosted.localdisk import FORMAT_KEY, local_path
 from engine.hosted.vbds import HostedVbds, detach_rejected
-from engine.localdisk import FORMAT_KEY, local_path
 from schema.fault import internal_error, unimplemented
 from schema.ids import VmId
 from schema.objects.disk import BusType

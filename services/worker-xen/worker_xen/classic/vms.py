@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from engine.backend import CreateOptions, Devices, Execution
 from engine.hosted.ballooning import await_balloon
+from engine.hosted.unrestricted import UnassistedVms
 from engine.image import Image, ImageStream
-from engine.unrestricted import UnassistedVms
 from pydantic import ValidationError
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, internal_error

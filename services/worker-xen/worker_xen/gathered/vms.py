@@ -7,8 +7,8 @@ from typing import Generic
 
 from engine.backend import CreateOptions, Devices, Execution
 from engine.hosted.ballooning import await_balloon
+from engine.hosted.unrestricted import UnassistedVms
 from engine.refusals import refuse_unless_there
-from engine.unrestricted import UnassistedVms
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId

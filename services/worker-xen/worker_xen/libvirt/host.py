@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from engine.cpuinfo import CPUINFO, first_described
-from engine.unrestricted import UnassistedHosts
+from engine.hosted.cpuinfo import CPUINFO, first_described
+from engine.hosted.unrestricted import UnassistedHosts
 from schema.objects.host import ChipsetInfo, Host
 from schema.objects.host import Hypervisor as HypervisorInfo
 from typing_extensions import override

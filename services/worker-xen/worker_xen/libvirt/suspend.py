@@ -6,8 +6,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 
 from engine.backend import Devices, Execution
+from engine.hosted.localdisk import image_path, refuse_unless_file
 from engine.image import Image
-from engine.localdisk import image_path, refuse_unless_file
 from schema.fault import XenopsError, internal_error
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest, FailedToStartEmulator
 from schema.objects.vm import Vm

@@ -1,6 +1,6 @@
 """Content: where a disk's bytes are on this host."""
 
-from engine.localdisk import format_of, local_path, refuse_unless_disk
+from engine.hosted.localdisk import format_of, local_path, refuse_unless_disk
 from schema.objects.disk import Disk
 from schema.objects.vbd import Vbd
 

@@ -1,7 +1,7 @@
 """The host's own verbs, from what the hypervisor and dom0's kernel tell."""
 
-from engine.cpuinfo import CPUINFO, first_described
-from engine.unrestricted import UnassistedHosts
+from engine.hosted.cpuinfo import CPUINFO, first_described
+from engine.hosted.unrestricted import UnassistedHosts
 from schema.objects.host import ChipsetInfo, Host
 from schema.objects.host import Hypervisor as HypervisorInfo
 from typing_extensions import override

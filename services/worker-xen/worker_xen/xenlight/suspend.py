@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.backend import Devices, Execution
+from engine.hosted.localdisk import local_path
 from engine.image import Image, ImageStream
-from engine.localdisk import local_path
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest

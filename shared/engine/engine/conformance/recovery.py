@@ -3,12 +3,12 @@
 
 from schema.fault import XenopsError
 from schema.objects.errors import Cancelled, Unimplemented
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState
 
 from engine.conformance.calls import CALLS
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import Life, Step, Subject, make_life, refusal
-from engine.halted import HALTED_VM
 
 
 def _ends_well(step: Step, task: SuiteExecution) -> bool:

@@ -8,12 +8,12 @@ import pytest
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.ids import VmId
 from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InvalidVcpus
+from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState, VmState
 
 from engine.backend import CreateOptions, Devices
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import Life, Subject, make_life, refusal
-from engine.halted import HALTED_VM
 
 
 def _state(life: Life) -> VmState:

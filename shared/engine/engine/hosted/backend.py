@@ -7,8 +7,8 @@ from schema.fault import unimplemented
 from schema.objects.dynamic import ObjectId
 from typing_extensions import override
 
-from engine.absent import NoPcis, NoVgpus, NoVusbs
 from engine.backend import Backend, PciVerbs
+from engine.hosted.absent import NoPcis, NoVgpus, NoVusbs
 
 
 class Hearing(Protocol):

@@ -15,8 +15,8 @@ from schema.objects.vif import Vif
 from schema.objects.vm import Vm
 
 from engine.holding import find, replacing, without
+from engine.hosted.records import Record
 from engine.noted import noted
-from engine.records import Record
 from engine.refusals import dotted
 
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from schema.ids import DeviceId
+from schema.objects.halted import UNPLUGGED_VBD, UNPLUGGED_VIF
 from schema.objects.vbd import VbdState
 from schema.objects.vif import VifState
 
-from engine.halted import UNPLUGGED_VBD, UNPLUGGED_VIF
 from engine.hosted.machine import HostedMachine
 
 

@@ -14,8 +14,8 @@ from engine.backend import Execution
 from engine.hosted.machine import DiskT
 from engine.hosted.notes import HostT
 from engine.hosted.states import vbd_state
+from engine.hosted.unrestricted import UnrestrictedVbds
 from engine.refusals import dotted
-from engine.unrestricted import UnrestrictedVbds
 
 
 class HostedVbds(UnrestrictedVbds, Generic[HostT, DiskT]):

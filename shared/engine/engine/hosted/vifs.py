@@ -10,7 +10,7 @@ from typing_extensions import override
 from engine.backend import Execution
 from engine.hosted.notes import HostT
 from engine.hosted.states import vif_state
-from engine.unrestricted import UnrestrictedVifs
+from engine.hosted.unrestricted import UnrestrictedVifs
 
 
 class HostedVifs(UnrestrictedVifs, Generic[HostT]):

@@ -1,6 +1,7 @@
 """States: what a client is told of a simulated machine and its devices."""
 
 from schema.ids import DeviceId
+from schema.objects.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
 from schema.objects.vbd import VbdState
 from schema.objects.vgpu import VgpuState
 from schema.objects.vif import VifState
@@ -14,7 +15,6 @@ from schema.objects.vm import (
 )
 
 from engine.domain_type import domain_type
-from engine.halted import HALTED_VM, UNPLUGGED_VBD, UNPLUGGED_VIF
 from engine.holding import find
 from engine.simulator.machine import Domain, Machine
 

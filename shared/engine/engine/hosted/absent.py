@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from schema.fault import unimplemented
 from schema.ids import VmId
+from schema.objects.halted import UNPLUGGED_PCI, UNPLUGGED_VGPU, UNPLUGGED_VUSB
 from schema.objects.pci import Pci, PciAddress, PciState
 from schema.objects.vgpu import Vgpu, VgpuState
 from schema.objects.vusb import Vusb, VusbState
 from typing_extensions import override
 
 from engine.backend import Execution, PciVerbs, VgpuVerbs, VusbVerbs
-from engine.halted import UNPLUGGED_PCI, UNPLUGGED_VGPU, UNPLUGGED_VUSB
 
 
 class NoPcis(PciVerbs):
