@@ -14,33 +14,14 @@ from schema.ids import VmId
 from schema.objects.vm import Vm
 from typing_extensions import override
 
-from worker_kvm.seen import Seen, Status
+from worker_kvm.seen import Status, Watched
 
 POWER_BUTTON_INTERVAL_S = 5.0
 """A guest whose kernel is not up yet does not see the first press."""
 
 
-class Living(Protocol):
-    """A QEMU that is reached."""
-
-    @property
-    def status(self) -> Status:
-        """Whether its guest runs."""
-
-    @property
-    def asked(self) -> DomainAction | None:
-        """What its guest has ended with."""
-
-    @property
-    def seen(self) -> Seen:
-        """What is known of it now."""
-
-    def wait_ended(self, execution: Execution, timeout_s: float) -> bool:
-        """Wait until its guest has ended; answers whether it has. Errors: `Cancelled`."""
-
-
-LiveT = TypeVar("LiveT", bound=Living)
-LiveT_co = TypeVar("LiveT_co", bound=Living, covariant=True)
+LiveT = TypeVar("LiveT", bound=Watched)
+LiveT_co = TypeVar("LiveT_co", bound=Watched, covariant=True)
 
 
 class Lives(Notes[Any], Protocol[LiveT_co]):

@@ -1,11 +1,9 @@
 """Live: a domain that libvirt has: what its guest does, kept true by events."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from engine.backend import Execution
 from schema.atomics.vm import DomainAction
 from virt.values import (
     AgentHeard,
@@ -25,7 +23,7 @@ from virt.values import (
 
 from worker_kvm.libvirt.ending import action_after
 from worker_kvm.qemu.ending import tail
-from worker_kvm.seen import Seen, Status
+from worker_kvm.seen import Status, Watched
 
 SETTLE_TIMEOUT_S = 5.0
 """The event of what libvirt has just done has been heard by then."""
@@ -44,42 +42,18 @@ class LiveListener(Protocol):
         """The guest has opened or closed the port of its agent."""
 
 
-class Live:
+class Live(Watched):
     """One domain; safe for any thread."""
 
     def __init__(self, uuid: str, log: Path, listener: LiveListener) -> None:
+        super().__init__()
         self.uuid = uuid
         self._log = log
         self._listener = listener
-        self._told = threading.Condition()
-        self._status = Status.PAUSED
-        self._memory_bytes = 0
-        self._asked: DomainAction | None = None
         self._removed: set[str] = set()
         self._refused: set[str] = set()
         self._changing = False
         self._leaving = False
-        self._asleep = False
-
-    @property
-    def status(self) -> Status:
-        """What the guest does now."""
-        return self._status
-
-    @property
-    def seen(self) -> Seen:
-        """What is seen of the guest now."""
-        return Seen(self._status, self._memory_bytes)
-
-    @property
-    def asked(self) -> DomainAction | None:
-        """What the guest wants that has ended; None while it has not."""
-        return self._asked
-
-    @property
-    def asleep(self) -> bool:
-        """Whether the guest sleeps in its memory (ACPI S3); it counts as running."""
-        return self._asleep
 
     def look(self, info: DomainInfo | None) -> None:
         """Take what libvirt says of it, as after a time in which no event was heard; None: it is gone."""
@@ -148,33 +122,6 @@ class Live:
         """Wait until the guest has let go of a device; answers whether it has."""
         self.wait(lambda: alias in self._removed or alias in self._refused, timeout_s)
         return alias in self._removed
-
-    def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait for what events bring; answers whether it came in time."""
-        with self._told:
-            return self._told.wait_for(until, timeout_s)
-
-    def wait_ended(self, execution: Execution, timeout_s: float) -> bool:
-        """Wait until the guest has ended; a cancel raises. Answers whether it has in time."""
-        return self.wait_for(execution, lambda: self._status is Status.ENDED, timeout_s)
-
-    def wait_for(self, execution: Execution, until: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait for what events bring; a cancel raises. Answers whether it came in time."""
-        cancelled = threading.Event()
-
-        def wake() -> None:
-            cancelled.set()
-            self.notify()
-
-        with execution.cancellable(wake):
-            self.wait(lambda: cancelled.is_set() or until(), timeout_s)
-        execution.check_cancelled()
-        return until()
-
-    def notify(self) -> None:
-        """Have those who wait look again."""
-        with self._told:
-            self._told.notify_all()
 
     def _action(self, how: How | None) -> DomainAction:
         return action_after(how, tail(self._log))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from engine.backend import Execution
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
 
@@ -25,7 +24,7 @@ from worker_kvm.qemu.given import give_content
 from worker_kvm.qemu.listener import Listener
 from worker_kvm.qemu.machine import Process, Slot, Source
 from worker_kvm.qemu.process import ends, kill
-from worker_kvm.seen import Seen, Status
+from worker_kvm.seen import Status, Watched
 
 QUIT_TIMEOUT_S = 15.0
 """How long QEMU may take to put its disks away; then it is killed."""
@@ -39,12 +38,13 @@ _SETTLE_TIMEOUT_S = 5.0
 """An event that QEMU sent before its reply has been heard by then."""
 
 
-class Live:
+class Live(Watched):
     """One domain's QEMU; safe for any thread but the monitors'."""
 
     def __init__(
         self, loop: MonitorLoop, domid: int, process: Process, sockets: Sockets, *, listener: Listener
     ) -> None:
+        super().__init__()
         self._arriving = False
         self.process = process
         self.trays = threading.Lock()
@@ -53,39 +53,14 @@ class Live:
         self._sockets = sockets
         self._listener = listener
         self._monitor = Monitor(loop, sockets.monitor, self._on_event, self._on_gone)
-        self._told = threading.Condition()
-        self._status = Status.PAUSED
-        self._memory_bytes = 0
-        self._asked: DomainAction | None = None
         self._deleted: set[str] = set()
         self._removing: set[str] = set()
         self._held: set[str] = set()
         self._changing = False
         self._quitting = False
         self._heard = False
-        self._asleep = False
         self._migration = ""
         self._on_migration: Callable[[], None] = _nobody
-
-    @property
-    def status(self) -> Status:
-        """What the guest does now."""
-        return self._status
-
-    @property
-    def seen(self) -> Seen:
-        """What is seen of the guest now."""
-        return Seen(self._status, self._memory_bytes)
-
-    @property
-    def asked(self) -> DomainAction | None:
-        """What the guest wants that has ended; None while it has not."""
-        return self._asked
-
-    @property
-    def asleep(self) -> bool:
-        """Whether the guest sleeps in its memory (ACPI S3); it counts as running."""
-        return self._asleep
 
     @property
     def migration(self) -> str:
@@ -230,33 +205,6 @@ class Live:
         if gone:
             self._forget_files(node)
         return gone
-
-    def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait for what events bring; answers whether it came in time."""
-        with self._told:
-            return self._told.wait_for(until, timeout_s)
-
-    def wait_ended(self, execution: Execution, timeout_s: float) -> bool:
-        """Wait until the guest has ended; a cancel raises. Answers whether it has in time."""
-        return self.wait_for(execution, lambda: self._status is Status.ENDED, timeout_s)
-
-    def wait_for(self, execution: Execution, until: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait for what events bring; a cancel raises. Answers whether it came in time."""
-        cancelled = threading.Event()
-
-        def wake() -> None:
-            cancelled.set()
-            self.notify()
-
-        with execution.cancellable(wake):
-            self.wait(lambda: cancelled.is_set() or until(), timeout_s)
-        execution.check_cancelled()
-        return until()
-
-    def notify(self) -> None:
-        """Have those who wait look again."""
-        with self._told:
-            self._told.notify_all()
 
     def quit(self) -> None:
         """End QEMU, by force when it takes too long. Errors: `Internal_error` when not even that helps."""
