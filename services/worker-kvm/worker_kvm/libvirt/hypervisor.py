@@ -4,10 +4,10 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from engine.hosted.noting import Noting
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, VmObject
@@ -44,24 +44,18 @@ Change = Callable[[Machine], Machine]
 """Quick and pure: it runs while all records are locked. One that answers what it was given writes nothing."""
 
 
-def _nobody(_: ObjectId) -> None:
-    """Before `start` there is nobody to tell."""
-
-
-class Hypervisor:
+class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
     """The host; safe for any thread. What libvirt refuses becomes an `Internal_error` with its words."""
 
     def __init__(self, settings: LibvirtSettings, now: Callable[[], float] = time.time) -> None:
         """Take the host's VMs, and reach libvirt. Errors: those of `Records`, `VirtGoneError`."""
+        super().__init__(NumberedRecords(Machine, settings.run), "libvirt-changes")
         self.settings = settings
         self.now = now
         self.rules = Rules(settings.namespace)
         self.virt = Connection(settings.uri, MARK, self)
-        self._records = NumberedRecords(Machine, settings.run)
         self._lives: dict[str, Live] = {}
         self.agents = GuestAgents(self._ask_agent, self.on_status)
-        self._on_change: Callable[[ObjectId], None] = _nobody
-        self._telling = ThreadPoolExecutor(1, thread_name_prefix="libvirt-changes")
         try:
             self.virt.open()
         except VirtError:
@@ -92,24 +86,8 @@ class Hypervisor:
         """Hang up; VMs run on."""
         self.agents.close()
         self.virt.close()
-        self._telling.shutdown()
+        self._stop_telling()
         self._records.close()
-
-    def look(self, vm: str) -> Machine:
-        """What is known of a VM."""
-        return self._records.read(vm)
-
-    def change(self, vm: str, change: Change) -> Machine:
-        """Change what is known; see `Records.change`."""
-        return self._records.change(vm, change)
-
-    def rename(self, vm: str, name: str) -> None:
-        """Give a VM another id; its domain goes on, and goes by its UUID."""
-        self._records.rename(vm, name)
-
-    def remove(self, vm: str) -> None:
-        """Forget a VM."""
-        self._records.remove(vm)
 
     def forget_kept(self, vm: Vm) -> None:
         """Have libvirt forget what it keeps of a VM. Errors: `Internal_error`, libvirt is not reached."""
@@ -388,13 +366,8 @@ class Hypervisor:
         return self.settings.logs / f"{name_of(domain.uuid)}.log"
 
     def _tell(self, uuid_: str, change: Change) -> None:
-        """In another thread: libvirt's must not wait for disks or the bus."""
+        def tell(machine: Machine) -> None:
+            self.change(machine.id, change)
+            self._on_change(VmObject(id=machine.id))
 
-        def tell() -> None:
-            for vm, domain in self._domains():
-                if domain.uuid == uuid_ and domain.stage is not Stage.NOTED:
-                    self.change(vm, change)
-                    self._on_change(VmObject(id=vm))
-
-        with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
-            self._telling.submit(tell)
+        self._tell_of(lambda domain: domain.uuid == uuid_ and domain.stage is not Stage.NOTED, tell)

@@ -5,15 +5,16 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
+from engine.hosted.noting import Noting
 from engine.hosted.port_rules import PortRules, port_rules
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, VbdObject, VifObject, VmObject
 from schema.objects.errors import DomainNotBuilt, FailedToStartEmulator
+from typing_extensions import override
 
 from worker_kvm.monitor import MonitorError, MonitorLoop
 from worker_kvm.network import Network, NetworkError, TapSettings
@@ -52,28 +53,22 @@ __all__ = ["Hypervisor", "QemuSettings"]
 _LOG = logging.getLogger(__name__)
 
 
-def _nobody(_: ObjectId) -> None:
-    """Before `start` there is nobody to tell."""
-
-
-class Hypervisor:
+class Hypervisor(Noting[Machine, Records]):
     """The host; safe for any thread."""
 
     def __init__(self, settings: QemuSettings, now: Callable[[], float] = time.time) -> None:
         """Take the host's VMs. Errors: those of `Records`."""
+        super().__init__(Records(settings.run), "qemu-events")
         self.settings = settings
         self.now = now
         self.network = Network(settings.namespace)
         self.firmware = Firmware(settings.run / "firmware")
         self.tpms = Tpms(settings.run / "tpm", settings.user)
-        self._records = Records(settings.run)
         self._loop = MonitorLoop()
         self.agents = Agents(self._loop, self.on_status)
         self._lives: dict[int, Live] = {}
-        self._on_change: Callable[[ObjectId], None] = _nobody
         self._growth = Growth()
         self._rounds = Rounds((self._shorten_logs, self._notice_growth), settings.rounds_s)
-        self._telling = ThreadPoolExecutor(1, thread_name_prefix="qemu-events")
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
         """Find what runs. A QEMU that nobody noted was started by a worker that died then: it is ended."""
@@ -99,27 +94,21 @@ class Hypervisor:
         for live in lives:
             live.close()
         self.agents.close()
-        self._telling.shutdown()
+        self._stop_telling()
         self._loop.close()
         self._records.close()
 
-    def look(self, vm: str) -> Machine:
-        """What is known of a VM."""
-        return self._records.read(vm)
-
-    def change(self, vm: str, change: Change) -> Machine:
-        """Change what is known; see `Records.change`."""
-        return self._records.change(vm, change)
-
+    @override
     def rename(self, vm: str, name: str) -> None:
         """Give a VM another id; its domain goes on."""
         self.firmware.rename(vm, name)
         self.tpms.rename(vm, name)
-        self._records.rename(vm, name)
+        super().rename(vm, name)
 
+    @override
     def remove(self, vm: str) -> None:
         """Forget a VM."""
-        self._records.remove(vm)
+        super().remove(vm)
         self.firmware.forget(vm)
         self.tpms.forget(vm)
 
@@ -228,7 +217,9 @@ class Hypervisor:
 
     def on_device(self, domid: int, device: str) -> None:
         """A guest has let go of a device, or opened a drive: note that, and let be done what follows."""
-        self._telling_of(domid, lambda machine, domain: self._notice_device(machine.id, domain, device))
+        self._tell_of(
+            lambda domain: domain.domid == domid, lambda machine: self._notice_device(machine, device)
+        )
 
     def on_port(self, domid: int, *, is_open: bool) -> None:
         """A guest has opened or closed the port of its agent."""
@@ -239,24 +230,14 @@ class Hypervisor:
             self.agents.closed(domid)
 
     def _tell(self, domid: int, change: Change) -> None:
-        def tell(machine: Machine, _: Domain) -> None:
+        def tell(machine: Machine) -> None:
             self.change(machine.id, change)
             self._on_change(VmObject(id=machine.id))
 
-        self._telling_of(domid, tell)
+        self._tell_of(lambda domain: domain.domid == domid, tell)
 
-    def _telling_of(self, domid: int, tell: Callable[[Machine, Domain], None]) -> None:
-        """In another thread: the monitors' must not wait for disks or the bus."""
-
-        def find() -> None:
-            for machine in self._records.all():
-                if machine.domain is not None and machine.domain.domid == domid:
-                    tell(machine, machine.domain)
-
-        with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
-            self._telling.submit(find)
-
-    def _notice_device(self, vm: str, domain: Domain, device: str) -> None:
+    def _notice_device(self, machine: Machine, device: str) -> None:
+        vm, domain = machine.id, machine.living()
         for nic in domain.nics:
             if nic.device == device:
                 self._on_change(VifObject(id=nic.id))

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from engine.hosted.noting import Noting
 from engine.hosted.records import Records
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import AlreadyExists, DoesNotExist, NotEnoughMemory
+from typing_extensions import override
 
 from worker_xen.classic.changes import Changes, How
 from worker_xen.classic.dom0 import Dom0
@@ -61,15 +63,15 @@ class Found:
         return domain, info
 
 
-class Hypervisor:
+class Hypervisor(Noting[Machine, Records[Machine]]):
     """The host; safe for any thread."""
 
     def __init__(self, parts: Parts, now: Callable[[], float] = time.time) -> None:
         """Take the host's VMs. Errors: those of `Records`."""
+        super().__init__(Records(Machine, parts.run), "classic-changes")
         self.now = now
         self.xen, self.store, self.dom0 = parts.xen, parts.store, parts.dom0
         self.courier = parts.courier
-        self._records = Records(Machine, parts.run)
         self._changes = Changes(self.store, self._seen)
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
@@ -86,6 +88,7 @@ class Hypervisor:
         self.store.close()
         self.xen.close()
 
+    @override
     def look(self, vm: str) -> Machine:
         """What is noted of a VM, without a domain that the hypervisor does not have."""
         found = self.find(vm)
@@ -95,18 +98,6 @@ class Hypervisor:
         """What is noted of a VM, and its domain."""
         machine = self._records.read(vm)
         return Found(machine, None if machine.domain is None else self._info(machine.domain))
-
-    def change(self, vm: str, change: Change) -> Machine:
-        """Note something; see `Records.change`."""
-        return self._records.change(vm, change)
-
-    def rename(self, vm: str, name: str) -> None:
-        """Note a VM by another id."""
-        self._records.rename(vm, name)
-
-    def remove(self, vm: str) -> None:
-        """Forget a VM."""
-        self._records.remove(vm)
 
     def make(self, vm: str, make: Callable[[UUID], int]) -> int:
         """Have a noted domain made, unless it is there; answers its number.

@@ -3,11 +3,11 @@
 import logging
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from engine.hosted.noting import Noting
 from engine.hosted.records import Records
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, VmObject
@@ -21,7 +21,6 @@ from virt.values import DomainInfo as Found
 from virt.values import DomainStatus, Ended, How, Panicked, Paused, Resumed, VirtError, VirtEvent
 from virt.xml import Element, ImpossibleTextError, attribute, parsed, written
 
-from worker_xen.gathered.domains import Change
 from worker_xen.libvirt.document import Surroundings, domain_document
 from worker_xen.libvirt.stream import is_whole
 from worker_xen.xenlight.machine import Domain, Machine
@@ -51,25 +50,19 @@ class LibvirtSettings:
     instance: str
 
 
-def _nobody(_: ObjectId) -> None:
-    """Before `start` there is nobody to tell."""
-
-
-class Hypervisor(Listener):
+class Hypervisor(Noting[Machine, Records[Machine]], Listener):
     """The host; safe for any thread. What libvirt refuses becomes an `Internal_error` with its words."""
 
     def __init__(
         self, settings: LibvirtSettings, connect: Connect = Connection, nodes: Nodes | None = None
     ) -> None:
         """Take the host's VMs, and reach libvirt. Errors: those of `Records`, `VirtGoneError`."""
+        super().__init__(Records(Machine, settings.run), "libvirt-changes")
         self.settings = settings
         self.nodes = Nodes() if nodes is None else nodes
         self.virt = connect(settings.uri, MARK, self)
-        self._records = Records(Machine, settings.run)
         self._runs: dict[str, bool] = {}
         self._leaving: set[str] = set()
-        self._on_change: Callable[[ObjectId], None] = _nobody
-        self._telling = ThreadPoolExecutor(1, thread_name_prefix="libvirt-changes")
         try:
             self.virt.open()
         except VirtError:
@@ -89,10 +82,11 @@ class Hypervisor(Listener):
     def stop(self) -> None:
         """Hang up; VMs run on."""
         self.virt.close()
-        self._telling.shutdown()
+        self._stop_telling()
         self.nodes.close()
         self._records.close()
 
+    @override
     def look(self, vm: str) -> Machine:
         """What is known of a VM; a domain that libvirt has no more, it has not."""
         return self.seen(vm)[0]
@@ -119,18 +113,6 @@ class Hypervisor(Listener):
                 return replace(_info(found), reason=None)
             found = self._ours(domain)
         return None if found is None else _info(found)
-
-    def change(self, vm: str, change: Change) -> Machine:
-        """Change what is known; see `Records.change`."""
-        return self._records.change(vm, change)
-
-    def rename(self, vm: str, name: str) -> None:
-        """Give a VM another id; its domain goes by its UUID, and keeps its name."""
-        self._records.rename(vm, name)
-
-    def remove(self, vm: str) -> None:
-        """Forget a VM."""
-        self._records.remove(vm)
 
     def running(self, vm: str) -> tuple[Domain, int]:
         """A VM's domain that Xen has, and its number. Errors: `Does_not_exist`, `Domain_not_built`."""
@@ -316,17 +298,12 @@ class Hypervisor(Listener):
                 )
 
     def _tell(self, uuid_: str) -> None:
-        """In another thread: libvirt's must not wait for disks or the bus."""
+        def tell(machine: Machine) -> None:
+            with suppress(XenopsError):  # libvirt is lost: when it is back, all are looked at
+                self._settle_save(machine.id)
+            self._on_change(VmObject(id=machine.id))
 
-        def tell() -> None:
-            for machine in self._records.all():
-                if machine.domain is not None and machine.domain.uuid == uuid_:
-                    with suppress(XenopsError):  # libvirt is lost: when it is back, all are looked at
-                        self._settle_save(machine.id)
-                    self._on_change(VmObject(id=machine.id))
-
-        with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
-            self._telling.submit(tell)
+        self._tell_of(lambda domain: domain.uuid == uuid_, tell)
 
 
 def _info(found: Found) -> DomainInfo:

@@ -2,18 +2,18 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backend import Execution
+from engine.hosted.noting import Noting
 from engine.hosted.records import Records
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, NotEnoughMemory
+from typing_extensions import override
 
-from worker_xen.gathered.domains import Change
 from worker_xen.xenlight.config import domain_config
 from worker_xen.xenlight.events import Watch
 from worker_xen.xenlight.libxl import Libxl, OnAbort
@@ -35,20 +35,14 @@ class XenlightSettings:
     bindings: Path
 
 
-def _nobody(_: ObjectId) -> None:
-    """Before `start` there is nobody to tell."""
-
-
-class Hypervisor:
+class Hypervisor(Noting[Machine, Records[Machine]]):
     """The host; safe for any thread. What libxl refuses becomes an `Internal_error` with its words."""
 
     def __init__(self, settings: XenlightSettings) -> None:
         """Take the host's VMs. Errors: those of `Records` and `Libxl`."""
+        super().__init__(Records(Machine, settings.run), "xenlight-changes")
         self.libxl = Libxl(settings.bindings)
         self.nodes = Nodes()
-        self._records = Records(Machine, settings.run)
-        self._on_change: Callable[[ObjectId], None] = _nobody
-        self._telling = ThreadPoolExecutor(1, thread_name_prefix="xenlight-changes")
         self._watch: Watch | None = None
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
@@ -68,11 +62,12 @@ class Hypervisor:
         """Hear no more; VMs run on."""
         if self._watch is not None:
             self._watch.stop()
-        self._telling.shutdown()
+        self._stop_telling()
         self.nodes.close()
         self.libxl.close()
         self._records.close()
 
+    @override
     def look(self, vm: str) -> Machine:
         """What is known of a VM; a domain that Xen has no more, it has not."""
         return self.seen(vm)[0]
@@ -95,21 +90,14 @@ class Hypervisor:
             info = self.libxl.info(domain.domid)
         return info if info is not None and info.uuid == domain.uuid else None
 
-    def change(self, vm: str, change: Change) -> Machine:
-        """Change what is known; see `Records.change`."""
-        return self._records.change(vm, change)
-
+    @override
     def rename(self, vm: str, name: str) -> None:
         """Give a VM another id; its domain, another name."""
         machine = self.look(vm)
-        self._records.rename(vm, name)
+        super().rename(vm, name)
         if machine.domain is not None and machine.domain.domid is not None and vm != name:
             with spoken():
                 self.libxl.rename(machine.domain.domid, name)
-
-    def remove(self, vm: str) -> None:
-        """Forget a VM."""
-        self._records.remove(vm)
 
     def running(self, vm: str) -> tuple[Domain, int]:
         """A VM's domain that Xen has, and its number. Errors: `Does_not_exist`, `Domain_not_built`."""
@@ -183,15 +171,12 @@ class Hypervisor:
                 _LOG.warning("domain %d cannot be watched: %s", domid, error)
 
     def _ended(self, domid: int) -> None:
-        """A domain has ended, or is gone: tell, in another thread, for libxl's must go on."""
+        """A domain has ended, or is gone."""
 
-        def tell() -> None:
-            for machine in self._records.all():
-                if machine.domain is not None and machine.domain.domid == domid:
-                    self._on_change(VmObject(id=machine.id))
+        def tell(machine: Machine) -> None:
+            self._on_change(VmObject(id=machine.id))
 
-        with suppress(RuntimeError):  # we are stopping: whoever starts next finds out
-            self._telling.submit(tell)
+        self._tell_of(lambda domain: domain.domid == domid, tell)
 
 
 @contextmanager
