@@ -60,7 +60,7 @@ fuzz: setup ## Arbitrary and damaged input to cores and doors: make fuzz INPUTS=
 	@$(PYTHON) tests/fuzz/fuzz_doors.py $$(( $(INPUTS) / 20 ))
 
 faults: setup ## Kill every service at every crash point, and all else of docs/faults.md, made anew; EVERY=3: at one of three
-	@$(PYTHON) tests/faults/faults_table.py $(EVERY) > var/faults.md && mv var/faults.md docs/faults.md
+	@$(PYTHON) tests/faults/faults_table.py $(EVERY) > var/faults.md && .venv/bin/mdformat var/faults.md && mv var/faults.md docs/faults.md
 
 images: setup ## The images of docker-compose.yml, from a registry's Debian or from Debian's packages
 	@$(PYTHON) tools/images.py
@@ -84,6 +84,7 @@ check: format lint types imports sizes golden docs coverage isolate ## All gates
 
 format:
 	@.venv/bin/ruff format --check .
+	@.venv/bin/mdformat --check $(shell git ls-files '*.md')
 
 lint:
 	@.venv/bin/ruff check .
@@ -132,7 +133,7 @@ docs: ## The site of the documents, strictly: var/site; any web server, or `pyth
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs --quiet build --strict && echo "docs: var/site"
 
 conformance: ## Which methods work, by every door, on every backend: docs/conformance.md, made anew
-	@$(PYTHON) tests/integration/conformance_table.py > var/conformance.md && mv var/conformance.md docs/conformance.md
+	@$(PYTHON) tests/integration/conformance_table.py > var/conformance.md && .venv/bin/mdformat var/conformance.md && mv var/conformance.md docs/conformance.md
 
 bench: ## Run every benchmark and print its figures
 	@for script in bench/bench_*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done

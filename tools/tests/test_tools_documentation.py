@@ -1,26 +1,39 @@
 import re
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from xenops.command.arguments import parser
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PATH_IN_WORDS = re.compile(
-    r"`((?:shared|services|clients|testing|examples|stack|tools|docs|bench|tests|guest)/[\w./-]*\w/?)`"
+PATH = re.compile(
+    r"^((?:shared|services|clients|testing|examples|stack|tools|docs|bench|tests|guest)/[\w./-]*\w/?)$",
+    re.MULTILINE,
 )
-MAKE_IN_WORDS = re.compile(r"(?:`|^\s*)make ([a-z][\w-]*)", re.MULTILINE)
-MODULE_IN_WORDS = re.compile(r"python3? -m ([a-z_.]+)")
-SCRIPT_IN_WORDS = re.compile(r"(?:python3?|\$\(PYTHON\)) ((?:tools|bench)/\w+\.py)")
-COMMAND_IN_WORDS = re.compile(r"(?:`|^ {4}|bin/)xenops ([a-z]+)", re.MULTILINE)
+MAKE = re.compile(r"^\s*make ([a-z][\w-]*)", re.MULTILINE)
+MODULE = re.compile(r"python3? -m ([a-z_.]+)")
+SCRIPT = re.compile(r"(?:python3?|\$\(PYTHON\)) ((?:tools|bench)/\w+\.py)")
+COMMAND = re.compile(r"(?:^|bin/)xenops ([a-z]+)", re.MULTILINE)
 VARIABLE_IN_WORDS = re.compile(r"\bXENOPS_[A-Z_]+\b")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
+@cache
+def code(document: Path) -> str:
+    """All that a document has as code, in words and in blocks, a piece a line or more."""
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(document.read_text())
+    pieces = [*tokens, *(child for token in tokens for child in token.children or ())]
+    return "\n".join(
+        piece.content for piece in pieces if piece.type in {"code_inline", "code_block", "fence"}
+    )
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_path_that_a_document_names_exists(document: Path) -> None:
-    named = PATH_IN_WORDS.findall(document.read_text())
+    named = PATH.findall(code(document))
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
@@ -33,20 +46,19 @@ def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_make_task_that_a_document_names_is_in_the_makefile(document: Path) -> None:
     tasks = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert [task for task in MAKE_IN_WORDS.findall(document.read_text()) if task not in tasks] == []
+    assert [task for task in MAKE.findall(code(document)) if task not in tasks] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_program_that_a_document_names_is_there(document: Path) -> None:
-    text = document.read_text()
-    assert [module for module in MODULE_IN_WORDS.findall(text) if find_spec(module) is None] == []
-    assert [script for script in SCRIPT_IN_WORDS.findall(text) if not (ROOT / script).exists()] == []
+    assert [module for module in MODULE.findall(code(document)) if find_spec(module) is None] == []
+    assert [script for script in SCRIPT.findall(code(document)) if not (ROOT / script).exists()] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_of_xenops_that_a_document_names_is_one(document: Path) -> None:
     known = parser().format_help()
-    named = set(COMMAND_IN_WORDS.findall(document.read_text()))
+    named = set(COMMAND.findall(code(document)))
     assert {name for name in named if not re.search(rf"^    {name}\b", known, re.MULTILINE)} == set()
 
 
