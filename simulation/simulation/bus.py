@@ -101,7 +101,7 @@ class SimBus(Bus):
         on_entry: Callable[[Entry], None],
         on_live: Callable[[], None],
     ) -> None:
-        self._read(Wanted(instance, start, on_entry, on_live, on_lost=self._lose))
+        self._read(Wanted(instance, start, on_entry, on_live, Place(), self._lose, self.publisher.go_on))
 
     def _lose(self) -> None:
         """A log is not what was read of it."""
@@ -110,6 +110,7 @@ class SimBus(Bus):
     def _read(self, wanted: Wanted) -> Reader:
         reader = Reader(self._life, self.link, self._broker, wanted)
         self.readers.append(reader)
+        self.publisher.heed(reader.knows)
         if self.link.up:
             self._life.post(0, reader.connected)
         return reader
@@ -122,7 +123,8 @@ class SimBus(Bus):
         broker, life = self._broker, self._life
 
         def read(place: Place, on_entry: Callable[[Entry], None], on_live: Action) -> Callable[[], Place]:
-            wanted = Wanted(instance, place.next, on_entry, on_live, place, self._lose)
+            go_on = self.publisher.go_on
+            wanted = Wanted(instance, place.next, on_entry, on_live, place, self._lose, go_on)
             return self._read(wanted).place
 
         messages = broker.shelves.messages[instance, service]

@@ -65,6 +65,11 @@ class Link:
         self._last_down = self._next(self._last_down)
         self.life.scheduler.at(self._last_down, Parcel(self, action, self.life.enter))
 
+    def with_last(self, action: Action) -> None:
+        """Say something to the process, along with what it is told last."""
+        arrives = max(self._last_down, self.life.scheduler.now)
+        self.life.scheduler.at(arrives, Parcel(self, action, self.life.enter))
+
     def open(self) -> None:
         """A new connection."""
         self.number += 1

@@ -1,5 +1,6 @@
 """Publisher: the bus's own go-back-N (`bus.window`, `bus.stamp`) over a simulated channel."""
 
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from bus.ports import BusBlockedError, BusError
@@ -35,6 +36,7 @@ class Publisher:
         self._placed = False
         self._flushing = False
         self._moved_at = 0.0
+        self._knows: list[Callable[[], bool]] = []
         life.post(CONFIRM_CHECK_S, self._check)
 
     def append(self, instance: InstanceName, records: tuple[Record, ...]) -> Future[None]:
@@ -53,6 +55,14 @@ class Publisher:
             self._flushing = True
             self._life.post(0, self._flush)
         return future
+
+    def heed(self, knows: Callable[[], bool]) -> None:
+        """Send only while a reader knows its log, as on RabbitMQ; whoever comes to know it calls `go_on`."""
+        self._knows.append(knows)
+
+    def go_on(self) -> None:
+        """Send what waits, if it may be sent now."""
+        self._flush()
 
     def unconfirmed(self) -> int:
         """How many records wait."""
@@ -84,10 +94,13 @@ class Publisher:
 
     def _flush(self) -> None:
         self._flushing = False
-        if self._placed:
+        if self._placed and self._may_send():
             for parcel in self._window.to_send():
                 self._tag += 1
                 self._send(parcel, self._tag, self._channel)
+
+    def _may_send(self) -> bool:
+        return all(knows() for knows in self._knows)
 
     def _send(self, parcel: Parcel, tag: int, channel: int) -> None:
         """Each record may be told of as long as its channel lives."""
@@ -122,7 +135,7 @@ class Publisher:
     def _check(self) -> None:
         self._life.post(CONFIRM_CHECK_S, self._check)
         now = self._life.clock.monotonic()
-        if not self._window.unconfirmed() or self._broker.alarm is not None:
+        if not self._window.unconfirmed() or self._broker.alarm is not None or not self._may_send():
             self._moved_at = now
         elif self._placed and now - self._moved_at > CONFIRM_TIMEOUT_S:
             self._give_up(self._channel)

@@ -27,6 +27,7 @@ class Wanted:
     on_live: Action
     place: Place = field(default_factory=Place)
     on_lost: Action = lambda: None
+    on_known: Action = lambda: None
 
 
 class Reader:
@@ -42,11 +43,16 @@ class Reader:
         self._last: Item | None = None
         self._marker = ""
         self._is_live = False
+        self._known_on = -1
 
     @property
     def next(self) -> int:
         """Up to where it has read."""
         return self._next
+
+    def knows(self) -> bool:
+        """Whether its log is the one that it has read; one of which it has read nothing is."""
+        return self._next == 0 or (self._link.up and self._known_on == self._link.number)
 
     @property
     def is_of_log(self) -> bool:
@@ -74,8 +80,13 @@ class Reader:
         """What was read last must still stand where it stood, else it is not the log that was read."""
         if self.is_of_log:
             self._broker.consume(self.instance, consumer)
+            self._link.with_last(self._know)
         else:
             self._link.to_process(self._wanted.on_lost)
+
+    def _know(self) -> None:
+        self._known_on = self._link.number
+        self._wanted.on_known()
 
     def _mark_end(self, number: int) -> None:
         if not self._marker or number != self._link.number:

@@ -33,6 +33,7 @@ from redirector.workers import Workers
 from schema.ids import LeaseToken, TaskId, VmId
 from schema.notices import Rejected
 from schema.records import Finished, Leased, Refused, Submitted
+from simulation.publisher import Publisher
 
 Patch = pytest.MonkeyPatch
 
@@ -315,6 +316,11 @@ def snapshot_lacks_its_last_entry(patch: Patch) -> None:
     patch.setattr(Follower, "_on_entry", on_entry)
 
 
+def sent_before_the_log_is_known(patch: Patch) -> None:
+    """What is unconfirmed is sent again at once, whichever log it is."""
+    patch.setattr(Publisher, "heed", lambda *_: None)
+
+
 Mutation = Callable[[Patch], None]
 
 CAUGHT_BY: dict[Mutation, int | str] = {
@@ -350,6 +356,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     giving_up_is_tried_once: "a-destination-that-fails-while-it-gives-up",
     who_has_gone_on_never_arrived: "gone-on-before-its-source-asked",
     fenced_tasks_do_not_end: "a-log-that-lost-its-end-and-a-lease-that-came-back",
+    sent_before_the_log_is_known: "sent-again-to-a-log-that-lost-its-end",
     a_lost_log_is_told_nobody: "a-removal-lost-with-its-log",
     what_another_ended_counts_as_told: "devices-plugged-by-a-worker-that-ended-and-said-nothing",
     changes_by_requests_are_not_noted: "a-vm-added-by-a-worker-that-died-then",

@@ -95,8 +95,16 @@ class RabbitBus(LoopedBus):
         self._begin_to_read(Subscription(instance, BEGINNING, on_entry, on_live, self._logs, since=at))
 
     def _begin_to_read(self, wanted: Subscription) -> None:
+        def begin() -> None:
+            self._house(wanted)
+
+        self._loop.soon(begin)
+
+    def _house(self, wanted: Subscription) -> Reader:
         reader = Reader(self._loop, wanted, self._watch())
-        self._loop.soon(lambda: self._connection.add(reader))
+        self._publisher.heed(reader.knows)
+        self._connection.add(reader)
+        return reader
 
     def _watch(self) -> Watch:
         connection = self._connection
@@ -104,15 +112,13 @@ class RabbitBus(LoopedBus):
         def holds(instance: InstanceName, place: Place) -> bool:
             return RabbitShelf(lambda: connection.parameters, instance, "").holds(place)
 
-        return Watch(self._tell_quarantined, self._on_lost, holds)
+        return Watch(self._tell_quarantined, self._on_lost, holds, self._publisher.go_on)
 
     @override
     def follow(self, instance: InstanceName, service: str, fold: Fold) -> None:
         def read(place: Place, on_entry: Callable[[Entry], None], on_live: Action) -> Callable[[], Place]:
             wanted = Subscription(instance, place.next, on_entry, on_live, self._logs, place)
-            reader = Reader(self._loop, wanted, self._watch())
-            self._connection.add(reader)
-            return reader.place
+            return self._house(wanted).place
 
         shelf = RabbitShelf(lambda: self._connection.parameters, instance, service)
         append = partial(self.append, instance)

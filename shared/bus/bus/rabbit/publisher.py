@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 
@@ -36,7 +37,11 @@ class Signature:
 
 
 class Publisher(Tenant):
-    """Holds the window of what is unconfirmed; each new channel sends it again from its first record on."""
+    """Holds the window of what is unconfirmed; each new channel sends it again from its first record on.
+
+    It sends nothing while a reader beside it does not know its log again: what was decided by one log must
+    not stand in another.
+    """
 
     def __init__(
         self, loop: Loop, signature: Signature, instances: tuple[InstanceName, ...], logs: Logs
@@ -53,6 +58,7 @@ class Publisher(Tenant):
         self._flushing = False
         self._moved_at = 0.0
         self._closed = False
+        self._knows: list[Callable[[], bool]] = []
         loop.soon(lambda: loop.every(CONFIRM_CHECK_S, self._check_deadline))
 
     # --- from any thread ----------------------------------------------------------------------------
@@ -111,6 +117,14 @@ class Publisher(Tenant):
 
     # --- on the loop's thread -----------------------------------------------------------------------
 
+    def heed(self, knows: Callable[[], bool]) -> None:
+        """Send only while a reader knows its log; whoever comes to know it calls `go_on`."""
+        self._knows.append(knows)
+
+    def go_on(self) -> None:
+        """Send what waits, if it may be sent now."""
+        self._flush()
+
     @override
     def settle(self, channel: Channel) -> None:
         self._undeclared = set(self._instances)
@@ -144,13 +158,16 @@ class Publisher(Tenant):
         channel = self._channel
         with self._lock:
             self._flushing = False
-            if not self.placed or channel is None or not channel.is_open:
+            if not self.placed or channel is None or not channel.is_open or not self._may_send():
                 return
             parcels = self._window.to_send()
             properties = {log: self._properties(log) for log in {parcel.log for parcel in parcels}}
         for parcel in parcels:
             signed = properties[parcel.log]
             channel.basic_publish(EXCHANGE, parcel.routing_key, parcel.body, signed, mandatory=True)
+
+    def _may_send(self) -> bool:
+        return all(knows() for knows in self._knows)
 
     def _properties(self, log: str) -> pika.BasicProperties:
         """What stands on records to a log: by whom, and as `message_id` up to which number it has ours.
@@ -180,7 +197,7 @@ class Publisher(Tenant):
     def _check_deadline(self) -> None:
         with self._lock:
             waiting = self._window.unconfirmed()
-        if not waiting or self.blocked is not None:
+        if not waiting or self.blocked is not None or not self._may_send():
             self._moved_at = time.monotonic()
         elif self.placed and time.monotonic() - self._moved_at > CONFIRM_TIMEOUT_S:
             self._give_up(f"the first record was not confirmed for {CONFIRM_TIMEOUT_S:g} s")

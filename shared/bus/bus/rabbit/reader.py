@@ -78,6 +78,8 @@ class Watch:
     on_lost: OnLost
     holds: Callable[[InstanceName, Place], bool]
     """Whether a log holds a place; takes its time, so not on the bus's thread."""
+    on_known: Callable[[], None] = lambda: None
+    """A log was taken up again, and is the one that was read."""
 
 
 class Reader(Tenant):
@@ -107,6 +109,10 @@ class Reader(Tenant):
         """Where it is: behind the entry that is being handed over."""
         anchor = anchor_of(*self._last) if self._last else self._wanted.place.anchor
         return Place(Offset(self._next), anchor, self._dedup.last())
+
+    def knows(self) -> bool:
+        """Whether its log is the one that it has read; one of which it has read nothing is."""
+        return self._next == 0 or (self.placed and self._is_proven and not self._is_lost)
 
     @override
     def settle(self, channel: Channel) -> None:
@@ -215,6 +221,7 @@ class Reader(Tenant):
         before = self._next - 1
         if offset == before and anchor_of(*message) == self.place().anchor:
             self._is_proven = True
+            self._watch.on_known()
         elif offset == before:
             self._lose(f"another record stands at {before} now: the broker has lost the log, or its end")
         elif offset > before:
