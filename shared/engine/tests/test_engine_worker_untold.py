@@ -50,6 +50,13 @@ def test_what_cannot_be_noted_is_done_all_the_same(tmp_path: Path) -> None:
     assert notes.note(ADDED) is None
 
 
+def test_a_name_that_is_no_text_is_not_noted(tmp_path: Path) -> None:
+    notes = untold(tmp_path, "life")
+    hostile = VmId("\udcc5")
+    assert notes.note(Changed(vm=hostile, changed=(VmObject(id=hostile),))) is None
+    assert list((tmp_path / "untold").iterdir()) == []
+
+
 def test_requests_that_change_metadata_say_of_what() -> None:
     disk = VbdObject(id=DeviceId(VM, "xvda"))
     vbd = sample_vbd("xvda", VM)

@@ -14,6 +14,7 @@ from typing import Any
 
 from bus.insist import Insistent
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
 from schema.ids import VmId, WorkerName
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.records import Changed, Record
@@ -57,11 +58,16 @@ class Untold:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def note(self, changed: Changed) -> Note | None:
-        """Something is about to change; None if that cannot be noted, which is worse only when we die now."""
+        """Something is about to change; None if that cannot be noted, which is worse only when we die now.
+
+        Of names that are no text there is nothing to note: they are refused.
+        """
         content = _Content(worker=self._worker, changed=changed)
         note = Note(changed, self._directory / f"{self._life}-{next(self._numbers)}")
         try:
             note.path.write_bytes(content.model_dump_json().encode())
+        except PydanticSerializationError:
+            return None
         except OSError as error:
             _LOG.warning("that VM %s is about to change is not noted: %s", changed.vm, error)
             note.forget()
