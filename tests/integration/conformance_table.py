@@ -98,7 +98,7 @@ def _found_on(stacks: Stacks) -> dict[str, dict[str, dict[str, str]]]:
 def documented(backend: str) -> dict[str, str]:
     """By method, what the page says of a backend."""
     rows = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")]
-    heads, *cells = [[cell.strip("| ") for cell in row] for row in rows]
+    heads, _, *cells = [[cell.strip("| ") for cell in row] for row in rows]
     column = heads.index(backend)
     return {row[0]: row[column] for row in cells}
 

@@ -311,10 +311,19 @@ class HostInHand(Xen, Dom0):
             while not self._ending:
                 event = watching.wait(None, self._wake)
                 path = "" if event is None else event[0]
-                if path.startswith(f"{BACKENDS}/"):
+                if path == BACKENDS:
+                    self._drive_all()
+                elif path.startswith(f"{BACKENDS}/"):
                     self._drive(path.removeprefix(f"{BACKENDS}/").split("/"))
                 elif path.endswith("/control/shutdown"):
                     self._hear(int(path.split("/")[3]), path)
+
+    def _drive_all(self) -> None:
+        """As drivers do when they are connected: what came before is told by no watch."""
+        for kind in self.store.names(BACKENDS):
+            for domid in self.store.names(f"{BACKENDS}/{kind}"):
+                for number in self.store.names(f"{BACKENDS}/{kind}/{domid}"):
+                    self._drive([kind, domid, number])
 
     def _drive(self, words: list[str]) -> None:
         kind, domid, number = [*words, "", "", ""][:3]
