@@ -1,5 +1,6 @@
 """The verbs on disks, on libvirt."""
 
+from contextlib import suppress
 from dataclasses import asdict
 
 from engine.backend import Execution
@@ -9,12 +10,15 @@ from schema.ids import VmId
 from schema.objects.vbd import Vbd, VbdType
 from typing_extensions import override
 from virt.spoken import spoken
+from virt.values import VirtError
 from virt.xml import written
 
 from worker_kvm.libvirt.document import disk_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
+from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Disk, Machine, attached
 from worker_kvm.qemu.machine import Source
+from worker_kvm.qemu.media import TRIES
 from worker_kvm.qemu.mirrored import goes_along
 from worker_kvm.throttle import Throttle, throttle_of
 from worker_kvm.vbds import IS_SLOW, ON_SATA, UNPLUG_TIMEOUT_S, KvmVbds
@@ -58,10 +62,19 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
         live = self._hypervisor.lasting(vm)
         if live is None:
             return
+        if drive.source is not None and changed.source is not None:
+            self._change(live, drive.holding(None, source=None))
+        self._change(live, changed)
+
+    def _change(self, live: Live, drive: Disk) -> None:
+        """Have a drive hold what it shall, see `TRIES`."""
+        document = written(disk_node(drive))
+        for _ in range(TRIES - 1):
+            with suppress(VirtError):
+                self._hypervisor.virt.update(live.uuid, document)
+                return
         with spoken():
-            if drive.source is not None and changed.source is not None:
-                self._hypervisor.virt.update(live.uuid, written(disk_node(drive.holding(None, source=None))))
-            self._hypervisor.virt.update(live.uuid, written(disk_node(changed)))
+            self._hypervisor.virt.update(live.uuid, document)
 
     @override
     def _limit(self, vm: VmId, disk: Disk, limits: Throttle) -> None:

@@ -1,5 +1,9 @@
 """Media: what is in a drive, changed by us or taken out by the guest."""
 
+from contextlib import suppress
+
+from schema.fault import XenopsError
+
 from worker_kvm.qemu.devices import takes_media
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Disk
@@ -8,9 +12,20 @@ from worker_kvm.qemu.throttling import throttle
 CLOSE_TIMEOUT_S = 10.0
 """How long QEMU may take to let go of a medium's file: what is under way to it ends first."""
 
+TRIES = 3
+"""A guest may close a tray as soon as it is open, with nothing in yet; seldom does it so twice."""
+
 
 def exchange(live: Live, drive: Disk, changed: Disk) -> None:
     """The medium that is in goes out, even if it is the same: it is opened anew. The caller holds `trays`."""
+    for _ in range(TRIES - 1):
+        with suppress(XenopsError):
+            _exchange(live, drive, changed)
+            return
+    _exchange(live, drive, changed)
+
+
+def _exchange(live: Live, drive: Disk, changed: Disk) -> None:
     tray = {"id": drive.slot.device}
     live.do("blockdev-open-tray", {**tray, "force": True})
     _take_out(live, drive)
