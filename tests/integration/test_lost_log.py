@@ -85,11 +85,17 @@ def test_a_fold_is_put_away_taken_up_and_begins_anew_when_its_log_is_lost(
     hold(bus, 120, 130)
     assert second.until(count=130) == [f"vm{number}" for number in range(130)]
     delete(stack, log_stream(INSTANCE))
-    hold(bus, 130, 140)  # who only writes goes on
+    writer = RabbitBus(stack.node.url, "writer", (INSTANCE,))
+    hold(writer, 130, 140)  # who only writes goes on
     assert lost.said.wait(PATIENCE_S)
+    stale = bus.append(INSTANCE, LaneHeld(vm=VmId("stale")))  # of what the old log said
     third = Counting()
     bus.follow(INSTANCE, "redirector", third)
     assert third.until(count=10) == [f"vm{number}" for number in range(130, 140)]
+    hold(writer, 140, 150)
+    assert third.until(count=20) == [f"vm{number}" for number in range(130, 150)]
+    assert not stale.done()
+    writer.close()
 
 
 @pytest.fixture(name="client")
