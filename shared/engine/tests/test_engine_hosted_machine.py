@@ -94,6 +94,8 @@ def test_an_interface_has_a_place_of_its_own_changes_and_goes() -> None:
         klass="vif", id="0"
     )
     assert machine.with_nic(NIC.but(carrier=False)).living().nics == (NIC.but(carrier=False),)
+    assert machine.changing_nic(VIF.id, carrier=False) == machine.with_nic(NIC.but(carrier=False))
+    assert MADE.changing_nic(VIF.id, carrier=False) is MADE
     assert machine.without_nic(VIF.id).nic(VIF.id) is None
 
 

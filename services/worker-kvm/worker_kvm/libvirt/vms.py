@@ -39,7 +39,7 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
         """Forget all of it, with its domain if there is one, and what libvirt keeps of it."""
         self._destroy(vm.id)
         self._hypervisor.forget_kept(vm)
-        super().remove(vm)
+        self._hypervisor.remove(vm.id)
 
     @override
     def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:

@@ -171,6 +171,11 @@ class HostedMachine(Record, Generic[DomainT, DiskT, NicT]):
         """With an interface as given now; without a domain, nothing to note."""
         return self if self.domain is None else self.with_domain(nics=replacing(self.domain.nics, nic))
 
+    def changing_nic(self, id_: DeviceId, **fields: object) -> Self:
+        """With other fields of an interface's VIF; it has none of that id, nothing to note."""
+        nic = self.nic(id_)
+        return self if nic is None else self.with_nic(nic.but(**fields))
+
     def without_nic(self, id_: DeviceId) -> Self:
         """Without an interface."""
         return self if self.domain is None else self.with_domain(nics=without(self.domain.nics, id_))

@@ -35,7 +35,4 @@ class HostedVifs(UnrestrictedVifs, Generic[HostT]):
 
     def _set(self, vm: VmId, vif: Vif, **fields: object) -> None:
         """Note what its interface is now, if it has it."""
-        nic = self._hypervisor.look(vm).nic(vif.id)
-        if nic is not None:
-            changed = nic.but(**fields)
-            self._hypervisor.change(vm, lambda machine: machine.with_nic(changed))
+        self._hypervisor.change(vm, lambda machine: machine.changing_nic(vif.id, **fields))
