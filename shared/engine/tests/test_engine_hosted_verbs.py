@@ -63,11 +63,11 @@ class Vbds(HostedVbds[Host, HeldDisk]):
     def attach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None: ...
 
     @override
-    def _give(self, execution: Execution, vm: VmId, disk: HeldDisk) -> None:
+    def _give(self, execution: Execution, machine: Machine, disk: HeldDisk) -> None:
         self._hypervisor.told.append(f"has {disk.id.device}")
 
     @override
-    def _take(self, execution: Execution, vm: VmId, disk: HeldDisk, *, force: bool) -> None:
+    def _take(self, execution: Execution, machine: Machine, disk: HeldDisk, *, force: bool) -> None:
         if not force:
             raise detach_rejected(disk.vbd, "it is busy")
         self._hypervisor.told.append(f"lost {disk.id.device}")
@@ -77,7 +77,7 @@ class Vbds(HostedVbds[Host, HeldDisk]):
         return drive.holding(medium)
 
     @override
-    def _exchange(self, execution: Execution, vm: VmId, drive: HeldDisk, changed: HeldDisk) -> None:
+    def _exchange(self, execution: Execution, machine: Machine, drive: HeldDisk, changed: HeldDisk) -> None:
         self._hypervisor.told.append(f"sees {changed.vbd.backend}")
 
 

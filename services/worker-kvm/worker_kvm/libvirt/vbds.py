@@ -40,15 +40,15 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
         return attached(machine, vbd, source)
 
     @override
-    def _give(self, execution: Execution, vm: VmId, disk: Disk) -> None:
-        live = self._hypervisor.live(vm)
+    def _give(self, execution: Execution, machine: Machine, disk: Disk) -> None:
+        live = self._hypervisor.live(machine.id)
         if live is not None and not self._hypervisor.has_device(live.uuid, disk.alias):
             self._hypervisor.attach(live.uuid, disk_node(disk))
 
     @override
-    def _take(self, execution: Execution, vm: VmId, disk: Disk, *, force: bool) -> None:
+    def _take(self, execution: Execution, machine: Machine, disk: Disk, *, force: bool) -> None:
         """The guest is told and not asked."""
-        live = self._hypervisor.lasting(vm)
+        live = self._hypervisor.lasting(machine.id)
         if live is None:
             return
         if disk.bus == "sata":
@@ -57,9 +57,9 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
             raise detach_rejected(disk.vbd, IS_SLOW)
 
     @override
-    def _exchange(self, execution: Execution, vm: VmId, drive: Disk, changed: Disk) -> None:
+    def _exchange(self, execution: Execution, machine: Machine, drive: Disk, changed: Disk) -> None:
         """Libvirt takes no medium for one that is in: the drive is emptied first."""
-        live = self._hypervisor.lasting(vm)
+        live = self._hypervisor.lasting(machine.id)
         if live is None:
             return
         if drive.source is not None and changed.source is not None:

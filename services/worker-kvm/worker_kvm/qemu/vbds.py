@@ -29,15 +29,15 @@ class QemuVbds(KvmVbds[Hypervisor, Disk]):
         return attached(machine, vbd, source)
 
     @override
-    def _give(self, execution: Execution, vm: VmId, disk: Disk) -> None:
-        live = self._hypervisor.live(vm)
+    def _give(self, execution: Execution, machine: Machine, disk: Disk) -> None:
+        live = self._hypervisor.live(machine.id)
         if live is not None:
             _add(live, disk)
 
     @override
-    def _take(self, execution: Execution, vm: VmId, disk: Disk, *, force: bool) -> None:
+    def _take(self, execution: Execution, machine: Machine, disk: Disk, *, force: bool) -> None:
         """The guest is told and not asked."""
-        live = self._hypervisor.live(vm)
+        live = self._hypervisor.live(machine.id)
         if live is not None:
             _remove(live, disk)
 
@@ -49,8 +49,8 @@ class QemuVbds(KvmVbds[Hypervisor, Disk]):
             super()._change_medium(execution, vm, vbd, medium)
 
     @override
-    def _exchange(self, execution: Execution, vm: VmId, drive: Disk, changed: Disk) -> None:
-        live = self._hypervisor.live(vm)
+    def _exchange(self, execution: Execution, machine: Machine, drive: Disk, changed: Disk) -> None:
+        live = self._hypervisor.live(machine.id)
         if live is not None:
             exchange(live, drive, changed)
 

@@ -13,7 +13,7 @@ from typing_extensions import override
 from worker_xen.classic import hotplug
 from worker_xen.classic.ends import GUEST_TIMEOUT_S, Ends
 from worker_xen.classic.hypervisor import Hypervisor
-from worker_xen.classic.machine import Disk, attached, disk_path
+from worker_xen.classic.machine import Disk, Machine, attached, disk_path
 from worker_xen.xenstore.devices import BlockDevice, DiskNode, disk_nodes, linux_name
 
 SCRIPT_KEY = "script"
@@ -53,18 +53,19 @@ class ClassicVbds(HostedVbds[Hypervisor, Disk]):
     @override
     def deactivate(self, execution: Execution, vm: VmId, vbd: Vbd, *, force: bool) -> None:
         """Take the disk from the guest, which is asked unless it is forced."""
-        disk = self._hypervisor.find(vm).machine.disk(vbd.id)
+        machine = self._hypervisor.find(vm).machine
+        disk = machine.disk(vbd.id)
         if disk is None:
             return
-        self._take(execution, vm, disk, force=force)
+        self._take(execution, machine, disk, force=force)
         self._put(vm, disk.model_copy(update={"activated": False}))
 
     @override
-    def _give(self, execution: Execution, vm: VmId, disk: Disk) -> None:
+    def _give(self, execution: Execution, machine: Machine, disk: Disk) -> None:
         """An empty drive is none, as in the original for PV guests."""
         if disk.vbd.backend is None:
             return
-        _, info = self._hypervisor.find(vm).living()
+        _, info = self._hypervisor.find(machine.id).living()
         domid, vbd, path = info.domid, disk.vbd, _local(disk.vbd.backend)
         device = disk_path(domid, disk)
         script = dict(vbd.extra_backend_keys).get(SCRIPT_KEY)
@@ -82,9 +83,9 @@ class ClassicVbds(HostedVbds[Hypervisor, Disk]):
             raise
 
     @override
-    def _take(self, execution: Execution, vm: VmId, disk: Disk, *, force: bool) -> None:
+    def _take(self, execution: Execution, machine: Machine, disk: Disk, *, force: bool) -> None:
         """A domain that is gone has nothing any more, but its backend may."""
-        found = self._hypervisor.find(vm)
+        found = self._hypervisor.find(machine.id)
         if found.machine.domain is None or found.machine.domain.domid is None:
             return
         device = disk_path(found.machine.domain.domid, disk)
@@ -103,13 +104,13 @@ class ClassicVbds(HostedVbds[Hypervisor, Disk]):
         return drive.holding(medium)
 
     @override
-    def _exchange(self, execution: Execution, vm: VmId, drive: Disk, changed: Disk) -> None:
+    def _exchange(self, execution: Execution, machine: Machine, drive: Disk, changed: Disk) -> None:
         """A PV guest's drive comes and goes with its medium, as in the original."""
         if changed.vbd.backend == drive.vbd.backend:
             return
         if drive.vbd.backend is not None:
-            self._take(execution, vm, drive, force=True)
-        self._give(execution, vm, changed)
+            self._take(execution, machine, drive, force=True)
+        self._give(execution, machine, changed)
 
 
 def _node(domid: int, disk: Disk, content: BlockDevice | str) -> DiskNode:

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from worker_xen.gathered.domains import Host
 from worker_xen.xenlight.content import find_source
-from worker_xen.xenlight.machine import Disk, Domain, attached
+from worker_xen.xenlight.machine import Disk, Domain, Machine, attached
 
 
 class GatheredVbds(HostedVbds[Host, Disk]):
@@ -56,19 +56,19 @@ class GatheredVbds(HostedVbds[Host, Disk]):
         self._hypervisor.change(vm, lambda machine: attached(machine, vbd, source))
 
     @override
-    def _give(self, execution: Execution, vm: VmId, disk: Disk) -> None:
-        self._give_to(execution, self._hypervisor.look(vm).living(), disk)
+    def _give(self, execution: Execution, machine: Machine, disk: Disk) -> None:
+        self._give_to(execution, machine.living(), disk)
 
     @override
-    def _take(self, execution: Execution, vm: VmId, disk: Disk, *, force: bool) -> None:
+    def _take(self, execution: Execution, machine: Machine, disk: Disk, *, force: bool) -> None:
         try:
-            self._take_from(self._hypervisor.look(vm).living(), disk, force=force)
+            self._take_from(machine.living(), disk, force=force)
         except self.refusal as error:
             raise detach_rejected(disk.vbd, str(error)) from error
 
     @override
-    def _exchange(self, execution: Execution, vm: VmId, drive: Disk, changed: Disk) -> None:
-        self._exchange_in(execution, self._hypervisor.look(vm).living(), drive, changed)
+    def _exchange(self, execution: Execution, machine: Machine, drive: Disk, changed: Disk) -> None:
+        self._exchange_in(execution, machine.living(), drive, changed)
 
     @override
     def _holding(self, drive: Disk, vbd: Vbd, medium: DiskBackend | None) -> Disk:

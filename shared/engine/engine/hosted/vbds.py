@@ -1,7 +1,7 @@
 """The verbs on disks: attached, when the content is found, then activated, when the guest gets it."""
 
 from abc import abstractmethod
-from typing import Generic
+from typing import Any, Generic
 
 from schema.fault import XenopsError
 from schema.ids import VmId
@@ -25,11 +25,11 @@ class HostedVbds(UnrestrictedVbds, Generic[HostT, DiskT]):
         self._hypervisor = hypervisor
 
     @abstractmethod
-    def _give(self, execution: Execution, vm: VmId, disk: DiskT) -> None:
+    def _give(self, execution: Execution, machine: Any, disk: DiskT) -> None:
         """Give a guest a disk; to one that is not there yet, nothing to do."""
 
     @abstractmethod
-    def _take(self, execution: Execution, vm: VmId, disk: DiskT, *, force: bool) -> None:
+    def _take(self, execution: Execution, machine: Any, disk: DiskT, *, force: bool) -> None:
         """Take a disk from its guest; there is none, nothing to do. Errors: `Device_detach_rejected`."""
 
     @abstractmethod
@@ -37,7 +37,7 @@ class HostedVbds(UnrestrictedVbds, Generic[HostT, DiskT]):
         """A drive with another medium. Errors: whatever is wrong with that."""
 
     @abstractmethod
-    def _exchange(self, execution: Execution, vm: VmId, drive: DiskT, changed: DiskT) -> None:
+    def _exchange(self, execution: Execution, machine: Any, drive: DiskT, changed: DiskT) -> None:
         """Have a drive that a guest has become what it shall be."""
 
     @override
@@ -49,17 +49,19 @@ class HostedVbds(UnrestrictedVbds, Generic[HostT, DiskT]):
     def activate(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
         """Give the disk to the guest at once, or with all else when it comes to be."""
         execution.check_cancelled()
-        disk: DiskT = self._hypervisor.look(vm).held_disk(vbd.id)
+        machine = self._hypervisor.look(vm)
+        disk: DiskT = machine.held_disk(vbd.id)
         if not disk.activated:
-            self._give(execution, vm, disk)
+            self._give(execution, machine, disk)
             self._put(vm, disk.model_copy(update={"activated": True}))
 
     @override
     def deactivate(self, execution: Execution, vm: VmId, vbd: Vbd, *, force: bool) -> None:
         """Take the disk from the guest, or `Device_detach_rejected`."""
-        disk: DiskT | None = self._hypervisor.look(vm).disk(vbd.id)
+        machine = self._hypervisor.look(vm)
+        disk: DiskT | None = machine.disk(vbd.id)
         if disk is not None and disk.activated:
-            self._take(execution, vm, disk, force=force)
+            self._take(execution, machine, disk, force=force)
             self._put(vm, disk.model_copy(update={"activated": False}))
 
     @override
@@ -88,14 +90,15 @@ class HostedVbds(UnrestrictedVbds, Generic[HostT, DiskT]):
     def _change_medium(self, execution: Execution, vm: VmId, vbd: Vbd, medium: DiskBackend | None) -> None:
         """Change what is in the drive that the domain has, if it has it."""
         execution.check_cancelled()
-        drive: DiskT | None = self._hypervisor.look(vm).disk(vbd.id)
+        machine = self._hypervisor.look(vm)
+        drive: DiskT | None = machine.disk(vbd.id)
         if drive is None:
             return
         if medium is not None and drive.vbd.backend not in {None, medium}:
             raise XenopsError(MediaPresent())
         changed = self._holding(drive, vbd, medium)
         if drive.activated:
-            self._exchange(execution, vm, drive, changed)
+            self._exchange(execution, machine, drive, changed)
         self._put(vm, changed)
 
 
