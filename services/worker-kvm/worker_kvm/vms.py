@@ -8,8 +8,9 @@ from engine.backend import Execution
 from engine.hosted.ballooning import await_balloon
 from engine.hosted.notes import Notes
 from engine.hosted.unrestricted import UnassistedVms
+from pydantic import BaseModel, ValidationError
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
-from schema.fault import XenopsError, unimplemented
+from schema.fault import XenopsError, internal_error, unimplemented
 from schema.ids import VmId
 from schema.objects.vm import Vm
 from typing_extensions import override
@@ -47,6 +48,17 @@ class Lives(Notes[Any], Protocol[LiveT_co]):
 
 
 HostT = TypeVar("HostT", bound=Lives[Any])
+
+
+Told = TypeVar("Told", bound=BaseModel)
+
+
+def told_by_another(kind: type[Told], vm: str, state: str) -> Told:
+    """What the other host of a migration has said of a VM. Errors: `Internal_error`, it makes no sense."""
+    try:
+        return kind.model_validate_json(state)
+    except ValidationError as error:
+        raise internal_error(f"VM {vm}: what another host knew of it makes no sense: {error}") from error
 
 
 class KvmVms(UnassistedVms, Generic[HostT, LiveT]):

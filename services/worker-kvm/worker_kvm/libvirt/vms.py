@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from engine.backend import CreateOptions, Devices, Execution
 from engine.image import Image, ImageStream
-from pydantic import ValidationError
-from schema.fault import XenopsError, internal_error
+from schema.fault import XenopsError
 from schema.objects.errors import InvalidVcpus
 from schema.objects.network import Network
 from schema.objects.vm import Vm, VmState
@@ -21,7 +20,7 @@ from worker_kvm.libvirt.states import vm_state
 from worker_kvm.libvirt.suspend import assert_can_save, restore_vm, resume_vm, save_vm
 from worker_kvm.qemu.sleeping import put_to_sleep, refuse_asleep
 from worker_kvm.seen import Status
-from worker_kvm.vms import KvmVms
+from worker_kvm.vms import KvmVms, told_by_another
 
 
 class LibvirtVms(KvmVms[Hypervisor, Live]):
@@ -163,12 +162,7 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
     @override
     def set_internal_state(self, vm: Vm, state: str) -> None:
         """One that is suspended makes the VM so, unless it has a domain."""
-        try:
-            carried = Carried.model_validate_json(state)
-        except ValidationError as error:
-            raise internal_error(
-                f"VM {vm.id}: what another host knew of it makes no sense: {error}"
-            ) from error
+        carried = told_by_another(Carried, vm.id, state)
 
         def told(machine: Machine) -> Machine:
             return machine.but(suspended=True) if carried.suspended and machine.domain is None else machine

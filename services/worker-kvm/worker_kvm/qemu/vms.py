@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from engine.backend import CreateOptions, Devices, Execution
 from engine.image import Image, ImageStream
 from engine.refusals import refuse_unless_there
-from pydantic import ValidationError
 from schema.atomics.vm import DomainAction
-from schema.fault import internal_error
 from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
 from typing_extensions import override
@@ -23,7 +21,7 @@ from worker_kvm.qemu.states import vm_state
 from worker_kvm.qemu.tpm import refuse_without_swtpm
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
 from worker_kvm.seen import Status
-from worker_kvm.vms import KvmVms
+from worker_kvm.vms import KvmVms, told_by_another
 
 
 class QemuVms(KvmVms[Hypervisor, Live]):
@@ -177,12 +175,7 @@ class QemuVms(KvmVms[Hypervisor, Live]):
     @override
     def set_internal_state(self, vm: Vm, state: str) -> None:
         """One that is suspended makes the VM so, unless it has a domain; all else comes with the memory."""
-        try:
-            domain = Domain.model_validate_json(state)
-        except ValidationError as error:
-            raise internal_error(
-                f"VM {vm.id}: what another host knew of it makes no sense: {error}"
-            ) from error
+        domain = told_by_another(Domain, vm.id, state)
 
         def told(machine: Machine) -> Machine:
             return machine.but(suspended=domain) if domain.suspended and machine.domain is None else machine
