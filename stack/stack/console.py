@@ -4,6 +4,7 @@ import re
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ class Console:
         self._socket = socket.socket(socket.AF_UNIX)
         self._transcript = transcript.open("ab")
         self._rest = b""
+        self._lines: deque[str] = deque()
         try:
             self._socket.connect(path)
         except OSError as error:
@@ -50,18 +52,22 @@ class Console:
         self._socket.sendall(line.encode() + b"\n")
 
     def lines(self, timeout_s: float) -> Iterator[str]:
-        """Each line as it comes, until the guest is gone, or for `timeout_s` in all."""
+        """Each line as it comes, until the guest is gone or `timeout_s` over; another call goes on."""
         deadline = time.monotonic() + timeout_s
         while True:
-            *whole, self._rest = self._rest.split(b"\n")
-            yield from (_readable(line) for line in whole)
-            if len(self._rest) > LINE_BYTES_MAX:
-                yield _readable(self._rest)
-                self._rest = b""
+            while self._lines:
+                yield self._lines.popleft()
             heard = self._hear(deadline)
             if not heard:
                 return
-            self._rest += heard
+            self._take(heard)
+
+    def _take(self, heard: bytes) -> None:
+        *whole, self._rest = (self._rest + heard).split(b"\n")
+        if len(self._rest) > LINE_BYTES_MAX:
+            whole.append(self._rest)
+            self._rest = b""
+        self._lines += map(_readable, whole)
 
     def _hear(self, deadline: float) -> bytes:
         remaining_s = deadline - time.monotonic()

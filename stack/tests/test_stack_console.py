@@ -32,6 +32,15 @@ def test_lines_are_heard_whole_until_the_guest_is_gone(listener: socket.socket, 
     assert (tmp_path / "heard").read_bytes() == b"one\r\ntwo\nthree\nunfinished"
 
 
+def test_who_stops_hearing_loses_no_line_that_came_along(listener: socket.socket, tmp_path: Path) -> None:
+    with Console(listener.getsockname(), tmp_path / "heard") as console:
+        guest, _ = listener.accept()
+        guest.sendall(b"one\ntwo\n")
+        heard = [next(console.lines(PATIENCE_S)) for _ in range(2)]
+        assert heard == ["one", "two"]
+        guest.close()
+
+
 def test_a_guest_cannot_write_to_the_terminal_what_it_likes(listener: socket.socket, tmp_path: Path) -> None:
     with Console(listener.getsockname(), tmp_path / "heard") as console:
         guest, _ = listener.accept()
