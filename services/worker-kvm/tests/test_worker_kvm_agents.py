@@ -9,7 +9,7 @@ from io import BufferedRWPair
 from pathlib import Path
 
 import pytest
-from worker_kvm.monitor import Arguments, MonitorLoop, MonitorRefusedError
+from virt.monitor import Arguments, MonitorLoop, MonitorRefusedError
 from worker_kvm.qemu.agents import AgentMissingError, Agents, Channel, Patience
 from worker_kvm.qemu.guest_agent import AgentRefusedError, Told
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker_kvm.monitor import Arguments, MonitorError, MonitorLoop, MonitorRefusedError
+from virt.monitor import Arguments, MonitorError, MonitorLoop, MonitorRefusedError
+
 from worker_kvm.qemu.guest_agent import (
     AgentRefusedError,
     Told,

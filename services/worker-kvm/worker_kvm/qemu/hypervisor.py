@@ -15,8 +15,8 @@ from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, VbdObject, VifObject, VmObject
 from schema.objects.errors import DomainNotBuilt, FailedToStartEmulator
 from typing_extensions import override
+from virt.monitor import MonitorError, MonitorLoop
 
-from worker_kvm.monitor import MonitorError, MonitorLoop
 from worker_kvm.network import Network, NetworkError, TapSettings
 from worker_kvm.qemu.agents import Agents, Channel
 from worker_kvm.qemu.command import Inherited, Sockets, command_line

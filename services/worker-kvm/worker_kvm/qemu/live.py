@@ -8,8 +8,7 @@ from typing import Any
 
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
-
-from worker_kvm.monitor import (
+from virt.monitor import (
     Arguments,
     Monitor,
     MonitorError,
@@ -17,6 +16,7 @@ from worker_kvm.monitor import (
     MonitorRefusedError,
     QemuEvent,
 )
+
 from worker_kvm.qemu.command import AGENT, Sockets
 from worker_kvm.qemu.devices import block_node
 from worker_kvm.qemu.ending import action_of, complaint, logged_action
