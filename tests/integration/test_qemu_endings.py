@@ -90,7 +90,7 @@ def test_a_guest_that_does_not_listen_is_waited_for_no_longer_than_told(host: Ho
     assert not host.backend.vm.request_shutdown(host.task, vm, ShutdownRequest.HALT, 1.0)  # it is paused
     with host.console(vm) as console:
         host.backend.vm.unpause(host.task, vm)
-        line(console, "userland is up")
+        line(console, "System halted")
     assert host.backend.vm.request_shutdown(host.task, vm, ShutdownRequest.HALT, 1.0)
     assert not host.backend.vm.wait_shutdown(host.task, vm, ShutdownRequest.HALT, 0.2)
 
