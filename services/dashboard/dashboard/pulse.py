@@ -61,12 +61,16 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a service does: `state` is ok, slow or out; `said` why, `took_s` how long its answer took."""
+    """How a service does: `state` is ok, slow or out; `said` why, `took_s` how long its answer took.
+
+    `version` is its software's, where it is known.
+    """
 
     service: str
     state: Literal["ok", "slow", "out"]
     said: str = ""
     took_s: float | None = None
+    version: str = ""
 
 
 def of_hub(took_s: float) -> Health:

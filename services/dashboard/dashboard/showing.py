@@ -125,7 +125,9 @@ def events(fold: InstanceFold, told: Events, now: float) -> views.EventsView:
 
 def health(one: Health) -> views.HealthView:
     """A service."""
-    return views.HealthView(service=one.service, state=one.state, said=one.said, took_s=one.took_s)
+    return views.HealthView(
+        service=one.service, state=one.state, said=one.said, took_s=one.took_s, version=one.version
+    )
 
 
 def action(seen: ActionSeen) -> views.ActionView:

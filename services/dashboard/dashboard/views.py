@@ -126,6 +126,7 @@ class HealthView(View):
     state: Literal["ok", "slow", "out"]
     said: str
     took_s: float | None
+    version: str = Field(description="Of its software, where it says; the broker's stands in `said`.")
 
 
 class BarrierView(View):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import uuid
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from bus.fold import FoldOf
@@ -76,7 +77,12 @@ class Watch:
     @property
     def health(self) -> tuple[pulse.Health, ...]:
         """How the broker is now, and how the services were when they were looked at last."""
-        return (pulse.of_broker(self.bus.broker()), *self._services)
+        said = {
+            "redirector": self.fold.leader_version,
+            "eventhub": self.events.version if self.events else "",
+        }
+        services = (replace(one, version=said.get(one.service, "")) for one in self._services)
+        return (pulse.of_broker(self.bus.broker()), *services)
 
     async def lanes(self) -> Lanes:
         """What the redirector says of lanes; raises XenopsError, UnreachableError."""

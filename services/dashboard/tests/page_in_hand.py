@@ -34,6 +34,7 @@ from schema.rpc import decode_request, encode_failure, encode_result
 
 INSTANCE = InstanceName("org.xen.lab")
 READER, OPERATOR = "r" * 40, "o" * 40
+HUB_VERSION = "7.8.9"
 WORKER = WorkerName("w")
 PATIENCE_S = 30.0
 
@@ -90,7 +91,9 @@ class Page:
                 "LANE.list": lambda _: Lanes(total=0, waiting=0, lanes=()),
                 "LANE.stat": lambda params: LaneTasks(lane=lane(params["id"]), tasks=()),
                 "WORKER.list": lambda _: (worker(),),
-                "EVENTS.stat": lambda _: Events(token=5, seen=5, objects=3, readers=(), barriers=()),
+                "EVENTS.stat": lambda _: Events(
+                    token=5, seen=5, objects=3, readers=(), barriers=(), version=HUB_VERSION
+                ),
                 "QUARANTINE.list": lambda _: Quarantine(total=0, records=()),
                 "Task.stat": self._no_task,
                 "get_diagnostics": lambda _: '{"tasks":[]}',

@@ -8,7 +8,7 @@ from http import HTTPStatus
 import pytest
 from dashboard.sessions import IDLE_S
 from dashboard.web.pages import SCREENS
-from page_in_hand import INSTANCE, OPERATOR, READER, WORKER, Page, message
+from page_in_hand import HUB_VERSION, INSTANCE, OPERATOR, READER, WORKER, Page, message
 from schema import records
 from schema.fault import internal_error
 from schema.ids import TaskId, VmId, WorkerName
@@ -210,6 +210,13 @@ def test_workers_tell_their_version_and_the_broker_is_shown(page: Page) -> None:
     text = page.screen(page.enter(), "workers").text
     assert "1.2.3" in text
     assert "memory at this process" in text
+
+
+def test_versions_of_redirector_and_event_hub_are_shown(page: Page) -> None:
+    page.append(records.Elected(redirector="r", version="4.5.6"))
+    shown = page.await_(f"/api/v1/instances/{INSTANCE}", lambda reply: HUB_VERSION in reply.text)
+    assert {one["service"]: one["version"] for one in shown.json["health"]}["redirector"] == "4.5.6"
+    assert HUB_VERSION in page.screen(page.enter(), "workers").text
 
 
 def test_filters_and_pages_of_many_rows(page: Page) -> None:

@@ -138,7 +138,7 @@ def _about_message(fold: Fold, call: Call, *, patient: bool) -> Decision:
     return Write(QuarantineRetried(log=log, offset=offset, who=who, record=record.kind), before=(record,))
 
 
-def events(fold: Fold, waiting: Iterable[tuple[int, int]]) -> bytes:
+def events(fold: Fold, waiting: Iterable[tuple[int, int]], version: str) -> bytes:
     """The answer of EVENTS.stat; `waiting`: how many have seen all up to each place."""
     last = fold.updates.last
     readers = tuple(
@@ -150,7 +150,9 @@ def events(fold: Fold, waiting: Iterable[tuple[int, int]]) -> bytes:
         for one in fold.updates.barriers
     )
     token, objects = fold.token_of(last), len(fold.updates.items())
-    told = Events(token=token, seen=fold.seen, objects=objects, readers=readers, barriers=barriers)
+    told = Events(
+        token=token, seen=fold.seen, objects=objects, readers=readers, barriers=barriers, version=version
+    )
     return encode_result("EVENTS.stat", told)
 
 

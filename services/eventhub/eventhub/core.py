@@ -77,9 +77,10 @@ class _Asked:
 
 
 class EventHub:
-    """One instance's tasks and updates, from its log."""
+    """One instance's tasks and updates, from its log; `version` is this software's, for who asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = "") -> None:
+        self._version = version
         self._fold = Fold()
         self._live = False
         self._told = tokens.START
@@ -194,7 +195,7 @@ class EventHub:
             case Write(record, before):
                 return self._write(record, asked, before)
             case TellReaders():
-                return asked.answered(events(self._fold, self._waiting.places()))
+                return asked.answered(events(self._fold, self._waiting.places(), self._version))
             case AskWorker():
                 return self._ask_worker(asked)
             case WaitForNews(place, timeout_s):  # pragma: no branch  there is no other decision

@@ -3,6 +3,7 @@
 import logging
 from concurrent.futures import Future
 from functools import partial
+from importlib.metadata import version
 
 from bus.fold import FoldOf
 from bus.ports import Bus, BusError, Entry, Request
@@ -50,7 +51,7 @@ class _Instance:
     def __init__(self, bus: Bus, name: InstanceName) -> None:
         self._bus = bus
         self._name = name
-        self._core = EventHub()
+        self._core = EventHub(version("xenops-eventhub"))
         self._batch_is_due = False
         self._pauses = False
         self._spans = HubSpans(Tracer("xenopsd-eventhub", name))

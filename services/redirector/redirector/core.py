@@ -47,12 +47,13 @@ TOLD_S = 60.0
 class Redirector:
     """One instance's redirector. `name` is this process's own: by it, it knows its own election.
 
-    `_stands`: how many of its elections are still to be read. `_refusing`: tasks whose refusal it has decided
-    and not read yet.
+    `version` is its software's. `_stands`: how many of its elections are still to be read. `_refusing`: tasks
+    whose refusal it has decided and not read yet.
     """
 
     name: str
     limits: Limits = field(default_factory=Limits)
+    version: str = ""
     fold: Fold = field(default_factory=Fold)
     leads: bool = False
     _lost: set[TaskId] = field(default_factory=set)
@@ -103,7 +104,7 @@ class Redirector:
 
     def _stand(self) -> list[Effect]:
         self._stands += 1
-        return [Append(Elected(redirector=self.name))]
+        return [Append(Elected(redirector=self.name, version=self.version))]
 
     def on_time(self, now: float) -> list[Effect]:
         """What has become due: deadlines, workers that have fallen silent."""

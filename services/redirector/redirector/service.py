@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 
 from bus.fold import FoldOf
 from bus.insist import Insistent
@@ -52,7 +53,8 @@ class _Instance:
         self._name = name
         self._log = Insistent(bus, name)
         # named after its inbox: whoever reads who leads knows where to ask it
-        self._core = Redirector(bus.inbox(self._on_request), limits)
+        inbox = bus.inbox(self._on_request)
+        self._core = Redirector(inbox, limits, version("xenops-redirector"))
         self._operators = Operators(self._core)
         self._tracer = Tracer("xenopsd-redirector", name)
         self._observers = ObserverLog(bus, name, self._tracer)

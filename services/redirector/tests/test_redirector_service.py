@@ -1,5 +1,6 @@
 import threading
 import time
+from importlib.metadata import version
 from typing import Any
 
 from bus.memory import MemoryBroker, MemoryBus
@@ -58,9 +59,11 @@ def test_operators_are_answered_by_who_leads_whichever_redirector_they_reach() -
     buses = [MemoryBus(broker, f"redirector{number}") for number in range(2)]
     client = MemoryBus(broker, "client")
     led = threading.Event()
+    versions = set()
 
     def on_entry(entry: Entry) -> None:
         if isinstance(entry.record, Elected):
+            versions.add(entry.record.version)
             led.set()
 
     client.tail(INSTANCE, BEGINNING, on_entry, lambda: None)
@@ -68,6 +71,7 @@ def test_operators_are_answered_by_who_leads_whichever_redirector_they_reach() -
     for service in services:
         service.start()
     assert led.wait(PATIENCE_S)
+    assert versions == {version("xenops-redirector")}
     for held in (True, False) * 4:  # the two serve in turn
         change = "LANE.hold" if held else "LANE.release"
         assert until_led(client, change, id="vm") is None

@@ -180,10 +180,11 @@ class TaskDestroyed(LogRecord):
 
 
 class Elected(LogRecord):
-    """A redirector leads; this record's offset is its term."""
+    """A redirector leads; this record's offset is its term. `version` is its software's."""
 
     kind: Literal["Elected"] = "Elected"
     redirector: str
+    version: str = ""
 
 
 class Barrier(LogRecord):

@@ -45,6 +45,7 @@ class InstanceFold:
         self.barriers: dict[int, Barrier] = {}
         self.actions: deque[ActionSeen] = deque(maxlen=ACTIONS_KEPT)
         self.leader = ""
+        self.leader_version = ""
         self.offset = -1
         self.at = 0.0
         self.kinds: Counter[str] = Counter()
@@ -67,8 +68,8 @@ class InstanceFold:
                 self.barriers[barrier] = Barrier(barrier, vm, entry.offset, entry.at)
             case records.BarrierRemoved(barrier=barrier):
                 self.barriers.pop(barrier, None)
-            case records.Elected(redirector=redirector):
-                self.leader = redirector
+            case records.Elected(redirector=redirector, version=version):
+                self.leader, self.leader_version = redirector, version
             case Acted(who=who, action=action, subject=subject):
                 self.actions.appendleft(ActionSeen(entry.offset, entry.at, who, action, subject))
             case _:
@@ -112,6 +113,7 @@ class InstanceFold:
                 offset=self.offset,
                 at=self.at,
                 leader=self.leader,
+                leader_version=self.leader_version,
                 held=dict(self.held),
                 workers=self.workers.all(),
                 barriers=tuple(self.barriers.values()),
@@ -123,7 +125,8 @@ class InstanceFold:
     def restore(self, lines: Iterable[bytes]) -> None:
         """Know what lines say; raises SnapshotError for another version's."""
         state, tasks = decoded(lines)
-        self.offset, self.at, self.leader = Offset(state.offset), state.at, state.leader
+        self.offset, self.at = Offset(state.offset), state.at
+        self.leader, self.leader_version = state.leader, state.leader_version
         self.held = dict(state.held)
         self.workers.take(state.workers)
         self.barriers = {barrier.id: barrier for barrier in state.barriers}

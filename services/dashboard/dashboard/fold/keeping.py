@@ -25,6 +25,7 @@ class FoldState(BaseModel):
     offset: int
     at: float
     leader: str
+    leader_version: str = ""
     held: Mapping[str, float]
     workers: tuple[WorkerSeen, ...]
     barriers: tuple[Barrier, ...]

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -218,7 +219,13 @@ def _add_others(router: APIRouter, screens: Screens) -> None:
         shown = await workers_of(watch)
         health = [showing.health(one) for one in watch.health]
         return screens.show(
-            "workers", session, watch, workers=shown, health=health, seen=showing.overview(watch)
+            "workers",
+            session,
+            watch,
+            workers=shown,
+            health=health,
+            seen=showing.overview(watch),
+            version=version("xenops-dashboard"),
         )
 
     @router.get("/i/{instance}/quarantine")

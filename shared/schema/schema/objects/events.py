@@ -1,6 +1,6 @@
 """Events: how far the event hub has read, who waits for news there, and which barriers stand."""
 
-from schema.wire.types import Struct
+from schema.wire.types import Struct, wire_default
 
 
 class Readers(Struct, wire="readers"):
@@ -20,10 +20,14 @@ class StandingBarrier(Struct, wire="standing_barrier"):
 
 
 class Events(Struct, wire="events"):
-    """What one replica of the event hub knows: `token` is the newest that it gives, `seen` counts entries."""
+    """What one replica of the event hub knows: `token` is the newest that it gives, `seen` counts entries.
+
+    `version` is its software's, empty where it does not say.
+    """
 
     token: int
     seen: int
     objects: int
     readers: tuple[Readers, ...]
     barriers: tuple[StandingBarrier, ...]
+    version: str = wire_default("")
