@@ -1,6 +1,7 @@
 """VMs migrate between two instances of the simulator, each with services of its own, on one broker."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -79,6 +80,12 @@ class Host:
     def words(self) -> str:
         return "".join(path.read_text() for path in self.directory.glob("*.log"))
 
+    def port(self) -> str:
+        """Where its frontend has a door for other hosts."""
+        found = re.search(r"door is open at (127[.\d]+:\d+)", self.words())
+        assert found, "not yet"
+        return found[1]
+
     def stop(self) -> None:
         for process in self.processes.values():
             process.terminate()
@@ -97,6 +104,9 @@ class Pair:
         self.bus = RabbitBus(self.node.url, "client")
         self.source = Client(self.bus, self.here.instance, dbg="migration", timeout_s=CALL_TIMEOUT_S)
         self.destination = Client(self.bus, self.there.instance, dbg="migration", timeout_s=CALL_TIMEOUT_S)
+        self.await_both()
+
+    def await_both(self) -> None:
         for client in (self.source, self.destination):
             eventually(client.vm.list)
             eventually(client.updates.last_id)
@@ -192,6 +202,37 @@ def test_a_vm_goes_through_tls_to_a_host_that_is_trusted_or_need_not_be(pair: Pa
                 pair.destination, pair.destination.vm.migrate(vm, Destination(pair.here.url)), PATIENCE_S
             )
             assert eventually(lambda: pair.where(vm)) == [pair.source]
+
+
+def test_a_host_that_asks_who_comes_takes_vms_of_whom_it_trusts(pair: Pair, tmp_path: Path) -> None:
+    """Mutual TLS: the frontend's own door asks for the source's certificate, the source for the door's."""
+    files = issue(tmp_path / "tls", "127.0.0.1")
+    pair.there.restart(
+        "frontend",
+        XENOPS_MIGRATION="tls:127.0.0.1:0",
+        XENOPS_TLS_CERTIFICATE=str(files.certificate),
+        XENOPS_TLS_KEY=str(files.key),
+        XENOPS_TLS_CLIENT_CA=str(files.authority),
+    )
+    address = eventually(pair.there.port)
+    url = f"https://{address}/{pair.there.instance}"
+    vm = pair.running_vm()
+    trusting = {"XENOPS_TLS_CA": str(files.authority)}
+    known = {"XENOPS_TLS_CERTIFICATE": str(files.certificate), "XENOPS_TLS_KEY": str(files.key)}
+    for told, refusal in (
+        ({}, "certificate verify failed"),
+        (trusting, "show a certificate that it trusts"),
+        (trusting | known, None),
+    ):
+        pair.here.restart("worker_sim", **told)
+        pair.await_both()
+        task = pair.migrate(vm, url)
+        if refusal is not None:
+            with pytest.raises(XenopsError, match=refusal):
+                pair.done(task)
+        else:
+            pair.done(task)
+        assert eventually(lambda: pair.where(vm)) == [pair.source if refusal else pair.destination]
 
 
 def test_a_vm_migrates_within_its_instance(pair: Pair) -> None:

@@ -185,7 +185,8 @@ def test_a_client_knows_its_door(door: tuple[str, int], files: Files, tmp_path: 
     [
         ({}, "XENOPS_TLS_CERTIFICATE is not set"),
         (dict.fromkeys(VARIABLES, "/no/such.pem"), "/no/such.pem are of no use"),
-        ({"XENOPS_SWITCH": "", "XENOPS_MIGRATION": "tls:0.0.0.0:1"}, "XENOPS_MIGRATION: "),
+        ({"XENOPS_SWITCH": "", "XENOPS_MIGRATION": "tls:0.0.0.0:1"}, "name an address for them, too"),
+        ({"XENOPS_SWITCH": "", "XENOPS_MIGRATION": "/m,tls:0.0.0.0:1"}, "XENOPS_TLS_CERTIFICATE is not set"),
     ],
 )
 def test_a_door_whose_tls_makes_no_sense_is_not_opened(more: dict[str, str], words: str) -> None:

@@ -12,7 +12,7 @@ from schema.ids import InstanceName
 from schema.objects.errors import InternalError
 
 from frontend.handover import Handovers
-from frontend.http.address import Address, DoorError, Place, TcpAddress
+from frontend.http.address import Address, DoorError, Place, wants_tls
 from frontend.http.door import Door
 from frontend.http.message import Limits
 from frontend.http.server import HttpServer
@@ -89,9 +89,10 @@ class OpenDoors:
         instances: tuple[InstanceName, ...],
         ask: AskInstance,
     ) -> Migrations | None:
-        """Migrations come in at all doors but the switch; workers come for them to the first one."""
+        """Migrations come in at all doors but the switch; workers come for them to the first without TLS."""
         places = [Place(address) for address in doors]
-        meeting = [*map(str, places), *map(str, own)]
+        plain = [place for place in places if not wants_tls(place.address)]
+        meeting = [*map(str, plain), *map(str, own)]
         if not meeting:
             return None
         migrations = Migrations(self._bus, meeting[0])
@@ -109,8 +110,7 @@ class OpenDoors:
         for start in self._start:
             self._bus.call_soon(start)
         for place, server in self._places:
-            wants_tls = isinstance(place.address, TcpAddress) and place.address.tls
-            self._bus.listen(place.socket, server.factory, self._tls if wants_tls else None)
+            self._bus.listen(place.socket, server.factory, self._tls if wants_tls(place.address) else None)
             _log.info("a door is open at %s", place)
         for place, handovers in self._handovers:
             self._bus.accept(place.socket, handovers.take)

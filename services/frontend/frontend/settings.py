@@ -10,7 +10,7 @@ from bus.process import ServiceSettings, SettingsError
 from bus.process import from_environment as bus_settings
 from schema.ids import InstanceName
 
-from frontend.http.address import Address, AddressError, TcpAddress, parse_address
+from frontend.http.address import Address, AddressError, parse_address, wants_tls
 from frontend.http.tls import tls_from_environment
 
 
@@ -25,7 +25,7 @@ class Doors:
     """Where the switch keeps its queues; without it they end with the process."""
 
     migration: tuple[Address, ...] = ()
-    """Where migrations of other hosts are let in; the first is where workers come for them."""
+    """Where migrations of other hosts are let in; the first without TLS is where workers come for them."""
 
     tls: ssl.SSLContext | None = None
     """How TLS is spoken at the addresses that want it."""
@@ -41,11 +41,12 @@ class Settings(ServiceSettings):
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """The settings of a process: those of every service, and the doors.
 
-    `XENOPS_SWITCH`: addresses of the message switch, divided by commas; `tls:HOST:PORT` asks for TLS, see
-    `frontend.http.tls`. `XENOPS_SOCKETS`: a directory in which each instance has one with its sockets, or
-    `INSTANCE=DIRECTORY` for one, divided by commas. `XENOPS_DOOR`: a Unix socket for calls to any instance.
-    `XENOPS_MIGRATION`: addresses at which other hosts' migrations come in, divided by commas; workers must
-    reach the first. `XENOPS_STATE_DIR`: where the switch's queues are kept.
+    `XENOPS_SWITCH`: addresses of the message switch, divided by commas. `XENOPS_SOCKETS`: a directory where
+    each instance has one with its sockets, or `INSTANCE=DIRECTORY` for one, divided by commas. `XENOPS_DOOR`:
+    a Unix socket for calls to any instance. `XENOPS_MIGRATION`: addresses at which other hosts' migrations
+    come in, divided by commas; workers must reach the first one without TLS. `tls:HOST:PORT` asks for TLS, at
+    the switch and for migrations, see `frontend.http.tls`. `XENOPS_STATE_DIR`: where the switch's queues are
+    kept.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
@@ -60,25 +61,25 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         migration = tuple(map(open_address, _words(environment.get("XENOPS_MIGRATION", ""))))
     except AddressError as error:
         raise SettingsError(f"XENOPS_MIGRATION: {error}") from error
-    if any(map(_wants_tls, migration)):
-        raise SettingsError("XENOPS_MIGRATION: workers and other hosts speak no TLS there: write HOST:PORT")
     state = environment.get("XENOPS_STATE_DIR")
     door = environment.get("XENOPS_DOOR")
+    sockets = _sockets(environment.get("XENOPS_SOCKETS", ""), bus.instances)
+    if migration and all(map(wants_tls, migration)) and not sockets and not door:
+        raise SettingsError(
+            "XENOPS_MIGRATION: workers come to their frontend without TLS: name an address for them, too, "
+            "such as a socket's path"
+        )
     return Settings(
         bus,
         Doors(
             switch,
-            _sockets(environment.get("XENOPS_SOCKETS", ""), bus.instances),
+            sockets,
             Path(door) if door else None,
             Path(state) if state else None,
             migration,
-            tls_from_environment(environment) if any(map(_wants_tls, switch)) else None,
+            tls_from_environment(environment) if any(map(wants_tls, (*switch, *migration))) else None,
         ),
     )
-
-
-def _wants_tls(address: Address) -> bool:
-    return isinstance(address, TcpAddress) and address.tls
 
 
 def _sockets(text: str, instances: tuple[InstanceName, ...]) -> dict[InstanceName, Path]:

@@ -27,6 +27,8 @@ def test_metadata_may_be_in_a_xenstore(tmp_path: Path) -> None:
         ({"XENOPS_INSTANCE": "a,b"}, "a worker serves one"),
         ({"XENOPS_STATE_DIR": ""}, "XENOPS_STATE_DIR is not set"),
         ({"XENOPS_CAPACITY": "0"}, "XENOPS_CAPACITY"),
+        ({"XENOPS_TLS_KEY": "k.pem"}, "set both"),
+        ({"XENOPS_TLS_CA": "/no/such.pem"}, "XENOPS_TLS_CA=/no/such.pem: of no use"),
         ({"XENOPS_STORE": "etcd"}, "say files or xenstore"),
         ({"XENOPS_STORE": "xenstore", "XENOPS_XENSTORE_PATH": "/a//b"}, "XENOPS_XENSTORE_PATH"),
         ({"XENOPS_STORE": "xenstore", "XENOPS_XENSTORE_PATH": "/" + "a" * 512}, "XENOPS_XENSTORE_PATH"),

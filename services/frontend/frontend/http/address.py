@@ -38,6 +38,11 @@ class TcpAddress:
 Address = Path | TcpAddress
 
 
+def wants_tls(address: Address) -> bool:
+    """Whether TLS is spoken there."""
+    return isinstance(address, TcpAddress) and address.tls
+
+
 def parse_address(text: str, *, loopback: bool = True) -> Address:
     """`/path/of/socket`, or `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`; without `loopback`, any host's.
 

@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -124,10 +125,18 @@ def call(network: Network, address: Address, method: str, *, verify: bool, **par
             )
         return _result(method, answer)
     except (OSError, http.client.HTTPException, xmlrpc.XmlError, MarshalError) as error:
-        words = f"{method} at {address.endpoint} failed: {error}"
+        words = f"{method} at {address.endpoint} failed: {error}{_remedy(address.endpoint, error)}"
         raise UnreachableError(InternalError(message=words)) from error
     finally:
         connection.close()
+
+
+def _remedy(endpoint: Endpoint, error: Exception) -> str:
+    """What to look at: who is not let in by TLS 1.3 is told so by the end of the connection at most."""
+    is_tls = isinstance(endpoint, TcpHost) and endpoint.tls
+    if is_tls and isinstance(error, ssl.SSLEOFError | ConnectionResetError):
+        return "; does it ask who comes? Then show a certificate that it trusts: XENOPS_TLS_CERTIFICATE"
+    return ""
 
 
 def _result(method: str, answer: bytes) -> Any:

@@ -11,6 +11,7 @@ from bus.clock import SYSTEM_CLOCK
 from typing_extensions import override
 
 from engine.migrate.address import Endpoint, TcpHost, UnixSocket
+from engine.migrate.tls import SYSTEM_TRUST, TlsFiles
 from engine.migrate.wire import Network, Wire
 
 CONNECT_TIMEOUT_S = 30.0
@@ -149,7 +150,10 @@ class TlsWire(SocketWire):
 
 
 class Sockets(Network):
-    """The system's network."""
+    """The system's network; other hosts are met with these files, where TLS is spoken."""
+
+    def __init__(self, tls: TlsFiles) -> None:
+        self._tls = tls
 
     @override
     def connect(self, endpoint: Endpoint, *, verify: bool) -> Wire:
@@ -159,10 +163,12 @@ class Sockets(Network):
                 return SocketWire(_connect_unix(path))
             case TcpHost(host=host, port=port, tls=tls):
                 connection = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
-                return TlsWire(_encrypted(connection, host, verify=verify)) if tls else SocketWire(connection)
+                if not tls:
+                    return SocketWire(connection)
+                return TlsWire(_encrypted(connection, host, self._tls.context(verify=verify)))
 
 
-SOCKETS = Sockets()
+SOCKETS = Sockets(SYSTEM_TRUST)
 
 
 def _connect_unix(path: str) -> socket.socket:
@@ -176,11 +182,7 @@ def _connect_unix(path: str) -> socket.socket:
     return connection
 
 
-def _encrypted(connection: socket.socket, host: str, *, verify: bool) -> ssl.SSLSocket:
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+def _encrypted(connection: socket.socket, host: str, context: ssl.SSLContext) -> ssl.SSLSocket:
     try:
         return context.wrap_socket(connection, server_hostname=host)
     except OSError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from engine.backend import Backend
 from engine.journal import Journal
 from engine.lock import VmLocks
-from engine.migrate.sockets import SOCKETS
+from engine.migrate.sockets import SOCKETS, Sockets
 from engine.migrate.wire import Network
 from engine.store import Store
 from engine.threads import SystemThreads, Threads
@@ -27,4 +27,4 @@ class Host:
 def host_of(settings: WorkerSettings, backend: Backend, store: Store) -> Host:
     """This machine, with the worker's own files where the settings say."""
     journal, locks = Journal(settings.state / "journal"), VmLocks(settings.state / "locks")
-    return Host(backend, store, journal, locks, SystemThreads())
+    return Host(backend, store, journal, locks, SystemThreads(), Sockets(settings.tls))

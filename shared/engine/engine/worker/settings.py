@@ -10,7 +10,10 @@ from bus.process import SettingsError, from_environment, read_crash_point
 from schema.ids import InstanceName, WorkerName
 
 from engine.hooks import HOOKS_ROOT
+from engine.migrate.tls import SYSTEM_TRUST, TlsFiles
 from engine.store.choice import XENSTORED_SOCKET, XenstorePlace, is_root, usual_root
+
+TLS_VARIABLES = ("XENOPS_TLS_CA", "XENOPS_TLS_CERTIFICATE", "XENOPS_TLS_KEY")
 
 CAPACITY = 25
 """How many VMs a worker executes at a time, unless told otherwise; as many threads as in the original."""
@@ -28,6 +31,7 @@ class WorkerSettings:
     capacity: int = CAPACITY
     broker: str = ""
     crash: CrashPoint | None = None
+    tls: TlsFiles = SYSTEM_TRUST
 
     @property
     def instances(self) -> tuple[InstanceName, ...]:
@@ -59,6 +63,8 @@ def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
     `XENOPS_WORKER` (default: the host's name) and `XENOPS_CAPACITY`. `XENOPS_STORE` says where metadata is:
     `files`, below `XENOPS_METADATA_DIR` (default: metadata in the state's), or `xenstore`, below
     `XENOPS_XENSTORE_PATH` (default: /xenops/ and the instance) of the one at `XENOPS_XENSTORE_SOCKET`.
+    `XENOPS_TLS_CA` (default: the system's) says whom a migration by https trusts, `XENOPS_TLS_CERTIFICATE`
+    and `XENOPS_TLS_KEY` what it shows to a host that asks who comes: three PEM files.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
@@ -81,7 +87,23 @@ def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
         capacity=int(capacity),
         broker=common.broker,
         crash=read_crash_point(environment),
+        tls=_tls(environment),
     )
+
+
+def _tls(environment: Mapping[str, str]) -> TlsFiles:
+    authority, certificate, key = files = [
+        Path(environment[name]) if environment.get(name) else None for name in TLS_VARIABLES
+    ]
+    if (certificate is None) != (key is None):
+        raise SettingsError("XENOPS_TLS_CERTIFICATE and XENOPS_TLS_KEY go together: set both")
+    found = TlsFiles(authority, certificate, key)
+    try:
+        found.context(verify=True)
+    except OSError as error:
+        told = [f"{name}={file}" for name, file in zip(TLS_VARIABLES, files, strict=True) if file]
+        raise SettingsError(f"{', '.join(told)}: of no use: {error}") from error
+    return found
 
 
 def _metadata(environment: Mapping[str, str], state: Path, instance: InstanceName) -> Path | XenstorePlace:
