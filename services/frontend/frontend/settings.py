@@ -1,7 +1,7 @@
 """Settings: which doors a frontend opens, besides the queues on the bus."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,15 +52,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         SettingsError: a variable is missing or makes no sense.
     """
     bus = bus_settings(environment)
-    try:
-        switch = tuple(map(parse_address, _words(environment.get("XENOPS_SWITCH", ""))))
-    except AddressError as error:
-        raise SettingsError(f"XENOPS_SWITCH: {error}") from error
-    try:
-        open_address = partial(parse_address, loopback=False)
-        migration = tuple(map(open_address, _words(environment.get("XENOPS_MIGRATION", ""))))
-    except AddressError as error:
-        raise SettingsError(f"XENOPS_MIGRATION: {error}") from error
+    switch = _addresses("XENOPS_SWITCH", parse_address, environment)
+    migration = _addresses("XENOPS_MIGRATION", partial(parse_address, loopback=False), environment)
     state = environment.get("XENOPS_STATE_DIR")
     door = environment.get("XENOPS_DOOR")
     sockets = _sockets(environment.get("XENOPS_SOCKETS", ""), bus.instances)
@@ -80,6 +73,15 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             tls_from_environment(environment) if any(map(wants_tls, (*switch, *migration))) else None,
         ),
     )
+
+
+def _addresses(
+    name: str, parse: Callable[[str], Address], environment: Mapping[str, str]
+) -> tuple[Address, ...]:
+    try:
+        return tuple(map(parse, _words(environment.get(name, ""))))
+    except AddressError as error:
+        raise SettingsError(f"{name}: {error}") from error
 
 
 def _sockets(text: str, instances: tuple[InstanceName, ...]) -> dict[InstanceName, Path]:
