@@ -10,6 +10,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pytest
@@ -22,8 +23,6 @@ from xenops.client import Client
 from xenops.events import wait_for_task
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Stack
 
 SERVICES = ("redirector", "eventhub", "frontend", "worker_sim")
@@ -139,6 +138,14 @@ def test_a_worker_that_cannot_work_says_why(
     found, said = run("worker_sim", settings(tmp_path, **chosen))
     assert found == code
     assert words in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(Path("/proc/xen/capabilities").exists(), reason="this is a host with Xen")
+def test_a_worker_on_a_host_without_its_hypervisor_says_so_in_a_sentence(tmp_path: Path) -> None:
+    code, said = run("worker_xen", settings(tmp_path))
+    assert code == 1
+    assert "worker: cannot start: this host runs without Xen" in said
     assert said.count("\n") == 1
 
 

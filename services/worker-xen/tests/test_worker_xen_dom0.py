@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
 from bus.process import SettingsError
-from worker_xen.dom0 import NoDom0Error, refuse_elsewhere
+from worker_xen.dom0 import NoDom0Error, main, refuse_elsewhere
 from worker_xen.service import build
 from worker_xen.settings import from_environment
 
@@ -41,6 +41,12 @@ def test_dom0_is_taken(tmp_path: Path) -> None:
 def test_any_other_host_is_refused_in_words(tmp_path: Path, files: dict[str, str], words: str) -> None:
     with pytest.raises(NoDom0Error, match=words):
         refuse_elsewhere(host(tmp_path, **files))
+
+
+@pytest.mark.skipif(os.path.exists("/proc/xen/capabilities"), reason="this is a host with Xen")  # noqa: PTH110
+def test_whether_this_is_dom0_can_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main() == 1
+    assert "worker-xen: this host runs without Xen" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.path.exists("/proc/xen/capabilities"), reason="this is a host with Xen")  # noqa: PTH110

@@ -1,6 +1,10 @@
-"""Dom0: whether this is the control domain of a Xen host, and may command it."""
+"""Dom0: whether this is the control domain of a Xen host, and may command it.
+
+python -m worker_xen.dom0 ends with 0 if so, else with 1 and a sentence.
+"""
 
 import os
+import sys
 from pathlib import Path
 
 PRIVCMD = Path("dev/xen/privcmd")
@@ -41,3 +45,17 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def main() -> int:
+    """Look at this machine; answers the exit code."""
+    try:
+        refuse_elsewhere()
+    except NoDom0Error as error:
+        sys.stderr.write(f"worker-xen: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

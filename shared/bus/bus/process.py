@@ -167,8 +167,8 @@ def run_with(
 ) -> int:
     """The same for a process whose settings are more than where to connect to.
 
-    0 is the end that was asked for, 1 a start that failed, 2 a setting that makes no sense. A broker that is
-    not there is waited for.
+    0 is the end that was asked for, 1 a start that failed, 2 a setting that makes no sense by
+    itself. A broker that is not there is waited for.
     """
     lost = Lost(listen())
     try:
@@ -189,7 +189,7 @@ def run_with(
     try:
         service = build(bus, settings)
         service.start()
-    except (XenopsError, OSError) as error:
+    except (SettingsError, XenopsError, OSError) as error:
         sys.stderr.write(f"{name}: cannot start: {error}; see to it, then start again\n")
         bus.close()
         return 1
