@@ -1,4 +1,4 @@
-"""Libvirtd: one for tests and benches, with files, mounts and a network of its own; with it end its QEMUs.
+"""Libvirtd: one for tests and benches, with files, mounts, name and network of its own; it ends its QEMUs.
 
     python -m stack.libvirtd reap COMMAND…
     python -m stack.libvirtd serve DIRECTORY [NAMESPACE]
@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -76,11 +77,12 @@ class _Deaf:
 
 
 class LibvirtDaemon:
-    """libvirtd with QEMU's driver alone; `logs` is where QEMU's words are."""
+    """libvirtd with QEMU's driver alone, a host of its own to others; `logs` is where QEMU's words are."""
 
     def __init__(self, directory: Path, namespace: str | None = None) -> None:
         self.directory = directory
         self.namespace = namespace
+        self._host_uuid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"file://{directory.resolve()}"))
         self._reapers: list[subprocess.Popen[bytes]] = []
         self._socket = libvirt_socket(directory)
         self._prepare()
@@ -131,11 +133,12 @@ class LibvirtDaemon:
                 ),
                 *(f"mount --bind {self.directory / name} /etc/{name}" for name in _USERS),
                 f"mount -t tmpfs -o size={SMALL_BYTES} none {self.small}",
+                f"hostname xenops-{self._host_uuid[:8]}",
                 f"exec {LIBVIRTD} -f /etc/libvirt/libvirtd.conf -p {self.directory / 'pid'}",
             ]
         )
         enter = ["ip", "netns", "exec", self.namespace] if self.namespace else []
-        return [*enter, "unshare", "--mount", "--propagation", "private", "sh", "-c", inside]
+        return [*enter, "unshare", "--mount", "--uts", "--propagation", "private", "sh", "-c", inside]
 
     def kill(self) -> None:
         """End it as by a crash; its QEMUs live on."""
@@ -186,6 +189,7 @@ class LibvirtDaemon:
         (self.directory / "etc" / "qemu.conf").write_text(_QEMU_CONF)
         (self.directory / "etc" / "libvirtd.conf").write_text(
             f'unix_sock_dir = "{self._socket.parent}"\nauth_unix_ro = "none"\nauth_unix_rw = "none"\n'
+            f'host_uuid = "{self._host_uuid}"\n'
             f'log_outputs = "2:file:{self.directory}/libvirtd.log"\nlog_filters = "3:object 3:event 3:util"\n'
         )
         for name, line in _USERS.items():

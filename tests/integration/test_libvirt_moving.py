@@ -1,119 +1,216 @@
-"""VMs on libvirt go to another host, saved here and restored there, or stay."""
+"""VMs on libvirt go to another host while they run, or stay; within their host they go as a file."""
 
-import io
 import shutil
+import socket
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import pytest
 from engine.backend import CreateOptions, Devices
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
 from engine.image import ImageStream
-from engine.migrate.channel import ChannelLostError
-from libvirt_room import LibvirtRoom, domains
-from qemu_host import VM, line, vif, xvd
+from engine.migrate.channel import Channel
+from engine.migrate.sockets import SocketWire
+from libvirt_room import LibvirtRoom, await_that, domains
+from qemu_host import PATIENCE_S, VM, line, vif, xvd
+from schema.fault import XenopsError
 from schema.ids import DeviceId
 from schema.objects.errors import InternalError
 from schema.objects.vif import Vif
-from schema.objects.vm import PowerState
+from schema.objects.vm import PowerState, Vm
 from stack.libvirtd import LibvirtDaemon
 from test_migration import Host, Pair, eventually
 from test_qemu_migration import MEMORY
 from typing_extensions import override
+from worker_kvm.libvirt.talk import STATE_LINE, SendsFile, talking
 
 
-class Wire(ImageStream):
-    """What goes over a connection, which breaks after so many bytes, if it does."""
+class End(ImageStream):
+    """One end of what goes between two hosts; lines with its other end are there at once."""
 
-    def __init__(self, breaks_at: int | None = None) -> None:
-        self.file = io.BytesIO()
-        self._breaks_at = breaks_at
+    def __init__(self, between: "Between", side: int) -> None:
+        self._between, self._side = between, side
+        self._channel = between.channel("", side)
 
     @override
     def write(self, data: bytes | memoryview) -> None:
-        self.file.write(data)
-        if self._breaks_at is not None and self.file.tell() > self._breaks_at:
-            raise ChannelLostError(InternalError(message="the connection was lost"))
+        self._channel.write(data)
 
     @override
     def read(self, size: int) -> bytes:
-        return self.file.read(size)
+        return self._channel.read(size)
+
+    @override
+    def line(self, name: str) -> Channel:
+        return self._between.channel(name, self._side)
 
 
-@pytest.fixture(name="here")
-def make_here() -> Iterator[LibvirtRoom]:
-    with LibvirtRoom() as room:
-        yield room
+class Between:
+    """Two hosts' connections; the state's line stalls after so many bytes, until it is cut, if it does."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __init__(self, stalls_at: int | None = None) -> None:
+        self._pairs: dict[str, tuple[Channel, Channel]] = {}
+        self._lock = threading.Lock()
+        self._stalls_at = stalls_at
+        self.has_stalled = threading.Event()
+        self.ends = End(self, 0), End(self, 1)
+
+    def channel(self, name: str, side: int) -> Channel:
+        with self._lock:
+            if name not in self._pairs:
+                self._pairs[name] = self._stalling() if name == STATE_LINE else self._joined(name)
+            return self._pairs[name][side]
+
+    def cut(self) -> None:
+        """All connections are lost."""
+        with self._lock:
+            for pair in self._pairs.values():
+                for channel in pair:
+                    channel.shut()
+
+    def close(self) -> None:
+        """Nothing is left of them."""
+        for pair in self._pairs.values():
+            for channel in pair:
+                channel.close()
+
+    def _joined(self, name: str) -> tuple[Channel, Channel]:
+        one, other = socket.socketpair()
+        return Channel(SocketWire(one), name), Channel(SocketWire(other), name)
+
+    def _stalling(self) -> tuple[Channel, Channel]:
+        source, near = self._pairs["near"] = self._joined(STATE_LINE)
+        if self._stalls_at is None:
+            return source, near
+        self._pairs["beyond"] = beyond = self._joined(STATE_LINE)
+        threading.Thread(target=self._swallow, args=(near, self._stalls_at), daemon=True).start()
+        return source, beyond[1]
+
+    def _swallow(self, near: Channel, size: int) -> None:
+        with suppress(XenopsError):
+            near.read(size)
+        self.has_stalled.set()
 
 
-@pytest.fixture(name="there")
-def make_there() -> Iterator[LibvirtRoom]:
-    with LibvirtRoom("-there") as room:
-        yield room
+@pytest.fixture(name="rooms", scope="module")
+def make_rooms() -> Iterator[tuple[LibvirtRoom, LibvirtRoom]]:
+    with LibvirtRoom() as here, LibvirtRoom("-there") as there:
+        yield here, there
 
 
-def test_a_guest_goes_to_another_libvirtd_and_goes_on_there_but_not_when_the_way_is_cut(
-    here: LibvirtRoom, there: LibvirtRoom
+def take_in(room: LibvirtRoom, vm: Vm, devices: Devices, stream: ImageStream) -> None:
+    """As an engine does, also when it fails."""
+    try:
+        room.backend.vm.create(room.task, vm, devices, CreateOptions())
+        for interface in devices.vifs:
+            room.backend.vif.plug(room.task, VM, interface)
+        room.backend.vm.restore(room.task, vm, devices, stream)
+    except XenopsError:
+        room.backend.vm.destroy(room.task, vm)
+        raise
+
+
+def send(here: LibvirtRoom, there: LibvirtRoom, vm: Vm, devices: Devices) -> None:
+    """All up to the hand-over."""
+    with Between() as between, ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(take_in, there, vm, devices, between.ends[1])
+        here.backend.vm.save(here.task, vm, between.ends[0], live=True)
+        coming.result(PATIENCE_S)
+
+
+def test_a_guest_goes_to_another_libvirtd_while_it_runs_with_its_disk_but_not_when_the_way_is_cut(
+    rooms: tuple[LibvirtRoom, LibvirtRoom],
 ) -> None:
-    vm, disk = here.vm(), xvd("a", here.disk("shared.raw"))
-    devices = Devices(vbds=(disk,), vifs=(vif(0),))
+    here, there = rooms
+    vm, keys = here.vm(), (("migration", "mirror"),)
+    shared, own = xvd("a", here.disk("shared.raw")), xvd("b", here.disk("own.raw"), extra_backend_keys=keys)
+    devices = Devices(vbds=(shared, own), vifs=(vif(0),))
     here.create(vm)
-    here.plug(disk)
+    for disk in devices.vbds:
+        here.plug(disk)
     here.backend.vif.plug(here.task, VM, vif(0))
     here.launch(vm)
-    with here.console(vm) as console:
+    devices_there = Devices(
+        vbds=(shared, own.model_copy(update={"backend": there.disk("own.raw")})), vifs=devices.vifs
+    )
+    with here.console(vm) as console, ThreadPoolExecutor(2) as threads:
         here.backend.vm.unpause(here.task, vm)
         line(console, "userland is up")
-        console.say("echo kept >/note; echo wri\\tten")
+        console.say("echo kept >/note; echo written >/dev/sdb; sync; echo wri\\tten")
         line(console, "written")
-        cut = Wire(breaks_at=1 << 20)
-        error = refusal(lambda: here.backend.vm.save(here.task, vm, cut, live=True))
-        assert isinstance(error, InternalError)
-        assert error.message == "the connection was lost"
+        with Between(stalls_at=1 << 20) as between:
+            coming = threads.submit(take_in, there, vm, devices_there, between.ends[1])
+            going = threads.submit(here.backend.vm.save, here.task, vm, between.ends[0], live=True)
+            await_that(lambda: between.has_stalled.is_set() or going.done(), "memory is on its way")
+            assert not going.done(), going.exception()
+            console.say("echo run\\ning")
+            line(console, "running")
+            between.cut()
+            assert isinstance(going.exception(PATIENCE_S), XenopsError)
+            assert isinstance(coming.exception(PATIENCE_S), XenopsError)
+        assert domains(there) == set()
         assert here.state(vm).power_state is PowerState.RUNNING
-    wire = Wire()
-    here.backend.vm.save(here.task, vm, wire, live=True)
-    assert domains(here) == set()
-    wire.file.seek(0)
-    there.backend.vm.create(there.task, vm, devices, CreateOptions())
-    there.backend.vif.plug(there.task, VM, vif(0))
-    there.backend.vm.restore(there.task, vm, devices, wire)
-    assert not list((there.directory / "run").glob("*/moving"))
+        console.say("echo here\\ still")
+        line(console, "here still")
+        send(here, there, vm, devices_there)
+    assert here.state(vm).power_state is PowerState.PAUSED
     here.backend.vm.destroy(here.task, vm)
-    assert not list((here.directory / "run").glob("*/moving"))
+    assert domains(here) == set()
     with there.console(vm) as console:
         there.backend.vm.unpause(there.task, vm)
         console.say("cat /note; echo he\\re")
         assert "kept" in line(console, "kept")
         line(console, "here")
     assert there.state(vm).power_state is PowerState.RUNNING
+    assert (there.directory / "own.raw").read_bytes() == (here.directory / "own.raw").read_bytes()
     assert there.backend.vif.get_state(VM, vif(0)).plugged
     for carrier in (False, True):
         there.backend.vif.set_carrier(there.task, VM, vif(0), carrier=carrier)
+    for room in rooms:
+        room.backend.vm.remove(vm)
 
 
-def test_a_vm_that_gives_up_at_the_end_goes_on_from_its_file(here: LibvirtRoom) -> None:
+@pytest.mark.parametrize("dies", [False, True], ids=["worker lives", "worker dies"])
+def test_a_guest_that_was_sent_and_not_taken_over_goes_on(
+    rooms: tuple[LibvirtRoom, LibvirtRoom], *, dies: bool
+) -> None:
+    here, there = rooms
     vm = here.vm()
     here.start(vm)
     here.backend.vm.unpause(here.task, vm)
-    here.backend.vm.save(here.task, vm, Wire(), live=True)
-    here.backend.stop()
-    here.open()
+    send(here, there, vm, Devices())
+    there.backend.vm.remove(vm)
+    if dies:
+        here.backend.stop()
+        here.open()
+    assert here.state(vm).power_state is PowerState.PAUSED
     here.backend.vm.resume(here.task, vm)
     assert here.state(vm).power_state is PowerState.RUNNING
+    here.backend.vm.remove(vm)
 
 
-def test_a_file_that_no_such_vm_can_have_is_not_taken_in(here: LibvirtRoom) -> None:
-    vm, wire = here.vm(), Wire()
-    wire.file = io.BytesIO(b"\xff" * 16)
-    here.backend.vm.create(here.task, vm, Devices(), CreateOptions())
-    error = refusal(lambda: here.backend.vm.restore(here.task, vm, Devices(), wire))
+def test_a_file_that_no_such_vm_can_have_is_not_taken_in(rooms: tuple[LibvirtRoom, LibvirtRoom]) -> None:
+    here, vm = rooms[0], rooms[0].vm()
+    with Between() as between:
+        with talking(between.ends[0], here.task) as talk:
+            talk.say(SendsFile())
+        between.ends[0].write(b"\xff" * 16)
+        error = refusal(lambda: take_in(here, vm, Devices(), between.ends[1]))
     assert isinstance(error, InternalError)
     assert "which no VM of that memory has" in error.message
-    here.backend.vm.destroy(here.task, vm)
     assert here.state(vm).power_state is PowerState.HALTED
 
 

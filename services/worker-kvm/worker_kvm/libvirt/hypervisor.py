@@ -14,6 +14,7 @@ from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator
 from schema.objects.vm import Vm
 from virt.connection import Connection
+from virt.handover import Sockets
 from virt.mark import MARK, life_of
 from virt.seal import seal
 from virt.spoken import spoken
@@ -175,6 +176,15 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         if live.asked is not None:  # it has ended already, when nothing was noted of it yet
             self.on_ended(live.uuid, live.asked)
 
+    def note_moving(self, vm: str, *, moving: bool) -> None:
+        """Whether a domain is on its way to another host."""
+        self.change(vm, lambda machine: machine.with_domain(moving=moving))
+
+    def sockets(self, domid: int) -> Sockets:
+        """Where a domain comes in and goes out."""
+        directory = self.console(domid).parent
+        return Sockets(directory / "state", directory / "disks")
+
     def end(self, vm: str) -> None:
         """End a VM's domain at libvirt; there is none, nothing to do."""
         domain = self.look(vm).domain
@@ -183,6 +193,9 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         live = self._lives.get(domain.uuid)
         if live is not None:
             live.leave()
+            if live.departure is not None:
+                with suppress(VirtError):  # else it is ended like any other
+                    live.departure.confirm(failed=False)
         try:
             with spoken():
                 self._clear_up(vm, domain)
@@ -290,7 +303,10 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         return told_of(self.virt.guest_info(uuid_), self.virt.memory_stats(uuid_, _COUNTED_S))
 
     def _was_saved(self, vm: str, domain: Domain) -> bool:
-        """Whether a worker died while it had a domain saved, and it was: else it runs on."""
+        """Whether a worker died while it had a domain saved, and it was: else it is still there."""
+        if domain.moving:
+            with spoken():
+                self.virt.end_job(domain.uuid)
         if domain.saving is None:
             return False
         with spoken():

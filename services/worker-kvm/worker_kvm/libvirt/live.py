@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from schema.atomics.vm import DomainAction
+from virt.handover import Departure
 from virt.values import (
     AgentHeard,
     Ballooned,
@@ -54,6 +55,8 @@ class Live(Watched):
         self._refused: set[str] = set()
         self._changing = False
         self._leaving = False
+        self.departure: Departure | None = None
+        """Of one on its way to another host, until that is decided."""
 
     def look(self, info: DomainInfo | None) -> None:
         """Take what libvirt says of it, as after a time in which no event was heard; None: it is gone."""
@@ -141,7 +144,7 @@ class Live(Watched):
                 return
             self._status = status
             self._told.notify_all()
-        if not self._changing:
+        if not (self._changing or self._leaving):
             self._listener.on_status(self.uuid)
 
     def _note(self, names: set[str], alias: str) -> None:

@@ -73,6 +73,8 @@ class Domain(HostedDomain[Disk, Nic]):
     stage: Stage = Stage.NOTED
     screen: str | None = None
     """VNC's socket."""
+    moving: bool = False
+    """It is on its way to another host, and may be there already."""
     saving: str | None = None
     """The image that it is being suspended to."""
     saved: str | None = None

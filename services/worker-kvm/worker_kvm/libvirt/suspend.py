@@ -1,9 +1,8 @@
 """Suspend: a VM's memory into a file and out of it, by libvirt; there is a whole VM at the end or none."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.backend import Devices, Execution
@@ -14,27 +13,33 @@ from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToStartEmulator
 from schema.objects.vbd import VbdType
 from schema.objects.vm import Vm
+from virt.handover import host_of
 from virt.seal import check_seal, seal
 from virt.spoken import spoken
 from virt.values import VirtError
 from virt.xml import Element, ImpossibleTextError, parsed, written
 
+from worker_kvm.libvirt.arriving import Arrival
+from worker_kvm.libvirt.departing import depart, stay
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
-from worker_kvm.libvirt.machine import (
-    Machine,
-    Stage,
-    attached,
-    plugged,
-)
+from worker_kvm.libvirt.machine import Domain, Machine, Stage, attached, plugged
 from worker_kvm.libvirt.moving import receive_image, send_image, size_max
 from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
+from worker_kvm.libvirt.talk import Offer, SendsFile, WantsFile, talking, unexpected
+from worker_kvm.libvirt.working import working
 from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.sleeping import refuse_asleep
 from worker_kvm.seen import Status
 from worker_kvm.throttle import throttle_of
 
-_PROGRESS_POLL_S = 0.1
+
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """A domain from elsewhere: what it was like, and how libvirt makes one by a document of this host's."""
+
+    document: Element
+    make: Callable[[Domain, str], None]
 
 
 def assert_can_save(hypervisor: Hypervisor, vm: Vm) -> None:
@@ -46,19 +51,26 @@ def assert_can_save(hypervisor: Hypervisor, vm: Vm) -> None:
 def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) -> None:
     """Write the image; see `VmVerbs.save`. Broken off, libvirt lets the guest go on where it stood.
 
-    To another host it goes when it is saved here, so the guest stands still meanwhile.
+    To another host it goes while the guest runs; or, where libvirt cannot do that, when it is saved here.
     Errors: `Unimplemented` to a disk that is no file, `Cancelled`, `Internal_error`.
     """
-    if hypervisor.look(vm.id).living().saved is not None:
+    domain = hypervisor.look(vm.id).living()
+    if domain.saved is not None or domain.moving:
         return
     assert_can_save(hypervisor, vm)
+    execution.check_cancelled()
+    if isinstance(image, LocalDisk | Vdi) or not depart(hypervisor, execution, vm.id, image):
+        _save_to_file(hypervisor, execution, vm, image)
+
+
+def _save_to_file(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) -> None:
     live, path = hypervisor.running(vm.id), _target(hypervisor, vm.id, image)
     execution.check_cancelled()
     was_running = live.status is Status.RUNNING
     live.leave()
     hypervisor.note_saving(vm.id, str(path))
     try:
-        _save(hypervisor, execution, live, path)
+        working(hypervisor.virt, live.uuid, execution, lambda: hypervisor.virt.save(live.uuid, str(path)))
     except VirtError as error:
         live.stay()
         path.unlink(missing_ok=True)
@@ -92,6 +104,18 @@ def restore_vm(
     if isinstance(image, LocalDisk | Vdi):
         _restore_from(hypervisor, vm, image_path(image, "VM.resume from"), devices)
         return
+    with talking(image, execution) as talk:
+        match talk.hear():
+            case SendsFile():
+                pass
+            case Offer(host=host) if set(host) & set(host_of(hypervisor.virt)):
+                talk.say(WantsFile())
+            case Offer() as offer:
+                arrival = Arrival(hypervisor, offer, image, talk)
+                _take_in(hypervisor, vm, devices, _Coming(parsed(offer.document), arrival.come))
+                return
+            case other:
+                raise unexpected(other)
     path = _moving_path(hypervisor, vm.id)
     path.unlink(missing_ok=True)
     try:
@@ -102,27 +126,40 @@ def restore_vm(
 
 
 def _restore_from(hypervisor: Hypervisor, vm: Vm, path: Path, devices: Devices) -> None:
-    domain = hypervisor.look(vm.id).living()
     check_seal(vm.id, path)
     with spoken():
         document = parsed(hypervisor.virt.saved_document(str(path)))
+
+    def restore(_: Domain, words: str) -> None:
+        hypervisor.virt.restore(str(path), words, paused=True)
+
+    _take_in(hypervisor, vm, devices, _Coming(document, restore))
+
+
+def _take_in(hypervisor: Hypervisor, vm: Vm, devices: Devices, coming: _Coming) -> None:
+    """Have libvirt make a domain of a document from elsewhere, with the devices that the VM has here."""
+    domain = hypervisor.look(vm.id).living()
     bridged = hypervisor.settings.bridged
     content = Content(hypervisor.settings.run / "overlays", hypervisor.settings.storage)
     try:
         hypervisor.change(
             vm.id,
             lambda machine: _with_devices(
-                machine.with_domain(uuid=uuid_in(document)), document, devices, content, bridged=bridged
+                machine.with_domain(uuid=uuid_in(coming.document)),
+                coming.document,
+                devices,
+                content,
+                bridged=bridged,
             ),
         )
         now = hypervisor.look(vm.id).living()
-        words = _words(moved(document, now, hypervisor.surroundings(vm.id, now)), vm.id)
-        hypervisor.bring_up(vm.id, now, lambda: hypervisor.virt.restore(str(path), words, paused=True))
+        words = _words(moved(coming.document, now, hypervisor.surroundings(vm.id, now)), vm.id)
+        hypervisor.bring_up(vm.id, now, lambda: coming.make(now, words))
     except XenopsError as error:
         fresh = {"uuid": domain.uuid, "built": False, "disks": (), "nics": (), "stage": Stage.NOTED}
         hypervisor.change(vm.id, lambda machine: machine.with_domain(**fresh))
         if isinstance(error.error, FailedToStartEmulator):
-            raise internal_error(f"Cannot resume VM {vm.id} from {path}: {error.error.message}") from error
+            raise internal_error(f"Cannot resume VM {vm.id}: {error.error.message}") from error
         raise
     _throttle(hypervisor, vm.id)
     hypervisor.change(vm.id, lambda machine: machine.but(suspended=False))
@@ -149,29 +186,14 @@ def resume_vm(hypervisor: Hypervisor, vm: Vm) -> None:
 
     Errors: `Does_not_exist`, `Internal_error`.
     """
-    if hypervisor.look(vm.id).living().saved is not None:
+    domain = hypervisor.look(vm.id).living()
+    if domain.saved is not None:
         _bring_back(hypervisor, vm.id, paused=False)
-
-
-def _save(hypervisor: Hypervisor, execution: Execution, live: Live, path: Path) -> None:
-    """Libvirt's call waits for its end: meanwhile the task hears how far it has come."""
-    virt, come = hypervisor.virt, 0.0
-    with (
-        ThreadPoolExecutor(1, thread_name_prefix="libvirt-save") as thread,
-        execution.cancellable(lambda: virt.abort(live.uuid)),
-    ):
-        saving = thread.submit(virt.save, live.uuid, str(path))
-        while not _is_done(saving, _PROGRESS_POLL_S):
-            come = max(come, min(1.0, virt.job_progress(live.uuid)))
-            execution.progress(come)
-
-
-def _is_done(saving: Future[None], timeout_s: float) -> bool:
-    try:
-        saving.result(timeout_s)
-    except FutureTimeoutError:
-        return False
-    return True
+    elif domain.moving:
+        live = hypervisor.running(vm.id)
+        stay(hypervisor, vm.id, live)
+        if live.status is Status.PAUSED:
+            _let_run(hypervisor, live)
 
 
 def _bring_back(hypervisor: Hypervisor, vm: str, *, paused: bool) -> None:
@@ -183,10 +205,13 @@ def _bring_back(hypervisor: Hypervisor, vm: str, *, paused: bool) -> None:
 
     hypervisor.bring_up(vm, domain, restore)
     if not paused:  # only now: what it may send is restricted
-        live = hypervisor.running(vm)
-        with spoken():
-            live.change(lambda: hypervisor.virt.resume(live.uuid), Status.RUNNING)
+        _let_run(hypervisor, hypervisor.running(vm))
     hypervisor.change(vm, lambda machine: machine.but(suspended=False))
+
+
+def _let_run(hypervisor: Hypervisor, live: Live) -> None:
+    with spoken():
+        live.change(lambda: hypervisor.virt.resume(live.uuid), Status.RUNNING)
 
 
 def _throttle(hypervisor: Hypervisor, vm: str) -> None:

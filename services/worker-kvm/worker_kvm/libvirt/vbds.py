@@ -32,8 +32,7 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
         super()._refuse(vbd)
         if vbd.ty is VbdType.CDROM and not throttle_of(vbd).is_open:
             raise unimplemented("VBD.plug of a drive with limits, on libvirt")
-        if goes_along(vbd):
-            raise unimplemented("VBD.plug of a disk that goes along when its VM migrates, on libvirt")
+        goes_along(vbd)
 
     @override
     def _attached(self, machine: Machine, vbd: Vbd, source: Source | None) -> Machine:

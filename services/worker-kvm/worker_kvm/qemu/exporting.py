@@ -1,9 +1,7 @@
 """Exporting: disks whose content comes with their guest: another host's QEMU writes them over NBD."""
 
-import socket
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from engine.image import ImageStream
@@ -14,6 +12,7 @@ from worker_kvm.qemu.machine import Disk
 from worker_kvm.qemu.mirrored import SERVER, Mirrored, export_words
 from worker_kvm.qemu.nodes import size_of_node
 from worker_kvm.qemu.starting import listen
+from worker_kvm.ways import open_way_in
 
 
 @contextmanager
@@ -39,13 +38,7 @@ def exporting(
         ending.callback(_stop, live)
         for _, disk in mirrored:
             live.do("block-export-add", export_words(disk.slot))
-            line = stream.line(disk.slot.device)
-            local = ending.enter_context(closing(socket.socket(socket.AF_UNIX)))
-            local.connect(str(path))
-            thread = threading.Thread(target=line.carry, args=(local,), name="mirror", daemon=True)
-            thread.start()
-            ending.callback(thread.join)
-            ending.callback(line.shut)
+            open_way_in(path, stream.line(disk.slot.device), ending)
         yield
 
 

@@ -38,7 +38,7 @@ class Growth:
                         _LOG.warning("%s", error)
 
     def _note(self, key: tuple[int, str], live: Live, source: Source, known: tuple[str, int] | None) -> None:
-        size = _size(source)
+        size = size_on_host(source)
         if size is None or live.status is not Status.RUNNING:
             if known is not None:
                 self._known[key] = known
@@ -60,8 +60,8 @@ def _may_grow(disk: Disk) -> bool:
     )
 
 
-def _size(source: Source) -> int | None:
-    """In bytes, whole sectors; None: it cannot be told."""
+def size_on_host(source: Source) -> int | None:
+    """Of a raw disk, in bytes, whole sectors; None: it cannot be told."""
     try:
         if not source.is_device:
             size = Path(source.path).stat().st_size

@@ -3,20 +3,17 @@
 QEMU writes them over NBD to a socket of ours, and we carry that to the other host by a line of the migration.
 """
 
-import os
 import select
-import socket
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from engine.backend import Execution
-from engine.image import ImageStream, Line
+from engine.image import ImageStream
 from schema.fault import XenopsError, internal_error
 
 from worker_kvm.qemu.live import Live
@@ -24,6 +21,7 @@ from worker_kvm.qemu.machine import Disk
 from worker_kvm.qemu.mirrored import job_name, mirror_job, socket_name, target_name, target_node
 from worker_kvm.qemu.outgoing import ALONE, HAND_OVER_TIMEOUT_S, Company
 from worker_kvm.seen import Status
+from worker_kvm.ways import open_way_out
 
 GIVE_UP_TIMEOUT_S = 30.0
 """How long QEMU may take to let go of a copy that is not wanted."""
@@ -57,7 +55,8 @@ def mirroring(live: Live, disks: Sequence[Disk], way: Way, execution: Execution)
     with ExitStack() as ending:
         ending.callback(give_up_mirrors, live, disks)
         for disk in disks:
-            _open_way(disk, way, ending)
+            line = way.stream.line(disk.slot.device)
+            open_way_out(way.own / socket_name(disk.slot), [line], ending, way.owner)
             live.do("blockdev-add", target_node(disk.slot))
             live.do("blockdev-mirror", mirror_job(disk.slot))
         _await_copies(live, disks, way.stream, execution)
@@ -75,35 +74,6 @@ def give_up_mirrors(live: Live, disks: Sequence[Disk]) -> None:
             live.try_to("job-dismiss", {"id": job})
         for disk in disks:
             live.remove_node(target_name(disk.slot), GIVE_UP_TIMEOUT_S)
-
-
-def _open_way(disk: Disk, way: Way, ending: ExitStack) -> None:
-    """A socket that QEMU can connect to, until `ending` ends, and a thread that carries."""
-    line, path = way.stream.line(disk.slot.device), way.own / socket_name(disk.slot)
-    path.unlink(missing_ok=True)
-    ending.callback(path.unlink, missing_ok=True)
-    listener = ending.enter_context(closing(socket.socket(socket.AF_UNIX)))
-    listener.bind(str(path))
-    listener.listen(1)
-    if way.owner is not None:
-        os.chown(path, *way.owner, follow_symlinks=False)  # its owner may put anything there
-    thread = threading.Thread(target=_carry, args=(listener, line), name="mirror", daemon=True)
-    thread.start()
-    ending.callback(thread.join)
-    ending.callback(_shut, listener)
-    ending.callback(line.shut)
-
-
-def _carry(listener: socket.socket, line: Line) -> None:
-    with suppress(OSError):  # it was shut before QEMU has come
-        local, _ = listener.accept()
-        with local:
-            line.carry(local)
-
-
-def _shut(listener: socket.socket) -> None:
-    with suppress(OSError):
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 def _await_copies(live: Live, disks: Sequence[Disk], stream: ImageStream, execution: Execution) -> None:
