@@ -35,6 +35,7 @@ from virt.xml import Element, attribute, node, parsed, written
 from worker_kvm.libvirt import machine as machines
 from worker_kvm.libvirt.bootable import refuse_unless_bootable
 from worker_kvm.libvirt.document import (
+    QEMU,
     Surroundings,
     disk_node,
     domain_document,
@@ -227,8 +228,6 @@ def saved() -> Element:
     devices = document.find("devices")
     assert devices is not None
     devices.append(console)
-    nameless = node("interface", node("mac", address="52:54:00:00:00:77"), type="user")
-    devices.append(nameless)
     return parsed(written(document))
 
 
@@ -245,7 +244,8 @@ def test_a_saved_machine_is_found_in_its_document() -> None:
     assert nic is not None
     assert nic.alias == "ua-nic1-1"
     assert placed_nic(document, Nic(vif=vif(5))) is None
-    assert placed_nic(document, Nic(vif=vif(0x77))) is None
+    nameless = node("interface", node("mac", address="52:54:00:00:00:77"), type="user")
+    assert placed_nic(node("domain", node("devices", nameless)), Nic(vif=vif(0x77))) is None
 
 
 def test_a_saved_machine_moves_to_the_files_and_bridges_of_now() -> None:
@@ -253,6 +253,7 @@ def test_a_saved_machine_moves_to_the_files_and_bridges_of_now() -> None:
         attached(machine(), vbd(), Source(path="/dev/x", format="qcow2", is_device=True)),
         vif(0, backend=LocalNetwork(bridge="other"), carrier=False),
     )
+    now = plugged(now, vif(1))
     around = Surroundings("i2", "v2", "tcg", bridged=True, console=Path("/new"))
     document = moved(saved(), now.living(), around)
     assert attribute(document, "devices/disk/source", "dev") == "/dev/x"
@@ -265,6 +266,38 @@ def test_a_saved_machine_moves_to_the_files_and_bridges_of_now() -> None:
     [metadata] = document.findall("metadata")
     assert instance_of(written(metadata[0])) == "i2"
     assert len(moved(node("domain"), domain(), around).findall("metadata")) == 1
+
+
+def test_a_machine_from_elsewhere_names_nothing_of_this_host() -> None:
+    now = plugged(plugged(attached(machine(PV), vbd(), RAW), vif(0)), vif(1))
+    around = Surroundings("i2", "v2", "tcg", bridged=True, console=Path("/new"))
+    foreign = saved()
+    words = {"type": "hvm", "kernel": "/etc/shadow", "nvram": "/etc/passwd"}
+    system = foreign.find("os")
+    devices = foreign.find("devices")
+    assert system is not None
+    assert devices is not None
+    system.clear()
+    system.extend(node(tag, text=text) for tag, text in words.items())
+    system[0].set("machine", "pc-q35-7.2")
+    devices.append(node("emulator", text="/bin/sh"))
+    devices.append(node("tpm", node("backend", node("device", path="/dev/sda"), type="passthrough")))
+    devices.append(node("graphics", node("listen", type="socket", socket="/run/other"), type="vnc"))
+    [channel] = devices.findall("channel")
+    channel.append(node("source", mode="bind", path="/run/other"))
+    commandline = foreign.find(f"{{{QEMU}}}commandline")
+    assert commandline is not None
+    commandline.append(node(f"{{{QEMU}}}arg", value="-fsdev"))
+    text = written(moved(foreign, now.living(), around))
+    assert "pc-q35-7.2" in text
+    for word in ("/etc", "/bin/sh", "/dev/sda", "/run/other", "fsdev"):
+        assert word not in text
+    for device in (node("hostdev"), node("disk", node("alias", name="ua-scsi9")), node("interface")):
+        stranger = saved()
+        found = stranger.find("devices")
+        assert found is not None
+        found.append(device)
+        assert "which the VM has not here" in str(refusal(moved, stranger, now.living(), around))
 
 
 def test_what_cannot_boot_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from worker_kvm.qemu.firmware import wants_secure_boot
 from worker_kvm.qemu.machine import NIC_PORTS
 from worker_kvm.throttle import throttle_of
 
-_QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 """The namespace in which libvirt takes options for QEMU."""
 
 _TCG_CACHE_MIB = 128
@@ -62,7 +62,7 @@ def domain_document(domain: Domain, around: Surroundings) -> Element:
         node("memory", text=str(vm.memory_static_max // 1024), unit="KiB"),
         node("currentMemory", text=str(domain.memory_target_bytes // 1024), unit="KiB"),
         node("vcpu", text=str(max(vm.vcpu_max, vm.vcpus)), current=vm.vcpus),
-        _system(vm),
+        system_node(vm),
         _features(around, is_secure=wants_secure_boot(vm)),
         node("cpu", mode="host-passthrough" if around.accelerator == "kvm" else "maximum"),
         node("clock", offset="utc"),
@@ -70,13 +70,32 @@ def domain_document(domain: Domain, around: Surroundings) -> Element:
         node("on_reboot", text="destroy"),
         node("on_crash", text="preserve"),
         node("devices", *_devices(domain, around)),
-        node(
-            f"{{{_QEMU}}}commandline",
-            node(f"{{{_QEMU}}}arg", value="-trace"),
-            node(f"{{{_QEMU}}}arg", value="enable=qemu_system_shutdown_request"),
-        ),
+        options_node(),
         type=_type(around),
     )
+
+
+def options_node() -> Element:
+    """What QEMU is told that libvirt has no words for: to trace what a guest asks for."""
+    return node(
+        f"{{{QEMU}}}commandline",
+        node(f"{{{QEMU}}}arg", value="-trace"),
+        node(f"{{{QEMU}}}arg", value="enable=qemu_system_shutdown_request"),
+    )
+
+
+def system_node(vm: Vm, machine: str = "q35") -> Element:
+    """A kernel given; or what the firmware finds on disks, also for a guest with a boot loader of its own."""
+    kind = node("type", text="hvm", arch="x86_64", machine=machine)
+    if isinstance(vm.ty, Hvm) or not isinstance(vm.ty.info.boot, DirectBoot):
+        return node("os", kind, *loader_nodes(vm, is_secure=wants_secure_boot(vm)))
+    boot = vm.ty.info.boot.boot
+    children = [kind, node("kernel", text=boot.kernel)]
+    if boot.ramdisk is not None:
+        children.append(node("initrd", text=boot.ramdisk))
+    if boot.cmdline:
+        children.append(node("cmdline", text=boot.cmdline))
+    return node("os", *children)
 
 
 def disk_node(disk: Disk, boot_order: int | None = None) -> Element:
@@ -144,20 +163,6 @@ def boot_orders(domain: Domain) -> Mapping[str, int]:
 
 def _type(around: Surroundings) -> str:
     return "kvm" if around.accelerator == "kvm" else "qemu"
-
-
-def _system(vm: Vm) -> Element:
-    """A kernel given; or what the firmware finds on disks, also for a guest with a boot loader of its own."""
-    machine = node("type", text="hvm", arch="x86_64", machine="q35")
-    if isinstance(vm.ty, Hvm) or not isinstance(vm.ty.info.boot, DirectBoot):
-        return node("os", machine, *loader_nodes(vm, is_secure=wants_secure_boot(vm)))
-    boot = vm.ty.info.boot.boot
-    children = [machine, node("kernel", text=boot.kernel)]
-    if boot.ramdisk is not None:
-        children.append(node("initrd", text=boot.ramdisk))
-    if boot.cmdline:
-        children.append(node("cmdline", text=boot.cmdline))
-    return node("os", *children)
 
 
 def _features(around: Surroundings, *, is_secure: bool) -> Element:

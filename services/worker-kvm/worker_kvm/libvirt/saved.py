@@ -1,13 +1,36 @@
-"""Saved: a suspended domain's document, changed to what the VM has now, and read for what it had then."""
+"""Saved: a domain's document from elsewhere, changed to what the VM has here, and read for what it had.
+
+An image or another host has written it: what it may say is how the machine is put together, never what of
+this host is used.
+"""
 
 import re
 from collections.abc import Iterable
 
+from schema.fault import internal_error
+from schema.objects.vm import Vm
 from virt.mark import mark
 from virt.xml import Element, attribute, node
 
-from worker_kvm.libvirt.document import Surroundings, disk_node, nic_node
+from worker_kvm.libvirt.document import (
+    QEMU,
+    Surroundings,
+    disk_node,
+    nic_node,
+    options_node,
+    system_node,
+)
+from worker_kvm.libvirt.keepsakes import tpm_nodes
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
+
+_MACHINE = re.compile(r"pc-q35-[0-9.]+")
+
+_NAMED = frozenset({"disk", "interface"})
+_DEVICES = _NAMED | {
+    *("emulator", "controller", "serial", "console", "channel", "input", "graphics", "video", "audio"),
+    *("memballoon", "panic", "tpm"),
+}
+"""What libvirt makes of our documents has these."""
 
 _NIC_ALIAS = re.compile(r"ua-nic\d+-(\d+)")
 
@@ -18,7 +41,12 @@ def uuid_in(document: Element) -> str:
 
 
 def moved(document: Element, domain: Domain, around: Surroundings) -> Element:
-    """With the files, bridges and sockets of now; the machine that the guest sees stays the same."""
+    """With the files, bridges and sockets of now; the machine that the guest sees stays the same.
+
+    Errors: `Internal_error`, it has what none of our domains has.
+    """
+    _refuse_foreign(document, domain)
+    _replace_named_files(document, domain.vm)
     metadata = document.find("metadata")
     if metadata is not None:
         document.remove(metadata)
@@ -35,6 +63,41 @@ def moved(document: Element, domain: Domain, around: Surroundings) -> Element:
             written = nic_node(nic, bridged=around.bridged)
             _replace(found, written, ("source", "link", "target"), ("source", "link", "target"))
     return document
+
+
+def _refuse_foreign(document: Element, domain: Domain) -> None:
+    """Devices are those that our domains have; disks and interfaces, those that the VM has."""
+    ours = {disk.alias for disk in domain.disks} | {nic.alias for nic in domain.nics}
+    for device in document.findall("./devices/*"):
+        alias = attribute(device, "alias", "name")
+        if device.tag not in _DEVICES or (device.tag in _NAMED and alias not in ours):
+            raise internal_error(
+                f"Cannot take in VM {domain.vm.id}: its machine has {device.tag} {alias or ''}, which the VM "
+                "has not here: add it"
+            )
+
+
+def _replace_named_files(document: Element, vm: Vm) -> None:
+    """Kernel, firmware, emulator, its options, sockets and TPM are this host's, by what the VM is here."""
+    kind = document.find("./os/type")
+    machine = "" if kind is None else kind.get("machine", "")
+    for child in list(document):
+        if child.tag == "os" or child.tag.startswith(f"{{{QEMU}}}"):
+            document.remove(child)
+    document.append(system_node(vm, machine if _MACHINE.fullmatch(machine) else "q35"))
+    document.append(options_node())
+    devices = document.find("devices")
+    if devices is None:
+        return
+    for device in list(devices):
+        if device.tag in {"emulator", "tpm"}:
+            devices.remove(device)
+    devices.extend(tpm_nodes(vm))
+    for channel in devices.findall("channel"):
+        for source in channel.findall("source"):
+            channel.remove(source)
+    for listen in devices.findall("./graphics/listen"):
+        listen.attrib.pop("socket", None)
 
 
 def placed_disk(document: Element, disk: Disk) -> Disk | None:
