@@ -58,13 +58,17 @@ class Loop:
         return threading.current_thread() is self._thread
 
     def soon(self, action: Action) -> None:
-        """Run an action soon; from any thread. One wake-up serves all that comes before it."""
+        """Run an action soon; from any thread. One wake-up serves all that comes before it.
+
+        The loop's own thread is awake, and need not be woken: that would be two more system calls.
+        """
+        wake = self.asyncio.call_soon if self.is_here() else self.asyncio.call_soon_threadsafe
         with self._lock:
             self._actions.append(action)
             if self._scheduled or self._ended:
                 return
             self._scheduled = True
-            self.asyncio.call_soon_threadsafe(self._drain)
+            wake(self._drain)
 
     def later(self, delay_s: float, action: Action) -> asyncio.TimerHandle:
         """Run an action after a while, unless it is cancelled; on the loop's thread only."""
