@@ -84,7 +84,8 @@ class Redirector:
             told += self._on_election(own=entry.record.redirector == self.name)
         if not self.leads:
             return told
-        return [*told, *self._decide(entry, now), *self._lease_all()]
+        decided = self._decide(entry, now)
+        return [*told, *self._lease_all(), *decided]  # first what a worker waits for
 
     def on_leadership(self, *, held: bool) -> list[Effect]:
         """The leader's queue is ours, or no longer: to lead, our election must first be read."""
