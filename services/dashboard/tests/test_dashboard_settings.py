@@ -1,12 +1,15 @@
 """Where the page may be served, and where not; what starts and what says why it does not."""
 
+import os
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
 from bus.process import Settings as BusSettings
 from bus.process import SettingsError
+from dashboard.__main__ import NICENESS, give_way
 from dashboard.figures import of_events, of_health
 from dashboard.operators import Operator, OperatorRole, TokensError, tokens_text
 from dashboard.pulse import Health
@@ -154,3 +157,16 @@ def test_a_bus_that_takes_no_words_of_ours_is_no_reason_to_end(tmp_path: Path) -
     watch.live = True
     watch._ping()
     assert "no word of ours" in watch.trouble
+
+
+def test_its_process_lets_others_go_first_once() -> None:
+    def niceness() -> tuple[int, int]:
+        """Of a thread, which Linux counts for itself, before and after."""
+        before = os.getpriority(os.PRIO_PROCESS, 0)
+        give_way()
+        return before, os.getpriority(os.PRIO_PROCESS, 0)
+
+    with ThreadPoolExecutor(1) as thread:
+        begun, then = thread.submit(niceness).result()
+        assert then == max(begun, NICENESS)
+        assert thread.submit(niceness).result() == (then, then)
