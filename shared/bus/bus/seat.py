@@ -6,6 +6,11 @@ from dataclasses import dataclass
 TICK_S = 8
 """After so long a peer that says nothing is down; RabbitMQ's own 60 s would make tests slow."""
 
+HALF_OF_PROCESSORS = "+SP 50:50"
+"""How many threads the Erlang machine computes with: as many as half of the processors, for services and
+clients are on this machine, too. More mostly wake each other: on two processors a task cost the broker a
+quarter more (`bench/README.md`)."""
+
 AMQP_PORT, DISTRIBUTION_PORT, EPMD_PORT = 5672, 25672, 4369
 
 
@@ -31,7 +36,7 @@ class Seat:
     def environment(self) -> Mapping[str, str]:
         """What the start script must know of it."""
         interface = self.inner.replace(".", ",")
-        arguments = f"-kernel inet_dist_use_interface {{{interface}}}"
+        arguments = f"{HALF_OF_PROCESSORS} -kernel inet_dist_use_interface {{{interface}}}"
         alone = {
             "RABBITMQ_NODENAME": "xenops@localhost",
             "ERL_EPMD_ADDRESS": self.inner,
