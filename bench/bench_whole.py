@@ -3,7 +3,8 @@
     python bench/bench_whole.py [ONE_AT_A_TIME] [IN_PARALLEL] [WIDTH] [DISKS] [--state DIRECTORY]
 
 The worker's state is where production has it, on a tmpfs, unless told otherwise; the broker's is on the disk.
-An operation is timed from its request to the Task.stat that says Completed, waited for by UPDATES.get.
+An operation is timed from its request to the Task.stat that says Completed, waited for by UPDATES.get; over
+AMQP, and through the switch by what the original's client sends for each call.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from schema.objects.vif import Vif
 from stack.layout import Layout
 from stack.local import LocalStack
 from stack.shape import SIMULATOR_INSTANCE
+from switch_caller import SwitchCaller
 from xenops.client import Client
 from xenops.events import wait_for_task
 
@@ -42,8 +44,9 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="xb") as directory,
         tempfile.TemporaryDirectory(prefix="xb", dir=asked.state) as state,
-        LocalStack(Layout(Path(directory) / "stack"), environment={"XENOPS_STATE_DIR": state}) as stack,
+        LocalStack(layout := Layout(Path(directory) / "s"), environment={"XENOPS_STATE_DIR": state}) as stack,
         stack.client(SIMULATOR_INSTANCE) as client,
+        Client(SwitchCaller(layout.switch, "bench"), SIMULATOR_INSTANCE) as at_the_switch,
         peers(stack.administrator_url) as (echo, log),
     ):
         vms = add_vms(client, 2 * asked.alone + asked.parallel, asked.disks)
@@ -62,7 +65,8 @@ def main() -> None:
             bare_many = Starter(stack.administrator_url, asked.parallel, asked.width)
         floor = Figures.of(bare_alone.times_s)
         tell("peer: bare pipeline, one at a time", floor)
-        tell_alone(client, vms[: asked.alone], floor)
+        tell_alone("one at a time", client, vms[: asked.alone], floor)
+        tell_alone("through the switch", at_the_switch, vms[: asked.alone], floor)
         waited = Figures.of([start_and_wait(client, vm) for vm in vms[asked.alone : 2 * asked.alone]])
         tell("VM.start, by the client's wait_for_task", waited, floor)
         bare_rate = asked.parallel / bare_many.seconds
@@ -70,11 +74,10 @@ def main() -> None:
         tell("  each of them", Figures.of(bare_many.times_s))
         before = usage(stack)
         campaign, seconds = start_many(stack.administrator_url, client, vms[2 * asked.alone :], asked.width)
-        after = usage(stack)
+        tell_processor(before, usage(stack), asked.parallel)
     tell_rate(f"VM.start to done, {asked.width} in parallel", asked.parallel / seconds, bare_rate)
     tell("  each of them", Figures.of(campaign.times_s))
     print(f"  {campaign.caller.calls / asked.parallel:.1f} calls for each")
-    tell_processor(before, after, asked.parallel)
 
 
 def arguments() -> argparse.Namespace:
@@ -102,12 +105,12 @@ def add_vms(client: Client, count: int, disks: int) -> list[str]:
     return names
 
 
-def tell_alone(client: Client, vms: list[str], floor: Figures) -> None:
+def tell_alone(way: str, client: Client, vms: list[str], floor: Figures) -> None:
     """A VM's life in four operations, each of them on one VM at a time."""
     for verb in ("start", "unpause", "pause", "shutdown"):
         operate = getattr(client.vm, verb)
         alone = Figures.of([until_done(client, operate, vm) for vm in vms])
-        tell(f"VM.{verb} to done, one at a time", alone, floor)
+        tell(f"VM.{verb} to done, {way}", alone, floor)
 
 
 def until_done(client: Client, operate: Callable[[str], str], vm: str) -> float:
