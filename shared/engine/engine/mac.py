@@ -3,13 +3,26 @@
 import hashlib
 import secrets
 
+from schema.fault import internal_error
 from schema.objects.vif import Vif
+
+POSITION_MAX = 4_095
+"""The last place for which an address is derived: each costs two hashes more than the one before, 5 ms here,
+and no guest has as many interfaces."""
 
 
 def with_mac(vif: Vif) -> Vif:
-    """An address for an interface that has none: always the same for the same place, or by chance."""
+    """An address for an interface that has none: always the same for the same place, or by chance.
+
+    Errors: `Internal_error` where none can be derived from its place.
+    """
     match vif.mac:
         case "":
+            if not 0 <= vif.position <= POSITION_MAX:
+                raise internal_error(
+                    f"VIF {vif.id.vm}.{vif.id.device} has no address, and none is derived from its position, "
+                    f"{vif.position}: give it an address, or a position from 0 to {POSITION_MAX}"
+                )
             return vif.model_copy(update={"mac": derived_mac(vif.position, vif.id.vm)})
         case "random":
             return vif.model_copy(update={"mac": local_mac(secrets.token_bytes(6))})

@@ -11,7 +11,7 @@ from engine.conformance.samples import sample_vbd, sample_vm, start_sample
 from engine.control import Control, Desk
 from engine.control.answer import ANSWERS
 from engine.hooks import Hooks
-from engine.mac import derived_mac, local_mac
+from engine.mac import POSITION_MAX, derived_mac, local_mac
 from engine.perform.scene import Scene
 from engine.simulator import Simulator, SimulatorSettings
 from engine.store import FileStore
@@ -180,6 +180,23 @@ def test_derived_addresses_are_local_and_differ_by_position() -> None:
     assert len(found) == 20
     assert all(int(mac[:2], 16) & 3 == 2 for mac in found)
     assert local_mac(b"\xfe\x00\x00\x00\x00\x00").startswith("fd:")
+
+
+@pytest.mark.parametrize("position", [-1, POSITION_MAX + 1, 2**62 - 1])
+def test_no_address_is_derived_from_a_position_that_no_interface_has(office: Office, position: int) -> None:
+    office.ask("VM.add", vm=sample_vm())
+    vif = Vif(id=DeviceId("v1", "0"), position=position, mac="")
+    with pytest.raises(XenopsError, match=f"from its position, {position}: give it an address"):
+        office.ask("VIF.add", vif=vif)
+    office.ask("VIF.add", vif=vif.model_copy(update={"mac": "00:16:3e:00:00:01"}))
+    assert office.ask("VIF.stat", id=vif.id)[0].position == position
+
+
+def test_an_address_is_derived_from_the_last_position_that_counts(office: Office) -> None:
+    office.ask("VM.add", vm=sample_vm())
+    vif = Vif(id=DeviceId("v1", "0"), position=POSITION_MAX, mac="")
+    office.ask("VIF.add", vif=vif)
+    assert office.ask("VIF.stat", id=vif.id)[0].mac == derived_mac(POSITION_MAX, "v1")
 
 
 def test_the_host_answers(office: Office) -> None:
