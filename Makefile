@@ -65,8 +65,8 @@ faults: setup ## Kill every service at every crash point, and all else of docs/f
 images: setup ## The images of docker-compose.yml, from a registry's Debian or from Debian's packages
 	@$(PYTHON) tools/images.py
 
-test-compose: images ## docker-compose.yml from nothing to running VMs and back; wants a Docker engine
-	@$(PYTHON) -m pytest -q tests/compose
+test-compose: setup ## docker-compose.yml from nothing to running VMs and back, with all profiles
+	@$(PYTHON) tools/docker_engine.py sh -c '$(PYTHON) tools/images.py && $(PYTHON) -m pytest -q tests/compose'
 
 deb: setup ## A Debian package of all services for hosts, with units: var/deb/*.deb
 	@$(PYTHON) tools/deb.py

@@ -1,154 +1,143 @@
 """Images: docker-compose.yml's, built on a registry's Debian, or on Debian's packages alone.
 
-Needs Docker's engine and its client. Without a registry at hand, the base image is made by debootstrap, as
-root, from the mirror that this machine's own apt uses; it is kept, and made anew once it is removed.
+Needs Docker's engine and its client. Python's libraries are installed outside, at the locked versions, and
+copied: what is built twice an hour must not take minutes.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from wheels import WheelsError, build_wheels
+import debian_base
+import docker_engine
+import setup
+from guest import GuestError
 
 ROOT = Path(__file__).resolve().parent.parent
-WHEELS = ROOT / "var" / "images" / "wheels"
+PYTHON = ROOT / "var" / "images" / "python"
+PYTHON_IN_IMAGE = "/opt/xenops"
+VERSION = (3, 11)
+"""Debian 12's Python, which runs what is installed here."""
 
-REGISTRY_BASE = "debian:12-slim"
-"""What the images stand on where a registry can be reached."""
+BASE = "base"
+"""The Dockerfile in images/, and the image, on which all others stand."""
 
-OWN_BASE = "xenops/debian:12"
-"""The same, made here from Debian's packages."""
-
-SUITE = "bookworm"
-RUBBISH = ("var/cache/apt", "var/lib/apt/lists", "usr/share/man", "usr/share/info", "usr/share/locale")
-"""Folders that an image does without, as images/lean says for what is installed later."""
-
-IMAGES = {
-    "broker": "rabbitmq",
-    "service": "service",
-    "worker-kvm": "worker-kvm",
-    "prometheus": "prometheus",
+IMAGES: Mapping[str, tuple[str, ...]] = {
+    "broker": ("rabbitmq",),
+    "service": ("service", "worker-kvm", "worker-xen"),
+    "prometheus": ("prometheus",),
 }
-"""Each target of images/Dockerfile, and the name of its image."""
+"""Each Dockerfile, and its targets, which are the names of images, too."""
 
-PACKAGES = (
-    *("shared/schema", "shared/bus", "shared/traces", "shared/engine", "shared/virt"),
-    *("services/frontend", "services/redirector", "services/eventhub", "services/dashboard"),
-    *("services/worker-sim", "services/worker-kvm", "clients", "stack"),
-)
-"""The distributions that are installed; the worker on Xen belongs on its host, with that host's libraries."""
+PACKAGES = tuple(package for package in setup.OWN_PACKAGES if package not in {"simulation", "testing"})
+"""The distributions that are installed: all but those for tests alone."""
+
+
+BUILDER = "hatchling"
+"""What our distributions are built by, once for all of them."""
+
+LEFT_OUT = ("libvirt-python",)
+"""What no container can use: libvirt's daemon is the host's, and drives VMs in files of the host's."""
 
 
 class ImagesError(Exception):
     """The images cannot be built; the sentence says why and what to do."""
 
 
-def main() -> int:
-    """Build what docker-compose.yml names; answers the exit code."""
-    version = os.environ.get("XENOPS_VERSION", "dev")
+def main(wanted: Iterable[str] = ()) -> int:
+    """Build what docker-compose.yml names, or only the wanted images; answers the exit code."""
     try:
-        refuse_without_docker()
-        base = find_base()
-        print(f"images: base {base}")
-        print(f"images: {len(build_wheels(WHEELS, PACKAGES))} wheels")
-        for target, name in IMAGES.items():
-            build(base, target, f"xenops/{name}:{version}")
-    except (ImagesError, WheelsError) as error:
+        build_all(tuple(wanted) or tuple(name for names in IMAGES.values() for name in names))
+    except (ImagesError, GuestError, setup.SetupError) as error:
         print(f"images: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+def build_all(wanted: tuple[str, ...]) -> None:
+    """Build these images, those of several Dockerfiles at a time.
+
+    Raises:
+        ImagesError, GuestError, SetupError: something is missing, or a step has failed.
+    """
+    refuse_without_docker()
+    with ThreadPoolExecutor() as several:
+        python = several.submit(install_python, PYTHON)
+        found = debian_base.find()
+        print(f"images: base {found}", flush=True)
+        build(BASE, BASE, {"BASE": found})
+        steps = [several.submit(build_file, file, wanted, python) for file in IMAGES]
+        for step in (python, *steps):
+            step.result()
+
+
+def build_file(file: str, wanted: tuple[str, ...], python: "Future[None]") -> None:
+    """The wanted targets of one Dockerfile."""
+    for target in IMAGES[file]:
+        if target in wanted:
+            if file == "service":
+                python.result()
+            build(file, target, {"BASE": tag(BASE)})
+
+
 def refuse_without_docker() -> None:
     """Say in words that there is no engine."""
-    if shutil.which("docker") is None:
-        raise ImagesError("there is no docker on PATH: install Docker (Debian: docker.io)")
-    answer = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
-    if answer.returncode:
+    why = docker_engine.what_docker_says(os.environ)
+    if why:
+        raise ImagesError(f"{why}: start Docker (Debian: docker.io), or name the engine in DOCKER_HOST")
+
+
+def install_python(place: Path) -> None:
+    """The libraries and our own distributions as a virtual environment of the image's Python, compiled."""
+    if sys.version_info[:2] != VERSION:
         raise ImagesError(
-            "no Docker engine answers: start it, or name the one to use in DOCKER_HOST; "
-            f"it said: {answer.stderr.strip().splitlines()[-1]}"
+            f"images have Python {VERSION[0]}.{VERSION[1]}, which must be python3 here, too, and is not: "
+            "build them on Debian 12"
         )
+    uv = setup.find_uv()
+    shutil.rmtree(place, ignore_errors=True)
+    setup.run([uv, "venv", "--quiet", "--relocatable", "--python", sys.executable, str(place)])
+    locked = re.findall(r"^[\w.-]+==[^ \\\n]+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    constraints = place.with_name("constraints.txt")
+    constraints.write_text("\n".join(locked))  # without hashes: our own distributions have none
+    left_out = place.with_name("left-out.txt")
+    left_out.write_text("".join(f"{name}; python_version < '3'\n" for name in LEFT_OUT))
+    python = str(place / "bin" / "python")
+    options = ["--quiet", "--link-mode", "copy", "--constraint", str(constraints), "--python", python]
+    setup.run([uv, "pip", "install", *options, BUILDER])
+    options += ["--override", str(left_out), "--no-build-isolation"]
+    setup.run([uv, "pip", "install", *options, *(str(ROOT / package) for package in PACKAGES)])
+    for told in place.rglob("*.dist-info/direct_url.json"):
+        told.unlink()  # where our sources lie on this machine
+    if libraries := sorted(map(str, place.rglob("*.so"))):
+        setup.run(["strip", "--strip-unneeded", *libraries])
+    moved = ["-s", str(place), "-p", PYTHON_IN_IMAGE, "--invalidation-mode", "unchecked-hash"]
+    setup.run([python, "-m", "compileall", "-q", "-j", "2", *moved, str(place / "lib")])
+    (place / "bin" / "python").unlink()
+    (place / "bin" / "python").symlink_to("/usr/bin/python3")
 
 
-def find_base() -> str:
-    """The base image: one that is there, or a registry's, or one of our own making."""
-    for name in (OWN_BASE, REGISTRY_BASE):
-        if succeeds(["docker", "image", "inspect", name]):
-            return name
-    if succeeds(["docker", "pull", "--quiet", REGISTRY_BASE]):
-        return REGISTRY_BASE
-    print(f"images: no registry gives {REGISTRY_BASE}: {OWN_BASE} is made of Debian's packages")
-    make_base()
-    return OWN_BASE
-
-
-def make_base() -> None:
-    """A minimal Debian as an image."""
-    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
-        raise ImagesError(
-            "a base image is made by debootstrap, as root: apt-get install debootstrap, then sudo"
-        )
-    with tempfile.TemporaryDirectory(prefix="xenops-debian-") as scratch:
-        tree = Path(scratch) / "tree"
-        run(["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, str(tree), mirror()])
-        for rubbish in RUBBISH:
-            shutil.rmtree(tree / rubbish, ignore_errors=True)
-        for document in (tree / "usr/share/doc").glob("*/*"):
-            if document.name != "copyright" and not document.is_dir():
-                document.unlink()
-        (tree / "var" / "cache" / "apt" / "archives" / "partial").mkdir(parents=True)
-        archive = subprocess.Popen(
-            ["tar", "-C", str(tree), "--one-file-system", "-c", "."], stdout=subprocess.PIPE
-        )
-        run(["docker", "import", "-", OWN_BASE], stdin=archive)
-
-
-def mirror() -> str:
-    """Where this machine's apt has Debian from."""
-    found = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {SUITE}", "Component: main"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.split()
-    if not found:
-        raise ImagesError(
-            f"this machine's apt knows no mirror with Debian's {SUITE}: add one to sources.list"
-        )
-    return min(found)
-
-
-def build(base: str, target: str, image: str) -> None:
-    """One target of the Dockerfile."""
-    print(f"images: {image}")
-    file = str(ROOT / "images" / "Dockerfile")
-    run(
-        [
-            *("docker", "build", "--quiet", "--network", "host", "--build-arg", f"BASE={base}"),
-            *("--target", target, "--tag", image, "--file", file, str(ROOT)),
-        ]
-    )
-
-
-def succeeds(command: Iterable[str]) -> bool:
-    """Whether a command ends well; what it says is nobody's business."""
-    return subprocess.run(list(command), capture_output=True, check=False).returncode == 0
-
-
-def run(command: list[str], stdin: "subprocess.Popen[bytes] | None" = None) -> None:
-    """Run a step; its failure is ours."""
+def build(file: str, target: str, arguments: Mapping[str, str]) -> None:
+    """One target of a Dockerfile."""
+    told = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    what = ["--target", target, "--tag", tag(target), "--file", str(ROOT / "images" / f"{file}.Dockerfile")]
+    command = ["docker", "build", "--quiet", "--network", "host", *told, *what, str(ROOT)]
     environment = os.environ | {"DOCKER_BUILDKIT": "0"}  # its own builder wants a registry for its parts
-    done = subprocess.run(
-        command, env=environment, stdin=stdin.stdout if stdin else subprocess.DEVNULL, check=False
-    )
-    if done.returncode or (stdin is not None and stdin.wait()):
-        raise ImagesError(f"`{' '.join(command[:4])} …` failed; its words are above")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ImagesError(f"{tag(target)} could not be built:\n{done.stdout}{done.stderr}")
+    print(f"images: {tag(target)}", flush=True)
+
+
+def tag(image: str) -> str:
+    """An image's whole name."""
+    return f"xenops/{image}:{os.environ.get('XENOPS_VERSION', 'dev')}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
