@@ -1,6 +1,7 @@
 """Metrics: what Prometheus scrapes; the only importer of its client."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 from bus.ports import Entry
 from bus.stories.story import Story
@@ -78,25 +79,30 @@ class Metrics:
             "xenops_http_requests", "Requests answered.", ("method", "status"), registry=self._registry
         )
 
-    def _counter(self, name: str, said: str, *labels: str) -> Counter:
-        return Counter(name, said, ("instance", *labels), registry=self._registry)
+    def _counter(self, name: str, said: str, *labels: str) -> Callable[..., Counter]:
+        """The one of given labels; found once, for the library takes longer for that than for counting."""
+        return cache(Counter(name, said, ("instance", *labels), registry=self._registry).labels)
 
-    def _histogram(self, name: str, said: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, said, ("instance", *labels), buckets=buckets, registry=self._registry)
+    def _histogram(
+        self, name: str, said: str, buckets: tuple[float, ...], *labels: str
+    ) -> Callable[..., Histogram]:
+        """See `_counter`."""
+        names = ("instance", *labels)
+        return cache(Histogram(name, said, names, buckets=buckets, registry=self._registry).labels)
 
     def on_entry(self, instance: str, entry: Entry, ended: Iterable[Story], lag_s: float) -> None:
         """An entry was read, and ended these tasks."""
-        self._records.labels(instance, entry.record.kind).inc()
-        self._lag.labels(instance).observe(lag_s)
+        self._records(instance, entry.record.kind).inc()
+        self._lag(instance).observe(lag_s)
         for story in ended:
-            self._ended.labels(instance, story.operation, story.state).inc()
+            self._ended(instance, story.operation, story.state).inc()
             if story.leased_at is None or story.waited_s is None:
                 continue
-            self._waits.labels(instance, story.operation).observe(story.waited_s)
-            self._runs.labels(instance, story.operation).observe(story.duration_s)
+            self._waits(instance, story.operation).observe(story.waited_s)
+            self._runs(instance, story.operation).observe(story.duration_s)
             for atom in story.atoms:
                 outcome = "failed" if atom.failed else "done"
-                self._atoms.labels(instance, atom.kind, story.worker, outcome).observe(atom.took_s)
+                self._atoms(instance, atom.kind, story.worker, outcome).observe(atom.took_s)
 
     def gauges(self, gather: Callable[[], dict[str, Figures]]) -> None:
         """Show these figures, by instance, as they are at each scrape."""
