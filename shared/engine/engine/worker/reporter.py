@@ -99,7 +99,10 @@ class Reporter:
 
     def tell_if_due(self) -> None:
         """Append what has come up, unless the last time is too short ago."""
-        now, turn_s = self._clock.monotonic(), self._turn_s()
+        now = self._clock.monotonic()
+        if now - self._begun_at < STARTED_AFTER_S and now - self._told_at < INTERVAL_S:
+            return  # whenever its turn is: most tasks end before
+        turn_s = self._turn_s()
         if self._started is not None and now - self._begun_at >= max(STARTED_AFTER_S, turn_s):
             self._tell_started()
         with self._lock:
