@@ -20,8 +20,9 @@ class DeviceRequest(StrEnum):
 class Situation:
     """What the backend said of the VM just now; only checks plan by it.
 
-    `device_asks` speaks of the one device that the checked operation is about; it needs to be asked only
-    while the VM runs. `run_time_s` is the time since the VM was last started.
+    `domain_asks` is asked for a check of the VM only. `device_asks` speaks of the one device that the checked
+    operation is about; it needs to be asked only while the VM runs. `run_time_s` is the time since the VM was
+    last started.
     """
 
     power_state: PowerState = PowerState.HALTED

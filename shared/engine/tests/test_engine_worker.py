@@ -9,13 +9,14 @@ from engine.conformance.samples import sample_vbd
 from engine.journal import Journal, JournalEntry
 from engine.lock import VmLocks
 from engine.simulator import Delay, Fail, Fault, Hang
-from schema.atomics.vm import VmRunScript
+from engine.simulator.vms import SimulatedVms
+from schema.atomics.vm import DomainAction, VmRunScript
 from schema.fault import XenopsError, internal_error
 from schema.ids import LeaseToken, TaskId, Term, VmId
 from schema.kept import LifeBegan
 from schema.objects.dynamic import VbdObject, VmObject
 from schema.objects.errors import BadPowerState, Cancelled, DoesNotExist, InternalError
-from schema.objects.vm import PowerState
+from schema.objects.vm import PowerState, Vm
 from schema.operations import (
     AtomicOperation,
     Operation,
@@ -39,6 +40,7 @@ from schema.records import (
     Succeeded,
     WorkerUp,
 )
+from typing_extensions import override
 from worker_in_hand import INSTANCE, PATIENCE_S, VM, WORKER, World
 
 
@@ -53,6 +55,17 @@ def entry_of(world: World, task: TaskId) -> JournalEntry:
     """As the worker that was leased this task at once would have noted it."""
     life = world.broker.log(INSTANCE)[0].at
     return JournalEntry(vm=VM, task=task, token=LeaseToken(task + 1), life=life, operation=VmStart(vm=VM))
+
+
+class Asked(SimulatedVms):
+    """Counts how often it is asked what a domain wants."""
+
+    asked = 0
+
+    @override
+    def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
+        self.asked += 1
+        return super().get_domain_action_request(vm)
 
 
 def failure(finished: Finished) -> Any:
@@ -356,3 +369,11 @@ def test_what_was_noted_of_a_vm_that_has_come_again_stays(world: World) -> None:
     world.leader.append(INSTANCE, Removed(vm=VM))
     assert world.run(VmPoweroff(vm=VM)).outcome == Succeeded()
     assert (world.directory / "state" / "journal" / f"{VM}.json").exists()
+
+
+def test_what_a_domain_wants_is_asked_for_its_check_alone(world: World) -> None:
+    vms = world.backend.vm = Asked(world.backend._hypervisor)
+    world.run(VmStart(vm=VM))
+    assert vms.asked == 0
+    world.run(VmCheckState(vm=VM))
+    assert vms.asked > 0

@@ -1,14 +1,15 @@
 """Viewing: gathers all that planning needs to know of a VM."""
 
-from schema.atomics.vm import VmImportMetadata
+from schema.atomics.vm import DomainAction, VmImportMetadata
 from schema.ids import VmId
-from schema.objects.vm import PowerState
+from schema.objects.vm import PowerState, Vm
 from schema.operations import (
     AtomicOperation,
     Operation,
     PciCheckState,
     VbdCheckState,
     VifCheckState,
+    VmCheckState,
     VusbCheckState,
 )
 
@@ -25,12 +26,17 @@ def view_of(operation: Operation, vm: VmId, tools: Tools) -> VmView:
     state = tools.backend.vm.get_state(found)
     situation = Situation(
         power_state=state.power_state,
-        domain_asks=tools.backend.vm.get_domain_action_request(found),
+        domain_asks=_domain_asks(operation, found, tools),
         device_asks=_device_asks(operation, vm, state.power_state, tools),
         run_time_s=max(0.0, tools.threads.clock.now() - state.last_start_time),
         minimum_reboot_delay_s=tools.backend.vm.minimum_reboot_delay_s,
     )
     return VmView(found, tools.store.devices(vm), situation)
+
+
+def _domain_asks(operation: Operation, vm: Vm, tools: Tools) -> DomainAction | None:
+    """What the domain wants, which only a check of its VM does something about."""
+    return tools.backend.vm.get_domain_action_request(vm) if isinstance(operation, VmCheckState) else None
 
 
 def _device_asks(operation: Operation, vm: VmId, state: PowerState, tools: Tools) -> DeviceRequest | None:
