@@ -282,3 +282,12 @@ def test_nobody_is_answered_who_did_not_say_where(hub: Hub) -> None:
         params = {} if method == "Task.list" else {"last_id": None, "timeout": 5}
         body = encode_request(method, debug_info="lab", **params)
         assert hub.core.on_request(Request(body), hub.now) == []
+
+
+def test_a_wish_of_one_whose_name_is_no_text_stands_in_the_log(hub: Hub) -> None:
+    task = hub.submit()
+    body = encode_request("Task.cancel", debug_info="ops \udcff", id=str(task))
+    hub.perform(hub.core.on_request(Request(body, "a", "a"), hub.now))
+    assert hub.appended == [records.CancelRequested(vm=VM, task=task, by="ops \\udcff")]
+    hub.read_own()
+    assert hub.answers["a"] == DONE

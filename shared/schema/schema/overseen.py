@@ -34,8 +34,9 @@ class Wish(LogRecord):
 
 
 def named(debug_info: str) -> str:
-    """Who asks, as `Wish` has it, by his request's `debug_info`."""
-    return read_debug_info(debug_info).log[:NAME_MAX]
+    """Who asks, as `Wish` has it, by his request's `debug_info`; bytes in it that are no text, escaped."""
+    name = read_debug_info(debug_info).log[:NAME_MAX]
+    return name.encode("utf-8", "backslashreplace").decode()[:NAME_MAX]
 
 
 class Acted(LogRecord):

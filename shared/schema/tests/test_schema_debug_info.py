@@ -2,6 +2,7 @@ import json
 
 import pytest
 from schema.debug_info import DebugInfo, read_debug_info, read_traceparent, write_debug_info
+from schema.overseen import NAME_MAX, named
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -64,3 +65,17 @@ def test_a_traceparent_that_names_no_span_is_none(text: str | None) -> None:
 
 def test_a_span_that_is_not_sampled_is_a_span_all_the_same() -> None:
     assert read_traceparent(f"{PARENT[:-2]}00") == f"{PARENT[:-2]}00"
+
+
+@pytest.mark.parametrize(
+    ("debug_info", "name"),
+    [
+        ("ops\n00-x", "ops"),
+        ("a\udcffb", "a\\udcffb"),
+        ("\ud800", "\\ud800"),
+        ("é" * NAME_MAX + "x", "é" * NAME_MAX),
+        ("\udcff" * NAME_MAX, ("\\udcff" * NAME_MAX)[:NAME_MAX]),
+    ],
+)
+def test_who_asks_is_told_in_letters_that_a_record_can_hold(debug_info: str, name: str) -> None:
+    assert named(debug_info) == name
