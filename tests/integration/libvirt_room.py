@@ -53,6 +53,7 @@ class LibvirtRoom(Host):
                 "room",
                 "tcg",
                 namespace=self.namespace,
+                rounds_s=0.2,
                 storage=DirectoryStorage(self.directory / "sr"),
             )
         )
@@ -78,6 +79,11 @@ def await_that(come: Callable[[], bool], what: str) -> None:
             return
         attempts.wait(QUIET_S)
     pytest.fail(f"it never came that {what}")
+
+
+def until_told(room: LibvirtRoom, changed: ObjectId) -> None:
+    while room.told() != changed:
+        pass
 
 
 def domains(room: LibvirtRoom) -> set[str]:

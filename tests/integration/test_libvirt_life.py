@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 from engine.conformance.subject import refusal
-from libvirt_room import LibvirtRoom, await_that, domains, words
+from libvirt_room import LibvirtRoom, await_that, domains, until_told, words
 from qemu_host import MIB, PATIENCE_S, VM, line, vif, xvd
 from schema.atomics.vm import DomainAction, ShutdownRequest
 from schema.fault import XenopsError
 from schema.ids import VmId
 from schema.objects.disk import BusType, LocalDisk, Vdi
-from schema.objects.dynamic import VmObject
+from schema.objects.dynamic import VbdObject, VifObject, VmObject
 from schema.objects.errors import AlreadyExists, FailedToStartEmulator, Unimplemented
 from schema.objects.network import LocalNetwork
-from schema.objects.vbd import Vbd, VbdType
+from schema.objects.vbd import Vbd, VbdMode, VbdType
 from schema.objects.vif import Disabled, Unlocked
 from schema.objects.vm import DirectBoot, Hvm, HvmInfo, PowerState, PvDirectBoot, Pvh, PvInfo, Vm
 from virt.xml import node, parsed, written
@@ -278,12 +278,36 @@ def test_a_disk_of_a_storage_repository_is_found(room: LibvirtRoom) -> None:
     assert room.backend.vbd.get_state(VM, disk).plugged
 
 
-def test_a_disk_that_was_to_go_along_is_not_plugged(room: LibvirtRoom) -> None:
-    room.create(room.vm())
-    disk = xvd("a", room.disk("a.raw"), extra_backend_keys=(("migration", "mirror"),))
-    error = refusal(lambda: room.plug(disk))
-    assert isinstance(error, Unimplemented)
-    assert "goes along when its VM migrates" in error.what
+def test_what_a_guest_does_to_its_devices_and_a_disk_that_grows_are_noticed(room: LibvirtRoom) -> None:
+    vm, disk = room.vm(), room.disk("grows.raw")
+    drive = xvd("b", room.disk("cd.raw"), ty=VbdType.CDROM, mode=VbdMode.READ_ONLY)
+    room.create(vm)
+    for vbd in (xvd("a", disk), drive):
+        room.plug(vbd)
+    room.backend.vif.plug(room.task, VM, vif(0))
+    room.launch(vm)
+    with room.console(vm) as console:
+        room.backend.vm.unpause(room.task, vm)
+        line(console, "userland is up")
+        os.truncate(disk.path, 24 * MIB)
+        console.say("until [ $(cat /sys/block/sda/size) = 49152 ]; do sleep 0.2; done; echo gro\\wn")
+        line(console, "grown")
+        console.say("echo 1 >/proc/sys/dev/cdrom/autoeject; head -c 4 /dev/sr0; echo ejec\\ted")
+        line(console, "ejected")
+        until_told(room, VbdObject(id=drive.id))
+        assert room.backend.vbd.get_state(VM, drive).backend_present is None
+        assert drive.backend is not None
+        room.backend.vbd.insert(room.task, VM, drive, drive.backend)
+        assert room.backend.vbd.get_state(VM, drive).backend_present == drive.backend
+        assert not room.backend.vif.wants_unplug(VM, vif(0))
+        console.say("for slot in /sys/bus/pci/slots/*; do echo 0 > $slot/power; done")
+        until_told(room, VifObject(id=vif(0).id))
+    assert room.backend.vif.wants_unplug(VM, vif(0))
+    room.backend.stop()
+    room.open()
+    until_told(room, VifObject(id=vif(0).id))
+    room.backend.vif.unplug(room.task, VM, vif(0), force=True)
+    assert not room.backend.vif.wants_unplug(VM, vif(0))
 
 
 def test_bad_configurations_are_told_in_words(room: LibvirtRoom) -> None:

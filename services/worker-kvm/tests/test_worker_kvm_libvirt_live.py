@@ -22,6 +22,7 @@ from virt.values import (
     Paused,
     Resumed,
     Slept,
+    TrayMoved,
 )
 from worker_kvm.libvirt.ending import action_after
 from worker_kvm.libvirt.live import Live
@@ -58,6 +59,7 @@ class Told:
         self.ended: list[DomainAction] = []
         self.statuses = 0
         self.agents: list[bool] = []
+        self.devices: list[str] = []
 
     def on_ended(self, uuid: str, action: DomainAction) -> None:
         assert uuid == "u"
@@ -66,6 +68,10 @@ class Told:
     def on_status(self, uuid: str) -> None:
         assert uuid == "u"
         self.statuses += 1
+
+    def on_device(self, uuid: str, alias: str) -> None:
+        assert uuid == "u"
+        self.devices.append(alias)
 
     def on_agent(self, uuid: str, *, is_open: bool) -> None:
         assert uuid == "u"
@@ -124,10 +130,15 @@ def test_what_we_end_is_no_news(live: Live, told: Told) -> None:
     assert told.ended == [DomainAction.POWEROFF]
 
 
-def test_a_guest_lets_go_of_a_device_or_refuses(live: Live) -> None:
+def test_a_guest_lets_go_of_a_device_or_refuses(live: Live, told: Told) -> None:
     live.expect_removal("a")
     live.on_event(DeviceRemoved("u", "a"))
     assert live.await_removal("a", 1.0)
+    assert told.devices == []
+    live.on_event(DeviceRemoved("u", "c"))
+    live.on_event(TrayMoved("u", "d", is_open=False))
+    live.on_event(TrayMoved("u", "e", is_open=True))
+    assert told.devices == ["c", "e"]
     live.on_event(DeviceStays("u", "b"))
     assert not live.await_removal("b", 1.0)
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from worker_kvm.qemu.rounds import Rounds
+from worker_kvm.rounds import Rounds
 
 
 def test_rounds_are_made_at_once_and_again_until_they_are_closed_whatever_fails() -> None:

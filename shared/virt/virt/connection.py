@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import libvirt  # type: ignore[import-untyped]
 
-from virt.meaning import HEARD, KIB, Handle, info_of, run_events
+from virt.meaning import HEARD, KIB, Handle, info_of, run_events, version
 from virt.values import (
     AbortedError,
     DomainInfo,
@@ -86,7 +86,7 @@ class Connection:
     def versions(self) -> tuple[str, str]:
         """Libvirt's, and its hypervisor's."""
         numbers = self.call("tell its versions", lambda handle: (handle.getLibVersion(), handle.getVersion()))
-        return _version(numbers[0]), _version(numbers[1])
+        return version(numbers[0]), version(numbers[1])
 
     def node(self) -> Node:
         """The host."""
@@ -226,6 +226,15 @@ class Connection:
         """Change a device in place: the medium of a drive, by force; the bridge or cable of an interface."""
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE
         self._on(uuid, "change a device", lambda domain: domain.updateDeviceFlags(device, flags))
+
+    def disk_bytes(self, uuid: str, target: str) -> int:
+        """How large a disk is for its guest."""
+        return self._on(uuid, "tell a disk's size", lambda domain: int(domain.blockInfo(target)[0]))
+
+    def resize_disk(self, uuid: str, target: str, size_bytes: int) -> None:
+        """Have its guest see a disk as so large."""
+        flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+        self._on(uuid, "resize a disk", lambda domain: domain.blockResize(target, size_bytes, flags))
 
     def set_throttle(self, uuid: str, target: str, limits: Mapping[str, int]) -> None:
         """Hold a disk, by its target, to what `<iotune>` calls so; 0 is no limit."""
@@ -388,7 +397,3 @@ def _is_alive(handle: Handle) -> bool:
         return bool(handle.isAlive())
     except libvirt.libvirtError:
         return False
-
-
-def _version(number: int) -> str:
-    return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"

@@ -41,10 +41,6 @@ class Departure:
     uuid: str
     disks: Sequence[str] = ()
 
-    def disk_bytes(self, disk: str) -> int:
-        """How large a disk is for its guest."""
-        return self._on("tell a disk's size", lambda domain: int(domain.blockInfo(disk)[0]))
-
     def begin(self) -> tuple[str, str]:
         """The domain can be changed by nobody until `confirm`. Answers its document, and a cookie."""
         chosen = {"migrate_disks": self.disks} if self.disks else {}

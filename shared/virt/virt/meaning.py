@@ -20,6 +20,7 @@ from virt.values import (
     Paused,
     Resumed,
     Slept,
+    TrayMoved,
     VirtEvent,
 )
 
@@ -43,6 +44,11 @@ def info_of(domain: Handle, mark: str) -> DomainInfo:
         asleep=state == libvirt.VIR_DOMAIN_PMSUSPENDED,
         how=_HOW_LEFT.get(domain.state()[1], How.SHUT_DOWN) if has_ended else None,
     )
+
+
+def version(number: int) -> str:
+    """A version as people write it."""
+    return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
 
 
 def _mark_of(domain: Handle, mark: str) -> str | None:
@@ -101,6 +107,9 @@ HEARD: dict[int, Callable[..., None]] = {
     ),
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED: lambda _, domain, alias, connection: connection.tell(
         DeviceStays(domain.UUIDString(), alias)
+    ),
+    libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE: lambda _, domain, alias, reason, connection: connection.tell(
+        TrayMoved(domain.UUIDString(), alias, reason == libvirt.VIR_DOMAIN_EVENT_TRAY_CHANGE_OPEN)
     ),
     libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: lambda _, domain, size_kib, connection: connection.tell(
         Ballooned(domain.UUIDString(), size_kib * KIB)

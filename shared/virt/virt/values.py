@@ -142,5 +142,25 @@ class Slept:
     asleep: bool
 
 
-VirtEvent = Ended | Paused | Resumed | Panicked | DeviceRemoved | DeviceStays | Ballooned | AgentHeard | Slept
+@dataclass(frozen=True, slots=True)
+class TrayMoved:
+    """A drive's tray was opened or closed, by its guest or by us."""
+
+    uuid: str
+    alias: str
+    is_open: bool
+
+
+VirtEvent = (
+    Ended
+    | Paused
+    | Resumed
+    | Panicked
+    | DeviceRemoved
+    | DeviceStays
+    | Ballooned
+    | AgentHeard
+    | Slept
+    | TrayMoved
+)
 """What libvirt tells by itself."""

@@ -104,7 +104,8 @@ class _Leaving:
 
     def go(self, execution: Execution, stream: ImageStream, talk: Talk) -> bool:
         mirrored = tuple(
-            Mirrored(device=disk.target, size=self.departure.disk_bytes(disk.target)) for disk in self.disks
+            Mirrored(device=disk.target, size=self.hypervisor.virt.disk_bytes(self.live.uuid, disk.target))
+            for disk in self.disks
         )
         document, cookie = self.departure.begin()
         talk.say(

@@ -18,14 +18,16 @@ from virt.handover import Sockets
 from virt.mark import MARK, life_of
 from virt.seal import seal
 from virt.spoken import spoken
-from virt.values import DomainInfo, VirtError, VirtEvent, VirtGoneError
+from virt.values import DomainInfo, VirtError, VirtEvent
 from virt.xml import Element, ImpossibleTextError, attribute, parsed, written
 
 from worker_kvm.libvirt.agents import GuestAgents
 from worker_kvm.libvirt.document import AGENT_PORT, Surroundings, domain_document
+from worker_kvm.libvirt.images import is_image
 from worker_kvm.libvirt.keepsakes import forgetting_document, identity, is_kept, name_of
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Nic, Stage
+from worker_kvm.libvirt.noticing import Noticing
 from worker_kvm.libvirt.rules import Rules
 from worker_kvm.libvirt.settings import LibvirtSettings
 from worker_kvm.libvirt.strays import report_strays
@@ -33,6 +35,7 @@ from worker_kvm.libvirt.told import told_of
 from worker_kvm.numbered import NumberedRecords
 from worker_kvm.qemu.firmware import begins_anew, wants_secure_boot
 from worker_kvm.qemu.guest_agent import Told
+from worker_kvm.rounds import Rounds
 
 __all__ = ["Hypervisor", "LibvirtSettings"]
 
@@ -56,6 +59,8 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         self.rules = Rules(settings.namespace)
         self.virt = Connection(settings.uri, MARK, self)
         self._lives: dict[str, Live] = {}
+        self._noticing = Noticing(self, self.virt)
+        self._rounds = Rounds((self._notice_growth,), settings.rounds_s)
         self.agents = GuestAgents(self._ask_agent, self.on_status)
         try:
             self.virt.open()
@@ -81,10 +86,12 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
             self.rules.find_again(nic for uuid_ in self._lives for nic in self._nics(uuid_))
         with spoken():
             found = self.virt.domains()
+        self._rounds.start()
         report_strays(found, {domain.life for _, domain in self._domains()}, self.settings.instance)
 
     def stop(self) -> None:
         """Hang up; VMs run on."""
+        self._rounds.close()
         self.agents.close()
         self.virt.close()
         self._stop_telling()
@@ -231,10 +238,8 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
 
     def surroundings(self, vm: str, domain: Domain) -> Surroundings:
         """What its document says besides."""
-        settings = self.settings
-        return Surroundings(
-            settings.instance, vm, settings.accelerator, settings.bridged, self.console(domain.domid)
-        )
+        told, console = self.settings, self.console(domain.domid)
+        return Surroundings(told.instance, vm, told.accelerator, told.bridged, console)
 
     def devices(self, uuid_: str) -> Element:
         """A domain's document as libvirt has it now, with what it has chosen. Errors: `Internal_error`."""
@@ -273,7 +278,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
             if live is not None:
                 try:
                     live.look(self._ours(domain))
-                    self._look_at_agent(domain, live)
+                    self._look_inside(domain, live)
                 except VirtError as error:
                     _LOG.warning("domain %s: %s", live.uuid, error)
 
@@ -285,6 +290,16 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         """A guest was paused, or runs again, by something other than us."""
         self._tell(uuid_, lambda machine: machine)
 
+    def on_device(self, uuid_: str, alias: str) -> None:
+        """A guest has let go of a device, or opened a drive: note that, and let be done what follows."""
+
+        def tell(machine: Machine) -> None:
+            if (live := self.live(machine.id)) is not None:
+                for changed in self._noticing.changed(machine, live, alias):
+                    self._on_change(changed)
+
+        self._tell_of(lambda domain: domain.uuid == uuid_ and domain.stage is not Stage.NOTED, tell)
+
     def on_agent(self, uuid_: str, *, is_open: bool) -> None:
         """A guest has opened or closed the port of its agent."""
         if is_open:
@@ -292,12 +307,17 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         else:
             self.agents.closed(uuid_)
 
-    def _look_at_agent(self, domain: Domain, live: Live) -> None:
-        """Whether its port is open, as nobody may have heard."""
+    def _look_inside(self, domain: Domain, live: Live) -> None:
+        """What nobody may have heard: whether its agent's port is open, and what it did to its devices."""
         if live.asked is None:
-            port = f"./devices/channel/target[@name='{AGENT_PORT}']"
-            state = attribute(parsed(self.virt.document(domain.uuid)), port, "state")
-            self.on_agent(domain.uuid, is_open=state == "connected")
+            port, document = f"./devices/channel/target[@name='{AGENT_PORT}']", self.devices(domain.uuid)
+            self.on_agent(domain.uuid, is_open=attribute(document, port, "state") == "connected")
+            for alias in self._noticing.missed(domain, document):
+                self.on_device(domain.uuid, alias)
+
+    def _notice_growth(self) -> None:
+        lives = ((domain, self._live_of(domain)) for _, domain in self._domains())
+        self._noticing.look_for_growth((domain, live) for domain, live in lives if live is not None)
 
     def _ask_agent(self, uuid_: str) -> Told:
         return told_of(self.virt.guest_info(uuid_), self.virt.memory_stats(uuid_, _COUNTED_S))
@@ -311,22 +331,12 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
             return False
         with spoken():
             self.virt.end_job(domain.uuid)
-            if self._ours(domain) is None and self._is_image(domain.saving):
+            if self._ours(domain) is None and is_image(self.virt, domain.saving):
                 seal(Path(domain.saving))
                 self.saved(vm, domain.saving)
                 return True
         self.note_saving(vm, None)
         return False
-
-    def _is_image(self, path: str) -> bool:
-        """Libvirt reads none that it has not finished."""
-        try:
-            self.virt.saved_document(path)
-        except VirtGoneError:
-            raise
-        except VirtError:
-            return False
-        return True
 
     def _document(self, vm: str, domain: Domain) -> Element:
         try:

@@ -1,5 +1,6 @@
 """Live: a domain that libvirt has: what its guest does, kept true by events."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from virt.values import (
     Paused,
     Resumed,
     Slept,
+    TrayMoved,
     VirtEvent,
 )
 
@@ -39,6 +41,9 @@ class LiveListener(Protocol):
     def on_status(self, uuid: str) -> None:
         """The guest was paused or let run by something other than us: `virsh`, or storage that is full."""
 
+    def on_device(self, uuid: str, alias: str) -> None:
+        """The guest has let go of a device that nobody asked it for, or opened a drive, unless we have."""
+
     def on_agent(self, uuid: str, *, is_open: bool) -> None:
         """The guest has opened or closed the port of its agent."""
 
@@ -53,6 +58,9 @@ class Live(Watched):
         self._listener = listener
         self._removed: set[str] = set()
         self._refused: set[str] = set()
+        self._expected: set[str] = set()
+        self.trays = threading.Lock()
+        """Held by who changes what is in a drive."""
         self._changing = False
         self._leaving = False
         self.departure: Departure | None = None
@@ -85,6 +93,11 @@ class Live(Watched):
                 self._memory_bytes = size
             case DeviceRemoved(alias=alias):
                 self._note(self._removed, alias)
+                if alias not in self._expected:
+                    self._listener.on_device(self.uuid, alias)
+            case TrayMoved(alias=alias, is_open=is_open):
+                if is_open:
+                    self._listener.on_device(self.uuid, alias)
             case DeviceStays(alias=alias):
                 self._note(self._refused, alias)
             case AgentHeard(is_open=is_open):
@@ -120,6 +133,7 @@ class Live(Watched):
         with self._told:
             self._removed.discard(alias)
             self._refused.discard(alias)
+            self._expected.add(alias)
 
     def await_removal(self, alias: str, timeout_s: float) -> bool:
         """Wait until the guest has let go of a device; answers whether it has."""

@@ -19,5 +19,7 @@ class LibvirtSettings:
     bridged: bool = True
     namespace: str | None = None
     """The network namespace that libvirtd is in; None: the host's own."""
+    rounds_s: float = 10.0
+    """How often disks are looked at that may have grown."""
     storage: Storage | None = None
     """Of the disks that are named `SR/VDI`; None: there are none."""

@@ -61,9 +61,10 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
         live = self._hypervisor.lasting(machine.id)
         if live is None:
             return
-        if drive.source is not None and changed.source is not None:
-            self._change(live, drive.holding(None, source=None))
-        self._change(live, changed)
+        with live.trays:
+            if drive.source is not None and changed.source is not None:
+                self._change(live, drive.holding(None, source=None))
+            self._change(live, changed)
 
     def _change(self, live: Live, drive: Disk) -> None:
         """Have a drive hold what it shall, see `TRIES`."""

@@ -67,6 +67,12 @@ class LibvirtVifs(HostedVifs[Hypervisor]):
         self._hypervisor.change(vm, lambda machine: machine.without_nic(vif.id))
 
     @override
+    def wants_unplug(self, vm: VmId, vif: Vif) -> bool:
+        """Whether the guest has let go of it by itself."""
+        nic, live = self._hypervisor.look(vm).nic(vif.id), self._hypervisor.lasting(vm)
+        return nic is not None and live is not None and not self._hypervisor.has_device(live.uuid, nic.alias)
+
+    @override
     def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:
         """Connect it to another bridge."""
         bridge_of(network)

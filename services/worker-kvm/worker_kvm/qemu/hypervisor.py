@@ -39,13 +39,13 @@ from worker_kvm.qemu.mirroring import give_up_mirrors
 from worker_kvm.qemu.outgoing import call_back
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
-from worker_kvm.qemu.rounds import Rounds
 from worker_kvm.qemu.settings import QemuSettings
 from worker_kvm.qemu.starting import listen, make_directories, with_files
 from worker_kvm.qemu.sweep import find_strays
 from worker_kvm.qemu.throttling import throttle
 from worker_kvm.qemu.tpm import Tpms, end_tpm, has_tpm
 from worker_kvm.qemu.user import launcher
+from worker_kvm.rounds import Rounds
 from worker_kvm.seen import Status
 
 __all__ = ["Hypervisor", "QemuSettings"]

@@ -14,7 +14,7 @@ class Rounds:
         self._acts = acts
         self._period_s = period_s
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._go, name="qemu-rounds", daemon=True)
+        self._thread = threading.Thread(target=self._go, name="rounds", daemon=True)
 
     def start(self) -> None:
         """Begin, with what happened while nobody looked."""
