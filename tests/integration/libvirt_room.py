@@ -5,7 +5,7 @@ import queue
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,16 @@ class LibvirtRoom(Host):
         )
         self.backend.start(self.changes.put)
 
+    def tidy(self) -> None:
+        """As at first, with the same libvirtd: whose start is the dearest of it."""
+        self.backend.stop()
+        self.daemon.destroy_all()
+        for path in self.directory.iterdir():
+            if path != self.daemon.directory:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        self.changes, self.task = queue.Queue(), SuiteExecution()
+        self.open()
+
     @override
     def __exit__(self, *_: object) -> None:
         try:
@@ -70,6 +80,19 @@ class LibvirtRoom(Host):
         self.daemon.end()
         remove_namespace(self.namespace)
         shutil.rmtree(self.directory)
+
+
+@pytest.fixture(name="home", scope="module")
+def make_home() -> Iterator[LibvirtRoom]:
+    with LibvirtRoom() as home:
+        yield home
+
+
+@pytest.fixture(name="room")
+def make_room(home: LibvirtRoom) -> Iterator[LibvirtRoom]:
+    """One for each test, whose libvirtd all of a module have."""
+    yield home
+    home.tidy()
 
 
 def await_that(come: Callable[[], bool], what: str) -> None:

@@ -6,13 +6,12 @@ import queue
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from engine.conformance.subject import refusal
-from libvirt_room import LibvirtRoom, await_that, domains, until_told, words
+from libvirt_room import LibvirtRoom, await_that, domains, make_home, make_room, until_told, words
 from qemu_host import MIB, PATIENCE_S, VM, line, vif, xvd
 from schema.atomics.vm import DomainAction, ShutdownRequest
 from schema.fault import XenopsError
@@ -27,6 +26,8 @@ from schema.objects.vm import DirectBoot, Hvm, HvmInfo, PowerState, PvDirectBoot
 from virt.xml import node, parsed, written
 from worker_kvm.libvirt.machine import Stage
 
+__all__ = ["make_home", "make_room"]
+
 POWEROFF = bytes.fromhex("ba0406 b80020 ef")
 """Sleep state 5 to the ACPI port at 0x604."""
 REBOOT = bytes.fromhex("b0fe e664")
@@ -36,12 +37,6 @@ PANIC = bytes.fromhex("ba0505 b001 ee")
 HALT = bytes.fromhex("f4 ebfd")
 
 UUID = "6d1d6d4c-3d0a-4d0c-8a1e-0c2f3b8f1a11"
-
-
-@pytest.fixture(name="room")
-def make_room() -> Iterator[LibvirtRoom]:
-    with LibvirtRoom() as room:
-        yield room
 
 
 def boot_disk(room: LibvirtRoom, sector: bytes) -> Vbd:
@@ -93,7 +88,7 @@ def test_what_a_guest_that_ends_wants_is_known(
     assert room.state(vm).power_state is PowerState.RUNNING
 
 
-def test_a_guest_is_started_seen_changed_and_shut_down(room: LibvirtRoom) -> None:
+def test_a_guest_is_started_seen_changed_outlives_libvirtd_and_is_shut_down(room: LibvirtRoom) -> None:
     vm = room.vm()
     room.create(vm)
     room.plug(xvd("a", room.disk("a.qcow2", "8M")))
@@ -118,6 +113,9 @@ def test_a_guest_is_started_seen_changed_and_shut_down(room: LibvirtRoom) -> Non
         assert tap in ports(room, "xenbr0")
         room.backend.vif.move(room.task, VM, vif(0), LocalNetwork(bridge="xenbr1"))
         assert tap in ports(room, "xenbr1")
+        lose_libvirtd(room, vm)
+        console.say("echo still-he\\re")
+        line(console, "still-here")
         assert room.backend.vm.request_shutdown(room.task, vm, ShutdownRequest.HALT, PATIENCE_S)
         line(console, "power button")
     assert room.backend.vm.wait_shutdown(room.task, vm, ShutdownRequest.HALT, PATIENCE_S)
@@ -165,23 +163,15 @@ def nft(room: LibvirtRoom, *words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_a_guest_lives_through_the_end_of_libvirtd_and_is_known_again(room: LibvirtRoom) -> None:
-    vm = room.vm()
-    room.start(vm)
-    with room.console(vm) as console:
-        room.backend.vm.unpause(room.task, vm)
-        line(console, "userland is up")
-        room.daemon.kill()
-        before = room.state(vm)
-        await_that(
-            lambda: "is not reached" in words(lambda: room.backend.vm.pause(room.task, vm)), "it is lost"
-        )
-        assert room.state(vm) == before
-        room.daemon.start()
-        await_that(lambda: is_paused(room, vm), "it is back")
-        room.backend.vm.unpause(room.task, vm)
-        console.say("echo still-he\\re")
-        line(console, "still-here")
+def lose_libvirtd(room: LibvirtRoom, vm: Vm) -> None:
+    """Its guest lives on, and is known again."""
+    room.daemon.kill()
+    before = room.state(vm)
+    await_that(lambda: "is not reached" in words(lambda: room.backend.vm.pause(room.task, vm)), "it is lost")
+    assert room.state(vm) == before
+    room.daemon.start()
+    await_that(lambda: is_paused(room, vm), "it is back")
+    room.backend.vm.unpause(room.task, vm)
     assert len(domains(room)) == 1
 
 

@@ -2,25 +2,20 @@
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from engine.backend import CreateOptions, Devices
 from engine.conformance.subject import refusal
-from libvirt_room import LibvirtRoom, domains, words
+from libvirt_room import LibvirtRoom, domains, make_home, make_room, words
 from qemu_host import VM, line
 from schema.objects.disk import LocalDisk
 from schema.objects.errors import InternalError, Unimplemented
 from schema.objects.vm import PowerState
 
+__all__ = ["make_home", "make_room"]
+
 DEVICES, OPTIONS = Devices(), CreateOptions()
-
-
-@pytest.fixture(name="room")
-def make_room() -> Iterator[LibvirtRoom]:
-    with LibvirtRoom() as room:
-        yield room
 
 
 def test_an_image_that_was_changed_or_cut_is_refused_and_the_vm_can_be_shut_down(room: LibvirtRoom) -> None:

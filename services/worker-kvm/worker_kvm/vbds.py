@@ -7,10 +7,9 @@ from engine.backend import Execution
 from engine.hosted.machine import DiskT
 from engine.hosted.notes import HostT
 from engine.hosted.vbds import HostedVbds
-from schema.fault import unimplemented
 from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
-from schema.objects.vbd import Vbd, VbdType
+from schema.objects.vbd import Vbd
 from typing_extensions import override
 
 from worker_kvm.qemu.content import Content
@@ -60,10 +59,7 @@ class KvmVbds(HostedVbds[HostT, DiskT]):
     @override
     def attach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
         """Find the disk's content."""
-        execution.check_cancelled()
-        self._hypervisor.look(vm).living()
-        if vbd.ty is VbdType.FLOPPY:
-            raise unimplemented("VBD.plug of a floppy drive")
+        self._refuse_unattachable(execution, vm, vbd)
         refuse_scheduling(vbd, "VBD.plug")
         self._refuse(vbd)
         source = self._find(vbd, vbd.backend)

@@ -37,7 +37,7 @@ class Arrival:
         _refuse_others(mirrored, domain)
         disks = [each.device for each in mirrored]
         entrance = Entrance(self.hypervisor.virt, name_of(domain.uuid), disks)
-        sockets = self.hypervisor.sockets(domain.domid)
+        sockets = self.hypervisor.waysides.sockets(domain.domid)
         cookie = entrance.prepare(document, sockets, self.offer.cookie)
         try:
             self.talk.say(Accepted(cookie=cookie))

@@ -10,6 +10,7 @@ from schema.fault import internal_error
 from schema.objects.vbd import VbdMode, VbdType
 from virt.handover import Departure, host_of
 from virt.phases import are_there
+from virt.spoken import spoken
 from virt.values import VirtError
 
 from worker_kvm.libvirt.hypervisor import Hypervisor
@@ -43,7 +44,9 @@ def depart(hypervisor: Hypervisor, execution: Execution, vm: str, stream: ImageS
     live, domain = hypervisor.running(vm), hypervisor.look(vm).launched()
     disks = going_along(domain.disks)
     with talking(stream, execution) as talk:
-        if not are_there():
+        with spoken():
+            has_way = are_there() and hypervisor.waysides.make(domain.domid)
+        if not has_way:
             _refuse_file(vm, disks)
             talk.say(SendsFile())
             return False
@@ -121,12 +124,12 @@ class _Leaving:
                 raise unexpected(other)
 
     def _perform(self, execution: Execution, stream: ImageStream, cookie: str) -> str:
-        sockets = self.hypervisor.sockets(self.domid)
+        sockets, owner = self.hypervisor.waysides.sockets(self.domid), self.hypervisor.waysides.owner()
         with ExitStack() as ending:
-            threads = open_way_out(sockets.state, [stream.line(STATE_LINE)], ending)
+            threads = open_way_out(sockets.state, [stream.line(STATE_LINE)], ending, owner)
             if self.disks:
                 lines = [stream.line(disk.target) for disk in self.disks]
-                threads += open_way_out(sockets.disks, lines, ending)
+                threads += open_way_out(sockets.disks, lines, ending, owner)
             performed = working(
                 self.hypervisor.virt,
                 self.live.uuid,

@@ -14,7 +14,6 @@ from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator
 from schema.objects.vm import Vm
 from virt.connection import Connection
-from virt.handover import Sockets
 from virt.mark import MARK, life_of
 from virt.seal import seal
 from virt.spoken import spoken
@@ -32,6 +31,7 @@ from worker_kvm.libvirt.rules import Rules
 from worker_kvm.libvirt.settings import LibvirtSettings
 from worker_kvm.libvirt.strays import report_strays
 from worker_kvm.libvirt.told import told_of
+from worker_kvm.libvirt.waysides import Waysides
 from worker_kvm.numbered import NumberedRecords
 from worker_kvm.qemu.firmware import begins_anew, wants_secure_boot
 from worker_kvm.qemu.guest_agent import Told
@@ -59,6 +59,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         self.rules = Rules(settings.namespace)
         self.virt = Connection(settings.uri, MARK, self)
         self._lives: dict[str, Live] = {}
+        self.waysides = Waysides(settings.run, self.virt)
         self._noticing = Noticing(self, self.virt)
         self._rounds = Rounds((self._notice_growth,), settings.rounds_s)
         self.agents = GuestAgents(self._ask_agent, self.on_status)
@@ -187,11 +188,6 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         """Whether a domain is on its way to another host."""
         self.change(vm, lambda machine: machine.with_domain(moving=moving))
 
-    def sockets(self, domid: int) -> Sockets:
-        """Where a domain comes in and goes out."""
-        directory = self.console(domid).parent
-        return Sockets(directory / "state", directory / "disks")
-
     def end(self, vm: str) -> None:
         """End a VM's domain at libvirt; there is none, nothing to do."""
         domain = self.look(vm).domain
@@ -230,6 +226,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
 
     def clear(self, domid: int) -> None:
         """Remove the files of a domain that is gone."""
+        self.waysides.clear(domid)
         directory = self.console(domid).parent
         if directory.exists():
             for path in directory.iterdir():

@@ -108,7 +108,7 @@ def restore_vm(
         match talk.hear():
             case SendsFile():
                 pass
-            case Offer(host=host) if set(host) & set(host_of(hypervisor.virt)):
+            case Offer(host=host) if not _can_take(hypervisor, vm.id, host):
                 talk.say(WantsFile())
             case Offer() as offer:
                 arrival = Arrival(hypervisor, offer, image, talk)
@@ -123,6 +123,14 @@ def restore_vm(
         _restore_from(hypervisor, vm, path, devices)
     finally:
         path.unlink(missing_ok=True)
+
+
+def _can_take(hypervisor: Hypervisor, vm: str, host: tuple[str, str]) -> bool:
+    """Whether libvirt takes a domain from a host, and QEMU gets to where it would come in."""
+    with spoken():
+        if set(host) & set(host_of(hypervisor.virt)):
+            return False
+        return hypervisor.waysides.make(hypervisor.look(vm).living().domid)
 
 
 def _restore_from(hypervisor: Hypervisor, vm: Vm, path: Path, devices: Devices) -> None:

@@ -6,7 +6,7 @@ Offer            ------>                   its domain as libvirt describes it, a
 Performed        ------>                   the guest stands still, and all of it is over there
 
 SendsFile        ------>                   or: the domain is saved to a file, which is the image
-                 <------   WantsFile       or, of an offer: send a file, this is the same libvirtd's host
+                 <------   WantsFile       or, of an offer: send a file, libvirt cannot take it otherwise
                  <------   Refused         or: why not
 """
 
@@ -68,7 +68,7 @@ class Accepted(_Word):
 
 
 class WantsFile(_Word):
-    """No libvirtd takes what its own host sends."""
+    """The destination's libvirt cannot do better; none takes what its own host sends."""
 
     kind: Literal["wants file"] = "wants file"
 

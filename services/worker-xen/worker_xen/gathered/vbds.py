@@ -8,7 +8,7 @@ from engine.hosted.vbds import HostedVbds, detach_rejected
 from schema.fault import unimplemented
 from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
-from schema.objects.vbd import Vbd, VbdType
+from schema.objects.vbd import Vbd
 from typing_extensions import override
 
 from worker_xen.gathered.domains import Host
@@ -48,10 +48,7 @@ class GatheredVbds(HostedVbds[Host, Disk]):
     @override
     def attach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
         """Find the disk's content."""
-        execution.check_cancelled()
-        self._hypervisor.look(vm).living()
-        if vbd.ty is VbdType.FLOPPY:
-            raise unimplemented("VBD.plug of a floppy drive")
+        self._refuse_unattachable(execution, vm, vbd)
         source = None if vbd.backend is None else find_source(vbd, vbd.backend)
         self._hypervisor.change(vm, lambda machine: attached(machine, vbd, source))
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Any, Generic
 
-from schema.fault import XenopsError
+from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
 from schema.objects.errors import DeviceDetachRejected, MediaNotEjectable, MediaPresent
@@ -83,6 +83,13 @@ class HostedVbds(UnrestrictedVbds, Generic[HostT, DiskT]):
     @override
     def get_state(self, vm: VmId, vbd: Vbd) -> VbdState:
         return vbd_state(self._hypervisor.look(vm), vbd.id)
+
+    def _refuse_unattachable(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
+        """Errors: `Cancelled`, `Does_not_exist("domain", vm)`; `Unimplemented` for a floppy drive."""
+        execution.check_cancelled()
+        self._hypervisor.look(vm).living()
+        if vbd.ty is VbdType.FLOPPY:
+            raise unimplemented("VBD.plug of a floppy drive")
 
     def _put(self, vm: VmId, disk: DiskT) -> None:
         self._hypervisor.change(vm, lambda machine: machine.with_disk(disk))
