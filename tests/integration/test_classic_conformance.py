@@ -26,6 +26,7 @@ from schema.objects.vm import DirectBoot, Pv, PvDirectBoot, PvInfo, Vm
 from stack.xenstored import PrivateXenstored
 from typing_extensions import override
 from worker_xen.classic.backend import Classic
+from worker_xen.classic.computer.emulators import Emulators
 from worker_xen.classic.hypervisor import Parts
 from worker_xen.classic.machine import uuid_of
 from worker_xen.classic.nature import nature_of
@@ -64,7 +65,8 @@ class ClassicSubject(Subject):
 
     def _open(self) -> Classic:
         store, courier = StoreInHand(self._socket), Courier(courier_command())
-        backend = Classic(Parts(self.directory / "run", self.host, store, self.host, courier))
+        emulators = Emulators(self.directory / "emulators")
+        backend = Classic(Parts(self.directory / "run", self.host, store, self.host, courier, emulators))
         backend.start(self.changed.append)
         return backend
 

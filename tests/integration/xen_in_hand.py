@@ -214,6 +214,18 @@ class HostInHand(Xen, Dom0):
         self._change(domid, uuid=uuid)
 
     @override
+    def has_drivers(self, domid: int) -> bool:
+        return True
+
+    @override
+    def press_power(self, domid: int) -> None:
+        self.stop(domid, ShutdownReason.POWEROFF)
+
+    @override
+    def shut_down(self, domid: int, reason: ShutdownReason) -> None:
+        self.stop(domid, reason)
+
+    @override
     def pause(self, domid: int) -> None:
         self._change(domid, is_paused=True)
 

@@ -10,6 +10,7 @@ DOES = frozenset(
         *("join", "set_up", "opened", "take_pci", "restrict"),  # the control domain
         *("change", "rename"),  # what is noted
         *("save", "restore"),  # the courier
+        *("start", "end", "keep_state", "press_power", "shut_down"),  # a computer
     }
 )
 """What changes the world."""
@@ -57,7 +58,7 @@ class Mortal:
 def let_die(backend: Any, death: Death) -> None:
     """From now on a backend `Classic` is mortal."""
     hypervisor: Any = backend._hypervisor
-    for name in ("xen", "store", "dom0", "courier", "_records"):
+    for name in ("xen", "store", "dom0", "courier", "emulators", "_records"):
         setattr(hypervisor, name, Mortal(getattr(hypervisor, name), death))
     devices: tuple[Any, ...] = (backend.vbd, backend.vif)
     for verbs in devices:

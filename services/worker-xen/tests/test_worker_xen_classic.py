@@ -45,7 +45,7 @@ from worker_xen.classic.states import Said, action_request, vm_state
 from worker_xen.libxc.values import DomainInfo, Kernel
 from worker_xen.libxc.versions import complaint_about
 
-VM = sample_vm()
+VM = sample_vm(ty=Pv(info=PvInfo(boot=DirectBoot(boot=PvDirectBoot()))))
 NOTHING = Machine(id="v1")
 EMPTY = created(NOTHING, VM, 7.0)
 BUILT = EMPTY.with_domain(domid=3, built=True)
@@ -193,7 +193,6 @@ def test_a_kernel_is_named_with_all_that_it_boots_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ty", "what"),
     [
-        (VM.ty, "of an HVM guest"),
         (Pvh(info=PvInfo(boot=IndirectBoot(boot=PvIndirectBoot()))), "through a bootloader"),
         (PvInPvh(info=PvInfo(boot=DirectBoot(boot=PvDirectBoot()))), "of a PV guest in PVH"),
         (Pv(info=PvInfo(boot=IndirectBoot(boot=PvIndirectBoot()))), "through a bootloader"),

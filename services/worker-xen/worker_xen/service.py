@@ -44,7 +44,7 @@ def open_backend(settings: Settings) -> Backend:
     """
     match settings.backend:
         case BackendName.CLASSIC:
-            return open_classic(settings.run, settings.bindings)
+            return open_classic(settings.run, settings.bindings, settings.users)
         case BackendName.XENLIGHT:
             return Xenlight(XenlightSettings(settings.run, settings.bindings))
         case BackendName.LIBVIRT:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engine.hosted.backend import HostedBackend
 
+from worker_xen.classic.computer.emulators import Emulators, Users
 from worker_xen.classic.dom0 import LinuxDom0
 from worker_xen.classic.ends import Ends
 from worker_xen.classic.host import ClassicHost
@@ -18,8 +19,11 @@ from worker_xen.libxc.door import Libxc
 from worker_xen.xenstore.daemon import SOCKET, Daemon
 
 
-def open_classic(run: Path, bindings: Path, xenstore: Path = SOCKET) -> "Classic":
-    """The backend on this host. Errors: `BindingError`, and those of `Classic`."""
+def open_classic(run: Path, bindings: Path, users: Users | None = None, xenstore: Path = SOCKET) -> "Classic":
+    """The backend on this host; `users` are those of device models.
+
+    Errors: `BindingError`, and those of `Classic`.
+    """
     return Classic(
         Parts(
             run=run,
@@ -27,6 +31,7 @@ def open_classic(run: Path, bindings: Path, xenstore: Path = SOCKET) -> "Classic
             store=Daemon(xenstore),
             dom0=LinuxDom0(),
             courier=Courier((sys.executable, "-m", "worker_xen.libxc.courier", str(bindings))),
+            emulators=Emulators(run / "emulators", users),
         )
     )
 

@@ -4,6 +4,7 @@ from engine.backend import Execution
 from schema.atomics.vm import ShutdownRequest
 
 from worker_xen.classic.hypervisor import Hypervisor
+from worker_xen.libxc.values import ShutdownReason
 from worker_xen.xenstore.tree import Node, domain_path, owned_by
 
 _WORDS = {
@@ -27,11 +28,15 @@ class Guest:
     def ask(self, vm: str, request: ShutdownRequest, timeout_s: float, execution: Execution | None) -> bool:
         """Ask; answers whether the guest took the request in time. One that it did not take is withdrawn.
 
-        One that is paused cannot answer. Errors: `Does_not_exist("domain", vm)`.
+        One that is paused cannot answer. A guest in a computer that has no drivers of Xen's hears of ACPI's
+        button only, and whether it listens nobody knows; it need not take part in being suspended.
+        Errors: `Does_not_exist("domain", vm)`.
         """
-        _, info = self._hypervisor.find(vm).living()
+        domain, info = self._hypervisor.find(vm).living()
         if info.is_paused or info.stopped is not None:
             return info.stopped is not None
+        if domain.is_hvm and not self._has_drivers(vm, info.domid):
+            return self._press(vm, info.domid, request)
         node = f"{domain_path(info.domid)}/control/shutdown"
         store = self._hypervisor.store
         store.write([Node(node, _WORDS[request], owned_by(info.domid))])
@@ -55,6 +60,21 @@ class Guest:
             return True if self._is_stopped(vm) else None
 
         return self._hypervisor.store.await_change([_STOPS], stopped, timeout_s, execution) is True
+
+    def _has_drivers(self, vm: str, domid: int) -> bool:
+        with self._hypervisor.told(vm):
+            return self._hypervisor.xen.has_drivers(domid)
+
+    def _press(self, vm: str, domid: int, request: ShutdownRequest) -> bool:
+        with self._hypervisor.told(vm):
+            match request:
+                case ShutdownRequest.HALT | ShutdownRequest.POWER_OFF:
+                    self._hypervisor.xen.press_power(domid)
+                case ShutdownRequest.SUSPEND:
+                    self._hypervisor.xen.shut_down(domid, ShutdownReason.SUSPEND)
+                case _:
+                    return False
+        return True
 
     def _is_stopped(self, vm: str) -> bool:
         info = self._hypervisor.find(vm).info

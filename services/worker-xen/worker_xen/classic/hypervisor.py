@@ -6,6 +6,7 @@ A domain is ours if it was noted before it was made; any other one, whatever its
 import logging
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -18,13 +19,14 @@ from schema.objects.errors import AlreadyExists, DoesNotExist, NotEnoughMemory
 from typing_extensions import override
 
 from worker_xen.classic.changes import Changes, How
+from worker_xen.classic.computer.emulators import Emulators
 from worker_xen.classic.dom0 import Dom0
 from worker_xen.classic.machine import Domain, Machine
 from worker_xen.classic.suspend import Courier
 from worker_xen.libxc.port import Xen, XenError
 from worker_xen.libxc.values import DomainInfo, ShutdownReason
 from worker_xen.xenstore.daemon import Daemon
-from worker_xen.xenstore.tree import BACKENDS, ERRORS, domain_path, vm_path
+from worker_xen.xenstore.tree import BACKENDS, ERRORS, domain_path, model_path, vm_path
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,13 +35,14 @@ Change = Callable[[Machine], Machine]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the backend stands on: where domains are noted, Xen, xenstore, the control domain, the courier."""
+    """What the backend stands on: where domains are noted, Xen, xenstore, the control domain, programs."""
 
     run: Path
     xen: Xen
     store: Daemon
     dom0: Dom0
     courier: Courier
+    emulators: Emulators
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         super().__init__(Records(Machine, parts.run), "classic-changes")
         self.now = now
         self.xen, self.store, self.dom0 = parts.xen, parts.store, parts.dom0
-        self.courier = parts.courier
+        self.courier, self.emulators = parts.courier, parts.emulators
         self._changes = Changes(self.store, self._seen)
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
@@ -80,9 +83,11 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
             if machine.domain is not None and machine.domain.built and not machine.domain.suspended:
                 self.let_go_on(machine.id)
         self._changes.start(on_change)
+        self.emulators.listen(self._crash)
 
     def stop(self) -> None:
         """Watch no more; VMs run on."""
+        self.emulators.close()
         self._changes.stop()
         self._records.close()
         self.store.close()
@@ -119,6 +124,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         """Let a guest run on that has suspended itself; any other one is left alone."""
         info = self.find(vm).info
         if info is not None and info.stopped == ShutdownReason.SUSPEND:
+            self.emulators.go_on(info.domid)
             with self.told(vm):
                 self.xen.resume(info.domid)
             self.store.resume(info.domid)
@@ -144,14 +150,22 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         domain = self._records.read(vm).domain
         return _Told(vm, 0 if domain is None else domain.memory_target_bytes)
 
+    def _crash(self, domid: int) -> None:
+        """A guest whose hardware is gone cannot go on."""
+        _LOG.warning("the device model of domain %d has ended by itself: its guest has crashed", domid)
+        with suppress(XenError):
+            self.xen.shut_down(domid, ShutdownReason.CRASH)
+
     def _unmake(self, vm: str, domid: int, uuids: Collection[str]) -> None:
+        self.emulators.end(domid)
         with self.told(vm):
             self.xen.destroy(domid)
         backends = [
             f"{folder}/{kind}/{domid}" for folder in (BACKENDS, ERRORS) for kind in self.store.names(folder)
         ]
         places = [f"{vm_path(uuid)}/domains" for uuid in uuids]
-        self.store.remove([*backends, *(f"{place}/{domid}" for place in places), domain_path(domid)])
+        own = [domain_path(domid), model_path(domid)]
+        self.store.remove([*backends, *(f"{place}/{domid}" for place in places), *own])
         self.store.remove(
             [vm_path(uuid) for uuid in uuids if not self.store.names(f"{vm_path(uuid)}/domains")]
         )

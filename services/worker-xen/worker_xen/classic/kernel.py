@@ -4,26 +4,29 @@ from engine.refusals import refuse_unless_there
 from schema.fault import unimplemented
 from schema.objects.vm import DirectBoot, Hvm, Pv, PvDirectBoot, Pvh, PvInPvh, Vm
 
+from worker_xen.classic.computer import places
+from worker_xen.classic.computer.command import hvm_info
 from worker_xen.libxc.values import Kernel
 
 
 def kernel_of(vm: Vm) -> Kernel:
-    """The kernel that a guest boots directly.
+    """The kernel that a guest boots directly; in a computer what starts its firmware.
 
     Errors: `Unimplemented` for another kind of guest; `Internal_error` that names the file.
     """
-    boot = _direct_boot(vm)
+    if isinstance(vm.ty, Hvm):
+        hvm_info(vm)
+        return Kernel(places.hvmloader(), firmware=places.bios())
+    boot = _direct_boot(vm.ty)
     refuse_unless_there(vm, boot)
     return Kernel(boot.kernel, boot.ramdisk, boot.cmdline)
 
 
-def _direct_boot(vm: Vm) -> PvDirectBoot:
-    match vm.ty:
+def _direct_boot(ty: Pv | Pvh | PvInPvh) -> PvDirectBoot:
+    match ty:
         case Pv(info=info) | Pvh(info=info) if isinstance(info.boot, DirectBoot):
             return info.boot.boot
         case Pv() | Pvh():
             raise unimplemented("VM.start through a bootloader on classic")
-        case Hvm():
-            raise unimplemented("VM.start of an HVM guest on classic")
         case PvInPvh():
             raise unimplemented("VM.start of a PV guest in PVH on classic")

@@ -9,13 +9,16 @@ from engine.holding import find, without
 from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Value, taken
 from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId
+from schema.objects.disk import BusType, DeviceNumber
 from schema.objects.errors import DomainNotBuilt
 from schema.objects.pci import Pci
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
-from schema.objects.vm import Vm
+from schema.objects.vm import Hvm, Vm
 
 from worker_xen.xenstore.devices import DevicePath, device_number
+
+IDE_DISKS = 4
 
 NICS_MAX = 256
 """Interfaces of a domain: more than xapi allows, and a number that is surely none is refused."""
@@ -59,6 +62,11 @@ class Domain(HostedDomain[Disk, Nic]):
     gets_pcis: bool = False
     """The hypervisor lets it have PCI devices."""
     pcis: tuple[HeldPci, ...] = ()
+
+    @property
+    def is_hvm(self) -> bool:
+        """Whether its guest finds a computer, by a device model."""
+        return isinstance(self.vm.ty, Hvm)
 
     def next_slot(self) -> int:
         """The number of a PCI device that comes now; that of one that went comes again only at the end."""
@@ -138,7 +146,7 @@ def attached(machine: Machine, vbd: Vbd) -> Machine:
     domain = machine.living()
     if machine.disk(vbd.id) is not None:
         return machine
-    position = vbd.position or domain.next_position()
+    position = vbd.position or _next_position(domain)
     try:
         number = device_number(position)
     except ValueError as error:
@@ -147,6 +155,12 @@ def attached(machine: Machine, vbd: Vbd) -> Machine:
         raise taken(position)
     disk = Disk(vbd=vbd.model_copy(update={"position": position}), number=number)
     return machine.with_new_disk(disk)
+
+
+def _next_position(domain: Domain) -> DeviceNumber:
+    """In a computer the first ones are on its cables, where its firmware finds them, as in the original."""
+    _, number, _ = place = domain.next_position()
+    return (BusType.IDE, number, 0) if domain.is_hvm and number < IDE_DISKS else place
 
 
 def plugged(machine: Machine, vif: Vif) -> Machine:

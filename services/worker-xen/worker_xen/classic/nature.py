@@ -1,8 +1,9 @@
 """Nature: what a VM's configuration makes of its domain from the beginning."""
 
 from schema.fault import internal_error
-from schema.objects.vm import Pvh, Vm
+from schema.objects.vm import Hvm, Pvh, Vm
 
+from worker_xen.classic.computer.command import hvm_info, video_mib
 from worker_xen.classic.features import features_of
 from worker_xen.libxc.values import Container, Nature, TscMode
 
@@ -16,7 +17,8 @@ def nature_of(vm: Vm, *, has_pcis: bool = False) -> Nature:
     Errors: `Internal_error` that names the key of `platformdata`.
     """
     platform = dict(vm.platformdata)
-    container = Container.PVH if isinstance(vm.ty, Pvh) else Container.PV
+    container = _container(vm)
+    computer = hvm_info(vm) if container is Container.HVM else None
     mode = platform.get(TSC_MODE)
     return Nature(
         container=container,
@@ -26,7 +28,15 @@ def nature_of(vm: Vm, *, has_pcis: bool = False) -> Nature:
         tsc_mode=_usual(container) if mode is None else _tsc_mode(vm, mode),
         features=_features(vm, platform.get(FEATURESET, "")),
         gets_pcis=has_pcis or vm.ty.info.pci_passthrough,
+        video_mib=0 if computer is None else video_mib(computer),
+        clock_offset_s=0 if computer is None else int(computer.timeoffset or 0),
     )
+
+
+def _container(vm: Vm) -> Container:
+    if isinstance(vm.ty, Hvm):
+        return Container.HVM
+    return Container.PVH if isinstance(vm.ty, Pvh) else Container.PV
 
 
 def _usual(container: Container) -> TscMode:

@@ -34,6 +34,7 @@ class Saving:
 
         A PVH guest that is saved live has most of its memory written before; a paravirtual one stands still
         all the time: such guests cannot be copied while they run, unless the hypervisor has shadow paging.
+        So does one in a computer, whose device model writes to its memory, too.
         Errors: `Failed_to_acknowledge_suspend_request`, at once by a VM that
         is paused; `Failed_to_suspend`; those of the image. The VM then runs on, and there is no image.
         """
@@ -43,7 +44,8 @@ class Saving:
         if info.is_paused:
             raise XenopsError(FailedToAcknowledgeSuspendRequest())
         try:
-            with suspend.written(image, domain, execution) as descriptor:
+            model = (lambda: self._hypervisor.emulators.freeze(info.domid)) if domain.is_hvm else None
+            with suspend.written(image, domain, execution, model) as descriptor:
                 who = suspend.Saved(domain, live=live and isinstance(domain.vm.ty, Pvh))
                 self._hypervisor.courier.save(
                     descriptor, who, lambda: self._suspend(vm, execution), execution
@@ -60,8 +62,15 @@ class Saving:
             return
         with self._hypervisor.told(vm.id):
             ports = self._hypervisor.xen.prepare(info.domid, nature_of(vm), restored=True)
-        with suspend.read(image, vm.id) as (descriptor, kept):
-            rings = self._hypervisor.courier.restore(descriptor, info.domid, ports, execution)
+        with suspend.read(image, vm.id) as opened:
+            if opened.domain.is_hvm is not domain.is_hvm:
+                raise internal_error(
+                    f"Cannot resume VM {vm.id}: its suspend image is of another type of guest"
+                )
+            rings = self._hypervisor.courier.restore(opened.descriptor, info.domid, ports, execution)
+        kept = opened.domain
+        if opened.model is not None:
+            self._hypervisor.emulators.keep_state(info.domid, opened.model)
         introduce(self._hypervisor.store, info.domid, rings)
         self._hypervisor.change(
             vm.id,

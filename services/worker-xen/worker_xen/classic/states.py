@@ -28,6 +28,8 @@ class Said:
     guest_agent: tuple[tuple[str, str], ...] = ()
     xsdata: tuple[tuple[str, str], ...] = ()
     is_uncooperative: bool = False
+    screen: str | None = None
+    """The socket of a picture."""
 
 
 def vm_state(machine: Machine, info: DomainInfo | None, said: Said) -> VmState:
@@ -45,7 +47,7 @@ def vm_state(machine: Machine, info: DomainInfo | None, said: Said) -> VmState:
         update={
             "power_state": PowerState.PAUSED if info.is_paused else PowerState.RUNNING,
             "domids": (info.domid,),
-            "consoles": (Console(protocol=ConsoleProtocol.VT100, port=0, path=said.console),),
+            "consoles": _consoles(said),
             "memory_target": domain.memory_target_bytes,
             "memory_actual": info.memory_bytes,
             "memory_limit": info.memory_bytes_max,
@@ -61,6 +63,13 @@ def vm_state(machine: Machine, info: DomainInfo | None, said: Said) -> VmState:
             "featureset": dict(vm.platformdata).get(FEATURESET, ""),
         }
     )
+
+
+def _consoles(said: Said) -> tuple[Console, ...]:
+    text = Console(protocol=ConsoleProtocol.VT100, port=0, path=said.console)
+    if said.screen is None:
+        return (text,)
+    return (Console(protocol=ConsoleProtocol.RFB, port=0, path=said.screen), text)
 
 
 def action_request(domain: Domain | None, info: DomainInfo | None) -> DomainAction | None:

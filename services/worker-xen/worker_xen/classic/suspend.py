@@ -1,6 +1,7 @@
 """Suspend: a guest written to an image and read from one; a courier, another process, moves the bytes.
 
-    signature | Xenops: the domain as noted | Libxc: its memory, which tells itself where it ends | End
+    signature | Xenops: the domain as noted | Libxc: its memory, which tells itself where it ends |
+    Qemu_xen: its device model, if it has one | End
 
 A disk's file is the courier's own; what goes to another host, or comes from one, passes through a pipe.
 """
@@ -23,6 +24,7 @@ from pydantic import ValidationError
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import LocalDisk, Vdi
 
+from worker_xen.classic.computer.emulators import STATE_BYTES_MAX
 from worker_xen.classic.machine import Domain
 from worker_xen.libxc.stream import pieces
 from worker_xen.libxc.values import Ports, Rings
@@ -118,9 +120,23 @@ class Courier:
         )
 
 
+@dataclass(slots=True)
+class Opened:
+    """An image that is read: where its memory comes from, and what it was of."""
+
+    descriptor: int
+    domain: Domain
+    model: bytes | None = None
+    """Its device model, once its memory is read; None: it has none."""
+
+
 @contextmanager
-def written(image: Image, domain: Domain, execution: Execution) -> Iterator[int]:
+def written(
+    image: Image, domain: Domain, execution: Execution, model: Callable[[], bytes] | None = None
+) -> Iterator[int]:
     """Where a guest's memory goes: an image is there as a whole afterwards or, if it is a file, not at all.
+
+    `model` answers what its device model is like then, if it has one.
 
     Errors: `Internal_error` that names it; `Unimplemented` for a disk that is not local; the stream's own.
     """
@@ -128,32 +144,34 @@ def written(image: Image, domain: Domain, execution: Execution) -> Iterator[int]
         with _drafted(Path(local_path(image, "VM.suspend to"))) as descriptor:
             _write(descriptor, _head(domain))
             yield descriptor
-            _write(descriptor, _END)
+            _write(descriptor, _tail(model))
     else:
         image.write(_head(domain))
         total = max(1, domain.memory_target_bytes)
         with pumped(_memory_to(image, total, execution), to_library=False) as descriptor:
             yield descriptor
-        image.write(_END)
+        image.write(_tail(model))
     execution.progress(1.0)
 
 
 @contextmanager
-def read(image: Image, vm: str) -> Iterator[tuple[int, Domain]]:
-    """Whence a guest's memory comes, and the domain that it was of; afterwards the image is at its end.
+def read(image: Image, vm: str) -> Iterator[Opened]:
+    """Whence a guest's memory comes, and the domain that it was of; afterwards all of it is read.
 
     Errors: `Internal_error` that says what is wrong with it; the stream's own.
     """
     if isinstance(image, LocalDisk | Vdi):
         with _opened(Path(local_path(image, "VM.resume from")), vm) as descriptor:
             reading = partial(_read, descriptor)
-            yield descriptor, _read_head(reading, vm)
-            _check_end(reading, vm)
+            opened = Opened(descriptor, _read_head(reading, vm))
+            yield opened
+            opened.model = _read_tail(reading, opened.domain)
     else:
         domain = _read_head(image.read, vm)
         with pumped(_memory_from(image, vm), to_library=True) as descriptor:
-            yield descriptor, domain
-        _check_end(image.read, vm)
+            opened = Opened(descriptor, domain)
+            yield opened
+        opened.model = _read_tail(image.read, domain)
 
 
 def _memory_to(stream: ImageStream, total_bytes: int, execution: Execution) -> Callable[[int], None]:
@@ -224,11 +242,30 @@ def _head(domain: Domain) -> bytes:
     return SIGNATURE + HEADER.pack(RecordType.XENOPS, len(text)) + text + HEADER.pack(RecordType.LIBXC, 0)
 
 
-def _check_end(reading: Read, vm: str) -> None:
-    with _damaged(vm):
+def _tail(model: Callable[[], bytes] | None) -> bytes:
+    if model is None:
+        return _END
+    state = model()
+    return HEADER.pack(RecordType.QEMU_XEN, len(state)) + state + _END
+
+
+def _read_tail(reading: Read, domain: Domain) -> bytes | None:
+    """Up to the image's end; answers the device model, if there is one."""
+    with _damaged(domain.vm.id):
+        state = _read_model(reading) if domain.is_hvm else None
         kind, _ = HEADER.unpack(reading(HEADER.size))
         if kind != RecordType.END:
             raise ValueError(f"a record {kind:#x} where END should be")
+        return state
+
+
+def _read_model(reading: Read) -> bytes:
+    kind, length = HEADER.unpack(reading(HEADER.size))
+    if kind != RecordType.QEMU_XEN:
+        raise ValueError(f"a record {kind:#x} where QEMU_XEN should be")
+    if not 0 <= length <= STATE_BYTES_MAX:
+        raise ValueError(f"a record QEMU_XEN of {length} bytes is not possible")
+    return reading(length)
 
 
 def _read_head(reading: Read, vm: str) -> Domain:

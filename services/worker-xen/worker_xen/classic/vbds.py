@@ -11,9 +11,10 @@ from schema.objects.vbd import Vbd, VbdMode, VbdType
 from typing_extensions import override
 
 from worker_xen.classic import hotplug
+from worker_xen.classic.computer.assembling import drive_of, is_drive
 from worker_xen.classic.ends import GUEST_TIMEOUT_S, Ends
 from worker_xen.classic.hypervisor import Hypervisor
-from worker_xen.classic.machine import Disk, Machine, attached, disk_path
+from worker_xen.classic.machine import Disk, Domain, Machine, attached, disk_path
 from worker_xen.xenstore.devices import BlockDevice, DiskNode, disk_nodes, linux_name
 
 SCRIPT_KEY = "script"
@@ -41,13 +42,19 @@ class ClassicVbds(HostedVbds[Hypervisor, Disk]):
     def attach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None:
         """Look at the disk's content."""
         execution.check_cancelled()
-        self._hypervisor.find(vm).living()
+        domain, _ = self._hypervisor.find(vm).living()
         if vbd.backend is not None:
             path = _local(vbd.backend)
             if dict(vbd.extra_backend_keys).get(FORMAT_KEY, "raw") != "raw":
                 raise unimplemented("VBD.plug of a disk that is not raw")
             if SCRIPT_KEY not in dict(vbd.extra_backend_keys):
                 self._hypervisor.dom0.check(path, read_only=_is_read_only(vbd))
+        if (
+            domain.is_hvm
+            and vbd.ty is VbdType.CDROM
+            and self._hypervisor.emulators.is_there(domain.domid or 0)
+        ):
+            raise unimplemented("VBD.plug of a CD drive while an HVM guest is there")
         self._hypervisor.change(vm, lambda machine: attached(machine, vbd))
 
     @override
@@ -62,7 +69,10 @@ class ClassicVbds(HostedVbds[Hypervisor, Disk]):
 
     @override
     def _give(self, execution: Execution, machine: Machine, disk: Disk) -> None:
-        """An empty drive is none, as in the original for PV guests."""
+        """An empty drive is none for PV guests, as in the original; a computer's is the device model's."""
+        if is_drive(machine.living(), disk):
+            drive_of(disk, None)
+            return
         if disk.vbd.backend is None:
             return
         _, info = self._hypervisor.find(machine.id).living()
@@ -88,6 +98,9 @@ class ClassicVbds(HostedVbds[Hypervisor, Disk]):
         found = self._hypervisor.find(machine.id)
         if found.machine.domain is None or found.machine.domain.domid is None:
             return
+        if is_drive(found.machine.domain, disk):
+            self._put_in(found.machine.domain, disk, None)
+            return
         device = disk_path(found.machine.domain.domid, disk)
         if not force and found.info is not None and not self._ends.ask_guest(device, execution):
             reason = f"the guest has not let go of it within {GUEST_TIMEOUT_S:g} s: try again, or force it"
@@ -106,11 +119,21 @@ class ClassicVbds(HostedVbds[Hypervisor, Disk]):
     @override
     def _exchange(self, execution: Execution, machine: Machine, drive: Disk, changed: Disk) -> None:
         """A PV guest's drive comes and goes with its medium, as in the original."""
+        if is_drive(machine.living(), drive):
+            self._put_in(machine.living(), changed, changed.vbd.backend)
+            return
         if changed.vbd.backend == drive.vbd.backend:
             return
         if drive.vbd.backend is not None:
             self._take(execution, machine, drive, force=True)
         self._give(execution, machine, changed)
+
+    def _put_in(self, domain: Domain, disk: Disk, medium: DiskBackend | None) -> None:
+        """What is in a computer's drive, as soon as it is switched on."""
+        domid, emulators = domain.domid or 0, self._hypervisor.emulators
+        if emulators.is_there(domid):
+            path = None if medium is None else _local(medium)
+            emulators.change_medium(domid, drive_of(disk, path), path)
 
 
 def _node(domid: int, disk: Disk, content: BlockDevice | str) -> DiskNode:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from engine.backend import Execution
-from engine.hosted.port_rules import PortRules, port_rules
 from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
 from schema.fault import internal_error
@@ -14,9 +13,12 @@ from schema.objects.network import Network
 from schema.objects.vif import Ipv4Configuration, Ipv6Configuration, LockingMode, Vif
 from typing_extensions import override
 
+from worker_xen.classic.computer.command import Card
+from worker_xen.classic.computer.tap import tap_name
 from worker_xen.classic.ends import DRIVER_TIMEOUT_S, GUEST_TIMEOUT_S, Ends
 from worker_xen.classic.hypervisor import Hypervisor
-from worker_xen.classic.machine import Machine, Nic, nic_path, plugged
+from worker_xen.classic.machine import Domain, Machine, Nic, nic_path, plugged
+from worker_xen.classic.rules import rules_of
 from worker_xen.xenstore.addresses import address_nodes, addresses_path
 from worker_xen.xenstore.devices import DevicePath, NicNode, interface_name, nic_nodes
 from worker_xen.xenstore.tree import Node
@@ -39,7 +41,7 @@ class ClassicVifs(HostedVifs[Hypervisor]):
         _, info = self._hypervisor.find(vm).living()
         refuse_restrictions(vif, has_locking=True, has_trunks=True)
         bridge_of(vif.backend)
-        _rules(vif.id.device, vif)
+        rules_of(vif.id.device, vif)
         machine = self._hypervisor.change(vm, lambda machine: plugged(machine, vif))
         try:
             self._give(info.domid, machine.nic(vif.id) or Nic(vif=vif), execution)
@@ -63,6 +65,7 @@ class ClassicVifs(HostedVifs[Hypervisor]):
                     f"{GUEST_TIMEOUT_S:g} s: let it run and try again, or force it"
                 )
             self._ends.remove(device)
+            self._link(found.machine.living(), domid, nic, up=False)
             self._forget_addresses(domid, nic)
         self._hypervisor.change(vm, lambda machine: machine.without_nic(vif.id))
 
@@ -74,8 +77,8 @@ class ClassicVifs(HostedVifs[Hypervisor]):
             return
         name = bridge_of(network)
         if found.info is not None:
-            interface = interface_name(found.info.domid, nic.vif.position)
-            self._hypervisor.dom0.join(interface, name, nic.vif.mtu, up=nic.vif.carrier)
+            for interface in self._interfaces(found.machine.living(), found.info.domid, nic):
+                self._hypervisor.dom0.join(interface, name, nic.vif.mtu, up=nic.vif.carrier)
             self._write(nic_path(found.info.domid, nic), "bridge", name)
         self._set(vm, vif, backend=network)
 
@@ -89,6 +92,7 @@ class ClassicVifs(HostedVifs[Hypervisor]):
         if found.info is not None:
             self._write(nic_path(found.info.domid, nic), "disconnect", "0" if carrier else "1")
             self._hypervisor.dom0.set_up(interface_name(found.info.domid, nic.vif.position), up=carrier)
+            self._link(found.machine.living(), found.info.domid, nic, up=carrier)
         self._set(vm, vif, carrier=carrier)
 
     @override
@@ -126,11 +130,24 @@ class ClassicVifs(HostedVifs[Hypervisor]):
         nic = found.machine.nic(vif.id)
         if nic is None:
             return
-        rules = _rules(vif.id.device, nic.vif.model_copy(update=fields))
+        rules = rules_of(vif.id.device, nic.vif.model_copy(update=fields))
         if found.info is not None:
-            interface = interface_name(found.info.domid, nic.vif.position)
-            self._hypervisor.dom0.restrict(replace(rules, tap=interface))
+            for interface in self._interfaces(found.machine.living(), found.info.domid, nic):
+                self._hypervisor.dom0.restrict(replace(rules, tap=interface))
         self._set(vm, vif, **fields)
+
+    def _interfaces(self, domain: Domain, domid: int, nic: Nic) -> list[str]:
+        """All ends of an interface in the control domain: that of an emulated card goes with it."""
+        found = [interface_name(domid, nic.vif.position)]
+        tap = tap_name(domid, nic.vif.position)
+        return [*found, tap] if domain.is_hvm and self._hypervisor.dom0.has_interface(tap) else found
+
+    def _link(self, domain: Domain, domid: int, nic: Nic, *, up: bool) -> None:
+        """Plug the cable of an emulated card in, or out; there is none, or its guest has put it away."""
+        for tap in self._interfaces(domain, domid, nic)[1:]:
+            self._hypervisor.dom0.set_up(tap, up=up)
+            card = Card(nic.vif.position, nic.vif.mac)
+            self._hypervisor.emulators.do(domid, "set_link", {"name": card.id, "up": up})
 
     def _forget_addresses(self, domid: int, nic: Nic) -> None:
         if address_nodes(domid, nic.vif):
@@ -157,7 +174,7 @@ class ClassicVifs(HostedVifs[Hypervisor]):
         try:
             self._ends.await_backend(device, execution)
             self._await_interface(interface, execution)
-            rules = _rules(interface, vif)
+            rules = rules_of(interface, vif)
             if not rules.is_open:
                 self._hypervisor.dom0.restrict(rules)  # before the first frame can pass
             self._hypervisor.dom0.join(interface, name, vif.mtu, up=vif.carrier)
@@ -177,11 +194,6 @@ class ClassicVifs(HostedVifs[Hypervisor]):
 
     def _write(self, device: DevicePath, name: str, value: str) -> None:
         self._hypervisor.store.write([Node(f"{device.backend}/{name}", value)])
-
-
-def _rules(interface: str, vif: Vif) -> PortRules:
-    """What may pass, but for the rate of what the guest sends, which netback keeps."""
-    return port_rules(interface, vif.model_copy(update={"rate": None}))
 
 
 def _nodes(device: DevicePath, vif: Vif, name: str) -> Iterable[Node]:

@@ -15,10 +15,11 @@ from schema.objects.errors import (
     NotEnoughMemory,
 )
 from schema.objects.network import Network
-from schema.objects.vm import Vm, VmState
+from schema.objects.vm import Hvm, Vm, VmState
 from typing_extensions import override
 
 from worker_xen.classic.birth import birth_of, introduce
+from worker_xen.classic.computer.switching import switch_on
 from worker_xen.classic.guest import Guest
 from worker_xen.classic.hypervisor import Found, Hypervisor
 from worker_xen.classic.kernel import kernel_of
@@ -115,9 +116,14 @@ class ClassicVms(UnassistedVms):
     def create_device_model(
         self, execution: Execution, vm: Vm, devices: Devices, *, save_state: bool
     ) -> None:
-        """Guests without emulated hardware need none; the console is waited for."""
+        """Start it for a guest in a computer, perhaps where it was; of any guest the console is waited for.
+
+        Errors: `Failed_to_start_emulator`.
+        """
         execution.check_cancelled()
-        _, info = self._hypervisor.find(vm.id).built()
+        domain, info = self._hypervisor.find(vm.id).built()
+        if domain.is_hvm:
+            switch_on(self._hypervisor, domain, info.domid, execution)
         path = f"{domain_path(info.domid)}/console/tty"
         self._hypervisor.store.await_change(
             [path], lambda: self._hypervisor.store.read(path), CONSOLE_TIMEOUT_S, execution
@@ -125,7 +131,10 @@ class ClassicVms(UnassistedVms):
 
     @override
     def destroy_device_model(self, execution: Execution, vm: Vm) -> None:
-        """There is none."""
+        """End it; there is none, nothing to do."""
+        found = self._hypervisor.find(vm.id)
+        if found.info is not None:
+            self._hypervisor.emulators.end(found.info.domid)
 
     @override
     def destroy(self, execution: Execution, vm: Vm) -> None:
@@ -271,7 +280,8 @@ class ClassicVms(UnassistedVms):
             raise XenopsError(NotEnoughMemory(needed_bytes=needed - free))
         nature = nature_of(vm)
         ports = xen.prepare(domid, nature, restored=False)
-        rings = xen.build(domid, nature, Loaded(kernel, needed // _MIB), ports)
+        has_acpi = not isinstance(vm.ty, Hvm) or vm.ty.info.acpi
+        rings = xen.build(domid, nature, Loaded(kernel, needed // _MIB, domain.vcpus, has_acpi), ports)
         if vm.scheduler_params.priority is not None:
             weight, cap = vm.scheduler_params.priority
             xen.set_weight(domid, weight or _DEFAULT_WEIGHT, cap)
@@ -283,9 +293,13 @@ class ClassicVms(UnassistedVms):
         if found.info is None:
             return Said()
         path, store = domain_path(found.info.domid), self._hypervisor.store
-        words = store.values([f"{path}/console/tty", f"{path}/memory/uncooperative"])
+        domid, is_hvm = found.info.domid, found.machine.living().is_hvm
+        terminals = [*([f"{path}/serial/0/tty"] if is_hvm else []), f"{path}/console/tty"]
+        words = store.values([*terminals, f"{path}/memory/uncooperative"])
+        console = next((words[terminal] for terminal in terminals if terminal in words), b"")
         return Said(
-            console=words.get(f"{path}/console/tty", b"").decode(errors="replace"),
+            console=console.decode(errors="replace"),
+            screen=self._hypervisor.emulators.screen(domid) if is_hvm else None,
             guest_agent=tuple(store.below(path, ("attr", "data", "drivers", "feature"))),
             xsdata=tuple(store.below(path, ("vm-data", "FIST"))),
             is_uncooperative=f"{path}/memory/uncooperative" in words,

@@ -4,9 +4,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #define XC_WANT_COMPAT_EVTCHN_API 1
+#define XC_WANT_COMPAT_MAP_FOREIGN_API 1
 #include <xenctrl.h>
+#include <xen/hvm/hvm_info_table.h>
 #include <xen/hvm/params.h>
 #include <xenguest.h>
 
@@ -17,6 +20,10 @@
 #define XO_DYING XEN_DOMINF_dying
 #define XO_SHUTDOWN XEN_DOMINF_shutdown
 #define XO_PAUSED XEN_DOMINF_paused
+
+#define XO_PV 0
+#define XO_PVH 1
+#define XO_HVM 2
 
 typedef struct {
     uint32_t domid, flags, shutdown_reason;
@@ -33,9 +40,11 @@ typedef struct {
 
 typedef struct {
     const char *kernel, *ramdisk, *command_line;
-    const uint8_t *acpi; /* its tables; none: a paravirtual guest */
+    const uint8_t *acpi, *firmware; /* PVH's tables; what hvmloader starts */
     uint64_t acpi_at;
-    uint32_t acpi_size, vcpus, memory_mib, store_port, console_port;
+    uint32_t container, acpi_size, firmware_size, vcpus, vcpus_online, memory_mib, video_mib;
+    uint32_t store_port, console_port;
+    bool has_acpi;
     unsigned long store_frame, console_frame;
     const char *step;
 } xo_guest;
@@ -101,7 +110,7 @@ static bool has_hap(xc_interface *xch) {
     return xo_host_info(xch, &host) == 0 && host.has_hap;
 }
 
-int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, bool pvh, bool pcis, uint32_t *domid) {
+int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, uint32_t container, bool pcis, uint32_t *domid) {
     struct xen_domctl_createdomain config;
     memset(&config, 0, sizeof config);
     memcpy(config.handle, handle, sizeof config.handle);
@@ -113,9 +122,9 @@ int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32
 #ifdef XEN_DOMCTL_GRANT_version
     config.grant_opts = XEN_DOMCTL_GRANT_version(2);
 #endif
-    if (pvh) {
+    if (container != XO_PV) {
         config.flags = XEN_DOMCTL_CDF_hvm | (has_hap(xch) ? XEN_DOMCTL_CDF_hap : 0);
-        config.arch.emulation_flags = XEN_X86_EMU_LAPIC;
+        config.arch.emulation_flags = container == XO_HVM ? XEN_X86_EMU_ALL & ~XEN_X86_EMU_VPCI : XEN_X86_EMU_LAPIC;
     }
     if (pcis)
         config.flags |= XEN_DOMCTL_CDF_iommu;
@@ -152,6 +161,16 @@ int xo_set_paging_memory(xc_interface *xch, uint32_t domid, uint32_t mib) {
 
 int xo_set_tsc_mode(xc_interface *xch, uint32_t domid, uint32_t mode) {
     return xc_domain_set_tsc_info(xch, domid, mode, 0, 0, 0);
+}
+
+#define TIMER_CATCHES_UP 1 /* "no_delay_for_missed_ticks" of hvm/params.h: what libxl gives, too */
+
+/* A computer's clocks; how far the one that keeps the date is from UTC. */
+int xo_set_clocks(xc_interface *xch, uint32_t domid, int32_t offset_s) {
+    if (xc_hvm_param_set(xch, domid, HVM_PARAM_TIMER_MODE, TIMER_CATCHES_UP) < 0 ||
+        xc_hvm_param_set(xch, domid, HVM_PARAM_HPET_ENABLED, 1) < 0)
+        return -1;
+    return xc_domain_set_time_offset(xch, domid, offset_s);
 }
 
 static int set_cpu_policy(xc_interface *xch, uint32_t domid, bool restore, const uint32_t *features, uint32_t count) {
@@ -208,11 +227,9 @@ static int lay_out_pvh(xc_interface *xch, uint32_t domid, xo_guest *guest, struc
     return xc_domain_set_memory_map(xch, domid, map, entries);
 }
 
-static void contain_pvh(xo_guest *guest, struct xc_dom_image *image) {
-    uint64_t memory = (uint64_t)guest->memory_mib << 20;
+static void contain_below(uint32_t memory_mib, struct xc_dom_image *image) {
+    uint64_t memory = (uint64_t)memory_mib << 20;
     image->container_type = XC_DOM_HVM_CONTAINER;
-    image->device_model = false;
-    image->max_vcpus = guest->vcpus;
     image->target_pages = memory >> XC_PAGE_SHIFT;
     image->mmio_start = HOLE_AT;
     image->mmio_size = FOUR_GIB - HOLE_AT;
@@ -220,11 +237,62 @@ static void contain_pvh(xo_guest *guest, struct xc_dom_image *image) {
     image->highmem_end = memory > HOLE_AT ? FOUR_GIB + memory - HOLE_AT : 0;
 }
 
+static void contain_pvh(xo_guest *guest, struct xc_dom_image *image) {
+    contain_below(guest->memory_mib, image);
+    image->device_model = false;
+    image->max_vcpus = guest->vcpus;
+}
+
+#define ONE_MIB (1ull << 20)
+#define VGA_HOLE_PAGES 0x20 /* 0xa0000 to 0xbffff, where a picture is */
+
+/* As a computer's firmware finds it: no memory where the old picture was, nor where the device model's
+ * picture is, of which the device model gets the memory itself. hvmloader tells the guest the rest. */
+static void contain_hvm(xo_guest *guest, struct xc_dom_image *image) {
+    contain_below(guest->memory_mib - guest->video_mib, image);
+    image->device_model = true;
+    image->max_vcpus = guest->vcpus;
+    image->vga_hole_size = VGA_HOLE_PAGES;
+    image->system_firmware_module.data = (uint8_t *)guest->firmware;
+    image->system_firmware_module.length = guest->firmware_size;
+}
+
+static int lay_out_hvm(xc_interface *xch, uint32_t domid, struct xc_dom_image *image, struct e820entry *map) {
+    uint32_t entries = 0;
+    set_entry(&map[entries++], ONE_MIB, image->lowmem_end, E820_RAM);
+    if (image->highmem_end)
+        set_entry(&map[entries++], FOUR_GIB, image->highmem_end, E820_RAM);
+    image->e820 = map;
+    image->e820_entries = entries;
+    return xc_domain_set_memory_map(xch, domid, map, entries);
+}
+
+/* What hvmloader reads of its vCPUs; libxenguest has written the rest of the table. */
+static int inform_hvmloader(xc_interface *xch, uint32_t domid, const xo_guest *guest) {
+    uint8_t *page = xc_map_foreign_range(xch, domid, XC_PAGE_SIZE, PROT_READ | PROT_WRITE, HVM_INFO_PFN);
+    if (!page)
+        return -1;
+    struct hvm_info_table *table = (struct hvm_info_table *)(page + HVM_INFO_OFFSET);
+    table->apic_mode = guest->has_acpi;
+    table->nr_vcpus = guest->vcpus;
+    memset(table->vcpu_online, 0, sizeof table->vcpu_online);
+    for (uint32_t vcpu = 0; vcpu < guest->vcpus_online; vcpu++)
+        table->vcpu_online[vcpu / 8] |= 1 << vcpu % 8;
+    uint8_t sum = 0;
+    table->checksum = 0;
+    for (uint32_t i = 0; i < table->length; i++)
+        sum += ((uint8_t *)table)[i];
+    table->checksum = -sum;
+    return munmap(page, XC_PAGE_SIZE);
+}
+
 static int build_image(xc_interface *xch, uint32_t domid, xo_guest *guest, struct xc_dom_image *image) {
     struct e820entry map[ENTRIES_MAX];
-    bool pvh = guest->acpi_size > 0;
+    bool pvh = guest->container == XO_PVH, hvm = guest->container == XO_HVM;
     if (pvh)
         contain_pvh(guest, image);
+    if (hvm)
+        contain_hvm(guest, image);
     image->console_domid = image->xenstore_domid = 0;
     image->console_evtchn = guest->console_port;
     image->xenstore_evtchn = guest->store_port;
@@ -233,14 +301,18 @@ static int build_image(xc_interface *xch, uint32_t domid, xo_guest *guest, struc
         DO("read the ramdisk", xc_dom_module_file(image, guest->ramdisk, NULL));
     DO("look at the domain", xc_dom_boot_xen_init(image, xch, domid));
     DO("understand the kernel", xc_dom_parse_image(image));
-    DO("lay out the memory", xc_dom_mem_init(image, guest->memory_mib));
+    DO("lay out the memory", xc_dom_mem_init(image, guest->memory_mib - guest->video_mib));
     DO("get the memory", xc_dom_boot_mem_init(image));
     if (pvh)
         DO("lay out the addresses", lay_out_pvh(xch, domid, guest, image, map));
+    if (hvm)
+        DO("lay out the addresses", lay_out_hvm(xch, domid, image, map));
     DO("put the kernel in", xc_dom_build_image(image));
     DO("set the vCPU up", xc_dom_boot_image(image));
     DO("grant the rings", xc_dom_gnttab_init(image));
-    if (pvh) {
+    if (hvm)
+        DO("tell hvmloader of the vCPUs", inform_hvmloader(xch, domid, guest));
+    if (pvh || hvm) {
         DO("tell the store's port", xc_hvm_param_set(xch, domid, HVM_PARAM_STORE_EVTCHN, guest->store_port));
         DO("tell the console's port", xc_hvm_param_set(xch, domid, HVM_PARAM_CONSOLE_EVTCHN, guest->console_port));
     }
@@ -308,6 +380,17 @@ int xo_interrupts(xc_interface *xch, uint32_t domid, uint32_t first, uint32_t co
     return 0;
 }
 
+/* Whether a guest has told how events reach it, as its paravirtual drivers do first. */
+int xo_has_drivers(xc_interface *xch, uint32_t domid) {
+    uint64_t callback = 0;
+    return xc_hvm_param_get(xch, domid, HVM_PARAM_CALLBACK_IRQ, &callback) < 0 ? -1 : callback != 0;
+}
+
+int xo_press_power(xc_interface *xch, uint32_t domid) {
+    return xc_domain_send_trigger(xch, domid, XEN_DOMCTL_SENDTRIGGER_POWER, 0);
+}
+
+int xo_shutdown(xc_interface *xch, uint32_t domid, int reason) { return xc_domain_shutdown(xch, domid, reason); }
 int xo_pause(xc_interface *xch, uint32_t domid) { return xc_domain_pause(xch, domid); }
 int xo_unpause(xc_interface *xch, uint32_t domid) { return xc_domain_unpause(xch, domid); }
 int xo_resume(xc_interface *xch, uint32_t domid) { return xc_domain_resume(xch, domid, 1); }

@@ -15,9 +15,11 @@ typedef struct {
 
 typedef struct {
     const char *kernel, *ramdisk, *command_line;
-    const uint8_t *acpi;
+    const uint8_t *acpi, *firmware;
     uint64_t acpi_at;
-    uint32_t acpi_size, vcpus, memory_mib, store_port, console_port;
+    uint32_t container, acpi_size, firmware_size, vcpus, vcpus_online, memory_mib, video_mib;
+    uint32_t store_port, console_port;
+    bool has_acpi;
     unsigned long store_frame, console_frame;
     const char *step;
 } xo_guest;
@@ -30,6 +32,9 @@ typedef struct {
 #define XO_DYING ...
 #define XO_SHUTDOWN ...
 #define XO_PAUSED ...
+#define XO_PV ...
+#define XO_PVH ...
+#define XO_HVM ...
 
 xc_interface *xo_open(void);
 int xo_close(xc_interface *xch);
@@ -39,13 +44,14 @@ const char *xo_last_error(xc_interface *xch);
 int xo_host_info(xc_interface *xch, xo_host *host);
 int xo_domains(xc_interface *xch, uint32_t first, uint32_t count, xo_domain *domains);
 
-int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, bool pvh, bool pcis, uint32_t *domid);
+int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, uint32_t container, bool pcis, uint32_t *domid);
 int xo_set_handle(xc_interface *xch, uint32_t domid, uint8_t *handle);
 int xo_set_memory_max(xc_interface *xch, uint32_t domid, uint64_t kib);
 int xo_set_memory_map_limit(xc_interface *xch, uint32_t domid, unsigned long kib);
 int xo_set_paging_memory(xc_interface *xch, uint32_t domid, uint32_t mib);
 int xo_set_tsc_mode(xc_interface *xch, uint32_t domid, uint32_t mode);
 int xo_set_cpu_policy(xc_interface *xch, uint32_t domid, const uint32_t *features, uint32_t count);
+int xo_set_clocks(xc_interface *xch, uint32_t domid, int32_t offset_s);
 int xo_allocate_port(xc_interface *xch, uint32_t domid);
 int xo_build(xc_interface *xch, uint32_t domid, xo_guest *guest);
 int xo_set_weight(xc_interface *xch, uint32_t domid, uint16_t weight, uint16_t cap);
@@ -57,6 +63,9 @@ int xo_ports(xc_interface *xch, uint32_t domid, uint32_t first, uint32_t count, 
 int xo_frames(xc_interface *xch, uint32_t domid, unsigned long first, unsigned long count, bool allow);
 int xo_interrupts(xc_interface *xch, uint32_t domid, uint32_t first, uint32_t count, bool allow);
 
+int xo_has_drivers(xc_interface *xch, uint32_t domid);
+int xo_press_power(xc_interface *xch, uint32_t domid);
+int xo_shutdown(xc_interface *xch, uint32_t domid, int reason);
 int xo_pause(xc_interface *xch, uint32_t domid);
 int xo_unpause(xc_interface *xch, uint32_t domid);
 int xo_resume(xc_interface *xch, uint32_t domid);

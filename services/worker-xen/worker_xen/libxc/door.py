@@ -29,6 +29,7 @@ from worker_xen.libxc.values import (
     Nature,
     Ports,
     Rings,
+    ShutdownReason,
 )
 from worker_xen.libxc.versions import complaint_about
 
@@ -133,14 +134,14 @@ class Libxc(Xen):
     @override
     def create(self, uuid: UUID, nature: Nature) -> int:
         """An empty, paused domain; answers its number."""
-        is_pvh = nature.container is Container.PVH
+        container = self._number_of(nature.container)
         domid = self._ffi.new("uint32_t *")
         handle_bytes = self._ffi.new("uint8_t[]", uuid.bytes)
         try:
             self._do(
                 "create a domain",
                 lambda handle: self._lib.xo_create(
-                    handle, handle_bytes, nature.ssidref, nature.vcpus, is_pvh, nature.gets_pcis, domid
+                    handle, handle_bytes, nature.ssidref, nature.vcpus, container, nature.gets_pcis, domid
                 ),
             )
         except XenError:
@@ -162,6 +163,9 @@ class Libxc(Xen):
                 "give memory for page tables", lambda handle: lib.xo_set_paging_memory(handle, domid, mib)
             )
         self._do("set the clock", lambda handle: lib.xo_set_tsc_mode(handle, domid, int(nature.tsc_mode)))
+        if nature.container is Container.HVM:
+            offset_s = nature.clock_offset_s
+            self._do("set the clocks", lambda handle: lib.xo_set_clocks(handle, domid, offset_s))
         if not restored:
             words = self._ffi.new("uint32_t[]", nature.features)
             count = len(nature.features)
@@ -184,10 +188,28 @@ class Libxc(Xen):
             ffi.new("char[]", kernel.command_line.encode()),
         )
         ramdisk = ffi.NULL if kernel.ramdisk is None else ffi.new("char[]", os.fsencode(kernel.ramdisk))
-        request = {"kernel": path, "ramdisk": ramdisk, "command_line": line, "memory_mib": loaded.memory_mib}
-        more = {"acpi": acpi, "acpi_at": ACPI_AT, "acpi_size": len(tables), "vcpus": nature.vcpus}
+        starts = b"" if kernel.firmware is None else Path(kernel.firmware).read_bytes()
+        firmware = ffi.new("uint8_t[]", starts)
         guest = ffi.new(
-            "xo_guest *", {**request, **more, "store_port": ports.store, "console_port": ports.console}
+            "xo_guest *",
+            {
+                "container": self._number_of(nature.container),
+                "kernel": path,
+                "ramdisk": ramdisk,
+                "command_line": line,
+                "firmware": firmware,
+                "firmware_size": len(starts),
+                "acpi": acpi,
+                "acpi_at": ACPI_AT,
+                "acpi_size": len(tables),
+                "has_acpi": loaded.has_acpi,
+                "vcpus": nature.vcpus,
+                "vcpus_online": loaded.vcpus_online,
+                "memory_mib": loaded.memory_mib,
+                "video_mib": nature.video_mib,
+                "store_port": ports.store,
+                "console_port": ports.console,
+            },
         )
         self._do(
             lambda: f"build: {self._text(guest.step)}",
@@ -247,6 +269,23 @@ class Libxc(Xen):
         """Give a domain another id."""
         handle_bytes = self._ffi.new("uint8_t[]", uuid.bytes)
         self._do("rename", lambda handle: self._lib.xo_set_handle(handle, domid, handle_bytes))
+
+    @override
+    def has_drivers(self, domid: int) -> bool:
+        """Whether a guest in a computer has drivers of Xen's."""
+        return bool(
+            self._do("tell of the guest's drivers", lambda handle: self._lib.xo_has_drivers(handle, domid))
+        )
+
+    @override
+    def press_power(self, domid: int) -> None:
+        """Press the computer's button; its guest does what it likes."""
+        self._do("press the power button", lambda handle: self._lib.xo_press_power(handle, domid))
+
+    @override
+    def shut_down(self, domid: int, reason: ShutdownReason) -> None:
+        """Stop a domain, whatever its guest does."""
+        self._do("shut down", lambda handle: self._lib.xo_shutdown(handle, domid, int(reason)))
 
     @override
     def pause(self, domid: int) -> None:
@@ -309,6 +348,9 @@ class Libxc(Xen):
             is_dying=bool(found.flags & self._lib.XO_DYING),
             stopped=found.shutdown_reason if found.flags & self._lib.XO_SHUTDOWN else None,
         )
+
+    def _number_of(self, container: Container) -> int:
+        return int(getattr(self._lib, f"XO_{container}"))
 
     def _port(self, domid: int) -> int:
         return self._do("allocate a port", lambda handle: self._lib.xo_allocate_port(handle, domid))

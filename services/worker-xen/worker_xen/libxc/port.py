@@ -8,7 +8,16 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from worker_xen.libxc.values import DomainInfo, HostDevice, HostInfo, Loaded, Nature, Ports, Rings
+from worker_xen.libxc.values import (
+    DomainInfo,
+    HostDevice,
+    HostInfo,
+    Loaded,
+    Nature,
+    Ports,
+    Rings,
+    ShutdownReason,
+)
 
 
 class XenError(Exception):
@@ -80,6 +89,15 @@ class Xen(Protocol):
 
     def set_uuid(self, domid: int, uuid: UUID) -> None:
         """Give a domain another id."""
+
+    def has_drivers(self, domid: int) -> bool:
+        """Whether a guest in a computer has drivers of Xen's."""
+
+    def press_power(self, domid: int) -> None:
+        """Press the computer's button; its guest does what it likes."""
+
+    def shut_down(self, domid: int, reason: ShutdownReason) -> None:
+        """Stop a domain, whatever its guest does."""
 
     def pause(self, domid: int) -> None:
         """Stop the vCPUs. The hypervisor counts: once more takes one more `unpause`."""

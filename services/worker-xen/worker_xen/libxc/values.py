@@ -27,10 +27,11 @@ class TscMode(IntEnum):
 
 
 class Container(StrEnum):
-    """What runs a guest: its own kernel alone, or the processor's extensions for VMs."""
+    """What runs a guest: its own kernel alone, the processor's extensions for VMs, or a computer, too."""
 
     PV = "PV"
     PVH = "PVH"
+    HVM = "HVM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class Nature:
     tsc_mode: TscMode = TscMode.DEFAULT
     features: tuple[int, ...] = ()
     gets_pcis: bool = False
+    video_mib: int = 0
+    """Of the memory what a picture has, if there is a computer."""
+    clock_offset_s: int = 0
+    """How far the computer's clock is from UTC."""
 
     @property
     def paging_mib(self) -> int:
@@ -113,16 +118,19 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What a guest boots."""
+    """What a guest boots; in a computer hvmloader, which starts the `firmware`."""
 
     path: str
-    ramdisk: str | None
-    command_line: str
+    ramdisk: str | None = None
+    command_line: str = ""
+    firmware: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A kernel, and how much memory it finds."""
+    """A kernel, and how much memory and how many vCPUs it finds."""
 
     kernel: Kernel
     memory_mib: int
+    vcpus_online: int = 1
+    has_acpi: bool = True

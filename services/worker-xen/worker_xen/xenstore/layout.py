@@ -34,6 +34,16 @@ class Birth:
     memory_kib_min: int
     xsdata: tuple[tuple[str, str], ...] = ()
     platformdata: tuple[tuple[str, str], ...] = ()
+    computer: "ComputerNode | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComputerNode:
+    """What hvmloader and a guest's drivers are told of the hardware that a device model shows."""
+
+    video_kib: int
+    has_acpi: bool = True
+    clock_offset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ def birth_nodes(birth: Birth) -> tuple[Node, ...]:
         *below(f"{path}/control", ((f"platform-feature-{name}", 1) for name in _FEATURES)),
         *below(f"{path}/memory", _memory(birth)),
         *vcpu_nodes(birth.domid, birth.vcpus, birth.vcpu_max),
+        *_computer(birth),
         *below(f"{path}/platform", birth.platformdata),
         *xsdata_nodes(birth.domid, birth.xsdata),
     )
@@ -108,6 +119,26 @@ def rename_nodes(domid: int, uuid: str, name: str) -> tuple[Node, ...]:
         *below(vm, (("uuid", uuid), ("name", name))),
         Node(f"{vm}/domains/{domid}", path),
     )
+
+
+def _computer(birth: Birth) -> tuple[Node, ...]:
+    """Keys that hvmloader reads, of libxl's and the original's; the guest gets no sleep of ACPI's."""
+    if birth.computer is None:
+        return ()
+    path, computer = domain_path(birth.domid), birth.computer
+    sleeps = dict.fromkeys(("acpi_s3", "acpi_s4", "acpi_laptop_slate"), 0)
+    return (
+        *below(f"{path}/hvmloader", (("bios", "seabios"), ("allow-memory-relocate", 0))),
+        *below(f"{path}/platform", (("acpi", int(computer.has_acpi)), *sleeps.items())),
+        Node(f"{path}/platform/device-model", "qemu_xen"),
+        Node(f"{path}/memory/videoram", str(computer.video_kib)),
+        Node(f"{vm_path(birth.uuid)}/rtc/timeoffset", computer.clock_offset),
+    )
+
+
+def serial_nodes(domid: int, terminal: str) -> tuple[Node, ...]:
+    """Where a computer's serial port can be read."""
+    return (Node(f"{domain_path(domid)}/serial/0/tty", terminal),)
 
 
 def _memory(birth: Birth) -> tuple[tuple[str, object], ...]:

@@ -27,6 +27,11 @@ def domain_path(domid: int) -> str:
     return f"{GUEST}/{domid}"
 
 
+def model_path(domid: int) -> str:
+    """Where a domain's device model says how far it is."""
+    return f"{GUEST}/0/device-model/{domid}"
+
+
 def vm_path(uuid: str) -> str:
     """What is known of a VM by its id, whatever its domain."""
     return f"{VMS}/{uuid}"

@@ -1,0 +1,301 @@
+"""Emulators: the device models of this host's HVM guests: QEMUs, one process for each, that outlive a worker.
+
+Each has a directory by its domain's number; its command line names it, so that it is found again whoever
+started it. It is restricted by the kernel to its own domain, and sees an empty directory.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from engine.backend import Execution
+from schema.fault import XenopsError, internal_error
+from schema.objects.errors import FailedToStartEmulator
+from virt.monitor import Monitor, MonitorError, MonitorLoop, MonitorRefusedError
+
+from worker_xen.classic.computer.command import SERIAL, Computer, Drive, Given, command_line, content, marker
+from worker_xen.classic.computer.deaths import Deaths
+from worker_xen.classic.computer.places import device_model
+
+READY_TIMEOUT_S = 60.0
+"""How long a device model may take until its guest could run: tenths of a second, and what it has to read."""
+
+STATE_BYTES_MAX = 256 << 20
+"""Of a device model: usually below 1 MiB, for a guest's memory is the hypervisor's."""
+
+_POLL_S = 0.02
+_LOG_LINES = 4
+_READY, _STATE = "ready", "state"
+
+Users = tuple[int, int]
+"""The first and the last number of the users as whom device models run, each domain's another one."""
+
+
+class Emulators:
+    """Device models below one directory; safe for any thread. Errors: `Internal_error` in QEMU's words."""
+
+    def __init__(self, place: Path, users: Users | None = None) -> None:
+        self._place = place
+        self._users = users
+        self._lock = threading.Lock()
+        self._loop: MonitorLoop | None = None
+        self._deaths = Deaths()
+
+    def listen(self, on_death: Callable[[int], None]) -> None:
+        """Tell from now on which domain's device model has ended by itself, also since before."""
+        self._deaths.start(on_death)
+        for domid in self._domids():
+            if self._is_ready(domid):
+                self._deaths.follow(domid, next(iter(self._pids(domid)), _DEAD))
+
+    def close(self) -> None:
+        """Look after none any more; they run on."""
+        self._deaths.stop()
+        if self._loop is not None:
+            self._loop.close()
+
+    def start(self, computer: Computer, taps: Mapping[int, int], execution: Execution) -> None:
+        """Start a domain's, unless it runs; with a state that is kept for it, it goes on from that.
+
+        Errors: `Failed_to_start_emulator` with QEMU's words.
+        """
+        domid = computer.domid
+        if self.is_there(domid):
+            return
+        self._end(domid)
+        directory = self._of(domid)
+        (directory / "root").mkdir(parents=True, exist_ok=True)
+        try:
+            pid = self._spawn(computer, taps)
+            self._await_ready(domid, execution)
+        except (OSError, MonitorError) as error:
+            words = self._words(domid) or str(error)
+            self._end(domid)
+            raise XenopsError(FailedToStartEmulator(vm=computer.vm.id, name="qemu", message=words)) from error
+        except BaseException:
+            self._end(domid)
+            raise
+        (directory / _READY).touch()
+        (directory / _STATE).unlink(missing_ok=True)
+        self._deaths.follow(domid, pid)
+
+    def is_there(self, domid: int) -> bool:
+        """Whether a domain's device model has come up and not ended."""
+        return self._is_ready(domid) and bool(self._pids(domid))
+
+    def end(self, domid: int) -> None:
+        """End a domain's, and forget all of it; there is none, nothing to do."""
+        if self._of(domid).exists():
+            self._end(domid)
+            shutil.rmtree(self._of(domid), ignore_errors=True)
+
+    def screen(self, domid: int) -> str:
+        """The socket where it shows its picture, by VNC."""
+        return str(self._of(domid) / "vnc")
+
+    def terminal(self, domid: int) -> str | None:
+        """The terminal that is its serial port; None: it has none."""
+        found = (
+            str(port.get("filename", ""))
+            for port in self.do(domid, "query-chardev")
+            if port["label"] == SERIAL
+        )
+        return next((name.removeprefix("pty:") for name in found), None)
+
+    def do(self, domid: int, command: str, arguments: Mapping[str, object] | None = None) -> Any:
+        """Have a device model do something; answers its reply."""
+        with self._talking(domid) as monitor, _explained(command):
+            return monitor.execute(command, arguments)
+
+    def change_medium(self, domid: int, drive: Drive, path: str | None) -> None:
+        """Put a medium into a CD drive, or none; what was in comes out, whatever the guest thinks of it."""
+        with self._talking(domid) as monitor, _explained("change the medium"):
+            monitor.execute("blockdev-open-tray", {"id": drive.id, "force": True})
+            monitor.execute("blockdev-remove-medium", {"id": drive.id})
+            with suppress(MonitorRefusedError):  # it had none
+                monitor.execute("blockdev-del", {"node-name": drive.node})
+                monitor.execute("remove-fd", {"fdset-id": drive.number})
+            if path is None:
+                return
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                monitor.give(descriptor, "add-fd", {"fdset-id": drive.number})
+            finally:
+                os.close(descriptor)
+            monitor.execute("blockdev-add", content(drive, f"/dev/fdset/{drive.number}"))
+            monitor.execute("blockdev-insert-medium", {"id": drive.id, "node-name": drive.node})
+            monitor.execute("blockdev-close-tray", {"id": drive.id})
+
+    def freeze(self, domid: int) -> bytes:
+        """Stop a device model and answer its state; `go_on` lets it run again."""
+        descriptor = os.memfd_create("device-model", os.MFD_CLOEXEC)
+        try:
+            with self._talking(domid) as monitor, _explained("save its state"):
+                monitor.execute("stop")
+                given = _give_to_write(monitor, descriptor)
+                name = f"/dev/fdset/{given['fdset-id']}"
+                monitor.execute("xen-save-devices-state", {"filename": name})
+                monitor.execute("remove-fd", {"fdset-id": given["fdset-id"]})
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                file.seek(0)
+                return file.read()
+        finally:
+            os.close(descriptor)
+
+    def go_on(self, domid: int) -> None:
+        """Let a device model run that was frozen; one that runs, or is gone, nothing to do."""
+        if self.is_there(domid):
+            self.do(domid, "cont")
+
+    def keep_state(self, domid: int, state: bytes) -> None:
+        """From which a device model goes on that is started for the domain."""
+        directory = self._of(domid)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / _STATE).write_bytes(state)
+
+    def _spawn(self, computer: Computer, taps: Mapping[int, int]) -> int:
+        """It has a session of its own, and of our environment `PATH` alone."""
+        directory = self._of(computer.domid)
+        with _listener(directory / "qmp") as listener, _opened(directory / _STATE) as state:
+            given = Given(directory, listener.fileno(), taps, state, self._user(computer.domid))
+            inherited = [listener.fileno(), *taps.values(), *([] if state is None else [state])]
+            with (directory / "log").open("ab") as log:
+                process = subprocess.Popen(
+                    [device_model(), *command_line(computer, given)],
+                    cwd=directory,
+                    env={"PATH": os.environ.get("PATH", os.defpath)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=inherited,
+                    start_new_session=True,
+                )
+        threading.Thread(target=process.wait, name="qemu", daemon=True).start()  # no zombie stays
+        return process.pid
+
+    def _await_ready(self, domid: int, execution: Execution) -> None:
+        """With a kept state it must have read all of it."""
+        end = time.monotonic() + READY_TIMEOUT_S
+        with self._talking(domid) as monitor:
+            while monitor.execute("query-status")["status"] == "inmigrate":
+                if time.monotonic() > end:
+                    raise MonitorError(f"it has not read its state within {READY_TIMEOUT_S:g} s")
+                execution.wait(_POLL_S)
+
+    @contextmanager
+    def _talking(self, domid: int) -> Iterator[Monitor]:
+        """A QEMU's monitor takes one at a time; the next one waits at its door."""
+        with self._lock:
+            self._loop = loop = self._loop or MonitorLoop()
+        with _short(self._of(domid)) as directory:
+            monitor = Monitor(loop, directory / "qmp", lambda _: None, lambda: None)
+            monitor.connect()
+        try:
+            yield monitor
+        finally:
+            monitor.close()
+
+    def _end(self, domid: int) -> None:
+        self._deaths.forget(domid)
+        (self._of(domid) / _READY).unlink(missing_ok=True)
+        while pids := self._pids(domid):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(_POLL_S)
+
+    def _pids(self, domid: int) -> list[int]:
+        """Processes that were started for a domain, by whichever worker."""
+        word = marker(self._of(domid)).encode()
+        return [
+            int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _has_word(path, word)
+        ]
+
+    def _user(self, domid: int) -> tuple[int, int] | None:
+        if self._users is None:
+            return None
+        first, last = self._users
+        number = first + domid % (last - first + 1)
+        return number, number
+
+    def _words(self, domid: int) -> str:
+        try:
+            lines = (self._of(domid) / "log").read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return ""
+        return "; ".join(lines[-_LOG_LINES:])
+
+    def _domids(self) -> list[int]:
+        return [int(path.name) for path in self._place.glob("[0-9]*")]
+
+    def _is_ready(self, domid: int) -> bool:
+        return (self._of(domid) / _READY).exists()
+
+    def _of(self, domid: int) -> Path:
+        return self._place / str(domid)
+
+
+_DEAD = 1 << 30
+"""No process has that number."""
+
+
+def _give_to_write(monitor: Monitor, descriptor: int) -> Any:
+    """Give QEMU an open file as it wants to open one by name: only to be written."""
+    writing = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        return monitor.give(writing, "add-fd", {})
+    finally:
+        os.close(writing)
+
+
+def _has_word(cmdline: Path, word: bytes) -> bool:
+    try:
+        return word in cmdline.read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+@contextmanager
+def _listener(path: Path) -> Iterator[socket.socket]:
+    """A socket that QEMU inherits: who connects waits for it, or hears that it has ended."""
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener, _short(path.parent) as directory:
+        listener.bind(str(directory / path.name))
+        listener.listen()
+        yield listener
+
+
+@contextmanager
+def _short(directory: Path) -> Iterator[Path]:
+    """A directory by a name that no socket's address is too short for."""
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int | None]:
+    """A file, if it is there."""
+    if not path.exists():
+        yield None
+        return
+    with path.open("rb") as file:
+        yield file.fileno()
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (MonitorError, MonitorRefusedError, OSError) as error:
+        raise internal_error(f"The device model did not {what}: {error}") from error

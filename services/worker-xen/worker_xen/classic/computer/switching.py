@@ -1,0 +1,34 @@
+"""Switching: a computer switched on when its domain has all that it shall find."""
+
+from engine.backend import Execution
+from engine.hosted.localdisk import local_path
+
+from worker_xen.classic.computer.assembling import computer_of, connected, is_drive
+from worker_xen.classic.computer.command import has_serial, hvm_info
+from worker_xen.classic.hypervisor import Hypervisor
+from worker_xen.classic.machine import Disk, Domain, disk_path
+from worker_xen.xenstore.layout import serial_nodes
+
+
+def switch_on(hypervisor: Hypervisor, domain: Domain, domid: int, execution: Execution) -> None:
+    """Start a domain's device model, unless it runs. Errors: `Failed_to_start_emulator`."""
+    if hypervisor.emulators.is_there(domid):
+        return
+    found = ((disk, _content(hypervisor, domain, domid, disk)) for disk in domain.disks if disk.activated)
+    contents = {disk.id.device: path for disk, path in found if path is not None}
+    with connected(hypervisor.dom0, domid, domain.nics) as taps:
+        hypervisor.emulators.start(computer_of(domain, domid, contents), taps, execution)
+    terminal = hypervisor.emulators.terminal(domid) if has_serial(hvm_info(domain.vm)) else None
+    if terminal is not None:
+        hypervisor.store.write(serial_nodes(domid, terminal))
+
+
+def _content(hypervisor: Hypervisor, domain: Domain, domid: int, disk: Disk) -> str | None:
+    """The path of what is in: that which a hotplug script has made of it, if one has."""
+    if disk.vbd.backend is None:
+        return None
+    path = local_path(disk.vbd.backend)
+    if is_drive(domain, disk) or "script" not in dict(disk.vbd.extra_backend_keys):
+        return path
+    made = hypervisor.store.read(f"{disk_path(domid, disk).backend}/physical-device-path")
+    return path if made is None else made.decode(errors="replace")

@@ -1,0 +1,89 @@
+"""Backend classic with HVM guests, as a subject of the conformance suite and of tests of its own."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from boot_sector import SAYS, boot_sector
+from classic_subject import ClassicSubject
+from engine.conformance import SuiteExecution
+from engine.conformance.samples import sample_vm
+from schema.ids import DeviceId, VmId
+from schema.objects.disk import BusType
+from schema.objects.vbd import Vbd, VbdMode, VbdType
+from schema.objects.vm import Hvm, HvmInfo, Vm
+from typing_extensions import override
+from xen_guests import MIB, PATIENCE_S
+
+
+class HvmSubject(ClassicSubject):
+    """Guests are boot sectors, each on its VM's first disk."""
+
+    @override
+    def vm(self, *words: str) -> Vm:
+        size = 32 * MIB
+        memory = {"memory_static_max": size, "memory_dynamic_max": size, "memory_dynamic_min": size}
+        info = HvmInfo(serial="pty", boot_order="c")
+        made = self.guests.vm(*words)
+        vm = sample_vm(
+            made.id,
+            name=made.id,
+            ty=Hvm(info=info),
+            platformdata=(("tsc_mode", "2"),),
+            vcpus=1,
+            vcpu_max=2,
+            **memory,
+        )
+        self._made.append(vm)
+        return vm
+
+    @override
+    def make_vbd(self, vm: Vm, number: int) -> Vbd:
+        disk = self.guests.disk(f"{vm.id}-{number}")
+        with Path(disk.path).open("r+b") as file:
+            file.write(boot_sector())
+        id_ = DeviceId(vm.id, f"hd{'abcd'[number]}")
+        return Vbd(id=id_, position=(BusType.IDE, number, 0), backend=disk)
+
+    @override
+    def make_cd(self, vm: Vm, number: int) -> Vbd:
+        medium = self.guests.disk(f"{vm.id}-cd-{number}")
+        id_ = DeviceId(vm.id, f"hd{'abcd'[number]}")
+        return Vbd(
+            id=id_,
+            position=(BusType.IDE, number, 0),
+            ty=VbdType.CDROM,
+            mode=VbdMode.READ_ONLY,
+            backend=medium,
+        )
+
+    @override
+    def let_boot(self, vm: Vm) -> None:
+        """Without a disk it has nothing to boot, and is as well suspended in its firmware."""
+        self.backend.vm.unpause(SuiteExecution(), vm)
+        if self.backend.vbd.get_state(VmId(vm.id), self.make_vbd(vm, 0)).plugged:
+            Ear(self, vm).await_words(SAYS)
+
+
+class Ear:
+    """Hears what is said at a guest's serial port from now on."""
+
+    def __init__(self, subject: ClassicSubject, vm: Vm) -> None:
+        path = subject.backend.vm.get_state(vm).consoles[1].path
+        self._said = b""
+        self._terminal = os.open(path, os.O_RDONLY | os.O_NOCTTY)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def await_words(self, words: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while words.encode() not in self._said:
+            assert time.monotonic() < end, f"it has not said {words!r}, but: {self._said[-2000:]!r}"
+            time.sleep(0.1)
+
+    def _listen(self) -> None:
+        try:
+            while piece := os.read(self._terminal, 4096):
+                self._said += piece
+        except OSError:  # its device model has ended
+            os.close(self._terminal)
