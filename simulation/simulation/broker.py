@@ -8,8 +8,8 @@ from random import Random
 
 from bus.dedup import Dedup
 from bus.place import Place, anchor_of
-from bus.ports import Request
-from schema.ids import InstanceName
+from bus.ports import Entry, Request
+from schema.ids import InstanceName, Offset
 from schema.records import ENVELOPE, Envelope
 
 from simulation.link import Link
@@ -29,8 +29,8 @@ OnMessage = Callable[[Request], None]
 Sent = tuple[bytes, int]
 """A record, and up to which number its writer knows its records to be in the log."""
 
-Item = Envelope | str
-"""What stands in a log: an envelope, or somebody's marker."""
+Item = Entry | str
+"""What stands in a log: a record as all of its readers get it, or somebody's marker."""
 
 
 def anchor(item: Item) -> str:
@@ -187,13 +187,12 @@ class Broker:
         """Up to which number its writer had been confirmed when it sent what stands there."""
         return self._settled[instance][offset]
 
-    def entries(self, instance: InstanceName) -> Iterator[tuple[int, Envelope]]:
-        """What every reader takes of a log, with its offset."""
+    def entries(self, instance: InstanceName) -> Iterator[Entry]:
+        """What every reader takes of a log."""
         dedup = Dedup()
-        for offset, item in enumerate(self.logs[instance]):
-            settled = self.settled(instance, offset)
-            if isinstance(item, Envelope) and dedup.accepts(item.producer, item.seq, settled):
-                yield offset, item
+        for item, settled in zip(self.logs[instance], self._settled[instance], strict=True):
+            if isinstance(item, Entry) and dedup.accepts(item.producer, item.seq, settled):
+                yield item
 
     def _parse(self, body: bytes) -> Envelope:
         envelope = self._parsed.get(body)
@@ -203,10 +202,11 @@ class Broker:
 
     def _append(self, sent: Sent) -> None:
         body, settled = sent
-        envelope = self._parse(body)
-        self.logs[envelope.instance].append(envelope)
-        self._settled[envelope.instance].append(settled)
-        self._pump(envelope.instance)
+        found = self._parse(body)
+        log = self.logs[found.instance]
+        log.append(Entry(Offset(len(log)), found.at, found.record, found.producer, found.seq))
+        self._settled[found.instance].append(settled)
+        self._pump(found.instance)
 
     def _pump(self, instance: InstanceName) -> None:
         log = self.logs[instance]

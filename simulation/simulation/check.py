@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bus.ports import Entry
 from engine.migrate.destination import GIVE_UP_TRIES
 from eventhub import tokens
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.records import (
     CancelRequested,
     Elected,
-    Envelope,
     Finished,
     Leased,
     Merged,
@@ -215,10 +215,10 @@ class _Story:
     read_by: dict[str, int] = field(default_factory=dict)
     disobeyed: list[int] = field(default_factory=list)
 
-    def read(self, offset: int, envelope: Envelope) -> None:
+    def read(self, entry: Entry) -> None:
         """The next record."""
-        record = envelope.record
-        self._watch_cancels(offset, envelope.producer, record)
+        offset, record = entry.offset, entry.record
+        self._watch_cancels(offset, entry.producer, record)
         match record:
             case Submitted():
                 self.submitted[offset] = record
@@ -267,8 +267,8 @@ def _vm_of(device: ObjectId) -> str | None:
 
 def _story(site: Site) -> _Story:
     story = _Story()
-    for offset, envelope in site.home.world.broker.entries(site.instance):
-        story.read(offset, envelope)
+    for entry in site.home.world.broker.entries(site.instance):
+        story.read(entry)
     return story
 
 

@@ -22,20 +22,21 @@ class Parcel:
 
     def __call__(self) -> None:
         """It has arrived; behind a network that carries nothing it waits."""
-        if self._link.stalled:
-            self._link.waiting.append(self.go_on)
-        else:
+        link = self._link
+        if link.stalled:
+            link.waiting.append(self.go_on)
+        elif link.number == self._number:
             self.go_on()
 
     def go_on(self) -> None:
         """It gets through: to the broker, or to a process that may stand still."""
         if self._hear is not None:
             self._hear(self.say)
-        elif self._link.number == self._number:
-            self._action()
+        else:
+            self.say()
 
     def say(self) -> None:
-        """Its process hears it now."""
+        """It is heard now."""
         if self._link.number == self._number:
             self._action()
 

@@ -107,7 +107,7 @@ class Reader:
         self._next, self._last = offset + 1, item
         settled = self._broker.settled(self.instance, offset)
         if self._dedup.accepts(item.producer, item.seq, settled) and offset >= self._wanted.start:
-            self._wanted.on_entry(Entry(Offset(offset), item.at, item.record))
+            self._wanted.on_entry(item)
 
     def _pass_marker(self) -> None:
         self._marker = ""

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from bus.place import Place
-from bus.ports import Entry
 from redirector.core import Redirector
-from schema.ids import InstanceName, Offset
+from schema.ids import InstanceName
 
 from simulation.processes import Seat, World
 from simulation.scheduler import EPOCH_S
@@ -51,16 +50,17 @@ class Snapshots:
     def complaints(self) -> Iterator[str]:
         """What whoever begins with a snapshot and reads on does not know as all others do."""
         end = len(self._world.broker.logs[self._instance])
-        known = [core.snapshot() for place, core in self._redirectors() if place.next == end]
+        known = {core.snapshot() for place, core in self._redirectors() if place.next == end}
+        entries = list(self._world.broker.entries(self._instance))
         for place, snapshot in self._taken[:: max(1, len(self._taken) // 3)]:
             began = Redirector("began")
             began.restore(snapshot)
             if began.snapshot() != snapshot:
                 yield f"a snapshot of {place} entries is not what is made of it"
-            for entry in self._entries():
+            for entry in entries:
                 if entry.offset >= place:
                     began.on_entry(entry, EPOCH_S)
-            if any(began.snapshot() != each for each in known):
+            if known - {began.snapshot()}:
                 yield f"a redirector that begins with a snapshot of {place} entries knows different things"
 
     def _redirectors(self) -> Iterator[tuple[Place, Any]]:
@@ -69,7 +69,3 @@ class Snapshots:
                 reader = seat.process.bus.reader_of(self._instance)
                 if reader is not None:
                     yield reader.place(), seat.process.service._instances[0]._core
-
-    def _entries(self) -> Iterator[Entry]:
-        for offset, envelope in self._world.broker.entries(self._instance):
-            yield Entry(Offset(offset), envelope.at, envelope.record)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from schema.records import Envelope
+from bus.ports import Entry
 
 from simulation.scheduler import EPOCH_S
 
@@ -33,7 +33,7 @@ def _records(simulation: "Simulation") -> Iterator[tuple[float, str]]:
     """A record's time is its producer's, its place in the log the number before it."""
     for site in simulation.sites:
         for offset, item in enumerate(site.log):
-            if isinstance(item, Envelope) and item.record.kind not in _NOISE:
+            if isinstance(item, Entry) and item.record.kind not in _NOISE:
                 record, who = item.record, item.producer.partition("/")[0]
                 fields = record.model_dump(mode="json", exclude=_DULL, exclude_defaults=True)
                 words = f"[{offset}] {who}: {record.kind} {getattr(record, 'vm', '')} {fields}"

@@ -19,13 +19,13 @@ def stem(name: str) -> str:
 
 
 class Whereabouts:
-    """Of all VMs, by all hosts' hypervisors."""
+    """Of all VMs, by all hosts' hypervisors. `_moved`: where there was one when it arrived elsewhere."""
 
     def __init__(self, complain: Callable[[str], None]) -> None:
         self._complain = complain
         self._built: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         self._running: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-        self._arrived: set[str] = set()
+        self._moved: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
 
     def note(self, host: str, name: str, machine: Machine) -> None:
         """A host's VM is like this now."""
@@ -33,13 +33,13 @@ class Whereabouts:
         is_built = domain is not None and domain.built
         runs = domain is not None and domain.built and not domain.paused and not domain.suspended
         vanished = place in self._built[vm] and not is_built
+        if is_built and place not in self._built[vm]:
+            self._moved[vm].discard(place)
         _put(self._built[vm], place, is_in=is_built)
         _put(self._running[vm], place, is_in=runs)
-        if domain is not None and not is_built and name == arriving_id(VmId(vm)):
-            self._arrived.discard(vm)
         if len(self._running[vm]) > 1:
             self._complain(f"{vm} runs twice: {sorted(self._running[vm])}")
-        if vanished and name != vm and not self._built[vm] and vm not in self._arrived:
+        if vanished and name != vm and not self._built[vm] and place not in self._moved[vm]:
             self._complain(f"{vm} is lost: the last that there was of it was {name} on {host}")
 
     def rename(self, host: str, name: str, machine: Machine) -> None:
@@ -48,7 +48,7 @@ class Whereabouts:
         self._built[vm].discard((host, name))
         self._running[vm].discard((host, name))
         if name == arriving_id(VmId(vm)) and machine.domain is not None and machine.domain.built:
-            self._arrived.add(vm)
+            self._moved[vm] |= self._built[vm]
         self.note(host, machine.id, machine)
 
 

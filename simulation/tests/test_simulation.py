@@ -3,8 +3,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from bus.ports import Entry
 from mutations import CAUGHT_BY, Mutation
-from schema.records import Envelope, Submitted
+from schema.records import Submitted
 from simulation.__main__ import main
 from simulation.broker import Item
 from simulation.client import INSTANCE
@@ -64,7 +65,7 @@ def test_a_vm_migrates_to_the_other_host_and_back() -> None:
 
 def arrivals(log: Sequence[Item]) -> int:
     """How many VMs came in from another host."""
-    records = [item.record for item in log if isinstance(item, Envelope)]
+    records = [item.record for item in log if isinstance(item, Entry)]
     return sum(isinstance(each, Submitted) and each.operation.kind == ARRIVES for each in records)
 
 

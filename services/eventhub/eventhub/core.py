@@ -153,7 +153,7 @@ class EventHub:
 
     def on_time(self, now: float) -> list[Effect]:
         """Answer those whose time is up."""
-        effects = self._catch_up(now)
+        effects = self._catch_up(now) if self._behind else []
         effects += [self._news(place, addresses) for place, addresses in self._waiting.expire(now)]
         for record in [record for record, asked in self._writes.items() if asked[0].at + WRITE_WAIT_S <= now]:
             effects += self.on_append_failed(record, f"it was not read back within {WRITE_WAIT_S:g} s")

@@ -11,7 +11,7 @@ from engine.journal import FencedError, Journal, JournalEntry
 from engine.simulator import Simulator, SimulatorSettings
 from engine.store.xenstore import XenstoreStore
 from engine.worker import WorkerService, WorkerSettings, host_of
-from engine.worker.core import Forget
+from engine.worker.core import Forget, TakeOver
 from schema.atomics.vm import VmRemove
 from schema.ids import DeviceId, InstanceName, LeaseToken, TaskId, VmId, WorkerName
 from schema.objects.errors import InternalError
@@ -171,3 +171,17 @@ def test_a_task_that_was_given_up_and_was_done_is_told_with_all_devices(bereaved
     bereaved.door.failing = "the daemon is away"
     bereaved.service._compare(lost)
     assert len(bereaved.changes()) == 1
+
+
+def test_what_a_lost_worker_left_half_done_is_put_right_by_another(bereaved: Bereaved) -> None:
+    lost = Finished(vm=VM, task=TaskId(1), outcome=Failed(error=InternalError(message="lost")))
+    bereaved.service._take_over(lost.model_copy(update={"task": TaskId(7)}))
+    assert [entry.vm for entry in bereaved.journal.unfinished()] == [VM]
+    bereaved.service._do([TakeOver(lost)])
+    deadline = time.monotonic() + PATIENCE_S
+    while list(bereaved.journal.unfinished()):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+    told = bereaved.changes()
+    bereaved.service._take_over(lost)
+    assert bereaved.changes() == told

@@ -1,7 +1,18 @@
 import pytest
 from bus.ports import Entry
 from bus.snapshots import SnapshotError
-from engine.worker.core import Append, Cancel, Compare, Effect, Fence, Forget, Run, TellAll, WorkerCore
+from engine.worker.core import (
+    Append,
+    Cancel,
+    Compare,
+    Effect,
+    Fence,
+    Forget,
+    Run,
+    TakeOver,
+    TellAll,
+    WorkerCore,
+)
 from engine.worker.service import vm_of
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
 from schema.kept import LifeBegan
@@ -12,6 +23,7 @@ from schema.records import (
     CancelRequested,
     Changed,
     Elected,
+    Failed,
     Finished,
     Heartbeat,
     Leased,
@@ -104,6 +116,19 @@ def test_a_cancel_reaches_what_runs_here_only() -> None:
     assert log.append(CancelRequested(vm=VM, task=task))[1] == []
     log.lease(task)
     assert log.append(CancelRequested(vm=VM, task=task))[1] == [Cancel(task)]
+
+
+def test_what_another_worker_may_have_died_in_is_taken_over() -> None:
+    log = Log()
+    lost, done, refused = log.submit(), log.submit(), log.submit()
+    log.lease(lost, WorkerName("other"))
+    failed = Finished(
+        vm=VM, task=lost, outcome=Failed(error=InternalError(message="lost")), token=LeaseToken(4)
+    )
+    assert log.append(failed)[1] == [TakeOver(failed)]
+    assert log.append(failed)[1] == []
+    assert log.append(failed.model_copy(update={"task": done, "outcome": Succeeded()}))[1] == []
+    assert log.append(failed.model_copy(update={"task": refused, "token": None}))[1] == []
 
 
 def test_a_task_that_others_have_ended_is_fenced() -> None:

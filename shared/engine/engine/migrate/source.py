@@ -24,7 +24,12 @@ from schema.migration import (
 )
 from schema.migration import Channel as ChannelName
 from schema.objects.dynamic import VmObject
-from schema.objects.errors import BallooningTimeoutBeforeMigration, Error, InternalError
+from schema.objects.errors import (
+    BallooningTimeoutBeforeMigration,
+    DoesNotExist,
+    Error,
+    InternalError,
+)
 from schema.objects.metadata import Metadata
 from schema.objects.vm import PowerState, Vm
 from schema.operations import VmMigrate
@@ -296,7 +301,7 @@ class Departure:
     def _tidy_destination(self) -> None:
         """The destination removes what it made; this is for what it was only told of.
 
-        A destination that is just being started anew is waited for, unless it was never there.
+        One that cannot do it now, or is just being started anew, is waited for, unless it was never there.
         """
         waited_s, wait_s = 0.0, _TIDY_WAIT_S
         while True:
@@ -307,8 +312,9 @@ class Departure:
                     _LOG.warning("VM %s may still be at its destination: %s", self._arriving, error)
                     return
             except XenopsError as error:
-                _LOG.info("VM %s: nothing is left of it at its destination: %s", self._vm, error)
-                return
+                if isinstance(error.error, DoesNotExist) or waited_s > TIDY_TIMEOUT_S:
+                    _LOG.info("VM %s at its destination: %s", self._arriving, error)
+                    return
             else:
                 return
             self._course.threads.sleep(wait_s)

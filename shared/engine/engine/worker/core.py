@@ -10,6 +10,7 @@ from schema.records import (
     CancelRequested,
     ChannelOffered,
     Elected,
+    Failed,
     Finished,
     Heartbeat,
     Leased,
@@ -99,11 +100,18 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Another worker's lease has failed: should it have died in it, what it left is put right by this one."""
+
+    finished: Finished
+
+
+@dataclass(frozen=True, slots=True)
 class TellAll:
     """Another life of the log has begun, which knows nothing of this worker: clients are told of every VM."""
 
 
-Effect = Append | Run | Cancel | Fence | Offer | Forget | Compare | TellAll
+Effect = Append | Run | Cancel | Fence | Offer | Forget | Compare | TakeOver | TellAll
 
 
 @dataclass(slots=True)
@@ -263,11 +271,12 @@ class WorkerCore:
 
     def _on_finished(self, record: Finished) -> list[Effect]:
         task = record.task
-        self._submitted.pop(task, None)
+        was_known = self._submitted.pop(task, None) is not None
         self._cancelled.discard(task)
         self._parked.pop(task, None)
         if self._leases.pop(task, None) is None:
-            return []
+            is_left = was_known and record.token is not None and isinstance(record.outcome, Failed)
+            return [TakeOver(record)] if is_left else []
         if not self.live:
             self._ended[record.vm] = record
         return [Fence(task)]

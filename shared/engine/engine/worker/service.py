@@ -3,7 +3,7 @@
 import logging
 import uuid
 from collections import OrderedDict
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 
 from bus.crash import CrashPoints
@@ -49,6 +49,7 @@ from engine.worker.core import (
     Lease,
     Offer,
     Run,
+    TakeOver,
     TellAll,
     WorkerCore,
 )
@@ -97,7 +98,7 @@ class WorkerService:
         self._settings = settings
         self._backend = host.backend
         self._threads = host.threads
-        self._core = WorkerCore(settings.name, uuid.uuid4().hex, settings.capacity, version("xenops-engine"))
+        self._core = WorkerCore(settings.name, uuid.uuid4().hex, settings.capacity, _own_version())
         tracer = Tracer("xenopsd-worker", settings.instance)
         self._tools = Tools(
             store=host.store,
@@ -259,6 +260,15 @@ class WorkerService:
         except XenopsError as error:
             _LOG.warning("what task %d has changed of VM %s is not told: %s", entry.task, entry.vm, error)
 
+    def _take_over(self, finished: Finished) -> None:
+        """Who ends a task itself notes it first: one that is not noted was ended for a worker that was lost.
+
+        Should that worker only stand still, it has the VM's lock, and ends what it has begun.
+        """
+        entry = self._tools.journal.read(finished.vm)
+        if entry is not None and entry.task == finished.task and entry.finished is None:
+            self._recover(finished.vm)
+
     def _recover(self, vm: VmId) -> None:
         try:
             with self._tools.locks.held(vm, self._threads.sleep) as held:
@@ -301,6 +311,8 @@ class WorkerService:
                     tell_all(self._tools)
                 case Compare(finished):
                     self._threads.begin(partial(self._compare, finished))
+                case TakeOver(finished):
+                    self._threads.begin(partial(self._take_over, finished))
                 case Forget(vm):
                     for oldest in self._note_gone(vm):
                         self._threads.begin(partial(self._forget, oldest))
@@ -346,6 +358,11 @@ class WorkerService:
     def _tell(self) -> None:
         for runner in list(self._running.values()):
             runner.reporter.tell_if_due()
+
+
+@cache
+def _own_version() -> str:
+    return version("xenops-engine")
 
 
 def vm_of(changed: ObjectId) -> VmId | None:
