@@ -3,11 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from bus.ports import Entry
-from schema import records
 from schema.ids import WorkerName
-from schema.kept import LifeBegan
 from schema.objects.dynamic import ObjectId, TaskObject
-from schema.overseen import Acted, QuarantineDiscarded, QuarantineRetried
 from schema.records import Record, WorkerUp
 
 from eventhub import tokens
@@ -49,7 +46,7 @@ class Fold:
 
     def on_entry(self, entry: Entry) -> None:
         """Take the next entry: what it says has changed comes first, then its tasks, as in the original."""
-        if self._life is None or isinstance(entry.record, LifeBegan):
+        if self._life is None or entry.record.kind == "LifeBegan":
             self._life = tokens.life_of(entry)
         self.seen = tokens.place_after(entry.offset)
         self.updates.change(_changed(entry.record), self.seen)
@@ -60,18 +57,18 @@ class Fold:
         self._note(entry.record)
 
     def _note(self, record: Record) -> None:
-        match record:
-            case records.Removed(vm=vm):
-                self.updates.remove_vm(vm, self.seen)
-            case records.Barrier(barrier=barrier, vm=vm):
-                self.updates.put_barrier(barrier, vm, self.seen)
-            case records.BarrierRemoved(barrier=barrier):
-                self.updates.remove_barrier(barrier)
-            case records.WorkerUp(worker=worker):
-                self.workers[worker] = record
-            case records.WorkerDown(worker=worker):
-                self.workers.pop(worker, None)
-            case Acted() | QuarantineRetried() | QuarantineDiscarded():
+        match record.kind:
+            case "Removed":
+                self.updates.remove_vm(record.vm, self.seen)
+            case "Barrier":
+                self.updates.put_barrier(record.barrier, record.vm, self.seen)
+            case "BarrierRemoved":
+                self.updates.remove_barrier(record.barrier)
+            case "WorkerUp":
+                self.workers[record.worker] = record
+            case "WorkerDown":
+                self.workers.pop(record.worker, None)
+            case "Acted" | "QuarantineRetried" | "QuarantineDiscarded":
                 self.quarantine.on_record(record)
             case _:
                 pass  # tasks have taken it, or it says nothing that anybody asks for here
@@ -86,8 +83,8 @@ class Fold:
 
 
 def _changed(record: Record) -> tuple[ObjectId, ...]:
-    match record:
-        case records.Started() | records.Progress() | records.Changed() | records.Finished():
+    match record.kind:
+        case "Started" | "Progress" | "Changed" | "Finished":
             return record.changed
         case _:
             return ()

@@ -170,25 +170,26 @@ class Tasks:
     def on_entry(self, entry: Entry) -> TaskChanges:
         """Take the next entry; answers what it did to tasks."""
         changes = TaskChanges()
-        match entry.record:
-            case records.Submitted() as submitted:
-                self._submit(submitted, entry)
-            case records.Refused() as refused:
-                if not records.is_void(refused, self._term):
-                    self._drop(refused.task, changes)
-            case records.Merged() as merged:
-                if not records.is_void(merged, self._term):
-                    self._merge(merged)
-            case records.Elected():
+        record = entry.record
+        match record.kind:
+            case "Submitted":
+                self._submit(record, entry)
+            case "Refused":
+                if not records.is_void(record, self._term):
+                    self._drop(record.task, changes)
+            case "Merged":
+                if not records.is_void(record, self._term):
+                    self._merge(record)
+            case "Elected":
                 self._term = Term(entry.offset)
-            case records.Leased() as leased:
-                self._lease(leased, entry)
-            case records.Progress() as progress:
-                self._progress(progress, changes)
-            case records.Finished() as finished:
-                self._finish(finished, entry.at, changes)
-            case records.TaskDestroyed() as destroyed:
-                self._destroy(destroyed, changes)
+            case "Leased":
+                self._lease(record, entry)
+            case "Progress":
+                self._progress(record, changes)
+            case "Finished":
+                self._finish(record, entry.at, changes)
+            case "TaskDestroyed":
+                self._destroy(record, changes)
             case _:
                 pass  # no other record says anything about a task that the interface shows
         self._expire(entry.at, changes)

@@ -10,6 +10,7 @@ What may be relied upon, whoever dies when:
 - When all tasks have ended nothing is left of them but requests that may still be repeated.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from bus.ports import Entry
@@ -39,6 +40,9 @@ from redirector.limits import Limits
 from redirector.snapshot import restored, taken
 from redirector.workers import Worker, Workers
 
+TOLD_AT_ONCE = 1_000
+"""So many are told at a time by a new leader that they are accepted; between, it decides, some ms later."""
+
 TOLD_S = 60.0
 """Of a task that ended longer ago nobody is told: who has waited for it has gone, or was told by others."""
 
@@ -48,7 +52,8 @@ class Redirector:
     """One instance's redirector. `name` is this process's own: by it, it knows its own election.
 
     `version` is its software's. `_stands`: how many of its elections are still to be read. `_refusing`: tasks
-    whose refusal it has decided and not read yet.
+    whose refusal it has decided and not read yet. `_untold`: requests, with their tasks, whose submitters may
+    not know that they are accepted, for their leader died.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Redirector:
     leads: bool = False
     _lost: set[TaskId] = field(default_factory=set)
     _refusing: set[TaskId] = field(default_factory=set)
+    _untold: deque[tuple[str, TaskId]] = field(default_factory=deque)
     _holds: bool = False
     _stands: int = 0
 
@@ -80,18 +86,21 @@ class Redirector:
         """Fold one entry; what the leader decides on it. `now` is in seconds since the epoch."""
         told = self._tell(entry, now)
         self.fold.on_entry(entry, now)
-        if isinstance(entry.record, Elected):
-            told += self._on_election(own=entry.record.redirector == self.name)
+        record = entry.record
+        if record.kind == "Elected":
+            told += self._on_election(own=record.redirector == self.name)
         if not self.leads:
             return told
         decided = self._decide(entry, now)
-        return [*told, *self._lease_all(), *decided]  # first what a worker waits for
+        leases = [] if record.kind == "Leased" else self._lease_all()  # one that is read lets nothing else go
+        return [*told, *leases, *decided]  # first what a worker waits for
 
     def on_leadership(self, *, held: bool) -> list[Effect]:
         """The leader's queue is ours, or no longer: to lead, our election must first be read."""
         self._holds = held
         if not held:
             self.leads = False
+            self._untold.clear()
             return []
         return self._stand()
 
@@ -100,6 +109,7 @@ class Redirector:
         self.leads = own
         self._lost.clear()
         self._refusing.clear()
+        self._untold.clear()
         self._stands = max(0, self._stands - own)
         return self._stand() if self._holds and not own and not self._stands else []
 
@@ -128,14 +138,15 @@ class Redirector:
 
     def _decide(self, entry: Entry, now: float) -> list[Effect]:
         """What an entry, which has been folded, makes the leader do."""
-        match entry.record:
-            case Submitted() as record:
+        record = entry.record
+        match record.kind:
+            case "Submitted":
                 return self._on_submitted(TaskId(entry.offset), record, now)
-            case Leased(task=task, vm=vm) if task in self.fold.cancels:
-                return [Append(CancelRequested(vm=vm, task=task))]  # the wish came before the worker had it
-            case CancelRequested(task=task) if task in self.fold.cancels:
-                return self._cancel(task)
-            case Elected():
+            case "Leased" if record.task in self.fold.cancels:  # the wish came before the worker had it
+                return [Append(CancelRequested(vm=record.vm, task=record.task))]
+            case "CancelRequested" if record.task in self.fold.cancels:
+                return self._cancel(record.task)
+            case "Elected":
                 return self._on_elected(now)
             case _:
                 return []
@@ -225,11 +236,12 @@ class Redirector:
         Told by every replica; nobody minds to be told again. Of what is long ago nobody is told.
         """
         told: list[Effect] = []
-        match entry.record:
-            case Finished() as record:
+        record = entry.record
+        match record.kind:
+            case "Finished":
                 self._lost.discard(record.task)
                 told = self._on_end(record)
-            case Refused() as record if not is_void(record, self.term):
+            case "Refused" if not is_void(record, self.term):
                 self._refusing.discard(record.task)
                 told = self._on_refused(record)
             case _:
@@ -279,7 +291,19 @@ class Redirector:
             effects += self._cancel(task)
         for waiting in self.fold.lanes.notable():
             effects += self._reconsider(waiting)
-        for request_id, task, _ in fold.requests.items():
+        self._untold.extend((request_id, task) for request_id, task, _ in fold.requests.items())
+        return effects + self.tell_some(now)
+
+    @property
+    def has_more_to_tell(self) -> bool:
+        """Whether `tell_some` is to be called again, soon."""
+        return bool(self._untold)
+
+    def tell_some(self, now: float) -> list[Effect]:
+        """Whoever may still wait for it is told that his request is accepted: some of them."""
+        some = [self._untold.popleft() for _ in range(min(TOLD_AT_ONCE, len(self._untold)))]
+        effects: list[Effect] = []
+        for request_id, task in some:
             found = self.fold.lanes.find(task)
             if found is not None and found.reply_to and found.accept_by >= now:
                 effects.append(Notify(found.reply_to, Accepted(request_id=request_id, task=task)))

@@ -70,26 +70,27 @@ class Fold:
 
     def on_entry(self, entry: Entry, now: float) -> None:
         """Take the next entry. `now` only counts for how long workers have been silent."""
-        match entry.record:
-            case Submitted() as record:
+        record = entry.record
+        match record.kind:
+            case "Submitted":
                 self._on_submitted(entry, record)
-            case Leased() as record:
+            case "Leased":
                 self._on_leased(entry, record)
-            case Finished() as record:
+            case "Finished":
                 self._on_finished(record)
-            case Refused() as record:
+            case "Refused":
                 self._on_refused(record)
-            case Merged() as record:
+            case "Merged":
                 self._on_merged(record)
-            case CancelRequested() as record:
+            case "CancelRequested":
                 self._on_cancel(record)
-            case Elected() as record:
+            case "Elected":
                 self._on_elected(entry.offset, record, now)
-            case WorkerUp() | WorkerDown() | WorkerDraining() | Heartbeat() | Started() | Parked() as record:
+            case "WorkerUp" | "WorkerDown" | "WorkerDraining" | "Heartbeat" | "Started" | "Parked":
                 self._on_worker(record, now)
-            case LaneHeld() | LaneReleased() | LaneShared() | Removed() as record:
+            case "LaneHeld" | "LaneReleased" | "LaneShared" | "Removed":
                 self._on_lane(record)
-            case Reprioritised() | DeadlineSet() as record:
+            case "Reprioritised" | "DeadlineSet":
                 self._on_changed(record)
             case _:
                 pass  # progress, changes and barriers say nothing of lanes and workers

@@ -74,15 +74,15 @@ class Lane:
 
     def push(self, task: Waiting) -> None:
         """A task waits from now on."""
-        self.tasks[task.id] = task
-        heapq.heappush(self._order, task.rank)
-        brief = task.brief
+        id_, brief = task.id, task.brief
+        self.tasks[id_] = task
+        heapq.heappush(self._order, task.rank if task.priority else id_)
         if brief.check is not None:
             self._checks = {} if self._checks is None else self._checks
-            self._checks[brief.check] = min(task.id, self._checks.get(brief.check, task.id))
+            self._checks[brief.check] = min(id_, self._checks.get(brief.check, id_))
         if brief.stop is Stop.CLEAN:
             self._stops = {} if self._stops is None else self._stops
-            self._stops[task.id] = None
+            self._stops[id_] = None
 
     def pop(self, id_: TaskId) -> Waiting:
         """A task of those here waits no more."""

@@ -113,17 +113,17 @@ class Lanes:
         """All these wait from now on, oldest first, or are leased; nothing has waited or run before."""
         lanes, vm_of = self._lanes, self._vm_of
         for task in tasks:
-            id_ = task.id
+            id_, brief = task.id, task.brief
             lane = lanes.get(task.vm) or self._lane(task.vm)
             task.vm = lane.vm
             if id_ in leased:
                 lane.running = task
-                self.claims.add(id_, lane.vm, task.brief)
-            else:
-                lane.push(task)
-                vm_of[id_] = lane.vm
-                if task.brief.is_notable:
-                    self._notable[id_] = None
+                self.claims.add(id_, lane.vm, brief)
+                continue
+            lane.push(task)
+            vm_of[id_] = lane.vm
+            if brief.is_notable:
+                self._notable[id_] = None
         for lane in list(self._lanes.values()):
             self._turn(lane)
 

@@ -5,7 +5,7 @@ is remembered, by the clock of the log's writers, and a while longer, for their 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from schema.ids import TaskId
 
@@ -38,7 +38,7 @@ class Requests:
 
     def note(self, request_id: str, task: TaskId, *, at: float, accept_by: float) -> None:
         """A request is met for the first time; those that cannot be repeated any more are forgotten."""
-        self.remember(request_id, task, min(accept_by, at + ACCEPT_S_MAX) + CLOCKS_DIFFER_S)
+        self._met[request_id] = (task, min(accept_by, at + ACCEPT_S_MAX) + CLOCKS_DIFFER_S)
         while self._met:
             oldest, (_, until) = next(iter(self._met.items()))
             if until > at and len(self._met) <= self._most:
@@ -46,9 +46,9 @@ class Requests:
             del self._met[oldest]
             self._refused.pop(oldest, None)
 
-    def remember(self, request_id: str, task: TaskId, until: float) -> None:
-        """A request is known until then; to be called in order."""
-        self._met[request_id] = (task, until)
+    def fill(self, requests: Iterable[tuple[str, tuple[TaskId, float]]]) -> None:
+        """These requests are known, in this order, each with its task and until when."""
+        self._met = OrderedDict(requests)
 
     def refuse(self, request_id: str) -> None:
         """A request is refused for good: whoever has heard so must not find a repeat of it run."""

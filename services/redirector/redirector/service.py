@@ -13,6 +13,7 @@ from bus.topology import lanes_queue, leader_queue
 from schema.ids import InstanceName
 from traces import ObserverLog, Tracer
 
+from redirector.collector import resting
 from redirector.core import Redirector
 from redirector.effects import Answer, Append, Effect, Notify, Pass, Reply
 from redirector.limits import Limits
@@ -56,6 +57,7 @@ class _Instance:
         inbox = bus.inbox(self._on_request)
         self._core = Redirector(inbox, limits, version("xenops-redirector"))
         self._operators = Operators(self._core)
+        self._tells = False
         self._tracer = Tracer("xenopsd-redirector", name)
         self._observers = ObserverLog(bus, name, self._tracer)
 
@@ -75,7 +77,8 @@ class _Instance:
 
     def _restore(self, lines: Iterable[bytes]) -> None:
         try:
-            self._core.restore(unpacked(lines))
+            with resting():
+                self._core.restore(unpacked(lines))
         except UnreadableError as error:
             raise SnapshotError(str(error)) from error
 
@@ -91,6 +94,15 @@ class _Instance:
     def _on_entry(self, entry: Entry) -> None:
         self._perform(self._core.on_entry(entry, self._bus.clock.now()))
         self._perform(self._operators.on_entry(entry))
+        if self._core.has_more_to_tell and not self._tells:
+            self._tells = True
+            self._bus.call_soon(self._tell_some)
+
+    def _tell_some(self) -> None:
+        self._perform(self._core.tell_some(self._bus.clock.now()))
+        self._tells = self._core.has_more_to_tell
+        if self._tells:
+            self._bus.call_soon(self._tell_some)
 
     def _on_request(self, request: Request) -> None:
         self._perform(self._operators.on_request(request, self._bus.clock.now()))

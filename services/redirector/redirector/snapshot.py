@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from schema.ids import LeaseToken, TaskId, Term, VmId, WorkerName
+from schema.ids import LeaseToken, Term, VmId, WorkerName
 
 from redirector.brief import Brief, Stop, shared
 from redirector.columns import FLOATS, INDICES, INTEGERS, TEXTS, ColumnsError, Reader, Writer
@@ -128,8 +128,8 @@ def _read(reader: Reader) -> Fold:
     head = reader.head
     fold = Fold(term=Term(head["term"]), leader=head["leader"])
     tasks = _read_tasks(reader)
-    for request_id, task, until in zip(reader.take(), reader.take(), reader.take(), strict=True):
-        fold.requests.remember(request_id, TaskId(task), until)
+    request_ids = reader.take()
+    fold.requests.fill(zip(request_ids, zip(reader.take(), reader.take(), strict=True), strict=True))
     for request_id in head.get("refused", ()):
         fold.requests.refuse(request_id)
     for vm in head["sharing"]:

@@ -7,6 +7,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from schema.ids import LeaseToken, TaskId, VmId, WorkerName
 
@@ -20,8 +21,7 @@ STALE_MIN = 64
 """So many outdated places of a ranking are not worth the work of forgetting them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """A task on a worker, since `since`; no token yet: its record is still under way."""
 
     task: TaskId

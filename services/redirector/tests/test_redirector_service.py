@@ -3,6 +3,7 @@ import time
 from importlib.metadata import version
 from typing import Any
 
+import pytest
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import BEGINNING, Entry, Request
 from bus.process import Settings
@@ -49,6 +50,39 @@ def test_a_submitted_task_is_accepted_and_leased_over_a_bus() -> None:
     assert noticed.wait(PATIENCE_S)
     assert leased.wait(PATIENCE_S)
     assert b'"Accepted"' in notices[0].body
+    service.stop()
+    bus.close()
+    client.close()
+
+
+def test_all_who_have_waited_for_a_leader_are_told_that_they_are_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("redirector.core.TOLD_AT_ONCE", 2)
+    broker = MemoryBroker()
+    bus, client = MemoryBus(broker, "redirector"), MemoryBus(broker, "client")
+    told, all_told = set[str | None](), threading.Event()
+
+    def on_notice(notice: Request) -> None:
+        told.add(notice.correlation_id)
+        if len(told) == 5:
+            all_told.set()
+
+    inbox = client.inbox(on_notice)
+    for number in range(5):
+        vm = VmId(f"v{number}")
+        submitted = Submitted(
+            vm=vm,
+            operation=VmStart(vm=vm),
+            request_id=f"r{number}",
+            dbg="d",
+            accept_by=float("inf"),
+            reply_to=inbox,
+        )
+        client.append(INSTANCE, submitted).result(PATIENCE_S)
+    service = build(bus, Settings((INSTANCE,)))
+    service.start()
+    assert all_told.wait(PATIENCE_S)
     service.stop()
     bus.close()
     client.close()

@@ -1,5 +1,6 @@
 """Histories that a leader and its workers write, at any point of which others go on from a snapshot."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,6 +8,7 @@ import pytest
 from bus.ports import Entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redirector.collector import resting
 from redirector.columns import TEXTS, ColumnsError, Reader, Writer
 from redirector.core import Redirector
 from redirector.effects import Append, Effect
@@ -287,3 +289,10 @@ def test_a_snapshot_whose_end_is_missing_is_not_read(missing: int) -> None:
     log.take(("submit", 0, 0))
     with pytest.raises(SnapshotError, match="read the log instead"):
         Redirector("me").restore(log.leader.snapshot()[:-missing])
+
+
+def test_no_garbage_is_looked_for_while_a_snapshot_is_taken_up() -> None:
+    assert gc.isenabled()
+    with resting(), resting():
+        assert not gc.isenabled()
+    assert gc.isenabled()

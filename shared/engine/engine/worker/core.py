@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 
 from bus.ports import Entry
 from schema.ids import LeaseToken, TaskId, Term, VmId, WorkerName
-from schema.kept import LifeBegan
 from schema.records import (
-    CancelRequested,
     ChannelOffered,
-    Elected,
     Failed,
     Finished,
     Heartbeat,
@@ -18,7 +15,6 @@ from schema.records import (
     Parked,
     Record,
     Refused,
-    Removed,
     Submitted,
     WorkerDown,
     WorkerUp,
@@ -135,9 +131,10 @@ class WorkerCore:
 
     def on_entry(self, entry: Entry) -> list[Effect]:
         """Fold one entry; what to do at once. While the log is read for the first time: nothing."""
-        if self._life is None or isinstance(entry.record, LifeBegan):
+        is_anew = entry.record.kind == "LifeBegan"
+        if self._life is None or is_anew:
             self._life = entry.at
-        if isinstance(entry.record, LifeBegan):
+        if is_anew:
             self._is_known = False
         effects = self._fold(entry)
         return effects if self.live else []
@@ -204,30 +201,31 @@ class WorkerCore:
         return [Append(WorkerDown(worker=self.name, epoch=self.epoch))]
 
     def _fold(self, entry: Entry) -> list[Effect]:
-        match entry.record:
-            case Submitted() as record:
+        record = entry.record
+        match record.kind:
+            case "Submitted":
                 self._submitted[TaskId(entry.offset)] = record
-            case Refused() | Merged() as record:
+            case "Refused" | "Merged":
                 self._on_settled(record)
-            case Elected():
+            case "Elected":
                 self.term = Term(entry.offset)
-            case Leased() as record:
+            case "Leased":
                 return self._on_leased(LeaseToken(entry.offset), record)
-            case Parked() as record:
+            case "Parked":
                 self._on_parked(record)
-            case CancelRequested(task=task):
-                return self._on_cancel(task)
-            case Finished() as record:
+            case "CancelRequested":
+                return self._on_cancel(record.task)
+            case "Finished":
                 return self._on_finished(record)
-            case Removed(vm=vm):
-                return [] if self._executes(vm) else [Forget(vm)]
-            case ChannelOffered() as record:
+            case "Removed":
+                return [] if self._executes(record.vm) else [Forget(record.vm)]
+            case "ChannelOffered":
                 return [Offer(record)]
-            case LifeBegan() if self.live:
+            case "LifeBegan" if self.live:
                 return self._tell_all()
-            case WorkerUp(worker=self.name):
+            case "WorkerUp" if record.worker == self.name:
                 self._is_known = True
-            case WorkerDown(worker=self.name, epoch=self.epoch):
+            case "WorkerDown" if (record.worker, record.epoch) == (self.name, self.epoch):
                 return [Append(self._up())]  # we were thought lost: we are not
             case _:
                 pass  # what others report decides nothing here

@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import version
 
@@ -34,6 +35,7 @@ from schema.operations import (
 from schema.records import Changed, Finished, Heartbeat, Outcome, Parked, Record, Submitted
 from traces import ObserverLog, Tracer
 
+from engine.cancellation import Cancellation
 from engine.check import Check
 from engine.control import Control, Desk
 from engine.hooks import Hooks
@@ -260,14 +262,13 @@ class WorkerService:
         except XenopsError as error:
             _LOG.warning("what task %d has changed of VM %s is not told: %s", entry.task, entry.vm, error)
 
-    def _take_over(self, finished: Finished) -> None:
-        """Who ends a task itself notes it first: one that is not noted was ended for a worker that was lost.
+    def _is_half_done(self, finished: Finished) -> bool:
+        """Whether a task was ended for a worker that was lost: who ends one itself notes it before.
 
         Should that worker only stand still, it has the VM's lock, and ends what it has begun.
         """
         entry = self._tools.journal.read(finished.vm)
-        if entry is not None and entry.task == finished.task and entry.finished is None:
-            self._recover(finished.vm)
+        return entry is not None and entry.task == finished.task and entry.finished is None
 
     def _recover(self, vm: VmId) -> None:
         try:
@@ -298,24 +299,26 @@ class WorkerService:
                 case Run() as run:
                     self._run(run)
                 case Cancel(task):
-                    if (runner := self._running.get(task)) is not None:
-                        runner.cancellation.cancel()
-                        self._parking.wake(task)
+                    self._stop(task, Cancellation.cancel)
                 case Offer(offer):
                     self._tools.offers.put(offer)
                 case Fence(task):
-                    if (runner := self._running.get(task)) is not None:
-                        runner.cancellation.fence()
-                        self._parking.wake(task)
+                    self._stop(task, Cancellation.fence)
                 case TellAll():
                     tell_all(self._tools)
                 case Compare(finished):
                     self._threads.begin(partial(self._compare, finished))
                 case TakeOver(finished):
-                    self._threads.begin(partial(self._take_over, finished))
+                    if self._is_half_done(finished):
+                        self._threads.begin(partial(self._recover, finished.vm))
                 case Forget(vm):
                     for oldest in self._note_gone(vm):
                         self._threads.begin(partial(self._forget, oldest))
+
+    def _stop(self, task: TaskId, how: Callable[[Cancellation], None]) -> None:
+        if (runner := self._running.get(task)) is not None:
+            how(runner.cancellation)
+            self._parking.wake(task)
 
     def _run(self, run: Run) -> None:
         lease = run.lease
