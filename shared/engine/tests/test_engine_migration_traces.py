@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from engine.migrate.address import Address, UnixSocket
-from engine.migrate.connect import UnreachableError, call, open_channel
+from engine.migrate.connect import NeverReachedError, UnreachableError, call, open_channel
 from engine.migrate.sockets import SOCKETS
 from schema.fault import XenopsError
 from schema.objects.errors import DoesNotExist, Error
@@ -94,6 +94,16 @@ def test_what_is_no_answer_of_xenops_leaves_open_what_was_done(tmp_path: Path, b
     with pytest.raises(UnreachableError, match=r"VM\.exists at .* failed"):
         call(SOCKETS, destination.address, "VM.exists", verify=False, dbg="mine", id="v")
     destination.close()
+
+
+@pytest.mark.parametrize(("status", "may_be_done"), [("404 Not Found", False), ("502 Bad Gateway", True)])
+def test_who_takes_no_such_call_has_done_nothing(tmp_path: Path, status: str, may_be_done: bool) -> None:  # noqa: FBT001
+    answer = f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno".encode()
+    destination = Destination(tmp_path / "door", answer)
+    with pytest.raises(UnreachableError, match="is xenops served at") as raised:
+        call(SOCKETS, destination.address, "VM.exists", verify=False, dbg="mine", id="v")
+    destination.close()
+    assert isinstance(raised.value, NeverReachedError) is not may_be_done
 
 
 def test_a_destinations_own_error_is_the_calls(tmp_path: Path) -> None:

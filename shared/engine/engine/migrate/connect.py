@@ -49,7 +49,7 @@ class UnreachableError(XenopsError):
 
 
 class NeverReachedError(UnreachableError):
-    """The same, and it has done nothing: nobody was there."""
+    """The same, and it has done nothing: nobody was there, or nobody who takes such a call."""
 
 
 def open_channel(
@@ -119,10 +119,12 @@ def call(network: Network, address: Address, method: str, *, verify: bool, **par
         response = connection.getresponse()
         answer = response.read()
         if response.status != HTTPStatus.OK:
-            raise internal_error(
+            words = (
                 f"{method} at {address.endpoint}: HTTP status {response.status}, "
                 f"{answer[:200].decode(errors='replace')!r}: is xenops served at {address.path}?"
             )
+            is_not_done = response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            raise (NeverReachedError if is_not_done else UnreachableError)(InternalError(message=words))
         return _result(method, answer)
     except (OSError, http.client.HTTPException, xmlrpc.XmlError, MarshalError) as error:
         words = f"{method} at {address.endpoint} failed: {error}{_remedy(address.endpoint, error)}"
