@@ -11,9 +11,10 @@ from engine.journal import FencedError, Journal, JournalEntry
 from engine.simulator import Simulator, SimulatorSettings
 from engine.store.xenstore import XenstoreStore
 from engine.worker import WorkerService, WorkerSettings, host_of
-from engine.worker.core import Forget, TakeOver
+from engine.worker.core import Forget, TakeOver, TellAll
 from schema.atomics.vm import VmRemove
 from schema.ids import DeviceId, InstanceName, LeaseToken, TaskId, VmId, WorkerName
+from schema.migration import departing_id
 from schema.objects.errors import InternalError
 from schema.objects.vif import Vif
 from schema.operations import AtomicOperation, VmStart
@@ -182,3 +183,10 @@ def test_what_a_lost_worker_left_half_done_is_put_right_by_another(bereaved: Ber
         assert time.monotonic() < deadline
         threading.Event().wait(0.005)
     assert not bereaved.service._is_half_done(lost)
+
+
+def test_nobody_is_told_of_what_leaves_when_all_vms_are_told(bereaved: Bereaved) -> None:
+    leaving = departing_id(VmId("0f5a1c9e-0000-4000-8000-0123456789ab"))
+    bereaved.service._tools.store.write(sample_vm(leaving))
+    bereaved.service._do([TellAll()])
+    assert {changed.vm for changed in bereaved.changes()} == {VM, GONE}

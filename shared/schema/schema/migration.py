@@ -14,7 +14,7 @@ from schema.ids import VmId
 _STEM = 24
 """How much of a UUID is kept in the ids that a VM bears for the time of its migration."""
 
-_ARRIVING, _ARRIVED = "000000000001", "000000000002"
+_DEPARTING, _ARRIVING, _ARRIVED = "000000000000", "000000000001", "000000000002"
 
 VERDICT_HEAD_BYTES = 2
 """A verdict begins with the length of its message, most significant byte first; none, and it is a success."""
@@ -63,7 +63,12 @@ _PATHS = (
 
 def departing_id(vm: VmId) -> VmId:
     """What the VM is called at the source once it has been sent."""
-    return VmId(vm[:_STEM] + "000000000000")
+    return VmId(vm[:_STEM] + _DEPARTING)
+
+
+def is_departing(vm: VmId) -> bool:
+    """Whether that is a departing id."""
+    return vm.endswith(_DEPARTING)
 
 
 def arriving_id(vm: VmId) -> VmId:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from schema.fault import XenopsError
 from schema.ids import VmId
+from schema.migration import is_departing
 from schema.objects.dynamic import VmObject
 from schema.records import Changed
 
@@ -17,11 +18,14 @@ _LOG = logging.getLogger(__name__)
 
 
 def tell_all(tools: Tools) -> None:
-    """Of all VMs that are there, and of the last that went: what the log has lost nobody else can tell."""
+    """Of all VMs that are there, and of the last that went: what the log has lost nobody else can tell.
+
+    But for what leaves: under a departing id nobody is told of a VM, not even that it is no more.
+    """
     store, journal = tools.store, tools.journal
     try:
         there = [VmId(vm) for vm in store.ids()]
-        for vm in there:
+        for vm in (vm for vm in there if not is_departing(vm)):
             tools.append(Changed(vm=vm, changed=tuple(objects_of(vm, store))))
     except XenopsError as error:
         _LOG.warning("clients may not know of every VM: %s", error)
