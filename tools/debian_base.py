@@ -22,6 +22,9 @@ INCLUDED = "ca-certificates,python3"
 MEMORY, ROOM_BYTES = "/dev/shm", 1 << 30  # noqa: S108  mmdebstrap makes a directory of its own there
 """What it is unpacked in, if so much is free."""
 
+MERGED = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+"""With /usr as one from the beginning, nothing needs Perl to make it so."""
+
 RUBBISH = "usr/share/man usr/share/info usr/share/locale var/log/*.log var/log/apt"
 """What is there before images/lean counts."""
 
@@ -53,6 +56,7 @@ def make() -> None:
     """A minimal Debian as an image; packages are unpacked in memory where there is room."""
     options = ["--quiet", "--variant=minbase", f"--include={INCLUDED}", "--dpkgopt=force-unsafe-io"]
     hooks = [
+        f"--hook-dir={MERGED}",
         f'--essential-hook=cp {LEAN} "$1/etc/dpkg/dpkg.cfg.d/lean"',
         f'--customize-hook=cd "$1" && rm -rf {RUBBISH}',
         '--customize-hook=find "$1/usr/share/doc" -type f ! -name copyright -delete',

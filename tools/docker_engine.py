@@ -42,6 +42,8 @@ OPTIONS = ("--bridge=none", "--iptables=false", "--ip-forward=false")
 """The machine's network stays as it is: images are built on it, compose makes one for each project, and what
 is published is passed on by a process of Docker's."""
 
+VOLUMES = ["volume", "prune", "--force"]
+
 START_S = 60.0
 END_S = 60.0
 POLL_S = 0.05
@@ -111,7 +113,8 @@ def fetch(place: Path) -> Path:
     Raises:
         GuestError: they cannot be had.
     """
-    wanted = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    named = " ".join((*PACKAGES, COMPOSE, COMPOSE_SUITE))
+    wanted = hashlib.sha256(named.encode()).hexdigest()[:12]
     target = place / wanted
     if not target.is_dir():
         place.mkdir(parents=True, exist_ok=True)
@@ -195,7 +198,9 @@ def private(programs: Path, data: Path) -> Iterator[Mapping[str, str]]:
             )
         try:
             await_answer(daemon, environment, place / "log")
+            clear(environment)
             yield environment
+            clear(environment)
         finally:
             end(daemon, place)
 
@@ -220,6 +225,14 @@ def await_answer(daemon: "subprocess.Popen[bytes]", environment: Mapping[str, st
             words = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
             raise EngineError(f"a private Docker engine does not come up here; its last words:\n{words}")
         time.sleep(POLL_S)
+
+
+def clear(environment: Mapping[str, str]) -> None:
+    """Leave nothing but images: what an earlier engine was killed with would start with this one."""
+    docker = ["docker", *("ps", "--all", "--quiet")]
+    left = subprocess.run(docker, env=environment, capture_output=True, text=True, check=False).stdout.split()
+    for command in (["rm", "--force", "--volumes", *left], ["network", "prune", "--force"], VOLUMES):
+        subprocess.run(["docker", *command], env=environment, capture_output=True, check=False)
 
 
 def end(daemon: "subprocess.Popen[bytes]", place: Path) -> None:
