@@ -61,6 +61,12 @@ class Composed:
         """The images that these run."""
         return set(self.compose("ps", "--format", "{{.Image}}", *services).split())
 
+    def said(self, service: str) -> list[str]:
+        """All lines that a service has written, to whichever of its outputs."""
+        done = self._tried("logs", "--no-log-prefix", service)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return (done.stdout + done.stderr).splitlines()
+
     def xenops(self, instance: str, *arguments: str) -> str:
         """What the command prints in its own container."""
         run = ("run", "--rm", "--no-deps", "--no-TTY", "xenops")

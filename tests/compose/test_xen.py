@@ -41,7 +41,7 @@ def test_a_worker_without_xen_says_so_once_and_is_not_healthy(composed: Composed
         assert time.monotonic() < deadline, seen(composed)
         time.sleep(0.5)
     assert seen(composed)["State"] == "running"
-    [said] = composed.compose("logs", "--no-log-prefix", SERVICE).splitlines()
+    [said] = composed.said(SERVICE)
     assert said.startswith("worker-xen: this host runs without Xen")
     assert said.endswith("this container waits")
 
