@@ -50,7 +50,7 @@ from worker_kvm.libvirt.machine import (
     Stage,
     attached,
 )
-from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
+from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, source_of, uuid_in
 from worker_kvm.libvirt.states import vm_state
 from worker_kvm.qemu.machine import Source
 from worker_kvm.seen import Seen, Status
@@ -239,6 +239,8 @@ def test_a_saved_machine_is_found_in_its_document() -> None:
     placed = placed_disk(document, on_sata)
     assert placed is not None
     assert placed.bus == "scsi"
+    assert source_of(document, placed) == RAW
+    assert source_of(document, on_sata) is None
     assert placed_disk(document, on_sata.model_copy(update={"unit": 3})) is None
     nic = placed_nic(document, Nic(vif=vif(1), plugs=9))
     assert nic is not None

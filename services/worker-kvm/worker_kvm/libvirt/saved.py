@@ -22,6 +22,7 @@ from worker_kvm.libvirt.document import (
 )
 from worker_kvm.libvirt.keepsakes import tpm_nodes
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
+from worker_kvm.qemu.machine import Source
 
 _MACHINE = re.compile(r"pc-q35-[0-9.]+")
 
@@ -107,6 +108,13 @@ def placed_disk(document: Element, disk: Disk) -> Disk | None:
         if any(_named(document, "disk", candidate.alias)):
             return candidate
     return None
+
+
+def source_of(document: Element, disk: Disk) -> Source | None:
+    """The file that the saved machine has a disk on; None: it is no file."""
+    paths = (attribute(found, "source", "file") for found in _named(document, "disk", disk.alias))
+    path = next(filter(None, paths), None)
+    return None if path is None else Source(path=path, format="raw")
 
 
 def placed_nic(document: Element, nic: Nic) -> Nic | None:

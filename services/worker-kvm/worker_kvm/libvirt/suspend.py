@@ -25,9 +25,10 @@ from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Stage, attached, plugged
 from worker_kvm.libvirt.moving import receive_image, send_image, size_max
-from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, uuid_in
+from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, source_of, uuid_in
 from worker_kvm.libvirt.talk import Offer, SendsFile, WantsFile, talking, unexpected
 from worker_kvm.libvirt.working import working
+from worker_kvm.qemu.arriving import is_aside, left_behind
 from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.sleeping import refuse_asleep
 from worker_kvm.seen import Status
@@ -241,6 +242,8 @@ def _with_devices(
         placed = None if disk is None else placed_disk(document, disk)
         if placed is None:
             raise _missing(machine, f"disk {vbd.id.device}")
+        if is_aside(source_of(document, placed)) and not is_aside(placed.source):
+            raise left_behind(machine.id, vbd.id.device)
         machine = machine.with_disk(placed.model_copy(update={"activated": True}))
     for vif in devices.vifs:
         machine = plugged(machine, vif, bridged=bridged)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backend import Devices
-from schema.fault import internal_error
+from schema.fault import XenopsError, internal_error
 from schema.objects.disk import Disk as DiskBackend
 from schema.objects.vbd import Vbd
 
@@ -53,11 +53,8 @@ def _disk(disk: Disk, domain: Domain, devices: Devices, find: Find) -> Disk:
     if vbd is None:
         raise _missing(domain, f"VBD {name}")
     source = None if vbd.backend is None else find(vbd, vbd.backend)
-    if _is_aside(disk.source) and not _is_aside(source):
-        raise internal_error(
-            f"Cannot take in VM {domain.vm.id}: what its guest has written to VBD {name} was kept aside by "
-            "the host that it was on, and is not here: shut it down there, and start it here"
-        )
+    if is_aside(disk.source) and not is_aside(source):
+        raise left_behind(domain.vm.id, name)
     placed = vbd.model_copy(update={"position": disk.vbd.position})
     return disk.model_copy(update={"vbd": placed, "source": source})
 
@@ -77,6 +74,14 @@ def _missing(domain: Domain, device: str) -> Exception:
     )
 
 
-def _is_aside(source: Source | None) -> bool:
+def is_aside(source: Source | None) -> bool:
     """Whether it is an overlay: the disk forgets what is written."""
     return source is not None and Path(source.path).parent.name == OVERLAYS
+
+
+def left_behind(vm: str, device: str) -> XenopsError:
+    """What is said of a disk whose overlay is at another host."""
+    return internal_error(
+        f"Cannot take in VM {vm}: what its guest has written to VBD {device} was kept aside by "
+        "the host that it was on, and is not here: shut it down there, and start it here"
+    )
