@@ -200,8 +200,8 @@ def private(programs: Path, data: Path) -> Iterator[Mapping[str, str]]:
             await_answer(daemon, environment, place / "log")
             clear(environment)
             yield environment
-            clear(environment)
         finally:
+            clear(environment)
             end(daemon, place)
 
 
