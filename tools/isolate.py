@@ -11,25 +11,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-PACKAGES = (
-    "shared/schema",
-    "shared/bus",
-    "shared/traces",
-    "shared/engine",
-    "shared/virt",
-    "services/frontend",
-    "services/redirector",
-    "services/eventhub",
-    "services/dashboard",
-    "services/worker-sim",
-    "services/worker-kvm",
-    "services/worker-xen",
-    "clients",
-    "stack",
-    "simulation",
-    "testing",
-)
-"""Every distribution of the project, those first that others need."""
+from setup import OWN_PACKAGES
 
 UV = shutil.which("uv") or "var/uv/bin/uv"
 """The user's own, or the one that `make setup` installs."""
@@ -37,7 +19,7 @@ UV = shutil.which("uv") or "var/uv/bin/uv"
 
 def main() -> int:
     """Install and import each package on its own; answers 1 at the first that fails."""
-    for package in PACKAGES:
+    for package in OWN_PACKAGES:
         with tempfile.TemporaryDirectory() as directory:
             failure = isolated_import(Path(package), Path(directory))
         print(f"isolate: {package}: {failure or 'ok'}")
@@ -79,7 +61,7 @@ def isolated_import(package: Path, directory: Path) -> str | None:
 def own_packages_needed(package: Path) -> set[str]:
     """The package itself and those of ours that it declares, whatever depth."""
     by_name = {
-        tomllib.loads((Path(p) / "pyproject.toml").read_text())["project"]["name"]: p for p in PACKAGES
+        tomllib.loads((Path(p) / "pyproject.toml").read_text())["project"]["name"]: p for p in OWN_PACKAGES
     }
     needed: set[str] = set()
     waiting = [str(package)]

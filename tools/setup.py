@@ -66,7 +66,7 @@ OWN_PACKAGES = (
     "simulation",
     "testing",
 )
-"""Every distribution of the project, installed editable."""
+"""Every distribution of the project, those first that others need; installed editable."""
 
 
 class SetupError(Exception):
