@@ -13,6 +13,7 @@ from engine.worker.core import (
     Forget,
     Offer,
     Run,
+    TakeOver,
     TellAll,
     WorkerCore,
 )
@@ -81,5 +82,7 @@ def _words(effect: Effect) -> str:
             return f"forgets what was noted of {vm}"
         case Compare(finished):
             return f"compares its journal with the end of task {finished.task}"
+        case TakeOver(finished):
+            return f"looks whether another worker left task {finished.task} half done"
         case TellAll():
             return "tells clients of every VM that its host has"
