@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from images import find_base
+import debian_base
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "xenops/test-host"
@@ -32,7 +32,7 @@ class Host:
             "--tag",
             IMAGE,
             "-",
-            told=DOCKERFILE.format(base=find_base()),
+            told=DOCKERFILE.format(base=debian_base.find()),
         )
         docker(
             *("run", "--detach", "--name", NAME, "--tmpfs", "/run", "--tmpfs", "/tmp"),  # noqa: S108  its own
