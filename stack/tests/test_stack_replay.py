@@ -135,8 +135,8 @@ def test_the_end_may_be_any_offset(lines: Lines) -> None:
 def test_each_step_shows_what_the_leader_did(lines: Lines) -> None:
     shown = lines("redirector", "--steps")
     at = next(number for number, line in enumerate(shown) if " Submitted " in line)
-    assert shown[at + 1] == '    tells frontend: {"kind":"Accepted","request_id":"r2","task":2}'
-    assert shown[at + 2] == "    appends Leased vm=vm1 task=2 worker=w term=0"
+    assert shown[at + 1] == "    appends Leased vm=vm1 task=2 worker=w term=0"
+    assert shown[at + 2] == '    tells frontend: {"kind":"Accepted","request_id":"r2","task":2}'
     assert "    appends Merged vm=vm2 task=16 into=15 term=0" in shown
     assert any(" QUARANTINED " in line for line in shown)
     assert shown[-9:] == lines("redirector")[-9:]
