@@ -26,7 +26,7 @@ from schema.objects.vm import DirectBoot, Pv, PvDirectBoot, PvInfo, Vm
 from stack.xenstored import PrivateXenstored
 from typing_extensions import override
 from worker_xen.classic.backend import Classic
-from worker_xen.classic.computer.emulators import Emulators
+from worker_xen.classic.hvm.emulators import Emulators
 from worker_xen.classic.hypervisor import Parts
 from worker_xen.classic.machine import uuid_of
 from worker_xen.classic.nature import nature_of

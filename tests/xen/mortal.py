@@ -10,7 +10,7 @@ DOES = frozenset(
         *("join", "set_up", "opened", "take_pci", "restrict"),  # the control domain
         *("change", "rename"),  # what is noted
         *("save", "restore"),  # the courier
-        *("start", "end", "keep_state", "press_power", "shut_down"),  # a computer
+        *("start", "end", "keep_state", "press_power", "shut_down"),  # a device model
     }
 )
 """What changes the world."""

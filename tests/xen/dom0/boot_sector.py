@@ -1,4 +1,4 @@
-"""Boot sector: the smallest guest in a computer: it says that it is up, and ends when it is asked."""
+"""Boot sector: the smallest HVM guest: it says that it is up, and ends when it is asked."""
 
 import struct
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from engine.hosted.backend import HostedBackend
 
-from worker_xen.classic.computer.emulators import Emulators, Users
 from worker_xen.classic.dom0 import LinuxDom0
 from worker_xen.classic.ends import Ends
 from worker_xen.classic.host import ClassicHost
+from worker_xen.classic.hvm.emulators import Emulators, Users
 from worker_xen.classic.hypervisor import Hypervisor, Parts
 from worker_xen.classic.pcis import ClassicPcis
 from worker_xen.classic.suspend import Courier

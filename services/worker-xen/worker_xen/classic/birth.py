@@ -2,11 +2,11 @@
 
 from schema.objects.vm import Hvm, Vm
 
-from worker_xen.classic.computer.command import video_mib
+from worker_xen.classic.hvm.command import video_mib
 from worker_xen.classic.machine import Domain
 from worker_xen.libxc.values import Rings
 from worker_xen.xenstore.daemon import Daemon
-from worker_xen.xenstore.layout import Birth, ComputerNode, Ring, ring_nodes
+from worker_xen.xenstore.layout import Birth, HvmNodes, Ring, ring_nodes
 
 _KIB = 1024
 
@@ -25,15 +25,15 @@ def birth_of(domid: int, domain: Domain) -> Birth:
         memory_kib_min=vm.memory_dynamic_min // _KIB,
         xsdata=vm.xsdata,
         platformdata=vm.platformdata,
-        computer=_computer(vm),
+        hvm=_hvm(vm),
     )
 
 
-def _computer(vm: Vm) -> ComputerNode | None:
+def _hvm(vm: Vm) -> HvmNodes | None:
     if not isinstance(vm.ty, Hvm):
         return None
     info = vm.ty.info
-    return ComputerNode(video_mib(info) * _KIB, info.acpi, info.timeoffset)
+    return HvmNodes(video_mib(info) * _KIB, info.acpi, info.timeoffset)
 
 
 def introduce(store: Daemon, domid: int, rings: Rings) -> None:

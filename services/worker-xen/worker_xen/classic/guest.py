@@ -28,7 +28,7 @@ class Guest:
     def ask(self, vm: str, request: ShutdownRequest, timeout_s: float, execution: Execution | None) -> bool:
         """Ask; answers whether the guest took the request in time. One that it did not take is withdrawn.
 
-        One that is paused cannot answer. A guest in a computer that has no drivers of Xen's hears of ACPI's
+        One that is paused cannot answer. An HVM guest that has no drivers of Xen's hears of ACPI's
         button only, and whether it listens nobody knows; it need not take part in being suspended.
         Errors: `Does_not_exist("domain", vm)`.
         """

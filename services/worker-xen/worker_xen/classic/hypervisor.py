@@ -19,8 +19,8 @@ from schema.objects.errors import AlreadyExists, DoesNotExist, NotEnoughMemory
 from typing_extensions import override
 
 from worker_xen.classic.changes import Changes, How
-from worker_xen.classic.computer.emulators import Emulators
 from worker_xen.classic.dom0 import Dom0
+from worker_xen.classic.hvm.emulators import Emulators
 from worker_xen.classic.machine import Domain, Machine
 from worker_xen.classic.suspend import Courier
 from worker_xen.libxc.port import Xen, XenError

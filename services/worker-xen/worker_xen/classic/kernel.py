@@ -4,13 +4,13 @@ from engine.refusals import refuse_unless_there
 from schema.fault import unimplemented
 from schema.objects.vm import DirectBoot, Hvm, Pv, PvDirectBoot, Pvh, PvInPvh, Vm
 
-from worker_xen.classic.computer import places
-from worker_xen.classic.computer.command import hvm_info
+from worker_xen.classic.hvm import places
+from worker_xen.classic.hvm.command import hvm_info
 from worker_xen.libxc.values import Kernel
 
 
 def kernel_of(vm: Vm) -> Kernel:
-    """The kernel that a guest boots directly; in a computer what starts its firmware.
+    """The kernel that a guest boots directly; of an HVM guest what starts its firmware.
 
     Errors: `Unimplemented` for another kind of guest; `Internal_error` that names the file.
     """

@@ -65,7 +65,7 @@ class Domain(HostedDomain[Disk, Nic]):
 
     @property
     def is_hvm(self) -> bool:
-        """Whether its guest finds a computer, by a device model."""
+        """Whether its guest finds emulated hardware, by a device model."""
         return isinstance(self.vm.ty, Hvm)
 
     def next_slot(self) -> int:
@@ -158,7 +158,7 @@ def attached(machine: Machine, vbd: Vbd) -> Machine:
 
 
 def _next_position(domain: Domain) -> DeviceNumber:
-    """In a computer the first ones are on its cables, where its firmware finds them, as in the original."""
+    """Of an HVM guest the first ones are on its cables, where its firmware finds them, as in the original."""
     _, number, _ = place = domain.next_position()
     return (BusType.IDE, number, 0) if domain.is_hvm and number < IDE_DISKS else place
 

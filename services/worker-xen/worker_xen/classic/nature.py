@@ -3,8 +3,8 @@
 from schema.fault import internal_error
 from schema.objects.vm import Hvm, Pvh, Vm
 
-from worker_xen.classic.computer.command import hvm_info, video_mib
 from worker_xen.classic.features import features_of
+from worker_xen.classic.hvm.command import hvm_info, video_mib
 from worker_xen.libxc.values import Container, Nature, TscMode
 
 TSC_MODE, FEATURESET = "tsc_mode", "featureset"
@@ -18,7 +18,7 @@ def nature_of(vm: Vm, *, has_pcis: bool = False) -> Nature:
     """
     platform = dict(vm.platformdata)
     container = _container(vm)
-    computer = hvm_info(vm) if container is Container.HVM else None
+    info = hvm_info(vm) if container is Container.HVM else None
     mode = platform.get(TSC_MODE)
     return Nature(
         container=container,
@@ -28,8 +28,8 @@ def nature_of(vm: Vm, *, has_pcis: bool = False) -> Nature:
         tsc_mode=_usual(container) if mode is None else _tsc_mode(vm, mode),
         features=_features(vm, platform.get(FEATURESET, "")),
         gets_pcis=has_pcis or vm.ty.info.pci_passthrough,
-        video_mib=0 if computer is None else video_mib(computer),
-        clock_offset_s=0 if computer is None else int(computer.timeoffset or 0),
+        video_mib=0 if info is None else video_mib(info),
+        clock_offset_s=0 if info is None else int(info.timeoffset or 0),
     )
 
 

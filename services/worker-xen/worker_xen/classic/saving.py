@@ -34,7 +34,7 @@ class Saving:
 
         A PVH guest that is saved live has most of its memory written before; a paravirtual one stands still
         all the time: such guests cannot be copied while they run, unless the hypervisor has shadow paging.
-        So does one in a computer, whose device model writes to its memory, too.
+        So does an HVM guest, whose device model writes to its memory, too.
         Errors: `Failed_to_acknowledge_suspend_request`, at once by a VM that
         is paused; `Failed_to_suspend`; those of the image. The VM then runs on, and there is no image.
         """

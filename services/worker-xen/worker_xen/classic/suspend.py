@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import LocalDisk, Vdi
 
-from worker_xen.classic.computer.emulators import STATE_BYTES_MAX
+from worker_xen.classic.hvm.emulators import STATE_BYTES_MAX
 from worker_xen.classic.machine import Domain
 from worker_xen.libxc.stream import pieces
 from worker_xen.libxc.values import Ports, Rings

@@ -11,8 +11,8 @@ from schema.objects.vbd import Vbd, VbdMode, VbdType
 from typing_extensions import override
 
 from worker_xen.classic import hotplug
-from worker_xen.classic.computer.assembling import drive_of, is_drive
 from worker_xen.classic.ends import GUEST_TIMEOUT_S, Ends
+from worker_xen.classic.hvm.assembling import drive_of, is_drive
 from worker_xen.classic.hypervisor import Hypervisor
 from worker_xen.classic.machine import Disk, Domain, Machine, attached, disk_path
 from worker_xen.xenstore.devices import BlockDevice, DiskNode, disk_nodes, linux_name
@@ -69,7 +69,7 @@ class ClassicVbds(HostedVbds[Hypervisor, Disk]):
 
     @override
     def _give(self, execution: Execution, machine: Machine, disk: Disk) -> None:
-        """An empty drive is none for PV guests, as in the original; a computer's is the device model's."""
+        """An empty drive is none for PV guests, as in the original; an HVM guest's is the device model's."""
         if is_drive(machine.living(), disk):
             drive_of(disk, None)
             return
@@ -129,7 +129,7 @@ class ClassicVbds(HostedVbds[Hypervisor, Disk]):
         self._give(execution, machine, changed)
 
     def _put_in(self, domain: Domain, disk: Disk, medium: DiskBackend | None) -> None:
-        """What is in a computer's drive, as soon as it is switched on."""
+        """What is in an HVM guest's drive, as soon as it is switched on."""
         domid, emulators = domain.domid or 0, self._hypervisor.emulators
         if emulators.is_there(domid):
             path = None if medium is None else _local(medium)

@@ -13,9 +13,9 @@ from schema.objects.network import Network
 from schema.objects.vif import Ipv4Configuration, Ipv6Configuration, LockingMode, Vif
 from typing_extensions import override
 
-from worker_xen.classic.computer.command import Card
-from worker_xen.classic.computer.tap import tap_name
 from worker_xen.classic.ends import DRIVER_TIMEOUT_S, GUEST_TIMEOUT_S, Ends
+from worker_xen.classic.hvm.command import Card
+from worker_xen.classic.hvm.tap import tap_name
 from worker_xen.classic.hypervisor import Hypervisor
 from worker_xen.classic.machine import Domain, Machine, Nic, nic_path, plugged
 from worker_xen.classic.rules import rules_of

@@ -19,8 +19,8 @@ from schema.objects.vm import Hvm, Vm, VmState
 from typing_extensions import override
 
 from worker_xen.classic.birth import birth_of, introduce
-from worker_xen.classic.computer.switching import switch_on
 from worker_xen.classic.guest import Guest
+from worker_xen.classic.hvm.switching import switch_on
 from worker_xen.classic.hypervisor import Found, Hypervisor
 from worker_xen.classic.kernel import kernel_of
 from worker_xen.classic.machine import (
@@ -116,7 +116,7 @@ class ClassicVms(UnassistedVms):
     def create_device_model(
         self, execution: Execution, vm: Vm, devices: Devices, *, save_state: bool
     ) -> None:
-        """Start it for a guest in a computer, perhaps where it was; of any guest the console is waited for.
+        """Start it for an HVM guest, perhaps where it was; of any guest the console is waited for.
 
         Errors: `Failed_to_start_emulator`.
         """

@@ -272,14 +272,14 @@ class Libxc(Xen):
 
     @override
     def has_drivers(self, domid: int) -> bool:
-        """Whether a guest in a computer has drivers of Xen's."""
+        """Whether an HVM guest has drivers of Xen's."""
         return bool(
             self._do("tell of the guest's drivers", lambda handle: self._lib.xo_has_drivers(handle, domid))
         )
 
     @override
     def press_power(self, domid: int) -> None:
-        """Press the computer's button; its guest does what it likes."""
+        """Press its power button; its guest does what it likes."""
         self._do("press the power button", lambda handle: self._lib.xo_press_power(handle, domid))
 
     @override

@@ -91,10 +91,10 @@ class Xen(Protocol):
         """Give a domain another id."""
 
     def has_drivers(self, domid: int) -> bool:
-        """Whether a guest in a computer has drivers of Xen's."""
+        """Whether an HVM guest has drivers of Xen's."""
 
     def press_power(self, domid: int) -> None:
-        """Press the computer's button; its guest does what it likes."""
+        """Press its power button; its guest does what it likes."""
 
     def shut_down(self, domid: int, reason: ShutdownReason) -> None:
         """Stop a domain, whatever its guest does."""

@@ -27,7 +27,7 @@ class TscMode(IntEnum):
 
 
 class Container(StrEnum):
-    """What runs a guest: its own kernel alone, the processor's extensions for VMs, or a computer, too."""
+    """What a guest runs on: its own kernel alone, the processor's extensions, or emulated hardware, too."""
 
     PV = "PV"
     PVH = "PVH"
@@ -46,9 +46,9 @@ class Nature:
     features: tuple[int, ...] = ()
     gets_pcis: bool = False
     video_mib: int = 0
-    """Of the memory what a picture has, if there is a computer."""
+    """Of the memory what a picture has, for HVM."""
     clock_offset_s: int = 0
-    """How far the computer's clock is from UTC."""
+    """How far an HVM guest's clock is from UTC."""
 
     @property
     def paging_mib(self) -> int:
@@ -118,7 +118,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What a guest boots; in a computer hvmloader, which starts the `firmware`."""
+    """What a guest boots; of an HVM guest hvmloader, which starts the `firmware`."""
 
     path: str
     ramdisk: str | None = None

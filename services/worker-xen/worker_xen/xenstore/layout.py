@@ -34,11 +34,11 @@ class Birth:
     memory_kib_min: int
     xsdata: tuple[tuple[str, str], ...] = ()
     platformdata: tuple[tuple[str, str], ...] = ()
-    computer: "ComputerNode | None" = None
+    hvm: "HvmNodes | None" = None
 
 
 @dataclass(frozen=True, slots=True)
-class ComputerNode:
+class HvmNodes:
     """What hvmloader and a guest's drivers are told of the hardware that a device model shows."""
 
     video_kib: int
@@ -67,7 +67,7 @@ def birth_nodes(birth: Birth) -> tuple[Node, ...]:
         *below(f"{path}/control", ((f"platform-feature-{name}", 1) for name in _FEATURES)),
         *below(f"{path}/memory", _memory(birth)),
         *vcpu_nodes(birth.domid, birth.vcpus, birth.vcpu_max),
-        *_computer(birth),
+        *_hvm(birth),
         *below(f"{path}/platform", birth.platformdata),
         *xsdata_nodes(birth.domid, birth.xsdata),
     )
@@ -121,23 +121,23 @@ def rename_nodes(domid: int, uuid: str, name: str) -> tuple[Node, ...]:
     )
 
 
-def _computer(birth: Birth) -> tuple[Node, ...]:
+def _hvm(birth: Birth) -> tuple[Node, ...]:
     """Keys that hvmloader reads, of libxl's and the original's; the guest gets no sleep of ACPI's."""
-    if birth.computer is None:
+    if birth.hvm is None:
         return ()
-    path, computer = domain_path(birth.domid), birth.computer
+    path, hvm = domain_path(birth.domid), birth.hvm
     sleeps = dict.fromkeys(("acpi_s3", "acpi_s4", "acpi_laptop_slate"), 0)
     return (
         *below(f"{path}/hvmloader", (("bios", "seabios"), ("allow-memory-relocate", 0))),
-        *below(f"{path}/platform", (("acpi", int(computer.has_acpi)), *sleeps.items())),
+        *below(f"{path}/platform", (("acpi", int(hvm.has_acpi)), *sleeps.items())),
         Node(f"{path}/platform/device-model", "qemu_xen"),
-        Node(f"{path}/memory/videoram", str(computer.video_kib)),
-        Node(f"{vm_path(birth.uuid)}/rtc/timeoffset", computer.clock_offset),
+        Node(f"{path}/memory/videoram", str(hvm.video_kib)),
+        Node(f"{vm_path(birth.uuid)}/rtc/timeoffset", hvm.clock_offset),
     )
 
 
 def serial_nodes(domid: int, terminal: str) -> tuple[Node, ...]:
-    """Where a computer's serial port can be read."""
+    """Where an HVM guest's serial port can be read."""
     return (Node(f"{domain_path(domid)}/serial/0/tty", terminal),)
 
 

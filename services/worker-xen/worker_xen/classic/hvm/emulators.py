@@ -21,9 +21,9 @@ from schema.fault import XenopsError, internal_error
 from schema.objects.errors import FailedToStartEmulator
 from virt.monitor import Monitor, MonitorError, MonitorLoop, MonitorRefusedError
 
-from worker_xen.classic.computer.command import SERIAL, Computer, Drive, Given, command_line, content, marker
-from worker_xen.classic.computer.deaths import Deaths
-from worker_xen.classic.computer.places import device_model
+from worker_xen.classic.hvm.command import SERIAL, Drive, Given, Hardware, command_line, content, marker
+from worker_xen.classic.hvm.deaths import Deaths
+from worker_xen.classic.hvm.places import device_model
 
 READY_TIMEOUT_S = 60.0
 """How long a device model may take until its guest could run: tenths of a second, and what it has to read."""
@@ -62,24 +62,24 @@ class Emulators:
         if self._loop is not None:
             self._loop.close()
 
-    def start(self, computer: Computer, taps: Mapping[int, int], execution: Execution) -> None:
+    def start(self, hardware: Hardware, taps: Mapping[int, int], execution: Execution) -> None:
         """Start a domain's, unless it runs; with a state that is kept for it, it goes on from that.
 
         Errors: `Failed_to_start_emulator` with QEMU's words.
         """
-        domid = computer.domid
+        domid = hardware.domid
         if self.is_there(domid):
             return
         self._end(domid)
         directory = self._of(domid)
         (directory / "root").mkdir(parents=True, exist_ok=True)
         try:
-            pid = self._spawn(computer, taps)
+            pid = self._spawn(hardware, taps)
             self._await_ready(domid, execution)
         except (OSError, MonitorError) as error:
             words = self._words(domid) or str(error)
             self._end(domid)
-            raise XenopsError(FailedToStartEmulator(vm=computer.vm.id, name="qemu", message=words)) from error
+            raise XenopsError(FailedToStartEmulator(vm=hardware.vm.id, name="qemu", message=words)) from error
         except BaseException:
             self._end(domid)
             raise
@@ -161,15 +161,15 @@ class Emulators:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / _STATE).write_bytes(state)
 
-    def _spawn(self, computer: Computer, taps: Mapping[int, int]) -> int:
+    def _spawn(self, hardware: Hardware, taps: Mapping[int, int]) -> int:
         """It has a session of its own, and of our environment `PATH` alone."""
-        directory = self._of(computer.domid)
+        directory = self._of(hardware.domid)
         with _listener(directory / "qmp") as listener, _opened(directory / _STATE) as state:
-            given = Given(directory, listener.fileno(), taps, state, self._user(computer.domid))
+            given = Given(directory, listener.fileno(), taps, state, self._user(hardware.domid))
             inherited = [listener.fileno(), *taps.values(), *([] if state is None else [state])]
             with (directory / "log").open("ab") as log:
                 process = subprocess.Popen(
-                    [device_model(), *command_line(computer, given)],
+                    [device_model(), *command_line(hardware, given)],
                     cwd=directory,
                     env={"PATH": os.environ.get("PATH", os.defpath)},
                     stdin=subprocess.DEVNULL,

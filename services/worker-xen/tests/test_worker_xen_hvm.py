@@ -1,4 +1,4 @@
-"""An HVM guest's computer: what is refused, and the words by which its device model is started."""
+"""An HVM guest's hardware: what is refused, and the words by which its device model is started."""
 
 import itertools
 import json
@@ -26,12 +26,12 @@ from schema.objects.vm import (
     Vtpm,
 )
 from worker_xen.classic.birth import birth_of
-from worker_xen.classic.computer.assembling import computer_of, drive_of, is_drive
-from worker_xen.classic.computer.command import (
+from worker_xen.classic.hvm.assembling import drive_of, hardware_of, is_drive
+from worker_xen.classic.hvm.command import (
     Card,
-    Computer,
     Drive,
     Given,
+    Hardware,
     command_line,
     content,
     has_serial,
@@ -63,10 +63,10 @@ def test_a_device_model_sees_one_domain_an_empty_directory_and_what_it_is_given(
         Drive(1, "/dev/sda", is_device=True, is_read_only=True),
         Drive(2, None, is_cdrom=True),
     )
-    computer = Computer(
+    hardware = Hardware(
         7, vm_with(serial="pty", keymap="de"), 1, 128, drives, (Card(0, "00:16:3e:00:00:01"), Card(1, ""))
     )
-    words = command_line(computer, GIVEN)
+    words = command_line(hardware, GIVEN)
     assert "-xen-domid-restrict" in words
     assert words_after("-xen-domid", words) == ["7"]
     assert words_after("-chroot", words) == ["/run/7/root"]
@@ -93,7 +93,7 @@ def test_a_device_model_sees_one_domain_an_empty_directory_and_what_it_is_given(
 def test_a_guest_that_boots_from_the_network_has_one_card_with_a_rom() -> None:
     vm = vm_with(boot_order="n", video=StandardVga(), video_mib=16, acpi=False)
     words = command_line(
-        Computer(7, vm, 1, 128, (), (Card(0, ""), Card(1, ""))), Given(HERE, 5, {0: 6, 1: 8})
+        Hardware(7, vm, 1, 128, (), (Card(0, ""), Card(1, ""))), Given(HERE, 5, {0: 6, 1: 8})
     )
     devices = [json.loads(word) for word in words_after("-device", words) if word.startswith("{")]
     assert ["romfile" in device for device in devices] == [False, True]
@@ -117,7 +117,7 @@ def test_a_medium_can_only_be_read() -> None:
         {"hap": False},
     ],
 )
-def test_what_a_computer_cannot_have_is_named(fields: dict[str, object]) -> None:
+def test_what_an_hvm_guest_cannot_have_is_named(fields: dict[str, object]) -> None:
     error = refusal(lambda: hvm_info(vm_with(**fields)))
     assert isinstance(error, Unimplemented)
     assert "of an HVM guest with" in error.what
@@ -137,7 +137,7 @@ def test_words_that_make_no_sense_are_named() -> None:
         hvm_info(sample_vm(ty=Pv(info=PvInfo(boot=DirectBoot(boot=PvDirectBoot())))))
 
 
-def test_a_computer_has_its_first_disks_and_cards_and_knows_its_clock() -> None:
+def test_an_hvm_guest_has_its_first_disks_and_cards_and_knows_its_clock() -> None:
     vm = vm_with(timeoffset="-60", serial="none")
     machine = created(Machine(id=vm.id), vm, 1.0).with_domain(domid=7)
     machine = attached(machine, sample_vbd("hda"))
@@ -152,10 +152,10 @@ def test_a_computer_has_its_first_disks_and_cards_and_knows_its_clock() -> None:
         Nic(vif=Vif(id=DeviceId("v1", "8"), position=8)),
     )
     domain = domain.model_copy(update={"disks": disks, "nics": nics})
-    computer = computer_of(domain, 7, {})
+    hardware = hardware_of(domain, 7, {})
     assert disks[0].vbd.position == (BusType.IDE, 0, 0)
-    assert [drive.number for drive in computer.drives] == [0, 2]
-    assert [card.number for card in computer.cards] == [0]
+    assert [drive.number for drive in hardware.drives] == [0, 2]
+    assert [card.number for card in hardware.cards] == [0]
     assert is_drive(domain, disks[1])
     assert not is_drive(domain, disks[0])
     assert isinstance(refusal(lambda: drive_of(Disk(vbd=far, number=1), None)), InternalError)

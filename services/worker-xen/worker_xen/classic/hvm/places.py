@@ -15,7 +15,7 @@ BIOSES = ("/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin")
 
 
 def hvmloader() -> str:
-    """What Xen starts in a computer. Errors: `Internal_error` that names the package."""
+    """What Xen starts in an HVM domain. Errors: `Internal_error` that names the package."""
     return _found("Xen's hvmloader", HVMLOADERS, "xen-utils")
 
 

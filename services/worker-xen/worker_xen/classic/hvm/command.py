@@ -17,7 +17,7 @@ from worker_xen.classic.machine import IDE_DISKS
 MONITOR, SCREEN, SERIAL = "monitor", "vnc", "serial"
 
 DRIVES_MAX = IDE_DISKS
-"""A computer of this kind has two cables with two drives each."""
+"""QEMU's PC has two IDE cables with two drives each."""
 
 CARDS_MAX = 8
 """Network cards: as in the original; a guest's own drivers have all."""
@@ -67,7 +67,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Computer:
+class Hardware:
     """What a guest finds."""
 
     domid: int
@@ -90,7 +90,7 @@ class Given:
 
 
 def hvm_info(vm: Vm) -> HvmInfo:
-    """What is configured of a computer, all of which can be had.
+    """What is configured of the hardware, all of which can be had.
 
     Errors: `Unimplemented` for a part that cannot; `Internal_error` that names a word that makes no sense.
     """
@@ -128,20 +128,20 @@ def has_serial(info: HvmInfo) -> bool:
     return info.serial not in {None, "", "none"}
 
 
-def command_line(computer: Computer, given: Given) -> list[str]:
+def command_line(hardware: Hardware, given: Given) -> list[str]:
     """All arguments, without the program, which runs in its directory."""
-    info = hvm_info(computer.vm)
+    info = hvm_info(hardware.vm)
     return [
-        *("-xen-domid", str(computer.domid), "-xen-domid-restrict"),
-        *("-no-shutdown", "-nodefaults", "-no-user-config", "-name", f"guest={_escaped(computer.vm.id)}"),
+        *("-xen-domid", str(hardware.domid), "-xen-domid-restrict"),
+        *("-no-shutdown", "-nodefaults", "-no-user-config", "-name", f"guest={_escaped(hardware.vm.id)}"),
         *("-pidfile", marker(given.directory)),
         *("-machine", f"xenfv,suppress-vmdesc=on,acpi={'on' if info.acpi else 'off'}"),
-        *("-m", str(computer.memory_mib - video_mib(info))),
-        *("-smp", f"cpus={computer.vcpus},maxcpus={max(computer.vm.vcpu_max, computer.vcpus)}"),
+        *("-m", str(hardware.memory_mib - video_mib(info))),
+        *("-smp", f"cpus={hardware.vcpus},maxcpus={max(hardware.vm.vcpu_max, hardware.vcpus)}"),
         *("-boot", f"order={info.boot_order or 'cd'}", "-rtc", "base=utc"),
         *_ways_in(info, given.monitor),
-        *(word for drive in computer.drives for word in _drive(drive)),
-        *_cards(computer, given.taps),
+        *(word for drive in hardware.drives for word in _drive(drive)),
+        *_cards(hardware, given.taps),
         *("-chroot", str(given.directory / "root")),
         *(() if given.user is None else ("-runas", f"{given.user[0]}:{given.user[1]}")),
         *(() if given.state is None else ("-incoming", f"fd:{given.state}")),
@@ -186,11 +186,11 @@ def _drive(drive: Drive) -> Iterator[str]:
     yield from ("-device", json.dumps(words))
 
 
-def _cards(computer: Computer, taps: Mapping[int, int]) -> Iterator[str]:
+def _cards(hardware: Hardware, taps: Mapping[int, int]) -> Iterator[str]:
     """Only who boots from the network needs a ROM, which takes some of the guest's memory."""
-    info = hvm_info(computer.vm)
-    for index, card in enumerate(computer.cards):
-        words: Words = {"driver": _nic_model(computer.vm), "id": card.id, "netdev": f"net{card.number}"}
+    info = hvm_info(hardware.vm)
+    for index, card in enumerate(hardware.cards):
+        words: Words = {"driver": _nic_model(hardware.vm), "id": card.id, "netdev": f"net{card.number}"}
         if card.mac:
             words["mac"] = card.mac
         if index or "n" not in info.boot_order:

@@ -1,4 +1,4 @@
-"""A computer's parts on the host: programs that are missing are named, and processes that end are told of."""
+"""An HVM guest's parts on the host: a program that is missing is named, a process that ends is told of."""
 
 import queue
 import subprocess
@@ -6,9 +6,9 @@ import subprocess
 import pytest
 from engine.conformance.subject import refusal
 from schema.objects.errors import InternalError
-from worker_xen.classic.computer import places
-from worker_xen.classic.computer.deaths import Deaths
-from worker_xen.classic.computer.tap import tap_name
+from worker_xen.classic.hvm import places
+from worker_xen.classic.hvm.deaths import Deaths
+from worker_xen.classic.hvm.tap import tap_name
 
 PATIENCE_S = 60.0
 

@@ -1,10 +1,10 @@
-"""Switching: a computer switched on when its domain has all that it shall find."""
+"""Switching: hardware switched on when its domain has all that it shall find."""
 
 from engine.backend import Execution
 from engine.hosted.localdisk import local_path
 
-from worker_xen.classic.computer.assembling import computer_of, connected, is_drive
-from worker_xen.classic.computer.command import has_serial, hvm_info
+from worker_xen.classic.hvm.assembling import connected, hardware_of, is_drive
+from worker_xen.classic.hvm.command import has_serial, hvm_info
 from worker_xen.classic.hypervisor import Hypervisor
 from worker_xen.classic.machine import Disk, Domain, disk_path
 from worker_xen.xenstore.layout import serial_nodes
@@ -17,7 +17,7 @@ def switch_on(hypervisor: Hypervisor, domain: Domain, domid: int, execution: Exe
     found = ((disk, _content(hypervisor, domain, domid, disk)) for disk in domain.disks if disk.activated)
     contents = {disk.id.device: path for disk, path in found if path is not None}
     with connected(hypervisor.dom0, domid, domain.nics) as taps:
-        hypervisor.emulators.start(computer_of(domain, domid, contents), taps, execution)
+        hypervisor.emulators.start(hardware_of(domain, domid, contents), taps, execution)
     terminal = hypervisor.emulators.terminal(domid) if has_serial(hvm_info(domain.vm)) else None
     if terminal is not None:
         hypervisor.store.write(serial_nodes(domid, terminal))

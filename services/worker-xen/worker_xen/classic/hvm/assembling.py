@@ -1,4 +1,4 @@
-"""Assembling: a VM's computer, by what its domain has been given so far."""
+"""Assembling: an HVM guest's hardware, by what its domain has been given so far."""
 
 import os
 from collections.abc import Iterator
@@ -9,20 +9,20 @@ from engine.refusals import bridge_of
 from schema.fault import internal_error
 from schema.objects.vbd import VbdMode, VbdType
 
-from worker_xen.classic.computer.command import CARDS_MAX, DRIVES_MAX, Card, Computer, Drive
-from worker_xen.classic.computer.tap import open_tap, tap_name
 from worker_xen.classic.dom0 import Dom0
+from worker_xen.classic.hvm.command import CARDS_MAX, DRIVES_MAX, Card, Drive, Hardware
+from worker_xen.classic.hvm.tap import open_tap, tap_name
 from worker_xen.classic.machine import Disk, Domain, Nic
 from worker_xen.classic.rules import rules_of
 
 _MIB = 1 << 20
 
 
-def computer_of(domain: Domain, domid: int, contents: dict[str, str]) -> Computer:
-    """All that a domain has when its computer is switched on; `contents` are its disks' paths by device."""
+def hardware_of(domain: Domain, domid: int, contents: dict[str, str]) -> Hardware:
+    """All that a domain has when its hardware is switched on; `contents` are its disks' paths by device."""
     disks = [disk for disk in domain.disks if disk.activated and is_emulated(disk)]
     nics = [nic for nic in domain.nics if nic.vif.position < CARDS_MAX]
-    return Computer(
+    return Hardware(
         domid=domid,
         vm=domain.vm,
         vcpus=domain.vcpus,
@@ -38,12 +38,12 @@ def is_emulated(disk: Disk) -> bool:
 
 
 def is_drive(domain: Domain, disk: Disk) -> bool:
-    """Whether it is a CD drive of a computer, which only the device model has."""
+    """Whether it is a CD drive of an HVM guest, which only the device model has."""
     return domain.is_hvm and disk.vbd.ty is VbdType.CDROM
 
 
 def drive_of(disk: Disk, path: str | None) -> Drive:
-    """A disk as a drive of the computer, with that content. Errors: `Internal_error`, it has no place."""
+    """A disk as a drive of the hardware, with that content. Errors: `Internal_error`, it has no place."""
     if disk.vbd.position is None or not is_emulated(disk):
         raise internal_error(
             f"VBD {disk.id.device} is a CD drive, which an HVM guest has at the numbers 0 to "
