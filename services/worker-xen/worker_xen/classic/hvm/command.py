@@ -17,7 +17,7 @@ from worker_xen.classic.machine import IDE_DISKS
 MONITOR, SCREEN, SERIAL = "monitor", "vnc", "serial"
 
 DRIVES_MAX = IDE_DISKS
-"""QEMU's PC has two IDE cables with two drives each."""
+"""QEMU's PC has two IDE channels with two drives each."""
 
 CARDS_MAX = 8
 """Network cards: as in the original; a guest's own drivers have all."""
