@@ -158,7 +158,7 @@ def attached(machine: Machine, vbd: Vbd) -> Machine:
 
 
 def _next_position(domain: Domain) -> DeviceNumber:
-    """Of an HVM guest the first ones are on its IDE channels, where its firmware finds them, as in the original."""
+    """An HVM guest's first ones are on IDE channels, where its firmware finds them, as in the original."""
     _, number, _ = place = domain.next_position()
     return (BusType.IDE, number, 0) if domain.is_hvm and number < IDE_DISKS else place
 
