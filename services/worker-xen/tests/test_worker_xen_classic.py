@@ -13,6 +13,7 @@ from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, I
 from schema.objects.halted import HALTED_VM
 from schema.objects.vif import Vif
 from schema.objects.vm import (
+    ConsoleProtocol,
     DirectBoot,
     IndirectBoot,
     PowerState,
@@ -98,6 +99,14 @@ def test_a_vm_is_shown_as_xen_and_its_guest_tell() -> None:
     assert state.consoles[0].path == "/dev/pts/0"
     assert state.pv_drivers_detected
     assert state.uncooperative_balloon_driver
+
+
+def test_a_screen_is_shown_before_the_text_console() -> None:
+    consoles = vm_state(BUILT, INFO, Said("/dev/pts/0", screen="/run/vnc")).consoles
+    assert [(console.protocol, console.path) for console in consoles] == [
+        (ConsoleProtocol.RFB, "/run/vnc"),
+        (ConsoleProtocol.VT100, "/dev/pts/0"),
+    ]
 
 
 @pytest.mark.parametrize(

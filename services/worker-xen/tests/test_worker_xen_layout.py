@@ -21,7 +21,7 @@ from worker_xen.xenstore.devices import (
     state_of,
 )
 from worker_xen.xenstore.layout import Birth, Ring, birth_nodes, rename_nodes, ring_nodes, xsdata_nodes
-from worker_xen.xenstore.tree import Node
+from worker_xen.xenstore.tree import Node, model_path
 
 XEN, SCSI, IDE, FLOPPY = BusType.XEN, BusType.SCSI, BusType.IDE, BusType.FLOPPY
 
@@ -44,6 +44,10 @@ PCIS = DevicePath("pci", 5, 0)
 
 def values(nodes: tuple[Node, ...]) -> dict[str, str]:
     return {node.path: node.value for node in nodes}
+
+
+def test_a_device_model_says_how_far_it_is_in_the_control_domain_s_part() -> None:
+    assert model_path(5) == "/local/domain/0/device-model/5"
 
 
 def test_a_domain_has_what_its_guest_looks_for() -> None:
