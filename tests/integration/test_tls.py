@@ -123,6 +123,12 @@ def test_a_setting_that_cannot_be_used_is_named_at_once(query: str, words: str) 
 
 @pytest.fixture(name="door", scope="module")
 def open_door(files: Files) -> Iterator[tuple[str, int]]:
+    with opened(files) as door:
+        yield door
+
+
+@contextlib.contextmanager
+def opened(files: Files) -> Iterator[tuple[str, int]]:
     """A frontend's message switch on a port, by TLS."""
     told = {
         "XENOPS_BROKER": "memory",
@@ -172,6 +178,29 @@ def test_a_door_lets_nobody_else_in_and_goes_on(door: tuple[str, int], files: Fi
         with contextlib.suppress(ConnectionResetError):
             assert not plain.recv(100).startswith(b"HTTP")
     assert asked(door, trusting(files, shows=files)) == 404
+
+
+def test_who_was_let_in_parts_with_the_frontend(files: Files, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(files) as door:
+        plain = socket.create_connection(door, PATIENCE_S)
+        connection = trusting(files, shows=files).wrap_socket(plain, server_hostname=HOST)
+        connection.sendall(b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 404")
+    with connection:
+        assert is_over(connection)
+    assert "Traceback" not in caplog.text
+
+
+def is_over(connection: socket.socket) -> bool:
+    """Whether the other side has ended it; it is waited for."""
+    try:
+        while connection.recv(100):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def test_a_client_knows_its_door(door: tuple[str, int], files: Files, tmp_path: Path) -> None:

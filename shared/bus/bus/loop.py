@@ -5,7 +5,6 @@ import logging
 import socket
 import ssl
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
@@ -30,6 +29,8 @@ HANDSHAKE_S = 10.0
 ACCEPT_AGAIN_S = 0.5
 """How long none is taken after that has failed."""
 
+TRANSPORTS_LOOKED_THROUGH = 64
+"""So many may be known that have closed."""
 
 _log = logging.getLogger("bus")
 
@@ -45,7 +46,7 @@ class Loop:
         self._ended = False
         self._lock = threading.Lock()
         self._listeners: list[socket.socket] = []
-        self._transports: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
+        self._transports = _Transports()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -157,8 +158,7 @@ class Loop:
         for listener in self._listeners:
             self.asyncio.remove_reader(listener.fileno())
             listener.close()
-        for transport in list(self._transports):
-            cast("asyncio.Transport", transport).abort()
+        self._transports.abort()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -171,6 +171,26 @@ class Loop:
             self._scheduled = False
         for action in actions:
             guarded(action)
+
+
+class _Transports:
+    """Those that are open. Weak references would do, but uvloop's transports of TLS take none."""
+
+    def __init__(self) -> None:
+        self._known: set[asyncio.Transport] = set()
+        self._enough = TRANSPORTS_LOOKED_THROUGH
+
+    def add(self, transport: asyncio.BaseTransport) -> None:
+        """Know one more; those that have closed are forgotten once there are twice as many as were open."""
+        if len(self._known) >= self._enough:
+            self._known = {each for each in self._known if not each.is_closing()}
+            self._enough = max(TRANSPORTS_LOOKED_THROUGH, 2 * len(self._known))
+        self._known.add(cast("asyncio.Transport", transport))
+
+    def abort(self) -> None:
+        """Close all at once."""
+        for transport in self._known:
+            transport.abort()
 
 
 def guarded(action: Action) -> None:
