@@ -61,7 +61,9 @@ class Machine:
         return answer
 
     def said(self) -> list[str]:
-        return self._console.read_text(errors="replace").splitlines() if self._console.exists() else []
+        """All whole lines so far."""
+        text = self._console.read_text(errors="replace") if self._console.exists() else ""
+        return text.rpartition("\n")[0].splitlines()
 
     def wait_for(self, beginning: str) -> str:
         """The first line of the console that begins so."""
