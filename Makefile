@@ -13,6 +13,7 @@ EVERY ?= 1
 REPLAY ?=
 UPGRADE ?=
 SIM_SECONDS ?= 120
+UNIT ?= unit
 
 .DEFAULT_GOAL := help
 .PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen containers sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
@@ -38,7 +39,7 @@ status: ## Show what of the stack runs
 restart: ## Restart one service of the stack: make restart SERVICE=frontend
 	@$(PYTHON) -m stack restart "$(SERVICE)"
 
-test: setup unit integration containers ## Set up, then all tests, against the real parts
+test: setup $(UNIT) integration containers ## Set up, then all tests, against the real parts
 
 unit:
 	@$(PYTHON) -m pytest -q -n 2 $(TEST_DIRECTORIES)
