@@ -5,9 +5,7 @@ becomes of a worker or a QEMU, no tap is left behind.
 """
 
 import errno
-import fcntl
 import os
-import struct
 import subprocess
 import threading
 import time
@@ -18,18 +16,13 @@ from typing import Any, TypeVar
 
 from engine.hosted.nft import list_chains, run_script
 from engine.hosted.port_rules import PortRules, clearing, setting, taps_of
+from engine.hosted.tap import TUN, attach_to_tap
 from pyroute2 import IPRoute, netns  # type: ignore[import-untyped]
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 from schema.fault import XenopsError
 from schema.objects.errors import DoesNotExist
 
 _NAMESPACES = Path("/run/netns")
-
-_TUN = "/dev/net/tun"
-_TUNSETIFF = 0x400454CA
-_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
-_IFREQ = struct.Struct("16sH22x")
-"""Linux, <linux/if_tun.h>: how a tap is made, without packet information, with virtio-net's headers."""
 
 _TAP_BUSY_S = 10.0
 """How long another holder of a tap may take to end."""
@@ -139,9 +132,9 @@ def _ip(*arguments: str) -> None:
 def _open_tap(settings: TapSettings) -> int:
     with IPRoute() as route:
         bridge = _bridge(route, settings.bridge)
-        descriptor = os.open(_TUN, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(TUN, os.O_RDWR | os.O_CLOEXEC)
         try:
-            _attach_to_tap(descriptor, settings.name)
+            _attach_patiently(descriptor, settings.name)
             tap = _index(route, settings.name, "interface")
             if settings.rules is not None and not settings.rules.is_open:
                 run_script(setting(settings.rules))  # before the first frame can pass
@@ -153,13 +146,12 @@ def _open_tap(settings: TapSettings) -> int:
         return descriptor
 
 
-def _attach_to_tap(descriptor: int, name: str) -> None:
+def _attach_patiently(descriptor: int, name: str) -> None:
     """Make a tap, or take the one of that name; whose QEMU was killed, the kernel holds for a moment yet."""
-    request = _IFREQ.pack(name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR)
     end = time.monotonic() + _TAP_BUSY_S
     while True:
         try:
-            fcntl.ioctl(descriptor, _TUNSETIFF, request)
+            attach_to_tap(descriptor, name)
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() > end:
                 raise
