@@ -1,7 +1,7 @@
 """Assembling: an HVM guest's hardware, by what its domain has been given so far."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from engine.hosted.localdisk import refuse_unless_disk
@@ -21,20 +21,24 @@ _MIB = 1 << 20
 def hardware_of(domain: Domain, domid: int, contents: dict[str, str]) -> Hardware:
     """All that a domain has when its hardware is switched on; `contents` are its disks' paths by device."""
     disks = [disk for disk in domain.disks if disk.activated and is_emulated(disk)]
-    nics = [nic for nic in domain.nics if nic.vif.position < CARDS_MAX]
     return Hardware(
         domid=domid,
         vm=domain.vm,
         vcpus=domain.vcpus,
         memory_mib=domain.memory_target_bytes // _MIB,
         drives=tuple(drive_of(disk, contents.get(disk.id.device)) for disk in disks),
-        cards=tuple(Card(nic.vif.position, nic.vif.mac) for nic in nics),
+        cards=tuple(Card(nic.vif.position, nic.vif.mac) for nic in with_cards(domain.nics)),
     )
 
 
 def is_emulated(disk: Disk) -> bool:
     """Whether a guest without drivers of Xen's finds a disk, too."""
     return disk.vbd.position is not None and disk.vbd.position[1] < DRIVES_MAX
+
+
+def with_cards(nics: Iterable[Nic]) -> Iterator[Nic]:
+    """Those that a guest without drivers of Xen's finds, too."""
+    return (nic for nic in nics if nic.vif.position < CARDS_MAX)
 
 
 def is_drive(domain: Domain, disk: Disk) -> bool:
@@ -63,9 +67,7 @@ def connected(dom0: Dom0, domid: int, nics: tuple[Nic, ...]) -> Iterator[dict[in
     """The taps of emulated cards, joined to their bridges: open files, by number, for QEMU to inherit."""
     with ExitStack() as stack:
         taps: dict[int, int] = {}
-        for nic in nics:
-            if nic.vif.position >= CARDS_MAX:
-                continue
+        for nic in with_cards(nics):
             name, vif = tap_name(domid, nic.vif.position), nic.vif
             taps[vif.position] = tap = open_tap(name)
             stack.callback(os.close, tap)

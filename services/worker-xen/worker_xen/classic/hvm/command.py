@@ -141,7 +141,7 @@ def command_line(hardware: Hardware, given: Given) -> list[str]:
         *("-boot", f"order={info.boot_order or 'cd'}", "-rtc", "base=utc"),
         *_ways_in(info, given.monitor),
         *(word for drive in hardware.drives for word in _drive(drive)),
-        *_cards(hardware, given.taps),
+        *_cards(hardware, info, given.taps),
         *("-chroot", str(given.directory / "root")),
         *(() if given.user is None else ("-runas", f"{given.user[0]}:{given.user[1]}")),
         *(() if given.state is None else ("-incoming", f"fd:{given.state}")),
@@ -186,9 +186,8 @@ def _drive(drive: Drive) -> Iterator[str]:
     yield from ("-device", json.dumps(words))
 
 
-def _cards(hardware: Hardware, taps: Mapping[int, int]) -> Iterator[str]:
+def _cards(hardware: Hardware, info: HvmInfo, taps: Mapping[int, int]) -> Iterator[str]:
     """Only who boots from the network needs a ROM, which takes some of the guest's memory."""
-    info = hvm_info(hardware.vm)
     for index, card in enumerate(hardware.cards):
         words: Words = {"driver": _nic_model(hardware.vm), "id": card.id, "netdev": f"net{card.number}"}
         if card.mac:
