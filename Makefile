@@ -127,8 +127,9 @@ async-client: ## The awaitable client, made of the plain one anew
 screenshots: setup ## The operators' page with an instance at work: docs/operators/*.png, made anew
 	@$(PYTHON) tools/screenshots.py
 
-openapi: ## The operators' API as OpenAPI: docs/operators/openapi.json, made anew
+openapi: ## The operators' API as OpenAPI: docs/operators/openapi.json, made anew; names what breaks who uses the released one
 	@mkdir -p docs/operators var && $(PYTHON) -m dashboard.web.describe > var/openapi.json && mv var/openapi.json docs/operators/openapi.json
+	@$(PYTHON) tools/openapi_gate.py
 
 docs: ## The site of the documents, strictly: var/site; any web server, or `python3 -m http.server -d var/site`, shows it
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs --quiet build --strict && echo "docs: var/site"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTANCES = ("org.xen.xapi.xenops.simulator", "org.xen.xapi.xenops.qemu")
@@ -26,19 +27,20 @@ class Composed:
 
     def compose(self, *arguments: str, instance: str = INSTANCES[0]) -> str:
         """What `docker compose` prints; it must end well."""
-        done = self._tried(*arguments, instance=instance)
+        done = self.tried(*arguments, instance=instance)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def up(self, *arguments: str) -> None:
         """Start what does not run, and wait until all is healthy, even what had suffered from its absence."""
         deadline = time.monotonic() + PATIENCE_S
-        while (done := self._tried("up", "--wait", "--detach", *arguments)).returncode:
+        while (done := self.tried("up", "--wait", "--detach", *arguments)).returncode:
             words = done.stdout + done.stderr
             assert "unhealthy" in words, words
             assert time.monotonic() < deadline, words
 
-    def _tried(self, *arguments: str, instance: str = INSTANCES[0]) -> "subprocess.CompletedProcess[str]":
+    def tried(self, *arguments: str, instance: str = INSTANCES[0]) -> "subprocess.CompletedProcess[str]":
+        """What `docker compose` did, with whichever end."""
         told = {"XENOPS_VMS": str(self._vms), "XENOPS_INSTANCE": instance, "XENOPS_VERSION": self.version}
         project = ("--project-name", "xenops-test", "--ansi", "never")
         return subprocess.run(
@@ -62,10 +64,11 @@ class Composed:
         return set(self.compose("ps", "--format", "{{.Image}}", *services).split())
 
     def said(self, service: str) -> list[str]:
-        """All lines that a service has written, to whichever of its outputs."""
-        done = self._tried("logs", "--no-log-prefix", service)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return (done.stdout + done.stderr).splitlines()
+        """All lines that a service has written, to whichever of its outputs, as the engine keeps them."""
+        container = self.compose("ps", "--quiet", service).strip()
+        logs = ["docker", "logs", container]
+        done = subprocess.run(logs, stdout=PIPE, stderr=STDOUT, text=True, check=True)
+        return done.stdout.splitlines()
 
     def xenops(self, instance: str, *arguments: str) -> str:
         """What the command prints in its own container."""

@@ -52,5 +52,10 @@ def test_its_image_has_the_bindings_to_xens_libraries(composed: Composed) -> Non
     composed.compose(*words, "python", "-c", loaded)
 
 
-def test_its_instance_is_served_by_all_others(composed: Composed) -> None:
-    assert composed.xenops(INSTANCE, "list").split()[:2] == ["VM", "NAME"]
+def test_its_instance_is_served_by_all_others_and_a_worker_is_asked_for(composed: Composed) -> None:
+    heading, *workers = composed.xenops(INSTANCE, "workers").splitlines()
+    assert heading.startswith("WORKER")
+    assert not workers
+    done = composed.tried("run", "--rm", "--no-deps", "--no-TTY", "xenops", "list", instance=INSTANCE)
+    assert f"no worker of instance {INSTANCE} is running: start one" in done.stdout + done.stderr
+    assert done.returncode
