@@ -21,6 +21,12 @@ STAMP = ENVIRONMENT / "xenops-setup.stamp"
 UV_ENVIRONMENT = ROOT / "var" / "uv"
 UV_VERSION = "0.13.9"
 
+DEBIAN_PYTHON = Path("/usr/bin/python3")
+"""What the images and the package run. Debian optimises it by profile, which many that people build for
+themselves are not: services take a sixth less of the processor."""
+
+PYTHON_VERSION_MIN = (3, 11)
+
 DEBIAN_PACKAGES = {
     "python3-venv": "the Python environment",
     "gcc": "packages that compile",
@@ -141,14 +147,25 @@ def build_python_environment() -> None:
         print("setup: Python environment: as locked")
         return
     uv = find_uv()
-    if not (ENVIRONMENT / "bin" / "python").exists():
-        run([uv, "venv", "--quiet", "--python", sys.executable, str(ENVIRONMENT)])
+    if (ENVIRONMENT / "bin" / "python").resolve() != interpreter():
+        run([uv, "venv", "--quiet", "--clear", "--python", str(interpreter()), str(ENVIRONMENT)])
     python = str(ENVIRONMENT / "bin" / "python")
     run([uv, "pip", "sync", "--quiet", "--python", python, str(ROOT / "requirements.lock")])
     editable = [word for package in OWN_PACKAGES for word in ("--editable", str(ROOT / package))]
     run([uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--no-build-isolation", *editable])
     STAMP.write_text(wanted)
     print(f"setup: Python environment: {len(OWN_PACKAGES)} packages on the locked libraries in .venv")
+
+
+def interpreter() -> Path:
+    """Whose environment it is: Debian's own Python where that is new enough, else the one that runs this."""
+    tell = "import sys; print(*sys.version_info[:2])"
+    try:
+        told = subprocess.run([DEBIAN_PYTHON, "-c", tell], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return Path(sys.executable).resolve()
+    version = tuple(map(int, told.stdout.split()))
+    return (DEBIAN_PYTHON if version >= PYTHON_VERSION_MIN else Path(sys.executable)).resolve()
 
 
 def build_guest() -> None:
@@ -165,7 +182,7 @@ def fingerprint() -> str:
     """Changes when the environment must be made anew."""
     files = [ROOT / "requirements.lock", *(ROOT / package / "pyproject.toml" for package in OWN_PACKAGES)]
     content = b"\0".join(path.read_bytes() for path in files)
-    return hashlib.sha256(content + str(ROOT).encode()).hexdigest()
+    return hashlib.sha256(content + f"{ROOT}\0{interpreter()}".encode()).hexdigest()
 
 
 def run(command: list[str]) -> None:

@@ -43,3 +43,16 @@ def test_every_package_of_the_project_is_installed(setup: ModuleType) -> None:
 def test_what_debian_lacks_is_known_by_name(setup: ModuleType) -> None:
     assert setup.is_installed("dpkg")
     assert not setup.is_installed("no-such-package-at-all")
+
+
+def test_the_environment_is_of_debians_python_unless_that_is_too_old_or_not_there(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = Path(sys.executable).resolve()
+    debians = tmp_path / "python3"
+    monkeypatch.setattr(setup, "DEBIAN_PYTHON", debians)
+    assert setup.interpreter() == own
+    for version, taken in (("3 12", debians), ("3 9", own)):
+        debians.write_text(f"#!/bin/sh\necho {version}\n")
+        debians.chmod(0o755)
+        assert setup.interpreter() == taken

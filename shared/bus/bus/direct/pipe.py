@@ -9,8 +9,8 @@ from collections.abc import Callable
 from bus.direct.frames import FRAME_BYTES_MAX, Frame, FrameError, FrameReader
 from bus.loop import Loop, guarded
 
-READ_BYTES = 262_144
-"""Taken from the socket at a time."""
+READ_BYTES = 65_536
+"""Taken from the socket at a time; beyond 128 kB the C library asks the kernel for memory each time."""
 
 TOGETHER_MAX = 256
 """Frames that are sent by one call."""
