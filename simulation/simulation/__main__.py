@@ -114,7 +114,7 @@ def _replay(path: Path) -> int:
 def _show(scenario: Scenario) -> Verdict:
     with simulated(scenario) as simulation:
         verdict = simulation.run()
-        print("\n".join(trace(simulation)))
+        print("\n".join(trace(simulation.stage, verdict.findings)))
     print(f"simulation: {len(verdict.findings)} findings in {verdict.virtual_s:.0f} virtual seconds")
     return verdict
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from typing import NamedTuple
 
 from bus.dedup import Dedup
 from bus.place import Place, anchor_of
@@ -26,17 +27,30 @@ UNROUTABLE_S = 1.0
 """How long after its start the broker knows streams but not yet their bindings."""
 
 OnMessage = Callable[[Request], None]
-Sent = tuple[bytes, int]
-"""A record, and up to which number its writer knows its records to be in the log."""
+
+
+class Signs(NamedTuple):
+    """What stands on a record beside it.
+
+    `settled`: up to which number its writer knows its records to be in the log; `channel`: on which of its
+    writer's channels it was sent.
+    """
+
+    settled: int = 0
+    channel: int = 0
+
+
+Sent = tuple[bytes, Signs]
+"""A record, as it is sent."""
 
 Item = Entry | str
 """What stands in a log: a record as all of its readers get it, or somebody's marker."""
 
 
-def anchor(item: Item) -> str:
-    """What tells an item from all others of its log."""
+def anchor(item: Item, channel: int) -> str:
+    """What tells an item from all others of its log, also from itself if it was sent again."""
     text = item if isinstance(item, str) else f"{item.producer} {item.seq}"
-    return anchor_of(text.encode(), None)
+    return anchor_of(text.encode(), str(channel))
 
 
 @dataclass(slots=True)
@@ -62,7 +76,7 @@ class Broker:
 
     def __init__(self, scheduler: Scheduler, random: Random) -> None:
         self.logs: defaultdict[InstanceName, list[Item]] = defaultdict(list)
-        self._settled: defaultdict[InstanceName, list[int]] = defaultdict(list)
+        self._signs: defaultdict[InstanceName, list[Signs]] = defaultdict(list)
         self.up = True
         self.alarm: str | None = None
         self.writer_fails = False
@@ -126,7 +140,7 @@ class Broker:
         """Of a log there is only so much of its beginning left; `bare`: and no snapshot."""
         log = self.logs[instance]
         end = int(len(log) * kept)
-        del log[end:], self._settled[instance][end:]
+        del log[end:], self._signs[instance][end:]
         if bare:
             self.shelves.clear(instance)
 
@@ -169,7 +183,7 @@ class Broker:
     def mark(self, instance: InstanceName, marker: str) -> None:
         """Append a reader's own marker."""
         self.logs[instance].append(marker)
-        self._settled[instance].append(0)
+        self._signs[instance].append(Signs())
         self._pump(instance)
 
     def consume(self, instance: InstanceName, consumer: Consumer) -> None:
@@ -181,17 +195,19 @@ class Broker:
     def holds(self, instance: InstanceName, place: Place) -> bool:
         """Whether a log is the one in which this place was."""
         log, before = self.logs[instance], place.next - 1
-        return before < 0 or (before < len(log) and anchor(log[before]) == place.anchor)
+        if before < 0:
+            return True
+        return before < len(log) and anchor(log[before], self.signs(instance, before).channel) == place.anchor
 
-    def settled(self, instance: InstanceName, offset: int) -> int:
-        """Up to which number its writer had been confirmed when it sent what stands there."""
-        return self._settled[instance][offset]
+    def signs(self, instance: InstanceName, offset: int) -> Signs:
+        """What stands on what stands there."""
+        return self._signs[instance][offset]
 
     def entries(self, instance: InstanceName) -> Iterator[Entry]:
         """What every reader takes of a log."""
         dedup = Dedup()
-        for item, settled in zip(self.logs[instance], self._settled[instance], strict=True):
-            if isinstance(item, Entry) and dedup.accepts(item.producer, item.seq, settled):
+        for item, signs in zip(self.logs[instance], self._signs[instance], strict=True):
+            if isinstance(item, Entry) and dedup.accepts(item.producer, item.seq, signs.settled):
                 yield item
 
     def _parse(self, body: bytes) -> Envelope:
@@ -201,11 +217,11 @@ class Broker:
         return envelope
 
     def _append(self, sent: Sent) -> None:
-        body, settled = sent
+        body, signs = sent
         found = self._parse(body)
         log = self.logs[found.instance]
         log.append(Entry(Offset(len(log)), found.at, found.record, found.producer, found.seq))
-        self._settled[found.instance].append(settled)
+        self._signs[found.instance].append(signs)
         self._pump(found.instance)
 
     def _pump(self, instance: InstanceName) -> None:

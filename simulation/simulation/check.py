@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bus.ports import Entry
 from engine.migrate.destination import GIVE_UP_TRIES
@@ -21,9 +21,7 @@ from schema.records import (
 )
 
 from simulation.site import Site
-
-if TYPE_CHECKING:
-    from simulation.run import Simulation
+from simulation.stage import Stage
 
 UNDECIDED = "look at the tasks before you submit it again"
 """What a client is told whose request may be run, or not: nobody knows."""
@@ -32,14 +30,14 @@ TOKENS_TRIED = 6
 """How many of the tokens that a follower ever got are tried again at the end."""
 
 
-def unsettled(simulation: "Simulation") -> Iterator[str]:
+def unsettled(stage: Stage) -> Iterator[str]:
     """What is still under way; what is dear to look at comes last."""
-    for site in simulation.sites:
+    for site in stage.sites:
         yield from _unsettled_at(site)
-    if simulation.client.asking:
+    if stage.client.asking:
         yield "the client waits for answers"
-    yield from (f"task {asked.task} has not ended for its client" for asked in simulation.client.open_tasks())
-    for site in simulation.sites:
+    yield from (f"task {asked.task} has not ended for its client" for asked in stage.client.open_tasks())
+    for site in stage.sites:
         yield from (f"{vm} is locked" for vm in site.machine.locked())
 
 
@@ -99,38 +97,38 @@ def _unknown(site: Site) -> Iterator[str]:
             yield f"{watched} is {truth}, and who follows the updates believes that it is {believed}"
 
 
-def final_complaints(simulation: "Simulation") -> list[str]:
+def final_complaints(stage: Stage) -> list[str]:
     """What is wrong at the end."""
     return [
-        *(complaint for site in simulation.sites for complaint in _complaints_at(simulation, site)),
-        *_places(simulation),
+        *(complaint for site in stage.sites for complaint in _complaints_at(stage, site)),
+        *_places(stage),
     ]
 
 
-def _complaints_at(simulation: "Simulation", site: Site) -> Iterator[str]:
+def _complaints_at(stage: Stage, site: Site) -> Iterator[str]:
     story = _story(site)
-    yield from _leaks(simulation, site)
-    yield from _vms(simulation, site)
-    yield from _log(simulation, site, story)
+    yield from _leaks(stage, site)
+    yield from _vms(stage, site)
+    yield from _log(stage, site, story)
     yield from _news(site, story)
     yield from site.snapshots.complaints()
 
 
-def _places(simulation: "Simulation") -> Iterator[str]:
+def _places(stage: Stage) -> Iterator[str]:
     """Where VMs migrate, each is at one place in the end, under its own name.
 
     But for those of which a hypervisor has failed as often as it is tried to take one away.
     """
-    if len(simulation.sites) == 1:
+    if len(stage.sites) == 1:
         return
-    failed = [step.vm for step in simulation.scenario.steps if step.kind == "verb_fails"]
+    failed = [step.vm for step in stage.scenario.steps if step.kind == "verb_fails"]
     if any(failed.count(vm) >= GIVE_UP_TRIES for vm in failed):
         return
-    for vm in simulation.scenario.vms:
-        if (count := sum(site.machine.knows(vm) for site in simulation.sites)) != 1:
+    for vm in stage.scenario.vms:
+        if (count := sum(site.machine.knows(vm) for site in stage.sites)) != 1:
             yield f"{vm} is configured {count} times"
-    for site in simulation.sites:
-        for name in sorted(site.machine.names() - set(simulation.scenario.vms)):
+    for site in stage.sites:
+        for name in sorted(site.machine.names() - set(stage.scenario.vms)):
             yield f"{name} is left at {site.instance}"
 
 
@@ -155,7 +153,7 @@ def _redirectors(site: Site) -> list[Any]:
     return _cores(site, "redirector")
 
 
-def _leaks(simulation: "Simulation", site: Site) -> Iterator[str]:
+def _leaks(stage: Stage, site: Site) -> Iterator[str]:
     """Whatever is kept of what has ended."""
     yield from _leaks_of_redirectors(site)
     yield from _leaks_of_hubs(site)
@@ -163,7 +161,7 @@ def _leaks(simulation: "Simulation", site: Site) -> Iterator[str]:
         for name in ("_submitted", "_leases", "_cancelled", "_parked"):
             if getattr(worker._core, name):
                 yield f"a worker keeps {name}: {getattr(worker._core, name)}"
-    disk_was_full = any(step.kind == "disk_full" for step in simulation.scenario.steps)
+    disk_was_full = any(step.kind == "disk_full" for step in stage.scenario.steps)
     for entry in () if disk_was_full else site.machine.unfinished():
         yield f"the journal says that task {entry.task} of {entry.vm} is executed"
 
@@ -192,11 +190,11 @@ def _leaks_of_hubs(site: Site) -> Iterator[str]:
                 yield f"an event hub waits for the end of task {task.id}"
 
 
-def _vms(simulation: "Simulation", site: Site) -> Iterator[str]:
+def _vms(stage: Stage, site: Site) -> Iterator[str]:
     """A hypervisor that fails again while a VM is put right leaves it half made: nothing more can be done."""
     machine = site.machine
-    failed = [step.vm for step in simulation.scenario.steps if step.kind == "verb_fails"]
-    for vm in simulation.scenario.vms:
+    failed = [step.vm for step in stage.scenario.steps if step.kind == "verb_fails"]
+    for vm in stage.scenario.vms:
         if machine.half_made(vm) and failed.count(vm) < 2:
             yield f"{vm} is half made: {machine.records.read(vm)}"
 
@@ -272,14 +270,14 @@ def _story(site: Site) -> _Story:
     return story
 
 
-def _log(simulation: "Simulation", site: Site, story: _Story) -> Iterator[str]:
+def _log(stage: Stage, site: Site, story: _Story) -> Iterator[str]:
     """Each accepted task ends; what clients were told of their requests stays true; cancels are obeyed."""
     yield from (f"task {task} was leased by one who knew that it is cancelled" for task in story.disobeyed)
     yield from (f"task {task} never ends" for task in story.submitted if not story.ends(task))
     requests = [story.submitted[task].request_id for task in story.leased if task in story.submitted]
     yield from (f"request {each} was run twice" for each in set(requests) if requests.count(each) > 1)
     run = {story.submitted[task].dbg for task in story.leased if task in story.submitted}
-    for asked in simulation.client.asked:
+    for asked in stage.client.asked:
         if asked.where.instance != site.instance or asked.gone:
             continue
         if asked.task is not None and int(asked.task) not in story.submitted:

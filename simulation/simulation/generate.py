@@ -59,7 +59,7 @@ _LOSES = 0.3
 """How often one worker of two is lost."""
 
 _LOSES_LOG = 0.05
-"""How often a log is lost where no VM migrates."""
+"""How often a log is lost; where there are two, one of them, or both."""
 
 
 def scenario_of(seed: int) -> Scenario:
@@ -82,8 +82,7 @@ def scenario_of(seed: int) -> Scenario:
             Lose(at=round(random.uniform(0.5, lasts_s), 3), who="worker-2", effects=random.randrange(30))
         )
     snapshot_every = random.choice((0, 0, 20, 60))
-    if not has_two:
-        faults += _losses(Random(f"log {seed}"), lasts_s)
+    faults += _losses(Random(f"log {seed}"), lasts_s, hosts=2 if has_two else 1)
     steps = sorted((*deeds, *faults), key=lambda step: step.at)
     return Scenario(
         seed=seed,
@@ -97,12 +96,15 @@ def scenario_of(seed: int) -> Scenario:
     )
 
 
-def _losses(random: Random, until_s: float) -> list[Step]:
-    if random.random() >= _LOSES_LOG:
+def _losses(random: Random, until_s: float, hosts: int) -> list[Step]:
+    """Of one log, or, where there are two, of either or both at once."""
+    if random.random() >= _LOSES_LOG * hosts:
         return []
     at, down_s = round(random.uniform(0.5, until_s), 3), round(random.uniform(1.0, 8.0), 3)
     kept = random.choice((0.0, round(random.random(), 3)))
-    return [LogLost(at=at, down_s=down_s, kept=kept, bare=random.random() < 0.5)]
+    lost = LogLost(at=at, down_s=down_s, kept=kept, bare=random.random() < 0.5)
+    of = random.choice(((0,), (1,), (0, 1))) if hosts > 1 else (0,)
+    return [lost.model_copy(update={"host": host}) for host in of]
 
 
 def _deed(random: Random, vms: tuple[str, ...], lasts_s: float, commands: tuple[Command, ...]) -> Step:

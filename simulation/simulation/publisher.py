@@ -10,7 +10,7 @@ from bus.window import Parcel, Window
 from schema.ids import InstanceName
 from schema.records import ENVELOPE, Record
 
-from simulation.broker import Broker
+from simulation.broker import Broker, Signs
 from simulation.life import Life
 from simulation.link import Link
 
@@ -104,7 +104,8 @@ class Publisher:
 
     def _send(self, parcel: Parcel, tag: int, channel: int) -> None:
         """Each record may be told of as long as its channel lives."""
-        link, broker, settled = self._link, self._broker, self._window.settled(parcel.log)
+        link, broker = self._link, self._broker
+        signs = Signs(self._window.settled(parcel.log), channel)
 
         def confirm() -> None:
             link.to_process(lambda: self._on_confirm(channel, tag))
@@ -112,9 +113,7 @@ class Publisher:
         def come_back() -> None:
             link.to_process(lambda: self._give_up(channel))
 
-        link.to_broker(
-            lambda: broker.admit(lambda: broker.publish((parcel.body, settled), confirm, come_back))
-        )
+        link.to_broker(lambda: broker.admit(lambda: broker.publish((parcel.body, signs), confirm, come_back)))
 
     def _on_confirm(self, channel: int, tag: int) -> None:
         if channel == self._channel:

@@ -40,7 +40,7 @@ class Reader:
         self._wanted = wanted
         self._dedup = Dedup(wanted.place.producers)
         self._next: int = wanted.place.next
-        self._last: Item | None = None
+        self._last: tuple[Item, int] | None = None
         self._marker = ""
         self._is_live = False
         self._known_on = -1
@@ -66,7 +66,7 @@ class Reader:
 
     def place(self) -> Place:
         """Where it is: behind the entry that is being handed over."""
-        before = self._wanted.place.anchor if self._last is None else anchor(self._last)
+        before = self._wanted.place.anchor if self._last is None else anchor(*self._last)
         return Place(Offset(self._next), before, self._dedup.last())
 
     def connected(self) -> None:
@@ -100,13 +100,13 @@ class Reader:
             if item == self._marker:
                 self._pass_marker()
             if offset >= self._next:
-                self._next, self._last = offset + 1, item
+                self._next, self._last = offset + 1, (item, 0)
             return
         if offset < self._next:
             return  # the broker begins a little before what was asked for
-        self._next, self._last = offset + 1, item
-        settled = self._broker.settled(self.instance, offset)
-        if self._dedup.accepts(item.producer, item.seq, settled) and offset >= self._wanted.start:
+        signs = self._broker.signs(self.instance, offset)
+        self._next, self._last = offset + 1, (item, signs.channel)
+        if self._dedup.accepts(item.producer, item.seq, signs.settled) and offset >= self._wanted.start:
             self._wanted.on_entry(item)
 
     def _pass_marker(self) -> None:

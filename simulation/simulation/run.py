@@ -22,6 +22,7 @@ from simulation.processes import Home, World, door_of
 from simulation.scenario import Scenario
 from simulation.scheduler import HostClock, Scheduler
 from simulation.site import Site, site_of
+from simulation.stage import Stage
 from simulation.strike import Striker
 from simulation.whereabouts import Whereabouts
 
@@ -51,19 +52,19 @@ class Simulation:
     """All of one instance, or of two on two hosts."""
 
     def __init__(self, scenario: Scenario, directory: Path) -> None:
-        self.scenario = scenario
         self.findings: list[str] = []
         self.scheduler = Scheduler()
         seed = scenario.seed
         broker = Broker(self.scheduler, Random(f"{seed}/broker"))
         self.world = World(seed, self.scheduler, broker, Net(), self.complain, scenario.snapshot_every)
         self._whereabouts = Whereabouts(self.complain)
+        self._roams = scenario.hosts > 1
         here = [f"{service}-{number}" for service in SERVICES for number in (1, 2)]
         here += [f"worker-{number + 1}" for number in range(scenario.workers)]
         there = [f"{service}-there" for service in (*SERVICES, "worker")]
         self._client_bus, followed = self._bus("client"), self._bus("follower")
         places = ((INSTANCE, here), (THERE, there))[: scenario.hosts]
-        self.sites = tuple(
+        sites = tuple(
             site_of(
                 self._home(directory / name, name),
                 names,
@@ -71,15 +72,15 @@ class Simulation:
             )
             for name, names in places
         )
-        self.sites[0].machine.configure(scenario.vms)
-        self.client = Client(tuple(map(self._contact, self.sites)), self._find)
-        self.striker = Striker(self.world, self.sites, self.client)
+        sites[0].machine.configure(scenario.vms)
+        client = Client(tuple(map(self._contact, sites)), self._find)
+        self.stage = Stage(scenario, sites, client)
+        self.striker = Striker(self.world, sites, client)
 
     def _home(self, directory: Path, instance: InstanceName) -> Home:
-        has_two = self.scenario.hosts > 1
-        transfer_s = TRANSFER_S if has_two else 0.0
+        transfer_s = TRANSFER_S if self._roams else 0.0
         machine = Machine(directory, Watch(self.complain), self._whereabouts, transfer_s)
-        return Home(self.world, instance, machine, is_open=has_two)
+        return Home(self.world, instance, machine, is_open=self._roams)
 
     def _contact(self, site: Site) -> Contact:
         caller = Caller(self._client_bus, site.instance, self.complain)
@@ -88,7 +89,7 @@ class Simulation:
 
     def _find(self, vm: str) -> int:
         """Where a VM is configured; while it is nowhere, where it was first."""
-        return next((number for number, site in enumerate(self.sites) if site.machine.knows(vm)), 0)
+        return next((number for number, site in enumerate(self.stage.sites) if site.machine.knows(vm)), 0)
 
     def complain(self, finding: str) -> None:
         """Something must not be so."""
@@ -96,13 +97,13 @@ class Simulation:
 
     def run(self) -> Verdict:
         """From the beginning to the end; the first finding ends it."""
-        for site in self.sites:
+        for site in self.stage.sites:
             site.start()
-        for contact in self.client.contacts:
+        for contact in self.stage.client.contacts:
             contact.log.start()
-        for step in self.scenario.steps:
+        for step in self.stage.scenario.steps:
             self.scheduler.at(step.at, lambda step=step: self.striker.do(step))  # type: ignore[misc]
-        self._go(self.scenario.lasts_s)
+        self._go(self.stage.scenario.lasts_s)
         self.striker.heal()
         self._settle()
         if self.striker.find():
@@ -118,19 +119,19 @@ class Simulation:
         end, quiet = self.scheduler.now + SETTLE_S, 0
         while not self.findings and quiet < 2:
             if self.scheduler.now > end:
-                self.complain(f"not settled within {SETTLE_S:g} s: {'; '.join(unsettled(self))}")
+                self.complain(f"not settled within {SETTLE_S:g} s: {'; '.join(unsettled(self.stage))}")
                 return
             self._go(self.scheduler.now + LOOK_S)
             self.striker.heal()
-            quiet = 0 if any(unsettled(self)) else quiet + 1
+            quiet = 0 if any(unsettled(self.stage)) else quiet + 1
 
     def _judge(self) -> None:
         if not self.findings:
-            self.client.look_again()
-            while self.client.asking and not self.findings:
+            self.stage.client.look_again()
+            while self.stage.client.asking and not self.findings:
                 self._go(self.scheduler.now + LOOK_S)
         if not self.findings:
-            for complaint in final_complaints(self):
+            for complaint in final_complaints(self.stage):
                 self.complain(complaint)
 
     def _bus(self, name: str) -> SimBus:
@@ -139,7 +140,7 @@ class Simulation:
 
     def end(self) -> None:
         """Let go of all greenlets."""
-        for site in self.sites:
+        for site in self.stage.sites:
             for seat in site.seats.values():
                 seat.lay_ghosts()
                 seat.kill()

@@ -176,12 +176,13 @@ class BrokerKill(_Step):
 
 
 class LogLost(_Step):
-    """The broker is killed and comes back without the end of its log: `kept` of it is there, from 0 to 1.
+    """The broker is killed and comes back without the end of a host's log: `kept` of it is there (0 to 1).
 
     `bare`: nor has it any snapshots, as one that was made anew.
     """
 
     kind: Literal["log_lost"] = "log_lost"
+    host: int = 0
     down_s: float
     kept: float = 0.0
     bare: bool = False

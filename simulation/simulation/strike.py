@@ -62,8 +62,8 @@ class Striker:
                 self._client.do(step)
 
     def _lose_log(self, step: steps.LogLost) -> None:
-        """Of the first host's instance; what was said of it by then counts no more."""
-        broker, site = self._world.broker, self._sites[0]
+        """Of one host's instance; what was said of it by then counts no more."""
+        broker, site = self._world.broker, self._sites[step.host]
         broker.stop()
         broker.lose(site.instance, step.kept, bare=step.bare)
         self._client.forget(site.instance)

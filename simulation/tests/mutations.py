@@ -8,6 +8,7 @@ import pytest
 from bus.dedup import Dedup
 from bus.follow import Follower
 from bus.insist import Insistent
+from bus.place import anchor_of
 from bus.ports import Entry
 from bus.window import Window
 from engine.journal import Journal, JournalEntry
@@ -321,6 +322,11 @@ def sent_before_the_log_is_known(patch: Patch) -> None:
     patch.setattr(Publisher, "heed", lambda *_: None)
 
 
+def what_is_sent_again_is_what_it_was(patch: Patch) -> None:
+    """A record is known by itself alone, not by the channel on which it was sent."""
+    patch.setattr("simulation.broker.anchor_of", lambda body, _: anchor_of(body, None))
+
+
 Mutation = Callable[[Patch], None]
 
 CAUGHT_BY: dict[Mutation, int | str] = {
@@ -356,6 +362,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     giving_up_is_tried_once: "a-destination-that-fails-while-it-gives-up",
     who_has_gone_on_never_arrived: "gone-on-before-its-source-asked",
     fenced_tasks_do_not_end: "a-log-that-lost-its-end-and-a-lease-that-came-back",
+    what_is_sent_again_is_what_it_was: "another-log-in-which-what-was-read-last-came-to-stand-again",
     sent_before_the_log_is_known: "sent-again-to-a-log-that-lost-its-end",
     a_lost_log_is_told_nobody: "a-removal-lost-with-its-log",
     what_another_ended_counts_as_told: "devices-plugged-by-a-worker-that-ended-and-said-nothing",

@@ -59,8 +59,8 @@ def test_a_vm_migrates_to_the_other_host_and_back() -> None:
     scenario = Scenario(seed=1, vms=("vm0",), hosts=2, devices=True, steps=(start, there, back))
     with simulated(scenario) as simulation:
         assert simulation.run().findings == ()
-        assert [arrivals(site.log) for site in simulation.sites] == [1, 1]
-        assert [site.machine.names() for site in simulation.sites] == [{"vm0"}, set()]
+        assert [arrivals(site.log) for site in simulation.stage.sites] == [1, 1]
+        assert [site.machine.names() for site in simulation.stage.sites] == [{"vm0"}, set()]
 
 
 def arrivals(log: Sequence[Item]) -> int:
@@ -108,8 +108,8 @@ def test_failures_of_one_kind_look_alike() -> None:
 
 def test_a_trace_shows_steps_and_records() -> None:
     with simulated(scenario_of(1)) as simulation:
-        simulation.run()
-        text = "\n".join(trace(simulation))
+        verdict = simulation.run()
+        text = "\n".join(trace(simulation.stage, verdict.findings))
     assert '==> {"kind":"operate"' in text
     assert "redirector-1: Leased" in text or "redirector-2: Leased" in text
 

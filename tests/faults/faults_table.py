@@ -1,27 +1,136 @@
 """Faults, all of them: each crash point of each operation, each scenario under load; prints docs/faults.md.
 
-python tests/faults/faults_table.py [EVERY]     # of so many crash points one; usually each
+python tests/faults/faults_table.py [--every N] [SLICE ...]
+
+Of so many crash points one is tried; usually each. A slice is a part of it, as `start/worker-here` or
+`qemu/*`; without any, all are run. What a slice found is kept until it is run again, and the page is made
+of all that is kept; `--page` makes it and runs nothing.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 from broker_points import sweep_broker
 from bus.node import PrivateNode
-from history import Counts
-from page import Page, introduction, times, words_of
+from page import Sheet, keep, kept, page_of, times
 from qemu_room import OPERATIONS, TARGETS, qemu_sweep, why_not
 from room import Part, Room
-from storms import storms
+from storms import COLUMNS, by_proxies, on_a_cluster, under_load
 from sweep import Operation, Result, Sweep, operations, sweep_parts, targets
+
+FOLDER = Path("var") / "faults"
+"""Where slices are kept."""
+
+POINTS = "operation | who dies | points | wrong | recovery p50 | max"
+
+Run = Callable[[int], Sheet]
+"""Runs a slice, at one of so many points."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run slices, print the page; answers 1 if anything went wrong."""
+    parser = argparse.ArgumentParser(prog="faults_table", description=__doc__)
+    parser.add_argument("--every", type=int, default=1, help="of so many crash points one is tried")
+    parser.add_argument("--page", action="store_true", help="run nothing, make the page of what is kept")
+    parser.add_argument("slices", nargs="*", default=["*"], help="which ones; usually all")
+    wanted = parser.parse_args(arguments)
+    every = slices()
+    chosen = [name for name in every if any(fnmatch(name, pattern) for pattern in wanted.slices)]
+    if not chosen:
+        parser.error(f"no slice has such a name; there are {', '.join(every)}")
+    for name in () if wanted.page else chosen:
+        keep(FOLDER, name, every[name](wanted.every).done())
+    found = kept(FOLDER, every)
+    sys.stdout.write("\n".join(page_of(found)) + "\n")
+    return 1 if any(one is not None and one.complaints for _, one in found) else 0
+
+
+def slices() -> dict[str, Run]:
+    """All of them, in the order of the page."""
+    every: dict[str, Run] = {
+        "load": partial(_storm, "Under load", under_load),
+        "proxies": partial(_storm, "Under load, the broker reached by proxies", by_proxies),
+        "cluster": partial(_storm, "Under load, on a cluster of three nodes", on_a_cluster),
+    }
+    for name in ("start", "suspend", "migrate"):
+        every[f"broker/{name}"] = partial(_broker, name)
+    for operation in OPERATIONS:
+        every[f"qemu/{operation.name}"] = partial(_qemu, operation)
+    nowhere = Path()
+    for operation in operations(nowhere).values():
+        for part in dict.fromkeys(target.part for target in targets(sweep_parts(nowhere), operation)):
+            every[f"{operation.name}/{part}"] = partial(_service, operation.name, part)
+    return every
+
+
+def _storm(title: str, storm: Callable[..., None], _every: int) -> Sheet:
+    sheet = Sheet(title, COLUMNS)
+    storm(sheet, own_place)
+    return sheet
+
+
+def _service(name: str, part: str, every: int) -> Sheet:
+    """A service dies at its crash points of an operation."""
+    sheet = Sheet(f"Crash points{_share(every)}", POINTS)
+    with room_of(sweep_parts, "sweep") as (room, _):
+        sweep, operation = Sweep(room), operations(room.directory)[name]
+        every_target = targets(tuple(room.parts.values()), operation)
+        found = [sweep.run(operation, each, every=every) for each in every_target if each.part == part]
+        _end(sheet, sweep, (operation.name, part), found)
+    return sheet
+
+
+def _qemu(operation: Operation, every: int) -> Sheet:
+    """The same of a worker on QEMU, whose other services are those of the simulator."""
+    sheet = Sheet(f"On QEMU{_share(every)}", POINTS)
+    reason = why_not()
+    if reason is not None:
+        sheet.complain(f"QEMU was not swept: {reason}")
+        return sheet
+    with (
+        own_place("qemu") as place,
+        PrivateNode(place / "broker") as node,
+        qemu_sweep(place, node.url) as sweep,
+    ):
+        found = [sweep.run(operation, target, every=every) for target in TARGETS]
+        _end(sheet, sweep, (operation.name, "worker"), found)
+    return sheet
+
+
+def _broker(name: str, _every: int) -> Sheet:
+    """The broker is killed at each record."""
+    columns = "operation | who dies | points | wrong | recovery, from when it answers again, p50 | max"
+    sheet = Sheet("The broker dies at each record", columns)
+    with room_of(sweep_parts, "records") as (room, node):
+        sweep, operation = Sweep(room), operations(room.directory)[name]
+        _end(sheet, sweep, (name, "broker"), [sweep_broker(sweep, node, operation)])
+    return sheet
+
+
+def _end(sheet: Sheet, sweep: Sweep, what: tuple[str, str], found: list[Result]) -> None:
+    """What was found of an operation and who died in it, and the verdict on all of it."""
+    complaints = [complaint for one in found for complaint in one.complaints]
+    recoveries_s = [each_s for one in found for each_s in one.recoveries_s]
+    points = sum(one.points for one in found)
+    sheet.row(*what, points, len(complaints), *times(recoveries_s))
+    sheet.complain(*complaints)
+    sheet.count(sweep.verdict(sheet.complain))
+    sweep.close()
+    if "Traceback" in sweep.room.words():
+        sheet.complain(f"a service met a bug: {what[1]} in {what[0]}")
+
+
+def _share(every: int) -> str:
+    return "" if every == 1 else f" (one of {every})"
 
 
 @contextmanager
@@ -44,92 +153,6 @@ def room_of(parts: Callable[[Path], tuple[Part, ...]], name: str) -> Iterator[tu
             yield room, node
         finally:
             room.close()
-
-
-def main(arguments: list[str]) -> int:
-    """Print the page; answers 1 if anything went wrong."""
-    every = int(arguments[0]) if arguments else 1
-    page, began = Page(), time.monotonic()
-    page.say(introduction(os.getloadavg()[0]))
-    storms(page, own_place)
-    for chapter in (sweep_brokers, sweep_qemu, sweep_services):
-        chapter(page, every)
-    minutes = (time.monotonic() - began) / 60
-    page.say(f"\nAll of it took {minutes:.0f} minutes.")
-    return page.close()
-
-
-def sweep_services(page: Page, every: int) -> None:
-    """The table of crash points."""
-    share = "every one" if every == 1 else f"one of {every}"
-    page.begin(f"Crash points ({share})", "operation | who dies | points | wrong | recovery p50 | max")
-    with room_of(sweep_parts, "sweep") as (room, _):
-        sweep = Sweep(room)
-        for operation in operations(room.directory).values():
-            by_part: dict[str, Result] = {}
-            for target in targets(tuple(room.parts.values()), operation):
-                found = sweep.run(operation, target, every=every)
-                _add(by_part.setdefault(target.part, Result()), found)
-            _say_results(page, operation, by_part)
-        _end(page, sweep)
-
-
-def sweep_qemu(page: Page, every: int) -> None:
-    """The same of a worker on QEMU, whose other services are those of the simulator."""
-    reason = why_not()
-    if reason is not None:
-        page.complain(f"QEMU was not swept: {reason}")
-        return
-    share = "every one" if every == 1 else f"one of {every}"
-    page.begin(f"On QEMU ({share})", "operation | who dies | points | wrong | recovery p50 | max")
-    with (
-        own_place("qemu") as place,
-        PrivateNode(place / "broker") as node,
-        qemu_sweep(place, node.url) as sweep,
-    ):
-        for operation in OPERATIONS:
-            result = Result()
-            for target in TARGETS:
-                _add(result, sweep.run(operation, target, every=every))
-            _say_results(page, operation, {"worker": result})
-        _end(page, sweep)
-
-
-def sweep_brokers(page: Page, _every: int) -> None:
-    """The broker killed at each record."""
-    page.begin(
-        "The broker dies at each record",
-        "operation | who dies | points | wrong | recovery, from when it answers again, p50 | max",
-    )
-    with room_of(sweep_parts, "records") as (room, node):
-        sweep = Sweep(room)
-        every_operation = operations(room.directory)
-        for name in ("start", "suspend", "migrate"):
-            result = sweep_broker(sweep, node, every_operation[name])
-            _say_results(page, every_operation[name], {"broker": result})
-        _end(page, sweep)
-
-
-def _add(all_of_it: Result, found: Result) -> None:
-    all_of_it.points += found.points
-    all_of_it.recoveries_s += found.recoveries_s
-    all_of_it.complaints += found.complaints
-
-
-def _say_results(page: Page, operation: Operation, by_part: dict[str, Result]) -> None:
-    for part, result in by_part.items():
-        wrong = len(result.complaints)
-        page.row(operation.name, part, result.points, wrong, *times(result.recoveries_s))
-        page.complain(*result.complaints)
-
-
-def _end(page: Page, sweep: Sweep) -> None:
-    """The verdict on all of a sweep."""
-    counts: Counts = sweep.verdict(page.complain)
-    sweep.close()
-    if "Traceback" in sweep.room.words():
-        page.complain("a service met a bug in a sweep")
-    page.say(f"\nIn all: {words_of(counts)}.")
 
 
 if __name__ == "__main__":

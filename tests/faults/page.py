@@ -1,11 +1,16 @@
-"""Page: docs/faults.md as it comes to be, a line at a time, and what went wrong at its end."""
+"""Page: docs/faults.md, made of slices: what one part of it found, kept in a file until it is run again."""
 
 from __future__ import annotations
 
+import os
 import statistics
-import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 from history import Counts
+from pydantic import BaseModel, ConfigDict
 
 INTRODUCTION = """\
 # Faults
@@ -24,41 +29,123 @@ of the operation, or, under load, of the first task that was asked for after it.
 """
 
 
-class Page:
-    """Prints lines at once, for it takes a while, and keeps what went wrong."""
+class Slice(BaseModel):
+    """What was found in one part; slices of one title are one table. `counts`, if any, are added up there.
 
-    def __init__(self) -> None:
+    `load`: how many processes wanted the machine's processors as it began: recovery is slow on a busy one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str
+    columns: str
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+    complaints: tuple[str, ...]
+    counts: tuple[int, ...] | None
+    day: str
+    load: float
+    minutes: float
+
+
+class Sheet:
+    """A slice as it comes to be."""
+
+    def __init__(self, title: str, columns: str) -> None:
+        self._title, self._columns = title, columns
+        self._rows: list[tuple[str, ...]] = []
+        self._notes: list[str] = []
         self._complaints: list[str] = []
-
-    def say(self, line: str) -> None:
-        """A line of the page."""
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-
-    def begin(self, title: str, columns: str) -> None:
-        """A table."""
-        self.say(f"\n## {title}\n\n| {columns} |\n|{'---|' * (1 + columns.count('|'))}")
+        self._counts: Counts | None = None
+        self._began, self._load = time.time(), os.getloadavg()[0]
 
     def row(self, *cells: object) -> None:
-        """A line of a table."""
-        self.say("| " + " | ".join(map(str, cells)) + " |")
+        """A line of the table."""
+        self._rows.append(tuple(map(str, cells)))
+
+    def say(self, note: str) -> None:
+        """A sentence below it."""
+        self._notes.append(note)
 
     def complain(self, *words: str) -> None:
         """Things that went wrong."""
         self._complaints += words
 
-    def close(self) -> int:
-        """The end of the page; answers 1 if anything went wrong."""
-        if self._complaints:
-            self.say("\n## What went wrong\n")
-        for complaint in self._complaints:
-            self.say(f"- {complaint}")
-        return 1 if self._complaints else 0
+    def count(self, counts: Counts) -> None:
+        """What a verdict on it all says."""
+        self._counts = counts if self._counts is None else self._counts + counts
+
+    def done(self) -> Slice:
+        """All of it."""
+        return Slice(
+            title=self._title,
+            columns=self._columns,
+            rows=tuple(self._rows),
+            notes=tuple(self._notes),
+            complaints=tuple(self._complaints),
+            counts=None if self._counts is None else self._counts.all,
+            day=time.strftime("%Y-%m-%d", time.gmtime(self._began)),
+            load=self._load,
+            minutes=(time.time() - self._began) / 60,
+        )
 
 
-def introduction(load: float) -> str:
-    """What the page is about, and how busy the machine is as it begins: recovery is slow on a busy one."""
-    return f"{INTRODUCTION}\nWhen this run began, {load:.0f} processes wanted the machine's processors.\n"
+class Kept(NamedTuple):
+    """A slice by its name, or None where it has not been run."""
+
+    name: str
+    found: Slice | None
+
+
+def keep(folder: Path, name: str, found: Slice) -> None:
+    """Put a slice away."""
+    path = _path(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(found.model_dump_json(indent=1) + "\n")
+
+
+def kept(folder: Path, names: Iterable[str]) -> list[Kept]:
+    """What is there."""
+    paths = ((name, _path(folder, name)) for name in names)
+    return [
+        Kept(name, Slice.model_validate_json(path.read_text()) if path.is_file() else None)
+        for name, path in paths
+    ]
+
+
+def page_of(slices: Iterable[Kept]) -> Iterator[str]:
+    """The page, a line at a time."""
+    every = list(slices)
+    there = [found for _, found in every if found is not None]
+    yield INTRODUCTION
+    if there:
+        yield _circumstances(there)
+    for title in dict.fromkeys(found.title for found in there):
+        yield from _table([found for found in there if found.title == title])
+    if missing := [f"`{name}`" for name, found in every if found is None]:
+        yield f"\n## Not run\n\n{', '.join(missing)}."
+    if wrong := [f"- {complaint}" for found in there for complaint in found.complaints]:
+        yield "\n## What went wrong\n"
+        yield from wrong
+
+
+def _circumstances(there: list[Slice]) -> str:
+    days, loads = sorted(found.day for found in there), [found.load for found in there]
+    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    minutes = sum(found.minutes for found in there)
+    return (
+        f"Made on {when} in {len(there)} slices, {minutes:.0f} minutes in all. As they began, "
+        f"{min(loads):.0f} to {max(loads):.0f} processes wanted the machine's processors."
+    )
+
+
+def _table(slices: list[Slice]) -> Iterator[str]:
+    columns = slices[0].columns
+    yield f"\n## {slices[0].title}\n\n| {columns} |\n|{'---|' * (1 + columns.count('|'))}"
+    yield from ("| " + " | ".join(row) + " |" for found in slices for row in found.rows)
+    yield from (f"\n{note}" for found in slices for note in found.notes)
+    if counts := [found.counts for found in slices if found.counts is not None]:
+        yield f"\nIn all: {words_of(tuple(map(sum, zip(*counts, strict=True))))}."
 
 
 def times(found_s: list[float]) -> tuple[str, str]:
@@ -68,7 +155,11 @@ def times(found_s: list[float]) -> tuple[str, str]:
     return f"{statistics.median(found_s):.2f} s", f"{max(found_s):.2f} s"
 
 
-def words_of(counts: Counts) -> str:
+def words_of(counts: tuple[int, ...]) -> str:
     """All counts, by name."""
     names = ("promised", "lost", "duplicated", "stuck", "invalid", "missed")
-    return ", ".join(f"{name} {count}" for name, count in zip(names, counts.all, strict=True))
+    return ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.json"

@@ -1,4 +1,4 @@
-"""Storms: all that happens under load, as tables: on one broker, behind proxies, on a cluster."""
+"""Storms: all that happens under load, as slices: on one broker, behind proxies, on a cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bus.cluster import PrivateCluster
 from bus.node import PrivateNode
 from cluster import clustered, log_leader, majority_dies, node_dies, node_is_cut_off, nodes_roll
 from cut_off import behind_proxies, breaks_and_crawls, goes_silent, leader_stands_still, worker_stands_still
-from page import Page, times, words_of
+from page import Sheet, times, words_of
 from proxy import Proxy
 from room import Room, usual_parts
 from scenarios import (
@@ -32,48 +32,50 @@ Scenario = tuple[str, Callable[[Fire], list[Fault]]]
 Place = Callable[[str], AbstractContextManager[Path]]
 
 
-def storms(page: Page, own_place: Place) -> None:
-    """All tables."""
-    with own_place("fire") as place, PrivateNode(place / "broker") as node:
-        _on_one_broker(page, place, node)
-    with own_place("proxy") as place, PrivateNode(place / "broker") as node:
-        page.begin("Under load, the broker reached by proxies", COLUMNS)
-        with behind_proxies(place, node) as (room, proxies):
-            _burn(page, room, _by_proxies(room, proxies))
-    if os.geteuid():
-        page.complain("no cluster was tried: only root makes networks for its nodes")
-        return
-    page.begin("Under load, on a cluster of three nodes", COLUMNS)
-    with own_place("cluster") as place, clustered(place) as (room, cluster):
-        _burn(page, room, _on_a_cluster(room, cluster))
-
-
-def _on_one_broker(page: Page, place: Path, node: PrivateNode) -> None:
-    page.begin("Under load", COLUMNS)
+def under_load(sheet: Sheet, own_place: Place) -> None:
+    """On one broker."""
     passages_s, away_s = list[float](), list[float]()
-    room = Room(place, node.url, usual_parts(copies=2))
-    try:
-        room.open()
-        _burn(page, room, _usual(room, node, passages_s, away_s))
-    finally:
-        room.close()
-    page.say(
-        f"\nLeadership passes, from SIGKILL to the next lease: p50 | max: {' | '.join(times(passages_s))}."
-    )
-    page.say(
-        "So much of a recovery from the broker's death is its own, until it answers again: p50 | max: "
+    with own_place("fire") as place, PrivateNode(place / "broker") as node:
+        room = Room(place, node.url, usual_parts(copies=2))
+        try:
+            room.open()
+            _burn(sheet, room, _usual(room, node, passages_s, away_s))
+        finally:
+            room.close()
+    sheet.say(
+        f"Leadership passes, from SIGKILL to the next lease: p50 | max: {' | '.join(times(passages_s))}. So "
+        "much of a recovery from the broker's death is its own, until it answers again: p50 | max: "
         f"{' | '.join(times(away_s))}."
     )
 
 
-def _burn(page: Page, room: Room, scenarios: Iterator[Scenario]) -> None:
+def by_proxies(sheet: Sheet, own_place: Place) -> None:
+    """The broker is reached by proxies, which do not always carry."""
+    with (
+        own_place("proxy") as place,
+        PrivateNode(place / "broker") as node,
+        behind_proxies(place, node) as (room, proxies),
+    ):
+        _burn(sheet, room, _by_proxies(room, proxies))
+
+
+def on_a_cluster(sheet: Sheet, own_place: Place) -> None:
+    """The broker has three nodes."""
+    if os.geteuid():
+        sheet.complain("no cluster was tried: only root makes networks for its nodes")
+        return
+    with own_place("cluster") as place, clustered(place) as (room, cluster):
+        _burn(sheet, room, _on_a_cluster(room, cluster))
+
+
+def _burn(sheet: Sheet, room: Room, scenarios: Iterator[Scenario]) -> None:
     for name, faults in scenarios:
         fire = Fire(room)
         outcome = fire.run(*faults(fire))
-        page.row(name, outcome.faults, *outcome.counts.all, *times(outcome.recoveries_s))
-        page.complain(*(f"{name}: {complaint}" for complaint in outcome.complaints))
+        sheet.row(name, outcome.faults, *outcome.counts.all, *times(outcome.recoveries_s))
+        sheet.complain(*(f"{name}: {complaint}" for complaint in outcome.complaints))
         if not outcome.counts.clean:
-            page.complain(f"{name}: {words_of(outcome.counts)}")
+            sheet.complain(f"{name}: {words_of(outcome.counts.all)}")
 
 
 def _usual(room: Room, node: PrivateNode, passages_s: list[float], away_s: list[float]) -> Iterator[Scenario]:

@@ -2,7 +2,7 @@
 
 import logging
 from concurrent.futures import Future
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 
 from bus.fold import FoldOf
@@ -51,7 +51,7 @@ class _Instance:
     def __init__(self, bus: Bus, name: InstanceName) -> None:
         self._bus = bus
         self._name = name
-        self._core = EventHub(version("xenops-eventhub"))
+        self._core = EventHub(_own_version())
         self._batch_is_due = False
         self._pauses = False
         self._spans = HubSpans(Tracer("xenopsd-eventhub", name))
@@ -133,6 +133,12 @@ class _Instance:
             _log.warning("instance %s: %s was not appended: %s", self._name, record.kind, error)
             reason = str(error)
             self._bus.call_soon(lambda: self._perform(self._core.on_append_failed(record, reason)))
+
+
+@cache
+def _own_version() -> str:
+    """Of this distribution, as it is installed."""
+    return version("xenops-eventhub")
 
 
 def build(bus: Bus, settings: Settings) -> Service:

@@ -23,5 +23,8 @@ class Place:
 
 
 def anchor_of(body: bytes, correlation_id: str | None) -> str:
-    """What tells a message of a log from any other: each record and each marker is made once."""
+    """What tells a message of a log from any other.
+
+    Each marker is made once, and so is each record, which may be sent again: `correlation_id` differs then.
+    """
     return hashlib.blake2b(body + (correlation_id or "").encode(), digest_size=12).hexdigest()

@@ -85,17 +85,20 @@ class Journal:
         """Whether this process has ended an execution: as long as it lives, it tells of that."""
         return self._ended_here.get(entry.vm) == (entry.life, entry.token)
 
-    def unfinished(self) -> Iterator[JournalEntry]:
-        """The executions that were begun and never ended: their worker has crashed."""
+    def entries(self) -> Iterator[JournalEntry]:
+        """Every VM's last execution, by the VMs' ids."""
         for path in sorted(self._directory.glob("*.json")):
             entry = self.read(VmId(path.stem))
-            if entry is not None and entry.finished is None:
+            if entry is not None:
                 yield entry
+
+    def unfinished(self) -> Iterator[JournalEntry]:
+        """The executions that were begun and never ended: their worker has crashed."""
+        return (entry for entry in self.entries() if entry.finished is None)
 
     def ended(self) -> tuple[VmId, ...]:
         """The VMs whose last execution has ended, first those that were leased longest ago."""
-        entries = (self.read(VmId(path.stem)) for path in sorted(self._directory.glob("*.json")))
-        ended = [entry for entry in entries if entry is not None and entry.finished is not None]
+        ended = [entry for entry in self.entries() if entry.finished is not None]
         return tuple(entry.vm for entry in sorted(ended, key=lambda entry: (entry.life, entry.token)))
 
     def forget_ended(self, vm: VmId) -> None:

@@ -86,6 +86,16 @@ def test_a_vm_goes_to_another_host_with_all_that_it_had(pair: Pair, fields: dict
     assert pair.here.store.ids() == ()
 
 
+def test_a_vm_whose_temporary_id_is_another_vms_does_not_migrate(pair: Pair) -> None:
+    other = sample_vm(departing_id(VM))
+    pair.here.store.write(other)
+    start_sample(pair.here.backend, other)
+    assert "is another VM's: remove that one first" in str(pair.migrate().end())
+    assert pair.here.state(VM) is PowerState.RUNNING
+    assert pair.here.state(departing_id(VM)) in LIVE
+    assert pair.there.store.ids() == ()
+
+
 def test_a_vm_migrates_within_its_host(pair: Pair) -> None:
     assert pair.migrate(url=pair.here.url, localhost_migration=True).end() is None
     assert [task.end() for _, task in pair.here.arrivals] == [None]

@@ -2,6 +2,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
@@ -14,10 +15,10 @@ from engine.worker import WorkerService, WorkerSettings, host_of
 from engine.worker.core import Forget, TakeOver, TellAll
 from schema.atomics.vm import VmRemove
 from schema.ids import DeviceId, InstanceName, LeaseToken, TaskId, VmId, WorkerName
-from schema.migration import departing_id
+from schema.migration import arriving_id, departing_id
 from schema.objects.errors import InternalError
 from schema.objects.vif import Vif
-from schema.operations import AtomicOperation, VmStart
+from schema.operations import AtomicOperation, VmMigrate, VmReceiveMemory, VmStart
 from schema.records import Changed, Failed, Finished, Removed, Succeeded
 
 VM = VmId("v1")
@@ -185,8 +186,23 @@ def test_what_a_lost_worker_left_half_done_is_put_right_by_another(bereaved: Ber
     assert not bereaved.service._is_half_done(lost)
 
 
+OWN_ZEROS = VmId("0f5a1c9e-0000-4000-8000-000000000000")
+LEAVING = VmId("1f5a1c9e-0000-4000-8000-0123456789ab")
+BACK = VmId("2f5a1c9e-0000-4000-8000-0123456789ab")
+
+
 def test_nobody_is_told_of_what_leaves_when_all_vms_are_told(bereaved: Bereaved) -> None:
-    leaving = departing_id(VmId("0f5a1c9e-0000-4000-8000-0123456789ab"))
-    bereaved.service._tools.store.write(sample_vm(leaving))
+    """But of a VM whose own id looks like a departing one."""
+    url = "http://there/services/xenops"
+    maps: dict[str, Any] = {"vdi_map": (), "vif_map": (), "pci_map": (), "verify_dest": False}
+    leaves = VmMigrate(vm=LEAVING, url=url, compress=False, localhost_migration=False, **maps)
+    came = VmReceiveMemory(
+        vm=arriving_id(BACK), final=BACK, memory_limit_bytes=1, socket="", compressed=False
+    )
+    for operation in (leaves, came):
+        bereaved.journal.begin(_entry(operation.vm).model_copy(update={"operation": operation}))
+    for vm in (OWN_ZEROS, departing_id(LEAVING), departing_id(BACK)):
+        bereaved.service._tools.store.write(sample_vm(vm))
     bereaved.service._do([TellAll()])
-    assert {changed.vm for changed in bereaved.changes()} == {VM, GONE}
+    gone = {LEAVING, arriving_id(BACK)}
+    assert {changed.vm for changed in bereaved.changes()} == {VM, GONE, OWN_ZEROS} | gone

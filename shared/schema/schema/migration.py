@@ -66,11 +66,6 @@ def departing_id(vm: VmId) -> VmId:
     return VmId(vm[:_STEM] + _DEPARTING)
 
 
-def is_departing(vm: VmId) -> bool:
-    """Whether that is a departing id."""
-    return vm.endswith(_DEPARTING)
-
-
 def arriving_id(vm: VmId) -> VmId:
     """What the VM is called at the destination until it has arrived."""
     return VmId(vm[:_STEM] + _ARRIVING)

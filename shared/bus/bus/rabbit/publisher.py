@@ -54,6 +54,7 @@ class Publisher(Tenant):
         self._stamp = Stamp(f"{signature.name}-{uuid.uuid4().hex}")
         self._user = signature.user
         self._window = Window()
+        self._channels = 0
         self._lock = threading.Lock()
         self._flushing = False
         self._moved_at = 0.0
@@ -150,6 +151,7 @@ class Publisher(Tenant):
         channel.confirm_delivery(self._on_confirm)
         with self._lock:
             self._window.restart()
+        self._channels += 1
         self._moved_at = time.monotonic()
         self.mark_placed()
         self._flush()
@@ -172,12 +174,15 @@ class Publisher(Tenant):
     def _properties(self, log: str) -> pika.BasicProperties:
         """What stands on records to a log: by whom, and as `message_id` up to which number it has ours.
 
-        Readers need that of a log whose end the broker has lost, or that it has lost and made anew.
+        Readers need that of a log whose end the broker has lost, or that it has lost and made anew. The
+        channel's number tells a record from itself, sent again: in such a log it may come to stand where it
+        stood, behind others than before.
         """
         return pika.BasicProperties(
             delivery_mode=pika.DeliveryMode.Persistent.value,
             user_id=self._user,
             message_id=str(self._window.settled(log)),
+            correlation_id=str(self._channels),
         )
 
     def _on_confirm(self, frame: "pika.frame.Method[pika.spec.Basic.Ack | pika.spec.Basic.Nack]") -> None:

@@ -97,6 +97,11 @@ class Departure:
         course, verbs = self._course, self._course.backend.vm
         if not has_temporary_ids(self._vm):
             raise internal_error(f"VM {self._vm} cannot migrate: VMs bear such an id only while they migrate")
+        if course.store.exists(self._gone):
+            words = (
+                f"{self._gone}, the id that it would bear meanwhile, is another VM's: remove that one first"
+            )
+            raise internal_error(f"VM {self._vm} cannot migrate: {words}")
         self._address  # noqa: B018  a URL that makes no sense is told before anything is done
         vm = course.store.read(self._vm)
         verbs.assert_can_save(vm)

@@ -5,8 +5,10 @@ import re
 import socket
 import sys
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, TracebackType
+from typing import NamedTuple
 
 _PLAIN = re.compile(r"[!-~]+")
 _QUOTED = re.compile(r'["();\\]|\|#|#\|')
@@ -14,26 +16,36 @@ _QUOTED = re.compile(r'["();\\]|\|#|#\|')
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\b": "\\b", "\r": "\\r"}
 
+_PLACES_MAX = 1_000
+"""So many places in backtraces are kept as they are written."""
+
 Sexp = str | Iterable["Sexp"]
 """An atom, or a list."""
 
 
 def backtrace_of(error: BaseException) -> str:
     """Where an error was raised and by whom it was called, innermost first; `()` if nowhere."""
-    frames = list(_frames(error.__traceback__))[::-1]
+    places = list(_places(error.__traceback__))[::-1]
     process = f"{_program()} @ {socket.gethostname()}"
+    texts = (_written(process, place, is_raise=number == 0) for number, place in enumerate(places))
+    return f"({''.join(texts)})"
+
+
+@lru_cache(_PLACES_MAX)
+def _written(process: str, place: "_Place", *, is_raise: bool) -> str:
+    """One place, as an element of a backtrace; kept, for most errors come from the same few places."""
+    line, start, end = _position(place)
     return write_sexp(
         (
             ("process", process),
-            ("filename", _filename(frame)),
+            ("filename", _filename(place.code)),
             ("line", str(line)),
             ("chars_start", str(start)),
             ("chars_end", str(end)),
-            ("name", f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"),
+            ("name", f"{place.module}.{place.code.co_qualname}"),
             ("is_inline", "false"),
-            ("is_raise", "true" if number == 0 else "false"),
+            ("is_raise", "true" if is_raise else "false"),
         )
-        for number, (frame, (line, start, end)) in enumerate(frames)
     )
 
 
@@ -61,25 +73,33 @@ def _escaped(letter: str) -> str:
     return letter if " " <= letter <= "~" else f"\\{ord(letter):03d}"
 
 
-def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, tuple[int, int, int]]]:
+class _Place(NamedTuple):
+    """Where a traceback leads through."""
+
+    module: str
+    code: CodeType
+    instruction: int
+    line: int
+
+
+def _places(traceback: TracebackType | None) -> Iterator[_Place]:
     while traceback is not None:
-        yield (
-            traceback.tb_frame,
-            _position(traceback.tb_frame.f_code, traceback.tb_lasti, traceback.tb_lineno),
-        )
+        frame = traceback.tb_frame
+        module = frame.f_globals.get("__name__", "?")
+        yield _Place(module, frame.f_code, traceback.tb_lasti, traceback.tb_lineno)
         traceback = traceback.tb_next
 
 
-def _position(code: CodeType, instruction: int, line: int) -> tuple[int, int, int]:
+def _position(place: _Place) -> tuple[int, int, int]:
     """The line and the columns of an instruction; zeros where Python was told to keep none."""
-    found = next(itertools.islice(code.co_positions(), max(0, instruction) // 2, None), (None,) * 4)
-    _, _, start, end = found
-    return line or 0, start or 0, end or 0
+    positions = itertools.islice(place.code.co_positions(), max(0, place.instruction) // 2, None)
+    _, _, start, end = next(positions, (None,) * 4)
+    return place.line or 0, start or 0, end or 0
 
 
-def _filename(frame: FrameType) -> str:
+def _filename(code: CodeType) -> str:
     """The last parts of the path: where it is installed is nobody's business."""
-    return "/".join(frame.f_code.co_filename.rsplit("/", 2)[-2:])
+    return "/".join(code.co_filename.rsplit("/", 2)[-2:])
 
 
 def _program() -> str:
