@@ -59,6 +59,7 @@ sim-fresh:
 
 fuzz: setup ## Arbitrary and damaged input to cores and doors: make fuzz INPUTS=1000000
 	@$(PYTHON) tests/fuzz/fuzz_core.py $(INPUTS)
+	@$(PYTHON) tests/fuzz/fuzz_doors.py $(INPUTS) --memory
 	@$(PYTHON) tests/fuzz/fuzz_doors.py $$(( $(INPUTS) / 20 ))
 
 faults: setup ## Kill every service at every crash point, and all else of docs/faults.md, made anew; EVERY=3: at one of three; SLICES="load start/*": no more than that

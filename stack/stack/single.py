@@ -44,12 +44,18 @@ class Single:
         instances = tuple(map(InstanceName, shape.instances))
         common = Settings(instances)
         self._services: tuple[Service, ...] = (
-            build_redirector(self._bus("redirector"), common),
-            build_eventhub(self._bus("eventhub"), common),
+            build_redirector(self.bus("redirector"), common),
+            build_eventhub(self.bus("eventhub"), common),
             *(self._worker(name) for name in shape.workers),
-            build_frontend(self._bus("frontend"), frontend_settings(self._told("frontend"))),
-            build_dashboard(self._bus("dashboard"), dashboard_settings(self._told("dashboard"))),
+            build_frontend(self.bus("frontend"), frontend_settings(self._told("frontend"))),
+            build_dashboard(self.bus("dashboard"), dashboard_settings(self._told("dashboard"))),
         )
+
+    def bus(self, name: str) -> Bus:
+        """One more connection to the bus, which ends with the others."""
+        bus = MemoryBus(self._broker, name)
+        self._buses.append(bus)
+        return bus
 
     def start(self) -> None:
         """Start all, the doors last."""
@@ -63,17 +69,12 @@ class Single:
         for bus in self._buses:
             bus.close()
 
-    def _bus(self, name: str) -> Bus:
-        bus = MemoryBus(self._broker, name)
-        self._buses.append(bus)
-        return bus
-
     def _worker(self, name: str) -> Service:
         """A worker as its own process would make it, but for the bus."""
         told = self._told(name)
         if name == WORKER_KVM:
-            return build_kvm(self._bus(name), kvm_settings(told))
-        return build_simulator(self._bus(name), simulator_settings(told))
+            return build_kvm(self.bus(name), kvm_settings(told))
+        return build_simulator(self.bus(name), simulator_settings(told))
 
     def _told(self, name: str) -> dict[str, str]:
         return {**os.environ, **self._shape.environment(name, self._layout, lambda _: _NO_BROKER)}

@@ -1,21 +1,27 @@
 """Fuzz of a living stack through all its doors: AMQP, the switch, xenopsd's sockets in JSON and in XML.
 
-    python tests/fuzz/fuzz_doors.py INPUTS [SEED]
+    python tests/fuzz/fuzz_doors.py INPUTS [SEED] [--memory]
 
 Each request that has a form gets its reply, each garbage an answer or an end, and between them one who speaks
-well is served at every door.
+well is served at every door. With `--memory` the stack is one process on a bus in memory, which takes ten
+times as many: `fuzz_stack.py` then stands for the broker. What a stack leaves is kept if anything is wrong.
 """
 
+import argparse
+import shutil
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import fuzz_stack
 import pika
 from fuzz_core import ANSWER, GOOD, answers, post
 from fuzz_inputs import INSTANCE, Inputs
@@ -25,14 +31,41 @@ from schema.wire import xmlrpc
 from stack.layout import Layout
 from stack.local import LocalStack
 from stack.shape import Shape
+from stack.waiting import takes_connections_in_time
 
 PATIENCE_S = 60.0
 BATCH = 100
-"""Requests that are under way together."""
+"""Requests that are under way together at each door."""
+
+CONNECTIONS = 10
+"""Connections to a socket that are open together; garbage gets as many of its own."""
+
+SLICE = 50_000
+"""After so many inputs comes a new stack: a log in memory is never shortened."""
 
 AVOIDED = ("UPDATES.get", "VM.delay", "HOST.set_worker_pool_size", "DEBUG.shutdown")
 """Two may wait as long as they are told to, and with them who asks for the same VM; the others change
 what serves the next request."""
+
+
+class Client(Protocol):
+    """One who has many requests under way at a door."""
+
+    def begin(self, bodies: Sequence[bytes]) -> None:
+        """Send requests."""
+
+    def finish(self) -> list[bytes]:
+        """The answers to all that was sent, in that order."""
+
+    def close(self) -> None:
+        """Part."""
+
+
+def ask(client: Client, body: bytes) -> bytes:
+    """One request and its answer."""
+    client.begin([body])
+    (answer,) = client.finish()
+    return answer
 
 
 class Lines:
@@ -89,28 +122,64 @@ class Amqp:
         self._connection = pika.BlockingConnection(pika.URLParameters(url))
         self._channel = self._connection.channel()
         self._queue = str(self._channel.queue_declare("", exclusive=True).method.queue)
+        self._ids: list[str] = []
 
-    def ask(self, bodies: list[bytes]) -> list[bytes]:
-        """Many requests at once; all their answers."""
-        ids = [uuid.uuid4().hex for _ in bodies]
-        for id_, body in zip(ids, bodies, strict=True):
+    def begin(self, bodies: Sequence[bytes]) -> None:
+        """Publish requests."""
+        self._ids = [uuid.uuid4().hex for _ in bodies]
+        for id_, body in zip(self._ids, bodies, strict=True):
             wanted = pika.BasicProperties(reply_to=self._queue, correlation_id=id_)
             self._channel.basic_publish("", INSTANCE, body, wanted)
+
+    def finish(self) -> list[bytes]:
+        """Consume their answers."""
         found: dict[Any, bytes] = {}
         for _, properties, answer in self._channel.consume(
             self._queue, auto_ack=True, inactivity_timeout=PATIENCE_S
         ):
-            assert properties, f"{len(ids) - len(found)} requests were not answered"
+            assert properties, f"{len(self._ids) - len(found)} requests were not answered"
             assert answer is not None
             found[properties.correlation_id] = answer
-            if len(found) == len(ids):
+            if len(found) == len(self._ids):
                 break
         self._channel.cancel()
-        return [found[id_] for id_ in ids]
+        return [found[id_] for id_ in self._ids]
 
     def close(self) -> None:
         """Part."""
         self._connection.close()
+
+
+class InMemory:
+    """The same where no broker is: by the door of `fuzz_stack`."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(PATIENCE_S)
+        self._socket.connect(str(path))
+        self._held = bytearray()
+        self._bodies: Sequence[bytes] = ()
+
+    def begin(self, bodies: Sequence[bytes]) -> None:
+        """Send requests."""
+        self._bodies = bodies
+        self._socket.sendall(b"".join(map(fuzz_stack.framed, range(len(bodies)), bodies)))
+
+    def finish(self) -> list[bytes]:
+        """Receive their answers."""
+        found: dict[int, bytes] = {}
+        while len(found) < len(self._bodies):
+            part = self._socket.recv(1 << 16)
+            assert part, "the stack has gone"
+            self._held += part
+            found.update(fuzz_stack.frames(self._held))
+        lost = [self._bodies[number] for number, answer in found.items() if not answer]
+        assert not lost, f"not answered: {lost}"
+        return [found[number] for number in range(len(self._bodies))]
+
+    def close(self) -> None:
+        """Part."""
+        self._socket.close()
 
 
 class Switch:
@@ -119,20 +188,25 @@ class Switch:
     def __init__(self, path: Path) -> None:
         self._lines = Lines(path)
         self._after = "-1"
+        self._bodies: Sequence[bytes] = ()
         for target in ("/login/fuzz", "/transient/fuzz"):
             self._get(target)
 
-    def ask(self, bodies: list[bytes]) -> list[bytes]:
-        """Many requests at once; all their answers."""
+    def begin(self, bodies: Sequence[bytes]) -> None:
+        """Send requests to the instance's queue."""
+        self._bodies = bodies
         for body in bodies:
             self._lines.send(post(body).replace(b"POST /", f"POST /request/{INSTANCE}/fuzz".encode(), 1))
-        ids = [tuple(wire.loads(self._lines.receive().decode())[0]) for _ in bodies]
+
+    def finish(self) -> list[bytes]:
+        """Transfer their answers, and acknowledge them."""
+        ids = [tuple(wire.loads(self._lines.receive().decode())[0]) for _ in self._bodies]
         found: dict[Any, bytes] = {}
         while len(found) < len(ids):
             wanted = f'{{"from":"{self._after}","timeout":{PATIENCE_S},"queues":["fuzz"]}}'.encode()
             self._lines.send(post(wanted).replace(b"POST /", b"POST /transfer", 1))
             answer = wire.loads(self._lines.receive().decode("utf-8", "surrogateescape"))
-            missing = [body for id_, body in zip(ids, bodies, strict=True) if id_ not in found]
+            missing = [body for id_, body in zip(ids, self._bodies, strict=True) if id_ not in found]
             assert answer.get("messages"), f"not answered: {missing}"
             self._after = answer.get("next")
             for (queue, number), message in answer.get("messages"):
@@ -152,81 +226,129 @@ class Switch:
 
 
 class Sockets:
-    """One connection to a socket of xenopsd's."""
+    """Some connections to a socket of xenopsd's, which take requests in turn."""
 
     def __init__(self, path: Path) -> None:
-        self._lines = Lines(path)
+        self._lines = [Lines(path) for _ in range(CONNECTIONS)]
+        self._used: list[Lines] = []
 
-    def ask(self, bodies: list[bytes]) -> list[bytes]:
-        """Many requests, one after the other on the same connection; all their answers."""
-        for body in bodies:
-            self._lines.send(post(body))
-        return [self._lines.receive() for _ in bodies]
+    def begin(self, bodies: Sequence[bytes]) -> None:
+        """Send requests, some of them one behind the other."""
+        self._used = [self._lines[number % CONNECTIONS] for number in range(len(bodies))]
+        for lines, body in zip(self._used, bodies, strict=True):
+            lines.send(post(body))
+
+    def finish(self) -> list[bytes]:
+        """Receive their answers."""
+        return [lines.receive() for lines in self._used]
 
     def close(self) -> None:
         """Part."""
-        self._lines.close()
+        for lines in self._lines:
+            lines.close()
 
 
 class Doors:
-    """All doors of a stack, and inputs for each."""
+    """All doors of a stack, and inputs for each; `bus` is a client at the one that is no socket."""
 
-    def __init__(self, stack: LocalStack, layout: Layout, seed: int) -> None:
+    def __init__(self, bus: Client, layout: Layout, seed: int) -> None:
         sockets = layout.sockets(INSTANCE)
         self._paths = (layout.switch, sockets / "xenopsd", layout.door)
         self._inputs = Inputs(seed)
         self._names = [name for name in METHODS if name not in AVOIDED]
-        self._clients = (
-            Amqp(stack.url),
-            Switch(layout.switch),
-            Sockets(sockets / "xenopsd.json"),
-        )
         self._xml = Sockets(sockets / "xenopsd")
+        self._by_json: tuple[Client, ...] = (bus, Switch(layout.switch), Sockets(sockets / "xenopsd.json"))
+        self._clients: tuple[Client, ...] = (*self._by_json, self._xml)
+        self._next = self._made()
 
     def batch(self) -> int:
-        """Some inputs for each door; answers how many."""
+        """Some inputs for each door at once, while those after them are made; answers how many."""
+        for client, bodies in zip(self._clients, self._next, strict=True):
+            client.begin(bodies)
+        sent, self._next = self._next, self._made()
         for client in self._clients:
-            bodies = [self._inputs.damaged(self._inputs.request(self._names)) for _ in range(BATCH)]
-            assert all(client.ask(bodies))
-        assert all(self._xml.ask([self._inputs.xml(self._names) for _ in range(BATCH)]))
-        for path in self._paths:
-            garbage = Lines(path)
-            garbage.send(self._inputs.http(self._names))
-            answers(garbage.end())
+            assert all(client.finish())
+        garbage = [Lines(path) for path in self._paths for _ in range(CONNECTIONS)]
+        for lines in garbage:
+            lines.send(self._inputs.http(self._names))
+        for lines in garbage:
+            answers(lines.end())
         self.control()
-        return (len(self._clients) + 1) * BATCH + len(self._paths)
+        return sum(map(len, sent)) + len(garbage)
+
+    def _made(self) -> list[list[bytes]]:
+        """Requests for each client."""
+        inputs, names = self._inputs, self._names
+        by_json = [[inputs.damaged(inputs.request(names)) for _ in range(BATCH)] for _ in self._by_json]
+        return [*by_json, [inputs.xml(names) for _ in range(BATCH)]]
 
     def control(self) -> None:
         """One who speaks well is served at every door."""
-        for client in self._clients:
-            assert client.ask([GOOD]) == [ANSWER]
+        for client in self._by_json:
+            assert ask(client, GOOD) == ANSWER
         params = wire.loads(GOOD.decode()).get("params")
-        (answer,) = self._xml.ask([xmlrpc.encode_call("VM.exists", params)])
+        answer = ask(self._xml, xmlrpc.encode_call("VM.exists", params))
         assert xmlrpc.decode_response(answer) == (True, False)
 
     def close(self) -> None:
         """Part from all."""
-        for client in (*self._clients, self._xml):
+        for client in self._clients:
             client.close()
 
 
+Running = tuple[Client, Layout]
+"""A stack that runs: a client on its bus, and where its doors are."""
+
+
 @contextmanager
-def fuzzed_stack() -> Iterator[tuple[LocalStack, Layout]]:
+def on_broker() -> Iterator[Running]:
     """A stack on the simulator, in a directory of its own; afterwards no service has died or met a bug."""
-    with tempfile.TemporaryDirectory(prefix="xf-") as directory:
-        layout = Layout(Path(directory) / "s")
+    with kept_if_wrong() as directory:
+        layout = Layout(directory / "s")
         with LocalStack(layout, Shape()) as stack:
-            yield stack, layout
+            yield Amqp(stack.url), layout
             assert stack.dead() == []
         for name in stack.shape.services:
             assert "Traceback" not in layout.log(name).read_text(), name
 
 
-def run(inputs: int, seed: int) -> int:
+@contextmanager
+def in_memory() -> Iterator[Running]:
+    """The same as one process, without a broker."""
+    with kept_if_wrong() as directory:
+        layout, log = Layout(directory / "s"), directory / "log"
+        with log.open("wb") as output:
+            command = [sys.executable, fuzz_stack.__file__, str(layout.root)]
+            process = subprocess.Popen(command, stderr=output)
+        try:
+            door = layout.root / fuzz_stack.BUS
+            assert takes_connections_in_time(door, lambda: process.poll() is None), log.read_text()
+            yield InMemory(door), layout
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+            process.wait()
+        assert "Traceback" not in log.read_text()
+
+
+@contextmanager
+def kept_if_wrong() -> Iterator[Path]:
+    """A directory that goes if all goes well; else it is told where it is."""
+    directory = Path(tempfile.mkdtemp(prefix="xf-"))
+    try:
+        yield directory
+    except BaseException:
+        sys.stderr.write(f"what the stack has left is in {directory}\n")
+        raise
+    shutil.rmtree(directory)
+
+
+def run(inputs: int, seed: int, stack: Callable[[], AbstractContextManager[Running]] = on_broker) -> int:
     """At least so many inputs; answers how many."""
     done = 0
-    with fuzzed_stack() as (stack, layout):
-        doors = Doors(stack, layout, seed)
+    with stack() as (bus, layout):
+        doors = Doors(bus, layout, seed)
         while done < inputs:
             done += doors.batch()
         doors.close()
@@ -235,11 +357,22 @@ def run(inputs: int, seed: int) -> int:
 
 def main() -> None:
     """Run, and say how fast."""
-    inputs, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    parser = argparse.ArgumentParser(description="Fuzz through all doors")
+    parser.add_argument("inputs", type=int, help="how many")
+    parser.add_argument(
+        "seed", type=int, nargs="?", default=0, help="of the first stack; the next has the next"
+    )
+    parser.add_argument("--memory", action="store_true", help="one process and no broker")
+    asked = parser.parse_args()
+    done, seed = 0, asked.seed
     begun = time.monotonic()
-    done = run(inputs, seed)
-    seconds = time.monotonic() - begun
-    sys.stdout.write(f"{done} inputs through the doors, seed {seed}: all answered, in {seconds:.0f} s\n")
+    while done < asked.inputs:
+        here = run(min(SLICE, asked.inputs - done), seed, in_memory if asked.memory else on_broker)
+        done += here
+        seconds = time.monotonic() - begun
+        sys.stdout.write(f"seed {seed}: {here} inputs, all answered; {done} in {seconds:.0f} s\n")
+        sys.stdout.flush()
+        seed += 1
 
 
 if __name__ == "__main__":
