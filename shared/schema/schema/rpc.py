@@ -21,7 +21,7 @@ from schema.objects.errors import (
 )
 from schema.own_methods import ALL_METHODS
 from schema.wire import json
-from schema.wire.codec import from_rpc, to_rpc
+from schema.wire.codec import encode_text, from_rpc
 from schema.wire.errors import AbstractError, JsonError, MarshalError, UnsupportedJsonError
 from schema.wire.scalars import quoted
 from schema.wire.shape import Optional, shape_of
@@ -157,13 +157,13 @@ def _content(type_: Any) -> tuple[Any, bool]:
 
 def encode_result(method: str, value: Any) -> bytes:
     """The answer to a call that was performed."""
-    return _answer(to_rpc(ALL_METHODS[method].result, value), None)
+    return _answer(encode_text(ALL_METHODS[method].result, value), _NULL)
 
 
 def encode_failure(error: Error | ObserverError) -> bytes:
     """The answer to a call that failed."""
     type_ = ObserverError if isinstance(error, _OBSERVER_ERRORS) else Error
-    return _answer(None, to_rpc(type_, error))
+    return _answer(_NULL, encode_text(type_, error))
 
 
 def is_failure(answer: bytes) -> bool:
@@ -171,23 +171,24 @@ def is_failure(answer: bytes) -> bool:
     return not answer.startswith(b"{") or answer.startswith(_FAILURES)
 
 
-def _answer(result: Any, error: Any) -> bytes:
-    return _bytes(json.dumps(Dict([("result", result), ("error", error), ("id", 0)])))
+def _answer(result: str, error: str) -> bytes:
+    return _bytes(f'{{"result":{result},"error":{error},"id":0}}')
 
 
+_NULL = "null"
 _ids = count(1)
 
 
 def encode_request(method: str, /, *, request_id: int | None = None, **params: Any) -> bytes:
     """A request as the original's client builds it; an option that is None is left out."""
-    named = Dict()
+    named = []
     for name, type_ in reversed(ALL_METHODS[method].parameters):
         content, optional = _content(type_)
         value = params[name]
         if not optional or value is not None:
-            named.pairs.append((name, to_rpc(content, value)))
+            named.append(f'"{name}":{encode_text(content, value)}')
     number = next(_ids) if request_id is None else request_id
-    return _bytes(json.dumps(Dict([("method", method), ("params", [named]), ("id", number)])))
+    return _bytes(f'{{"method":"{method}","params":[{{{",".join(named)}}}],"id":{number}}}')
 
 
 def decode_response(method: str, body: bytes) -> Any:

@@ -6,10 +6,11 @@ from pydantic import Field
 from schema import rpc
 from schema.fault import XenopsError, internal_error
 from schema.methods import METHODS
-from schema.objects.errors import BadPowerState, DoesNotExist, InternalError
+from schema.objects.errors import BadPowerState, DoesNotExist, Error, InternalError
 from schema.objects.vm import Console, ConsoleProtocol, PowerState, Vtpm
 from schema.wire.codec import decode_text, encode_text, from_rpc, to_rpc
 from schema.wire.errors import AbstractError, MarshalError
+from schema.wire.printer import dumps
 from schema.wire.shape import shape_of
 from schema.wire.types import Arm, Assoc, CpuPolicy, DeviceId, Int32, Int64, Rpc, Struct, Uuid, wire_default
 from schema.wire.value import NULL, Dict, text_of
@@ -75,6 +76,31 @@ def test_of_several_bad_items_the_last_is_reported() -> None:
 )
 def test_a_value_is_read_as_the_type_says(type_: Any, rpc_value: Any, value: Any) -> None:
     assert from_rpc(type_, rpc_value) == value
+
+
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        (None, None),
+        (str, '\x7f"\n日\udcff'),
+        (float, 2),
+        (float, float("nan")),
+        (bool, False),
+        (Int64, -(2**63)),
+        (int | None, None),
+        (int | None, 3),
+        (tuple[int | None, ...], (None, 1)),
+        (Assoc[tuple[str, ...]], (("b", ("x",)), ("b", ()))),
+        (PowerState, PowerState.RUNNING),
+        (Rpc, NULL),
+        (Rpc, Dict([("a", [None, 1.0])])),
+        (Console, Console(protocol=ConsoleProtocol.RFB, port=5900, path="")),
+        (Error, BadPowerState(found=PowerState.PAUSED, expected=PowerState.HALTED)),
+        (Error, InternalError(message="\udcff")),
+    ],
+)
+def test_json_at_once_is_the_json_of_the_wire_value(type_: Any, value: Any) -> None:
+    assert encode_text(type_, value) == dumps(to_rpc(type_, value))
 
 
 def test_an_option_is_a_list_outside_of_records() -> None:

@@ -7,14 +7,19 @@ from typing import Any
 from schema.wire import json
 from schema.wire.errors import MarshalError
 from schema.wire.readers import reader_of
-from schema.wire.writers import writer_of
+from schema.wire.writers import TEXT, WIRE, Writers
 
 __all__ = ["MarshalError", "decode_text", "encode_text", "from_rpc", "to_rpc"]
 
 
 @cache
 def _writer(type_: Any) -> Callable[[Any], Any]:
-    return writer_of(type_)
+    return Writers(WIRE).of(type_)
+
+
+@cache
+def _text_writer(type_: Any) -> Callable[[Any], str]:
+    return Writers(TEXT).of(type_)
 
 
 @cache
@@ -38,7 +43,7 @@ def from_rpc(type_: Any, rpc: Any) -> Any:
 
 def encode_text(type_: Any, value: Any) -> str:
     """A value as JSON, byte for byte as the original writes it."""
-    return json.dumps(to_rpc(type_, value))
+    return _text_writer(type_)(value)
 
 
 def decode_text(type_: Any, text: str) -> Any:

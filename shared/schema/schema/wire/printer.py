@@ -18,13 +18,13 @@ def dumps(value: Any) -> str:
     return _TEXTS[type(value)](value)
 
 
-def _quote(text: str) -> str:
-    """The standard library's escapes are Yojson's, but for one letter."""
+def quote(text: str) -> str:
+    """A string. The standard library's escapes are Yojson's, but for one letter."""
     quoted = encode_basestring(text)
     return quoted.replace("\x7f", "\\u007f") if "\x7f" in quoted else quoted
 
 
-_key = lru_cache(KEYS_KEPT)(_quote)
+_key = lru_cache(KEYS_KEPT)(quote)
 
 
 def _object(value: Dict) -> str:
@@ -37,7 +37,7 @@ def _array(value: Sequence[Any]) -> str:
 
 
 _TEXTS: dict[type, Callable[[Any], str]] = {
-    str: _quote,
+    str: quote,
     int: str,
     float: text_of_float,
     bool: lambda value: "true" if value else "false",
