@@ -4,13 +4,13 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from fake_states import STATE
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.dynamic import TaskObject, VbdObject, VmObject
-from schema.objects.errors import BadPowerState, Cancelled, Error, InternalError
+from schema.objects.errors import BadPowerState
 from schema.objects.pci import Pci, PciAddress, PciState
 from schema.objects.quarantine import Quarantine, QuarantinedRecord
 from schema.objects.task import Completed, Completion, Failed, Pending, Task, TaskState
@@ -22,7 +22,6 @@ from typing_extensions import override
 from xenops import Client, XenopsError
 from xenops.command import main as command
 from xenops.command.screen import PlainScreen, RichScreen, Shown, Table
-from xenops.command.sentences import sentence
 from xenops.command.vmfile import parse_vm_file
 
 TaskIn = Callable[[TaskState], Task]
@@ -311,37 +310,6 @@ def test_a_service_that_is_not_there_has_its_own_code(client: Client, capsys: Ca
     nobody = Client(client.door, "nobody")
     assert command.main(["list"], lambda _: nobody) == command.UNREACHABLE
     assert "nobody" in capsys.readouterr().err
-
-
-def test_help_documents_the_exit_codes_and_the_file(capsys: Capture) -> None:
-    for argv, words in ((["--help"], "Exit codes"), (["add", "--help"], '"vbds"')):
-        with pytest.raises(SystemExit):
-            command.main(argv)
-        assert words in capsys.readouterr().out
-
-
-def arms() -> list[type[Any]]:
-    return list(get_args(get_args(Error)[0]))
-
-
-@pytest.mark.parametrize("arm", arms())
-def test_every_error_has_a_sentence(arm: type[Any]) -> None:
-    samples: dict[Any, Any] = {
-        str: "x/config",
-        int: 5,
-        float: 1.5,
-        tuple[str, ...]: ("a", "b"),
-        PowerState: "Halted",
-    }
-    fields = {name: samples[field.annotation] for name, field in arm.model_fields.items() if name != "kind"}
-    words = sentence(arm(**fields))
-    assert words
-    assert "{" not in words
-    assert arm is InternalError or "/config" not in words
-
-
-def test_a_sentence_names_the_thing() -> None:
-    assert sentence(Cancelled(task="7")) == "the task 7 was cancelled"
 
 
 def test_a_terminal_gets_tables_bars_and_text_as_it_is(capsys: Capture, task_in: TaskIn) -> None:

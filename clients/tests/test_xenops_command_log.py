@@ -113,6 +113,8 @@ def test_a_terminal_obeys_nothing_that_stands_in_a_log(lines: Lines) -> None:
         (("--since", "2100-01-01"), []),
         (("--until", "2100-01-01T00:00:00+01:00"), [0, 1, 2, 3, 4, 5]),
         (("--since", "-3600", "--until", "4102444800"), [0, 1, 2, 3, 4, 5]),
+        (("--since", "1.5h"), [0, 1, 2, 3, 4, 5]),
+        (("--until", "7d"), []),
         (("--until", "0"), []),
     ],
 )
@@ -123,7 +125,7 @@ def test_what_is_shown_may_be_chosen(lines: Lines, options: tuple[str, ...], off
 def test_what_is_no_time_is_refused_with_examples(xenops: Xenops, capsys: Capture) -> None:
     with pytest.raises(SystemExit):
         xenops("log", "--since", "yesterday")
-    assert "'yesterday' is no time: give one as 2026-" in capsys.readouterr().err
+    assert "'yesterday' is no time: give one as 5m, 2h, 7d, or 2026-" in capsys.readouterr().err
 
 
 def test_an_end_that_counts_for_nothing_ends_the_reading_all_the_same(lines: Lines) -> None:

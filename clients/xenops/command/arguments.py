@@ -10,6 +10,7 @@ from xenops.command.doctor import add_doctor_command
 from xenops.command.lanes import add_commands
 from xenops.command.log import add_log_command
 from xenops.command.operations import OPERATIONS, Operation, add_device
+from xenops.command.parsing import Parser, Subjects, listing
 from xenops.command.timeline import add_timeline_command
 from xenops.command.top import add_top_command
 from xenops.command.watch import add_watch_command
@@ -24,8 +25,35 @@ Exit codes: 0 done; 1 the task failed, or the service refused; 2 the command mak
 service not reached; 4 not done in time, it goes on; 130 interrupted, it goes on.
 """
 
-ALIASES = {"stat": ["vm-stat"], "tasks": ["task-list"], "cancel": ["task-cancel"], "vbd-eject": ["cd-eject"]}
-"""Names that the original's command has for some of ours."""
+ALIASES = {
+    "stat": ["vm-stat"],
+    "tasks": ["task-list"],
+    "cancel": ["task-cancel"],
+    "vbd-eject": ["cd-eject"],
+    "lanes": ["queues"],
+}
+"""Names that the original's command, or the operators' page, has for some of ours."""
+
+SUBJECTS: Subjects = {
+    "VMs": (
+        *("list", "stat", "watch", "console", "create", "add", "remove", "export", "import"),
+        *("start", "unpause", "pause", "shutdown", "reboot", "suspend", "resume", "fast-resume"),
+        *("migrate", "delay", "set-vcpus", "set-memory"),
+    ),
+    "devices": (
+        *("vbd-plug", "vbd-unplug", "vbd-insert", "vbd-eject", "vif-plug", "vif-unplug"),
+        *("pci-add", "pci-remove"),
+    ),
+    "tasks and workers": (
+        *("tasks", "cancel", "prioritise", "deadline", "lanes", "lane-hold", "lane-release"),
+        *("workers", "worker-drain", "worker-undrain", "set-worker-pool-size"),
+    ),
+    "what happens, and whether all is well": (
+        *("doctor", "top", "timeline", "log", "events", "quarantine", "diagnostics", "query"),
+    ),
+    "for scripts and shells": ("call", "completion"),
+}
+"""All commands, as `xenops --help` lists them."""
 
 
 NOTHING = Config()
@@ -34,16 +62,18 @@ NOTHING = Config()
 
 def parser(config: Config = NOTHING) -> argparse.ArgumentParser:
     """The parser of the whole command line, with defaults from environment and configuration file."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="xenops",
         description="Manage the virtual machines of one xenops instance.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=listing(SUBJECTS),
+    )
+    commands = top.add_subparsers(
+        title="commands, each with a --help of its own", dest="command", metavar="COMMAND", required=True
     )
     _connection(top, config)
-    everywhere = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    everywhere = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     _connection(everywhere, None)
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, sentence: str) -> argparse.ArgumentParser:
         made = commands.add_parser(

@@ -49,6 +49,9 @@ def main(
         sys.stderr.write(f"xenops: {error}\n")
         return USAGE
     complete(known, connect_to or _connect)
+    if not (sys.argv[1:] if argv is None else argv):
+        known.print_help(sys.stderr)
+        return USAGE
     arguments = known.parse_args(argv)
     screen = screen_for(as_json=arguments.json)
     try:

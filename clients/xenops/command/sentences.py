@@ -1,10 +1,10 @@
 """Sentences: every error of the interface in words that name the thing and the remedy."""
 
-from schema.objects.errors import Error, InternalError
+from schema.objects.errors import DoesNotExist, Error, InternalError
 
 _SENTENCES = {
     "Already_exists": "the {klass} {id} exists already: remove it first, or choose another name",
-    "Does_not_exist": "there is no {klass} {id}: `xenops list` shows the VMs, `xenops tasks` the tasks",
+    "Does_not_exist": "there is no {klass} {id}",
     "Unimplemented": "{what} is not implemented by this instance's hypervisor",
     "Domain_not_built": "the VM has no built domain: start it first",
     "Invalid_vcpus": "{count} is no number of CPUs that this VM can have: choose 1 up to its maximum",
@@ -48,13 +48,25 @@ _SENTENCES = {
 }
 """By the name of the error; a field in braces is the error's own."""
 
+_WHAT_THERE_IS = {
+    "VM": "`xenops list` shows the VMs",
+    "task": "`xenops tasks` shows the tasks",
+    "waiting task": "`xenops lanes VM` shows what waits for a VM",
+    "worker": "`xenops workers` shows the workers",
+    **dict.fromkeys(("VBD", "VIF", "PCI", "VGPU", "VUSB"), "`xenops stat VM` shows a VM's devices"),
+}
+"""By what an id is of, the command that shows all of them."""
+
 
 def sentence(error: Error) -> str:
     """An error in words."""
     if isinstance(error, InternalError):
         return error.message
     fields = {name: _words(value) for name, value in error if name != "kind"}
-    return _SENTENCES[error.kind].format(**fields)
+    told = _SENTENCES[error.kind].format(**fields)
+    if isinstance(error, DoesNotExist) and (shown := _WHAT_THERE_IS.get(error.klass)):
+        return f"{told}: {shown}"
+    return told
 
 
 def _words(value: object) -> object:

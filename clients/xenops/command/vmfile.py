@@ -177,7 +177,12 @@ def read_text(path: Path) -> str:
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise VmFileError(f"cannot read the VM file {path}: {error}") from error
+        raise VmFileError(f"cannot read the VM file {path}: {_why(error)}") from error
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    """What went wrong, without number and path."""
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is no text in UTF-8"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -189,7 +194,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.write_text(text)
     except OSError as error:
-        raise VmFileError(f"cannot write the VM file {path}: {error}") from error
+        raise VmFileError(f"cannot write the VM file {path}: {_why(error)}") from error
 
 
 def parse_pci(vm: str, device: str, address: str) -> Pci:

@@ -21,6 +21,9 @@ from bus.rabbit.services import LoopServices, StreamConnection
 _log = logging.getLogger("bus")
 
 _NOT_FOUND, _RESOURCE_LOCKED = 404, 405
+_REFUSES_USER, _REFUSES_HOST = "it refuses this user and password", "it refuses this user the virtual host"
+_REFUSALS = (_REFUSES_USER, _REFUSES_HOST)
+
 _ELSEWHERE = "does not have a replica on the local node"
 """How RabbitMQ refuses a stream that is on other nodes, or that is not up on this one yet."""
 
@@ -146,10 +149,9 @@ class Connection:
                 f"({self.trouble}): is that there, and may this user have it?"
             )
         places = " or ".join(map(address_of, self._nodes))
-        return (
-            f"no broker at {places} within {timeout_s:g} s ({self.trouble}): is RabbitMQ running "
-            "there, and are user, password and virtual host right?"
-        )
+        if self.trouble in _REFUSALS:
+            return f"the broker at {places} was tried for {timeout_s:g} s: {self.trouble}; is its URL right?"
+        return f"no broker at {places} within {timeout_s:g} s ({self.trouble}): is RabbitMQ running there?"
 
     def _on_open(self, connection: StreamConnection) -> None:
         if self._closing:
@@ -223,9 +225,9 @@ class Connection:
 def trouble_of(error: BaseException | str) -> str:
     """What is wrong, in words: pika wraps the cause several times."""
     if isinstance(error, ProbableAuthenticationError):
-        return "it refuses this user and password"
+        return _REFUSES_USER
     if isinstance(error, ProbableAccessDeniedError):
-        return "it refuses this user the virtual host"
+        return _REFUSES_HOST
     if isinstance(error, ssl.SSLError):
         return _tls_trouble(error)
     causes = getattr(error, "exceptions", ()) or (getattr(error, "exception", None), *_arguments(error))
