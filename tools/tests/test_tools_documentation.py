@@ -16,7 +16,7 @@ PATH = re.compile(
 MAKE = re.compile(r"^\s*make ([a-z][\w-]*)", re.MULTILINE)
 MODULE = re.compile(r"python3? -m ([a-z_.]+)")
 SCRIPT = re.compile(r"(?:python3?|\$\(PYTHON\)) ((?:tools|bench)/\w+\.py)")
-COMMAND = re.compile(r"(?:^|bin/)xenops ([a-z]+)", re.MULTILINE)
+COMMAND = re.compile(r"(?:^|bin/)xenops ([a-z]+(?:-[a-z]+)*)", re.MULTILINE)
 VARIABLE_IN_WORDS = re.compile(r"\bXENOPS_[A-Z_]+\b")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
