@@ -88,6 +88,10 @@ UsePAM no
 """
 
 
+class ElsewhereError(GuestError):
+    """No machine of this kind can build or emulate the Xen host."""
+
+
 def build(directory: Path) -> str:
     """Have an image of today's ingredients in the directory; answers what was done."""
     directory = directory.resolve()
@@ -109,10 +113,16 @@ def build(directory: Path) -> str:
 
 def hash_of_ingredients() -> str:
     """Changes when an image of the same packages must be built anew; to have newer packages, remove it."""
-    names = {re.split(r"[^\w-]", library)[0] for library in libraries()}
-    locked = "\n".join(line for line in LOCK.read_text().splitlines() if line.partition("==")[0] in names)
-    content = b"\0".join((INIT.read_bytes(), Path(__file__).read_bytes(), locked.encode()))
+    names = {normalised(re.split(r"[^\w.-]", library)[0]) for library in libraries()}
+    locked = {line.partition("==")[0]: line for line in LOCK.read_text().splitlines() if "==" in line}
+    versions = "\n".join(locked[name] for name in sorted(names))
+    content = b"\0".join((INIT.read_bytes(), Path(__file__).read_bytes(), versions.encode()))
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+def normalised(name: str) -> str:
+    """A library's name as the lock has it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def libraries() -> list[str]:
@@ -130,7 +140,9 @@ def is_whole(build_directory: Path) -> bool:
 def refuse_where_it_cannot_work() -> None:
     """Say in words what of the machine does not suit the build."""
     if platform.machine() != "x86_64":
-        raise GuestError(f"the Xen host is built for x86_64 only, and this machine is {platform.machine()}")
+        raise ElsewhereError(
+            f"the Xen host is built on x86_64 only, and this machine is {platform.machine()}"
+        )
     for program, package in (
         ("mmdebstrap", "mmdebstrap"),
         ("dpkg-deb", "dpkg"),
