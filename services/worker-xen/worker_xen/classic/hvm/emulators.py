@@ -205,19 +205,26 @@ class Emulators:
 
     def _end(self, domid: int) -> None:
         self._deaths.forget(domid)
+        word, pids = marker(self._of(domid)), self._pids(domid)
         (self._of(domid) / _READY).unlink(missing_ok=True)
-        while pids := self._pids(domid):
+        while pids := [pid for pid in pids if _was_started_with(pid, word)]:
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(_POLL_S)
 
     def _pids(self, domid: int) -> list[int]:
-        """Processes that were started for a domain, by whichever worker."""
-        word = marker(self._of(domid)).encode()
-        return [
-            int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _has_word(path, word)
-        ]
+        """Processes that were started for a domain, by whichever worker.
+
+        One that has come up has told its number. Of a start that broke off nothing is told for sure: then
+        all processes are looked through.
+        """
+        word = marker(self._of(domid))
+        if self._is_ready(domid):
+            candidates = _told(Path(word))
+        else:
+            candidates = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+        return [pid for pid in candidates if _was_started_with(pid, word)]
 
     def _user(self, domid: int) -> tuple[int, int] | None:
         if self._users is None:
@@ -256,9 +263,18 @@ def _give_to_write(monitor: Monitor, descriptor: int) -> Any:
         os.close(writing)
 
 
-def _has_word(cmdline: Path, word: bytes) -> bool:
+def _told(path: Path) -> list[int]:
+    """The number that a QEMU has written down as its process's; none: it has taken it back, as at its end."""
     try:
-        return word in cmdline.read_bytes().split(b"\0")
+        return [int(path.read_text())]
+    except (FileNotFoundError, ValueError):
+        return []
+
+
+def _was_started_with(pid: int, word: str) -> bool:
+    """Whether a process is there and has a word on its command line: a number may be another's by now."""
+    try:
+        return word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
 
