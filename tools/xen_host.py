@@ -52,7 +52,6 @@ def keep() -> None:
     except KeyboardInterrupt:
         print("xen-host: ended")
     finally:
-        machine.fetch_bindings(DIRECTORY / "bindings")
         machine.end()
 
 

@@ -2,8 +2,9 @@
 
 `var/xen/current` leads to the directory of one build: `dom0.ext4`, the root file system; `xen`, `vmlinuz` and
 `initrd.gz`, which QEMU boots; `key`, by which dom0 lets root in. Nothing is installed on this machine. dom0
-has Debian's Xen tools, a compiler for bindings, and the Python libraries that the project's lock names; the
-project itself comes later, by `tools/xen_machine.py`.
+has Debian's Xen tools and the Python libraries that the project's lock names; the project itself comes later,
+by `tools/xen_sources.py`, with bindings that are compiled here, against Xen's headers and libraries in
+`development`.
 """
 
 import gzip
@@ -19,21 +20,25 @@ import tomllib
 from pathlib import Path
 
 from guest import GuestError, archive, in_order, link, lists_of_our_own, module_name, run
+from xen_sources import SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
 INIT = Path(__file__).with_name("xen-host-init")
 LOCK = ROOT / "requirements.lock"
 BUSYBOX = Path("/bin/busybox")
 SUITE = "bookworm"
-FILES = ("dom0.ext4", "xen", "vmlinuz", "initrd.gz", "key")
+FILES = ("dom0.ext4", "xen", "vmlinuz", "initrd.gz", "key", "development/include/libxl.h")
 
 PACKAGES = (
     *("xen-utils-4.17", "xen-utils-common", "xenstore-utils", "libxen-dev", "qemu-system-xen"),
-    *("python3", "python3-dev", "gcc", "kmod", "iproute2", "bridge-utils", "procps", "util-linux"),
+    *("python3", "kmod", "iproute2", "bridge-utils", "procps", "util-linux"),
     *("nftables", "busybox-static", "openssh-server", "pciutils", "e2fsprogs", "qemu-utils"),
     *("libvirt-daemon", "libvirt-daemon-driver-xen", "libvirt-clients", "python3-libvirt"),
 )
 """What dom0 has of Debian; its kernel and the hypervisor, which QEMU boots, are unpacked beside."""
+
+UNREAD = ("man", "locale", "doc", "iso-codes", "icons")
+"""What is left out of packages, by its place in /usr/share."""
 
 KERNEL, HYPERVISOR = "linux-image-amd64", "xen-hypervisor-4.17-amd64"
 
@@ -58,9 +63,6 @@ OF_DEBIAN = {"libvirt-python>=9.0"}
 
 PYTHON = "usr/lib/python3.11"
 SITE = "opt/xenops/libraries"
-SOURCES = "opt/xenops/sources"
-"""Where in dom0 the project's sources are put."""
-
 SIZE_MIB = 1536
 """Of dom0's root file system, most of it empty and not written."""
 
@@ -177,6 +179,7 @@ def build_in(scratch: Path) -> Path:
     root = scratch / "root"
     make_debian(scratch.parent, root)
     furnish(root, modules, built)
+    keep_for_development(root, built / "development")
     make_file_system(root, built / "dom0.ext4")
     return built
 
@@ -245,7 +248,7 @@ def bootstrap(scratch: Path, target: Path) -> None:
             "to apt's sources, and run apt-get update"
         )
     (scratch / "sources.list").write_text("".join(sources))
-    excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale", "doc")]
+    excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in UNREAD]
     valid = subprocess.run(
         ["apt-config", "dump", "Acquire::Check-Valid-Until"], capture_output=True, text=True, check=False
     ).stdout.strip()
@@ -305,19 +308,18 @@ def add_python_libraries(root: Path) -> None:
             *libraries(),
         ]
     )
-    places = [f"/{SITE}", *(f"/{SOURCES}/{name}" for name in LIBRARIES_OF)]
+    places = [f"/{SITE}", *(f"{SOURCES}/{name}" for name in LIBRARIES_OF)]
     (root / "usr/lib/python3/dist-packages/xenops.pth").write_text("".join(f"{place}\n" for place in places))
-    compile_bindings(root)
     compiling = ["python3", "-m", "compileall", "-q", "-j", "2", f"/{SITE}", f"/{PYTHON}"]
     subprocess.run(["chroot", str(root), *compiling], check=False)
 
 
-def compile_bindings(root: Path) -> None:
-    """The bindings of now, where nothing is emulated; dom0 compiles those of later."""
-    for name in ("shared", "services/worker-xen"):
-        shutil.copytree(ROOT / name, root / SOURCES / name, ignore=shutil.ignore_patterns("__pycache__"))
-    run(["chroot", str(root), "python3", "-B", "-m", "worker_xen.prepare"])
-    shutil.rmtree(root / SOURCES)
+def keep_for_development(root: Path, place: Path) -> None:
+    """What bindings are compiled against, of the very Xen that is in dom0."""
+    shutil.copytree(root / "usr" / "include", place / "include")
+    (place / "lib").mkdir()
+    for library in (root / "usr" / "lib" / "x86_64-linux-gnu").glob("libxen*.so*"):
+        shutil.copy(library, place / "lib", follow_symlinks=False)
 
 
 def make_file_system(root: Path, image: Path) -> None:

@@ -1,29 +1,24 @@
 """The Xen test host as a machine: QEMU emulates a computer; saved with Xen up, it is back in seconds.
 
 Nothing of the host's hardware is needed. dom0 reaches this machine's loopback, where the broker listens, at
-10.0.2.2; we reach dom0 by ssh on a free port of the loopback. A machine ends with the thread that started it.
+10.0.2.2; we reach dom0 by ssh on a free port of the loopback. The project is a disk (`xen_sources`). A
+machine ends with the thread that started it.
 """
 
 import asyncio
-import io
 import os
 import shutil
 import socket
 import subprocess
-import tarfile
 import tempfile
 import time
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 from qemu.qmp import QMPClient
-
-ROOT = Path(__file__).resolve().parent.parent
-SOURCES = "/opt/xenops/sources"
-LIBRARIES = "/opt/xenops/libraries"
-BINDINGS = "/var/cache/xenops/bindings"
+from xen_sources import MOUNT, make_disk, make_empty_disk
 
 MEMORY_MIB, DOM0_MIB = 2560, 1024
 """Of the emulated computer, and of dom0 in it."""
@@ -31,14 +26,14 @@ MEMORY_MIB, DOM0_MIB = 2560, 1024
 FREE_MIB_MIN = 3072
 """What must be free here for it."""
 
-PACKED = ("shared", "services/worker-xen", "clients", "tests/xen", "pyproject.toml")
-"""What of the project is in dom0."""
-
 BOOT_TIMEOUT_S = 600.0
 """13 s on an idle core; others may keep it busy."""
 
 COMMAND_TIMEOUT_S = 900.0
 """Nothing is measured by it: it ends what hangs, on however slow a machine."""
+
+SOURCES = "sources.ext4"
+"""The project's disk, in the machine's directory."""
 
 _POLL_S = 0.1
 _PORT_ATTEMPTS = 5
@@ -59,8 +54,9 @@ class Place:
 
     @property
     def snapshot(self) -> Path:
-        """The saved machine, beside the image that it runs on: it is of this QEMU and of these figures."""
-        return self.image / f"saved-{MEMORY_MIB}-{DOM0_MIB}-{qemu_version()}"
+        """The saved machine, beside the image that it runs on: it is of this QEMU and of this hardware."""
+        hardware = command_line(Place(Path("image"), Path("machine")), Path("disk"), port=0)
+        return self.image / f"saved-{qemu_version()}-{crc32(' '.join(hardware).encode()):08x}"
 
 
 class Machine:
@@ -111,20 +107,6 @@ class Machine:
             raise MachineError(f"in dom0 `{command}` failed: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
 
-    def put(self, *archives: bytes) -> None:
-        """Unpack archives at dom0's root."""
-        for archive in archives:
-            words = [*ssh(self._place, self.port), "tar --extract --gzip --directory=/ --no-same-owner"]
-            subprocess.run(words, input=archive, check=True, timeout=COMMAND_TIMEOUT_S)
-
-    def fetch_bindings(self, directory: Path) -> None:
-        """Keep here what dom0 has compiled, for the next machine."""
-        directory.mkdir(parents=True, exist_ok=True)
-        words = [*ssh(self._place, self.port), f"mkdir -p {BINDINGS}; tar --create --directory={BINDINGS} ."]
-        done = subprocess.run(words, capture_output=True, check=True, timeout=COMMAND_TIMEOUT_S)
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as packed:
-            packed.extractall(directory, filter="data")
-
     def end(self) -> None:
         """End it at once, as by the plug."""
         self._process.kill()
@@ -139,14 +121,14 @@ def resumed(place: Place) -> Machine:
         save(place)
     place.directory.mkdir(parents=True, exist_ok=True)
     overlay(place.snapshot / "disk.qcow2", place.directory / "disk.qcow2")
+    make_disk(place.directory / SOURCES, place.image)
     machine = start(
         place, place.directory / "disk.qcow2", ["-incoming", f"exec:cat '{place.snapshot}/state'"]
     )
     try:
         asyncio.run(_go_on(place.directory / "qmp"))
         greet(machine, COMMAND_TIMEOUT_S * 2)
-        machine.check(f"date --set=@{int(time.time())}")
-        machine.put(packed_sources(), packed_bindings(place.image.parent / "bindings"))
+        machine.check(f"date --set=@{int(time.time())} && {MOUNT}")
     except BaseException:
         machine.end()
         raise
@@ -159,11 +141,12 @@ def booted(place: Place) -> Machine:
     place.directory.mkdir(parents=True, exist_ok=True)
     disk = place.directory / "disk.qcow2"
     overlay(place.image / "dom0.ext4", disk, "raw")
+    make_disk(place.directory / SOURCES, place.image)
     machine = start(place, disk, [])
     try:
         await_ready(place, machine)
         greet(machine, BOOT_TIMEOUT_S)
-        machine.put(packed_sources(), packed_bindings(place.image.parent / "bindings"))
+        machine.check(MOUNT)
     except BaseException:
         machine.end()
         raise
@@ -178,6 +161,7 @@ def save(place: Place) -> None:
         overlay(place.image / "dom0.ext4", disk, "raw")
         booting = Place(place.image, directory / "run")
         booting.directory.mkdir()
+        make_empty_disk(booting.directory / SOURCES)
         machine = start(booting, disk, [])
         try:
             await_ready(booting, machine)
@@ -238,6 +222,7 @@ def command_line(place: Place, disk: Path, port: int) -> list[str]:
         *("-kernel", str(image / "xen"), "-append", xen),
         *("-initrd", f"{image / 'vmlinuz'} {linux},{image / 'initrd.gz'}"),
         *("-drive", f"file={disk},format=qcow2,if=virtio,cache=unsafe"),
+        *("-drive", f"file={SOURCES},format=raw,if=virtio,cache=unsafe"),
         *("-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="),
         *(("-device", "amd-iommu", "-device", "e1000,romfile=") if place.has_iommu else ()),
     ]
@@ -271,53 +256,6 @@ def ssh(place: Place, port: int, *, shared: bool = True) -> list[str]:
     ]
     words = [word for option in options for word in ("-o", option)]
     return ["ssh", "-F", "none", "-i", str(place.image / "key"), "-p", str(port), *words, "root@127.0.0.1"]
-
-
-def packed_sources() -> bytes:
-    """The project as it is now, and the tiny guest, as an archive."""
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKED],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name in names:
-            for path in (ROOT / name, compiled(ROOT / name)):
-                if path.is_file():
-                    archive.add(path, f"{SOURCES}/{path.relative_to(ROOT)}")
-        for name in ("vmlinuz", "initrd.gz"):
-            archive.add((ROOT / "var" / "guest" / name).resolve(), f"{SOURCES}/var/guest/{name}")
-        for name in names:
-            if name.endswith("/pyproject.toml"):
-                add_metadata(archive, ROOT / name)
-    return packed.getvalue()
-
-
-def add_metadata(archive: tarfile.TarFile, project: Path) -> None:
-    """What says of a distribution that it is installed, and which version it is: services tell theirs."""
-    found = tomllib.loads(project.read_text())["project"]
-    content = f"Metadata-Version: 2.1\nName: {found['name']}\nVersion: {found['version']}\n".encode()
-    place = f"{found['name'].replace('-', '_')}-{found['version']}.dist-info"
-    told = tarfile.TarInfo(f"{LIBRARIES}/{place}/METADATA".lstrip("/"))
-    told.size = len(content)
-    archive.addfile(told, io.BytesIO(content))
-
-
-def compiled(source: Path) -> Path:
-    """What dom0's Python, a 3.11, makes of a module, which one here may have made already."""
-    return source.parent / "__pycache__" / f"{source.stem}.cpython-311.pyc"
-
-
-def packed_bindings(directory: Path) -> bytes:
-    """The bindings that a machine before has compiled, as an archive."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for path in sorted(directory.glob("*.so")):
-            archive.add(path, f"{BINDINGS}/{path.name}")
-    return packed.getvalue()
 
 
 def refuse_without_memory() -> None:

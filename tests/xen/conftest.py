@@ -1,14 +1,16 @@
-"""The Xen test host for tests: one machine, resumed from its saved state, for each module."""
+"""The Xen test host for tests, resumed from its saved state: one machine in all, or one for each module."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import guest
 import pytest
 import xen_image
 import xen_machine
-from xen_dom0 import BINDINGS, IMAGES, ROOT, Dom0
+from xen_dom0 import ALL, IMAGES, ROOT, Dom0
 
 collect_ignore = ["dom0"]
 """Those run there."""
@@ -16,7 +18,7 @@ collect_ignore = ["dom0"]
 
 @pytest.fixture(name="image", scope="session")
 def build_image() -> Path:
-    """Built and kept, by one process at a time; whoever cannot build it is told what is missing."""
+    """Built and kept, by one process at a time; whose machine cannot is told what is missing."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with (IMAGES / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -24,8 +26,10 @@ def build_image() -> Path:
             xen_machine.refuse_without_memory()
             guest.build(ROOT / "var" / "guest")
             xen_image.build(IMAGES)
-        except (guest.GuestError, xen_machine.MachineError) as error:
+        except xen_image.ElsewhereError as error:
             pytest.skip(f"nothing is tested on Xen: {error}")
+        except (guest.GuestError, xen_machine.MachineError) as error:
+            pytest.fail(f"nothing is tested on Xen: {error}", pytrace=False)
         place = xen_machine.machine_place(IMAGES / "current")
         if not (place.snapshot / "state").exists():
             xen_machine.save(place)
@@ -42,11 +46,16 @@ def boot(image: Path) -> Iterator[Dom0]:
         machine.end()
 
 
-@pytest.fixture(name="dom0", scope="module")
+def machine_lasts(fixture_name: str, config: pytest.Config) -> Literal["module", "session"]:
+    """The few tests of `make test` share one."""
+    del fixture_name, config
+    return "module" if os.environ.get(ALL) else "session"
+
+
+@pytest.fixture(name="dom0", scope=machine_lasts)
 def resume(image: Path) -> Iterator[Dom0]:
     machine = xen_machine.resumed(xen_machine.machine_place(image))
     try:
         yield Dom0(machine)
-        machine.fetch_bindings(BINDINGS)
     finally:
         machine.end()

@@ -8,7 +8,6 @@ import xen_machine
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "var" / "xen"
-BINDINGS = IMAGES / "bindings"
 PYTEST = (
     "cd /opt/xenops/sources && python3 -m pytest -c tests/xen/dom0/pytest.ini --rootdir tests/xen/dom0 -q"
 )

@@ -55,6 +55,10 @@ class Binding:
             ) from error
         return hashlib.sha256(b"\0".join([*(word.encode() for word in words), *content])).hexdigest()[:16]
 
+    def path(self, directory: Path, headers: Path = HEADERS) -> Path:
+        """Where a directory has it compiled. Errors: as of `key`."""
+        return directory / f"{self.name}-{self.key(headers)}.abi3.so"
+
 
 def load(binding: Binding, directory: Path) -> ModuleType:
     """The module, with `ffi` and `lib`; compiled first unless the directory has it.
@@ -62,7 +66,7 @@ def load(binding: Binding, directory: Path) -> ModuleType:
     Raises:
         BindingError: there is no compiler, it refuses, or the library cannot be loaded.
     """
-    path = directory / f"{binding.name}-{binding.key()}.abi3.so"
+    path = binding.path(directory)
     if not path.exists():
         compile_to(binding, path)
     loader = importlib.machinery.ExtensionFileLoader(binding.name, str(path))
