@@ -11,7 +11,7 @@ from bus.roles import Role
 from schema.ids import DeviceId
 from schema.objects.disk import LocalDisk
 from schema.objects.vm import PowerState
-from xen_dom0 import ALL, Dom0
+from xen_dom0 import ALL, FOR_LONG, Dom0
 from xen_site import STRANGER, UP, Site
 from xenops.calls.vm import Destination
 
@@ -81,6 +81,7 @@ def assert_nothing_left(site: Site, vm: str) -> None:
     assert "vif" not in left
 
 
+@FOR_LONG
 def test_a_vm_migrates_to_another_domain_of_the_same_host(site: Site) -> None:
     """By all that a migration to another host takes: two leases, three connections, four points."""
     if site.backend != "classic":
@@ -104,6 +105,7 @@ def test_a_vm_migrates_to_another_domain_of_the_same_host(site: Site) -> None:
     assert_nothing_left(site, "guest-4")
 
 
+@FOR_LONG
 def test_a_guest_that_ends_by_itself_leaves_a_halted_vm(site: Site) -> None:
     """Nobody asked: the hypervisor tells."""
     site.add("guest-2", "xenops.then=poweroff")
@@ -113,6 +115,7 @@ def test_a_guest_that_ends_by_itself_leaves_a_halted_vm(site: Site) -> None:
     site.client.vm.remove("guest-2")
 
 
+@FOR_LONG
 def test_the_command_lists_and_starts_vms_from_another_machine(site: Site) -> None:
     """`xenops` runs beside the broker, far from dom0."""
     site.add("guest-3")

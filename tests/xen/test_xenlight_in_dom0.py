@@ -14,3 +14,8 @@ def test_the_walk_through_s_promise_and_a_life_with_a_suspend(dom0: Dom0) -> Non
 @FOR_LONG
 def test_the_whole_conformance_suite(dom0: Dom0) -> None:
     dom0.pytest("tests/xen/dom0/test_xenlight_conformance.py", f"-k 'not ({SHORT})'")
+
+
+@FOR_LONG
+def test_guests_of_every_type_rest_and_move(dom0: Dom0) -> None:
+    dom0.pytest("tests/xen/dom0/test_xenlight_life.py")

@@ -1,12 +1,14 @@
 """Backend classic on the Xen test host, as a subject of the conformance suite and of tests of its own."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from guest_subject import UNSUPPORTED, GuestSubject
 from schema.objects.dynamic import ObjectId
 from schema.objects.vm import Pv, Pvh, Vm
 from typing_extensions import override
 from worker_xen.classic.backend import Classic, open_classic
+from worker_xen.classic.hvm.emulators import Users
 from worker_xen.settings import BINDINGS
 
 
@@ -14,6 +16,9 @@ class ClassicSubject(GuestSubject):
     """Its run directory is below `directory`; what changed by itself is in `changed`."""
 
     unsupported = UNSUPPORTED - {"VIF.set_ipv4_configuration", "VIF.set_locking_mode", "VIF.set_trunks"}
+    users: ClassVar[Users | None] = None
+    """As whom device models run; None: as root."""
+
     backend: Classic
 
     def __init__(self, directory: Path, ty: type[Pv] | type[Pvh] = Pv) -> None:
@@ -23,7 +28,7 @@ class ClassicSubject(GuestSubject):
 
     @override
     def open(self) -> None:
-        self.backend = open_classic(self._run, BINDINGS)
+        self.backend = open_classic(self._run, BINDINGS, self.users)
         self.backend.start(self.changed.append)
 
     @override

@@ -1,4 +1,4 @@
-"""Backend classic with HVM guests, as a subject of the conformance suite and of tests of its own."""
+"""Backends with HVM guests, as subjects of the conformance suite and of tests of their own."""
 
 import os
 import threading
@@ -9,15 +9,17 @@ from boot_sector import SAYS, boot_sector
 from classic_subject import ClassicSubject
 from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_vm
+from guest_subject import GuestSubject
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import BusType
 from schema.objects.vbd import Vbd, VbdMode, VbdType
-from schema.objects.vm import Hvm, HvmInfo, Vm
+from schema.objects.vm import ConsoleProtocol, Hvm, HvmInfo, Vm
 from typing_extensions import override
 from xen_guests import MIB, PATIENCE_S
+from xenlight_subject import XenlightSubject
 
 
-class HvmSubject(ClassicSubject):
+class BootSectors(GuestSubject):
     """Guests are boot sectors, each on its VM's first disk."""
 
     @override
@@ -66,11 +68,22 @@ class HvmSubject(ClassicSubject):
             Ear(self, vm).await_words(SAYS)
 
 
+class HvmSubject(BootSectors, ClassicSubject):
+    """On classic; each device model runs as a user of its own."""
+
+    users = (300000, 365535)
+
+
+class XenlightHvmSubject(BootSectors, XenlightSubject):
+    """On libxl."""
+
+
 class Ear:
     """Hears what is said at a guest's serial port from now on."""
 
-    def __init__(self, subject: ClassicSubject, vm: Vm) -> None:
-        path = subject.backend.vm.get_state(vm).consoles[1].path
+    def __init__(self, subject: GuestSubject, vm: Vm) -> None:
+        consoles = subject.backend.vm.get_state(vm).consoles
+        path = next(console.path for console in consoles if console.protocol is ConsoleProtocol.VT100)
         self._said = b""
         self._terminal = os.open(path, os.O_RDONLY | os.O_NOCTTY)
         threading.Thread(target=self._listen, daemon=True).start()

@@ -97,6 +97,9 @@ def test_a_device_model_has_hardly_any_rights_and_its_guest_crashes_with_it(subj
     life.start()
     model = model_of(life)
     assert list((model / "root").iterdir()) == []
+    (domid,) = subject.backend.vm.get_state(life.vm).domids
+    user = str(HvmSubject.users[0] + domid)
+    assert f"Uid:\t{user}\t{user}\t{user}\t{user}\n" in (model / "status").read_text()
     subject.let_boot(life.vm)
     subject.reopen()
     subject.changed.clear()

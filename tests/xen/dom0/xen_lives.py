@@ -1,10 +1,9 @@
-"""What guests on classic live through, whatever their type: a shell is told, they rest, they move."""
+"""What guests live through, whatever their type and backend: a shell is told, they rest, they move."""
 
 import os
 import threading
 from collections.abc import Callable
 
-from classic_subject import ClassicSubject
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life
 from engine.image import ImageStream
@@ -33,13 +32,13 @@ class Shell:
             os.close(terminal)
 
 
-def ends_when_asked(subject: ClassicSubject, vm: Vm) -> None:
+def ends_when_asked(subject: GuestSubject, vm: Vm) -> None:
     verbs = subject.backend.vm
     assert verbs.request_shutdown(SuiteExecution(), vm, ShutdownRequest.POWER_OFF, PATIENCE_S)
     assert verbs.wait_shutdown(SuiteExecution(), vm, ShutdownRequest.POWER_OFF, PATIENCE_S)
 
 
-def rests(subject: ClassicSubject, life: Life) -> None:
+def rests(subject: GuestSubject, life: Life) -> None:
     """It is suspended to an image, and goes on from there."""
     image, verbs = subject.make_image(), subject.backend.vm
     verbs.save(SuiteExecution(), life.vm, image, live=False)
@@ -91,7 +90,7 @@ class Wire(ImageStream):
         os.close(self._out)
 
 
-def moves(subject: ClassicSubject, life: Life, *, live: bool) -> None:
+def moves(subject: GuestSubject, life: Life, *, live: bool) -> None:
     """Through a connection into another domain, where it goes on under its own name, as on another host."""
     verbs, wire, errors = subject.backend.vm, Wire(), list[BaseException]()
     arriving = Life(subject, life.vm.model_copy(update={"id": f"{life.vm.id}-arriving"}), life.devices)

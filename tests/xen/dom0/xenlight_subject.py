@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from guest_subject import UNSUPPORTED, GuestSubject
+from schema.objects.vm import Pv, Pvh
 from typing_extensions import override
 from worker_xen.settings import BINDINGS
 from worker_xen.xenlight.backend import Xenlight
@@ -16,9 +17,9 @@ class XenlightSubject(GuestSubject):
         "HOST.update_guest_agent_features",
     }
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, ty: type[Pv] | type[Pvh] = Pv) -> None:
         self._settings = XenlightSettings(directory / "run", BINDINGS)
-        super().__init__(directory)
+        super().__init__(directory, ty)
 
     @override
     def open(self) -> None:

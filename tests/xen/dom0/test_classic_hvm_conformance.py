@@ -1,0 +1,19 @@
+"""HVM guests on classic pass what every backend must, on a real hypervisor with real device models."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine.conformance import BackendConformance, Subject
+from hvm_subject import HvmSubject
+from leftovers import await_no_more_than, of_domains
+
+
+class TestHvm(BackendConformance):
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> Iterator[Subject]:
+        before = of_domains()
+        subject = HvmSubject(tmp_path)
+        yield subject
+        subject.end()
+        await_no_more_than(before)

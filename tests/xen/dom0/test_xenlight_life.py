@@ -1,0 +1,88 @@
+"""Guests of every type on libxl: they come up, rest in an image, move into another domain, end when asked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from boot_sector import SAYS
+from engine.backend import Devices
+from engine.conformance import SuiteExecution
+from engine.conformance.subject import Life, make_life
+from hvm_subject import Ear, XenlightHvmSubject
+from leftovers import await_no_more_than, of_domains
+from schema.atomics.vm import DomainAction
+from schema.objects.vm import DomainType, PowerState, Pv, Pvh
+from xen_guests import await_words
+from xen_lives import Shell, ends_when_asked, moves, rests
+from xenlight_subject import XenlightSubject
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    before = of_domains()
+    yield
+    await_no_more_than(before)
+
+
+@pytest.fixture(name="subject", params=(Pv, Pvh), ids=("PV", "PVH"))
+def make_subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[XenlightSubject]:
+    subject = XenlightSubject(tmp_path, request.param)
+    yield subject
+    subject.end()
+
+
+@pytest.fixture(name="hvm")
+def make_hvm_subject(tmp_path: Path) -> Iterator[XenlightHvmSubject]:
+    subject = XenlightHvmSubject(tmp_path)
+    yield subject
+    subject.end()
+
+
+def test_a_guest_with_a_kernel_rests_and_moves_and_keeps_what_it_was_told(subject: XenlightSubject) -> None:
+    """A PVH guest runs while it moves; a PV one stands still."""
+    life = make_life(subject)
+    life.start()
+    subject.let_boot(life.vm)
+    shell = Shell(subject, life.vm)
+    shell.tell("kept=well; echo all is $kept")
+    await_words(life.vm.id, "all is well")
+    rests(subject, life)
+    shell.tell("echo after the rest kept $kept; cat /sys/class/net/eth0/address")
+    await_words(life.vm.id, "after the rest kept well")
+    moves(subject, life, live=True)
+    shell.tell("echo after the journey kept $kept; cat /sys/block/xvda/size")
+    await_words(life.vm.id, "after the journey kept well")
+    ends_when_asked(subject, life.vm)
+    life.stop()
+
+
+def test_an_hvm_guest_boots_from_its_disk_and_has_a_drive_and_a_cable(hvm: XenlightHvmSubject) -> None:
+    life = make_life(hvm)
+    cd = hvm.make_cd(life.vm, 2)
+    life = Life(hvm, life.vm, Devices(vbds=(*life.devices.vbds, cd), vifs=life.devices.vifs))
+    life.start()
+    state = hvm.backend.vm.get_state(life.vm)
+    assert state.domain_type is DomainType.DOMAIN_HVM
+    assert state.power_state is PowerState.PAUSED
+    hvm.let_boot(life.vm)
+    hvm.backend.vbd.eject(SuiteExecution(), life.id, cd)
+    assert hvm.backend.vbd.get_state(life.id, cd).backend_present is None
+    medium = hvm.guests.disk("another")
+    hvm.backend.vbd.insert(SuiteExecution(), life.id, cd, medium)
+    assert hvm.backend.vbd.get_state(life.id, cd).backend_present == medium
+    for carrier in (False, True):
+        hvm.backend.vif.set_carrier(SuiteExecution(), life.id, life.devices.vifs[0], carrier=carrier)
+    ends_when_asked(hvm, life.vm)
+    assert hvm.backend.vm.get_domain_action_request(life.vm) is DomainAction.POWEROFF
+    life.stop()
+
+
+def test_an_hvm_guest_rests_in_an_image_and_moves(hvm: XenlightHvmSubject) -> None:
+    life = make_life(hvm)
+    life.start()
+    hvm.let_boot(life.vm)
+    rests(hvm, life)
+    Ear(hvm, life.vm).await_words(SAYS)
+    moves(hvm, life, live=True)
+    Ear(hvm, life.vm).await_words(SAYS)
+    life.stop()
