@@ -66,7 +66,8 @@ virtual machine manager of xapi, as services on a message bus
  QEMU, libvirt and Xen, and the command xenops.
  .
  Nothing is started until the host has credentials for a broker; see
- /usr/share/doc/xenops/hosts.md."""
+ /usr/share/doc/xenops/hosts.md. All documents, the reference too, are pages in
+ /usr/share/doc/xenops/html."""
 
 
 class DebError(Exception):
@@ -97,6 +98,7 @@ def build(output: Path) -> Path:
     install_documents(tree / DOCUMENTS, version, f"{maintainer}  {formatdate(float(epoch))}")
     environment = os.environ | {"SOURCE_DATE_EPOCH": epoch}
     install_help(tree, environment)
+    install_site(tree / DOCUMENTS / "html", environment)
     fields = {"Version": version, "Architecture": architecture, "Maintainer": maintainer}
     write_control(tree, control_text(fields, installed_kib(tree)))
     package = output / f"xenops_{version}_{architecture}.deb"
@@ -159,6 +161,15 @@ def install_help(tree: Path, environment: Mapping[str, str]) -> None:
     for shell, path in COMPLETIONS.items():
         xenops = str(Path(sys.executable).with_name("xenops"))
         put(tree / path, said([xenops, "completion", shell]) + "\n")
+
+
+def install_site(place: Path, environment: Mapping[str, str]) -> None:
+    """All documents as pages, which a browser opens as they are."""
+    site = ["--config-file", str(ROOT / "mkdocs.yml"), "--site-dir", str(place)]
+    command = [sys.executable, "-m", "mkdocs", "--quiet", "build", "--strict", *site]
+    run(command, {**environment, "NO_MKDOCS_2_WARNING": "1"})
+    for path in place.rglob("*.map"):
+        path.unlink()  # for who debugs the theme
 
 
 def control_text(given: Mapping[str, str], size_kib: int) -> str:

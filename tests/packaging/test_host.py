@@ -4,6 +4,7 @@ Wants Docker's engine, on Linux, and the package of `make deb`.
 """
 
 import json
+import re
 from collections.abc import Iterator
 
 import deb
@@ -59,6 +60,13 @@ def nothing_started_before(bare: Host) -> None:
     bare.run("systemctl", "start", *UNITS)
     assert {bare.prop(unit, "ActiveState") for unit in UNITS} == {"inactive"}
     assert {bare.prop(unit, "ConditionResult") for unit in UNITS} == {"no"}
+
+
+def test_all_documents_are_there_as_pages(bare: Host) -> None:
+    front = bare.run("cat", f"/{deb.DOCUMENTS}/html/index.html")
+    pages = {link for link in re.findall(r'href="([\w/.-]+\.html)"', front) if ".." not in link}
+    assert {"tutorials/first-vm.html", "operators.html", "reference/client.html"} <= pages
+    bare.run("sh", "-c", 'cd "$0" && stat "$@"', f"/{deb.DOCUMENTS}/html", *sorted(pages))
 
 
 def until_served(host: Host) -> None:
