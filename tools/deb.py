@@ -165,9 +165,8 @@ def install_help(tree: Path, environment: Mapping[str, str]) -> None:
 
 def install_site(place: Path, environment: Mapping[str, str]) -> None:
     """All documents as pages, which a browser opens as they are."""
-    site = ["--config-file", str(ROOT / "mkdocs.yml"), "--site-dir", str(place)]
-    command = [sys.executable, "-m", "mkdocs", "--quiet", "build", "--strict", *site]
-    run(command, {**environment, "NO_MKDOCS_2_WARNING": "1"})
+    build_site = [sys.executable, "-m", "mkdocs", "--quiet", "build", "--strict", "--site-dir", str(place)]
+    run(build_site, {**environment, "NO_MKDOCS_2_WARNING": "1"})
     for path in place.rglob("*.map"):
         path.unlink()  # for who debugs the theme
 
@@ -235,8 +234,8 @@ def said(command: list[str]) -> str:
 
 
 def run(command: list[str], environment: Mapping[str, str] | None = None) -> None:
-    """Run a step; its failure is ours."""
-    if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode:
+    """Run a step, at the root of the sources; its failure is ours."""
+    if subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=False).returncode:
         raise DebError(f"`{' '.join(command[:3])} …` failed; its words are above")
 
 
