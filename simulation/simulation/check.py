@@ -39,6 +39,7 @@ def unsettled(stage: Stage) -> Iterator[str]:
     yield from (f"task {asked.task} has not ended for its client" for asked in stage.client.open_tasks())
     for site in stage.sites:
         yield from (f"{vm} is locked" for vm in site.machine.locked())
+        yield from (f"what became of {vm} is not known" for vm in site.machine.kept())
 
 
 def _unsettled_at(site: Site) -> Iterator[str]:

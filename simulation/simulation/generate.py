@@ -58,6 +58,9 @@ _DEVICES = 0.3
 _LOSES = 0.3
 """How often one worker of two is lost."""
 
+_STAYS_AWAY = 0.04
+"""How often, where VMs migrate, a worker stays away for longer than others ask for it."""
+
 _LOSES_LOG = 0.05
 """How often a log is lost; where there are two, one of them, or both."""
 
@@ -78,10 +81,10 @@ def scenario_of(seed: int) -> Scenario:
         deeds += [Operate(at=_STARTED_AT, vm=vm, command="start") for vm in vms]
     faults = [_fault(random, (vms, who), lasts_s) for _ in range(random.randint(0, 8))]
     if workers > 1 and random.random() < _LOSES:
-        faults.append(
-            Lose(at=round(random.uniform(0.5, lasts_s), 3), who="worker-2", effects=random.randrange(30))
-        )
+        faults.append(_lost(random, "worker-2", lasts_s))
     snapshot_every = random.choice((0, 0, 20, 60))
+    if has_two and (absence := Random(f"absence {seed}")).random() < _STAYS_AWAY:
+        faults.append(_lost(absence, absence.choice(("worker-there", "worker-1")), lasts_s))
     faults += _losses(Random(f"log {seed}"), lasts_s, hosts=2 if has_two else 1)
     steps = sorted((*deeds, *faults), key=lambda step: step.at)
     return Scenario(
@@ -94,6 +97,10 @@ def scenario_of(seed: int) -> Scenario:
         snapshot_every=snapshot_every,
         steps=tuple(steps),
     )
+
+
+def _lost(random: Random, who: str, until_s: float) -> Lose:
+    return Lose(at=round(random.uniform(0.5, until_s), 3), who=who, effects=random.randrange(30))
 
 
 def _losses(random: Random, until_s: float, hosts: int) -> list[Step]:

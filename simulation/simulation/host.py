@@ -244,6 +244,10 @@ class Machine:
         """The executions that were begun and not ended, by the journal."""
         return list(Journal(self.directory / "journal").unfinished())
 
+    def kept(self) -> list[VmId]:
+        """The VMs of which the journal says that nobody knows whether they have arrived."""
+        return Journal(self.directory / "journal").kept()
+
     def locked(self) -> Iterator[VmId]:
         """The VMs whose locks anybody holds."""
         locks, refused = VmLocks(self.directory / "locks"), internal_error("locked")

@@ -29,6 +29,9 @@ from simulation.whereabouts import Whereabouts
 SETTLE_S = 400.0
 """How long it may take, after all is put right, until nothing is under way any more."""
 
+ABSENT_S = 400.0
+"""How long an instance's only worker is away that is lost: longer than any source asks for it."""
+
 LOOK_S = 1.03
 """How often it is looked; with no rhythm of a service, else each look may find the same one at its work."""
 
@@ -105,7 +108,10 @@ class Simulation:
             self.scheduler.at(step.at, lambda step=step: self.striker.do(step))  # type: ignore[misc]
         self._go(self.stage.scenario.lasts_s)
         self.striker.heal()
-        self._settle()
+        if self.striker.all_workers_are_lost():
+            self._go(self.scheduler.now + ABSENT_S)
+        else:
+            self._settle()
         if self.striker.find():
             self._settle()
         self._judge()

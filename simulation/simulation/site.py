@@ -36,6 +36,11 @@ class Site:
         """All that was ever written of the instance."""
         return self.home.world.broker.logs[self.instance]
 
+    @property
+    def has_no_worker(self) -> bool:
+        """Whether all of its workers are lost."""
+        return all(seat.lost for name, seat in self.seats.items() if name.startswith("worker"))
+
     def start(self) -> None:
         """Begin all lives."""
         for seat in self.seats.values():

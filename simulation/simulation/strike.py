@@ -146,6 +146,10 @@ class Striker:
                 seat.process.bus.link.go_on()
             seat.start()
 
+    def all_workers_are_lost(self) -> bool:
+        """Whether an instance has no worker: what is asked of it waits for as long."""
+        return any(site.has_no_worker for site in self._sites)
+
     def find(self) -> bool:
         """What was lost is there again; answers whether anything was."""
         lost = [seat for seat in self._seats.values() if seat.lost]

@@ -242,6 +242,11 @@ def who_fails_at_last_has_the_vm(patch: Patch) -> None:
     patch.setattr(Departure, "settle", lambda departure, _: departure.leave())
 
 
+def who_does_not_answer_has_the_vm(patch: Patch) -> None:
+    """A source that has asked its destination for long enough takes its own side of the VM away."""
+    patch.setattr(Departure, "_keep", lambda departure: departure.leave())
+
+
 def half_a_rename_stays(patch: Patch) -> None:
     """A VM that is being renamed is two when its worker dies, and no more renamed."""
     rename = FileStore.rename
@@ -272,7 +277,7 @@ def changes_by_requests_are_not_noted(patch: Patch) -> None:
 
 def name_is_taken_back_once(patch: Patch) -> None:
     """A VM whose migration has failed keeps its departing id when that cannot be changed at once."""
-    patch.setattr("engine.migrate.source.STAY_TIMEOUT_S", 0.0)
+    patch.setattr("engine.migrate.stay.TRIES_TIMEOUT_S", 0.0)
 
 
 def who_has_gone_on_never_arrived(patch: Patch) -> None:
@@ -357,6 +362,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     snapshot_lacks_its_last_entry: 8,
     who_left_is_not_told: "a-vm-that-has-left-while-its-migration-failed",
     who_fails_at_last_has_the_vm: "a-destination-whose-disk-is-full-when-it-takes-over",
+    who_does_not_answer_has_the_vm: "a-destination-that-is-away-for-longer-than-its-source-asks",
     half_a_rename_stays: "a-name-half-changed-when-its-worker-died",
     who_died_has_told_all: "an-arrival-that-its-worker-has-told-nobody",
     giving_up_is_tried_once: "a-destination-that-fails-while-it-gives-up",

@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from schema.fault import internal_error
 from schema.ids import LeaseToken, TaskId, VmId
-from schema.operations import Operation
+from schema.migration import departing_id
+from schema.operations import Operation, VmMigrate
 from schema.records import Finished
 
 from engine.store.cells import Cells, DamagedError, Encoding, MakeCells
@@ -33,6 +34,11 @@ class JournalEntry(BaseModel):
     """Of a migration: the VM is the destination's, or about to be told so."""
 
     finished: Finished | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it stands under a departing id, for a VM of which nobody knows whether it has arrived."""
+        return isinstance(self.operation, VmMigrate) and self.operation.vm != self.vm
 
 
 class FencedError(Exception):
@@ -70,6 +76,18 @@ class Journal:
         """A migration is at the point from which the source must not go on with the VM."""
         self._write(entry.model_copy(update={"handed_over": True}))
 
+    def keep(self, entry: JournalEntry) -> None:
+        """The destination of a migration does not say whether it has the VM; noted under its departing id."""
+        self._write(entry.model_copy(update={"vm": departing_id(entry.vm), "handed_over": True}))
+
+    def kept(self) -> list[VmId]:
+        """The departing ids of VMs that may be noted so."""
+        return [VmId(path.stem) for path in self._directory.glob(f"*{departing_id(VmId(''))}.json")]
+
+    def let_go(self, vm: VmId) -> None:
+        """It is known what became of a VM that was kept."""
+        self._entries.remove(self._path(vm))
+
     def end(self, entry: JournalEntry, finished: Finished) -> None:
         """An execution has ended; kept, so that a restarted worker can say it again.
 
@@ -94,7 +112,7 @@ class Journal:
 
     def unfinished(self) -> Iterator[JournalEntry]:
         """The executions that were begun and never ended: their worker has crashed."""
-        return (entry for entry in self.entries() if entry.finished is None)
+        return (entry for entry in self.entries() if entry.finished is None and not entry.is_kept)
 
     def ended(self) -> tuple[VmId, ...]:
         """The VMs whose last execution has ended, first those that were leased longest ago."""

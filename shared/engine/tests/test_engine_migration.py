@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from engine.cancellation import Cancellation
 from engine.conformance import SuiteExecution
 from engine.conformance.hosts import PATIENCE_S, Host, Killed, Life, Task
 from engine.conformance.samples import plug_sample, sample_vbd, sample_vm, start_sample
+from engine.migrate.fate import fate_of
 from engine.simulator import Fail, Fault
+from schema.atomics.vm import RenameWhen
 from schema.fault import XenopsError
 from schema.ids import TaskId, VmId
 from schema.migration import arriving_id, departing_id
@@ -199,6 +202,60 @@ def test_a_worker_that_dies_at_any_step_leaves_one_vm(tmp_path: Path, side: str)
         if not died and arrived(pair):  # on a slow machine it may fail before that step
             break
     assert deaths > 10
+
+
+def test_a_destination_that_is_away_for_longer_than_its_source_asks_costs_no_vm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.migrate.source.fate_of", partial(fate_of, timeout_s=0.02))
+    monkeypatch.setattr("engine.migrate.source.TIDY_TIMEOUT_S", 0.0)
+    kept = back = 0
+    for step in range(1, 200):
+        pair = Pair(tmp_path / f"{step}")
+        pair.there.life = Life(step)
+        task = pair.migrate()
+        died, decided = is_left_away(pair, task), False
+        if pair.here.keeps:
+            decided = pair.here.look_again(migration_of(pair))
+        if died:
+            pair.there.put_right(pair.there.arrivals[0][0])
+        if pair.here.keeps:
+            kept += 1
+            assert decided or pair.here.look_again(migration_of(pair))
+            back += pair.here.state(VM) is PowerState.PAUSED
+            assert VmObject(id=VM) in pair.here.changed
+        eventually(pair.assert_one_lives)
+        pair.close()
+        if not died and arrived(pair):
+            break
+    assert kept > back > 0
+
+
+def is_left_away(pair: Pair, task: Task) -> bool:
+    """Whether the destination's worker has died, and nobody has taken its place by the end of the task."""
+    task.end()
+    return [isinstance(ended, Killed) for ended in pair.end_there()] == [True]
+
+
+def test_what_was_configured_anew_counts_and_what_was_kept_goes(pair: Pair) -> None:
+    course_ends_unknown(pair)
+    pair.here.store.write(sample_vm(VM))
+    assert pair.here.look_again(migration_of(pair))
+    assert pair.here.store.ids() == (VM,)
+    assert pair.here.state(VM) is PowerState.HALTED
+    assert pair.here.state(departing_id(VM)) is PowerState.HALTED
+
+
+def test_what_an_operator_has_removed_is_kept_no_more(pair: Pair) -> None:
+    course_ends_unknown(pair)
+    pair.here.store.remove(departing_id(VM))
+    assert pair.here.look_again(migration_of(pair))
+
+
+def course_ends_unknown(pair: Pair) -> None:
+    """A source that has handed its VM over hears nothing any more."""
+    pair.here.backend.vm.rename(VM, departing_id(VM), RenameWhen.PRE_MIGRATION)
+    pair.here.store.rename(VM, departing_id(VM))
 
 
 def arrived(pair: Pair) -> bool:

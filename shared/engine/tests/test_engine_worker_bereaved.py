@@ -186,6 +186,48 @@ def test_what_a_lost_worker_left_half_done_is_put_right_by_another(bereaved: Ber
     assert not bereaved.service._is_half_done(lost)
 
 
+def test_a_vm_that_is_kept_is_asked_for_until_it_is_known_what_became_of_it(
+    bereaved: Bereaved, tmp_path: Path
+) -> None:
+    kept, tools = departing_id(LEAVING), bereaved.service._tools
+    operation = _migration(LEAVING, f"unix://{tmp_path}/nobody")
+    bereaved.journal.keep(_entry(LEAVING).model_copy(update={"operation": operation}))
+    tools.store.write(sample_vm(kept))
+    assert list(bereaved.journal.unfinished()) == [_entry(VM)]
+    _look_at_kept(bereaved)
+    assert bereaved.journal.kept() == [kept]
+    tools.store.write(sample_vm(LEAVING))  # somebody has started it anew
+    _look_at_kept(bereaved)
+    assert bereaved.journal.kept() == []
+    assert not tools.store.exists(kept)
+    assert tools.store.exists(LEAVING)
+
+
+def test_a_vm_that_is_kept_stays_so_while_its_store_is_away(bereaved: Bereaved) -> None:
+    operation = _migration(LEAVING, "unix:///nobody")
+    bereaved.journal.keep(_entry(LEAVING).model_copy(update={"operation": operation}))
+    bereaved.door.failing = "the daemon is away"
+    _look_at_kept(bereaved)
+    assert bereaved.journal.kept() == [departing_id(LEAVING)]
+    asked_for = _entry(departing_id(LEAVING)).model_copy(update={"token": LeaseToken(3)})
+    bereaved.journal.begin(asked_for)  # by an operator
+    _look_at_kept(bereaved)
+    assert bereaved.journal.read(departing_id(LEAVING)) == asked_for
+
+
+def _look_at_kept(bereaved: Bereaved) -> None:
+    kept, deadline = bereaved.service._kept, time.monotonic() + PATIENCE_S
+    kept.look()
+    while kept._asking:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+def _migration(vm: VmId, url: str) -> VmMigrate:
+    maps: dict[str, Any] = {"vdi_map": (), "vif_map": (), "pci_map": (), "verify_dest": False}
+    return VmMigrate(vm=vm, url=url, compress=False, localhost_migration=False, **maps)
+
+
 OWN_ZEROS = VmId("0f5a1c9e-0000-4000-8000-000000000000")
 LEAVING = VmId("1f5a1c9e-0000-4000-8000-0123456789ab")
 BACK = VmId("2f5a1c9e-0000-4000-8000-0123456789ab")
@@ -193,9 +235,7 @@ BACK = VmId("2f5a1c9e-0000-4000-8000-0123456789ab")
 
 def test_nobody_is_told_of_what_leaves_when_all_vms_are_told(bereaved: Bereaved) -> None:
     """But of a VM whose own id looks like a departing one."""
-    url = "http://there/services/xenops"
-    maps: dict[str, Any] = {"vdi_map": (), "vif_map": (), "pci_map": (), "verify_dest": False}
-    leaves = VmMigrate(vm=LEAVING, url=url, compress=False, localhost_migration=False, **maps)
+    leaves = _migration(LEAVING, "http://there/services/xenops")
     came = VmReceiveMemory(
         vm=arriving_id(BACK), final=BACK, memory_limit_bytes=1, socket="", compressed=False
     )

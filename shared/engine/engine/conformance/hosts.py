@@ -13,7 +13,7 @@ from typing import Any, cast
 from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId
 from schema.methods import METHODS
-from schema.migration import Channel, decode_cookies, read_path
+from schema.migration import Channel, decode_cookies, departing_id, read_path
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import Error, InternalError
 from schema.objects.metadata import Metadata
@@ -118,6 +118,7 @@ class Host:
         self.changed: list[ObjectId] = []
         self.records: list[Record] = []
         self.handed_over = False
+        self.keeps = False
         self.notes = True
         self.life = Life()
         self.cancellation = Cancellation(TaskId(1))
@@ -170,6 +171,7 @@ class Host:
             signal=self.changed.append,
             append=self.records.append,
             note_handover=note if task else lambda: None,
+            keep=lambda: setattr(self, "keeps", True),
             threads=self.threads,
             network=SOCKETS,
             dbg="test",
@@ -201,6 +203,12 @@ class Host:
         with self.locks.held(operation.vm, self.cancellation.wait) as held:
             crash = XenopsError(InternalError(message="crash"))
             recover(operation, self.course(held), handed_over=self.handed_over, crash=crash)
+
+    def look_again(self, operation: VmMigrate) -> bool:
+        """What a worker does now and then about a VM that is kept."""
+        self.life, self.cancellation = Life(), Cancellation(TaskId(3))
+        with self.locks.held(departing_id(operation.vm), self.cancellation.wait) as held:
+            return Departure(operation, self.course(held)).look_again()
 
     def state(self, vm: VmId) -> PowerState:
         """A VM's, configured or not."""

@@ -29,8 +29,9 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Of one task. `note_handover` writes down that the VM is the destination's from now on.
+    """Of one task.
 
+    `note_handover` writes down that the VM is the destination's from now on; `keep`, that nobody knows so.
     `spanning` puts a span around each step.
     `held` are the VMs whose locks this task has; the lock of a name goes from side to side with the name.
     """
@@ -43,6 +44,7 @@ class Course:
     signal: Callable[[ObjectId], None]
     append: Callable[[Record], None]
     note_handover: Callable[[], None]
+    keep: Callable[[], None]
     threads: Threads
     network: Network
     progress: Callable[[float], None] = lambda _: None

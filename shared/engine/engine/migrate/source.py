@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
 
-from schema.atomics.vm import RenameWhen, VmHookScript, VmSetMemoryDynamicRange
+from schema.atomics.vm import VmHookScript
 from schema.fault import XenopsError, internal_error
 from schema.migration import (
     COMPRESSION,
@@ -45,8 +45,8 @@ from engine.migrate.channel import Channel, ChannelLostError, interruptible
 from engine.migrate.course import Course
 from engine.migrate.export import export, maps_of, under
 from engine.migrate.fate import Fate, fate_of
+from engine.migrate.stay import insist, stay
 from engine.migrate.zstd import CompressingStream
-from engine.objects import objects_of
 from engine.plan import migrate as plans
 from engine.plan.groups import do
 
@@ -60,11 +60,6 @@ TIDY_TIMEOUT_S = 30.0
 """How long a destination may take to come back, so that nothing of a VM that stayed is left there."""
 
 _TIDY_WAIT_S = 0.1
-
-STAY_TIMEOUT_S = 300.0
-"""How long a VM that goes on here, after all, may wait for its name: for as long as the disk is full."""
-
-_STAY_WAIT_S, _STAY_WAIT_S_MAX = 0.1, 2.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -255,53 +250,8 @@ class Departure:
 
     def retreat(self, *, paused: bool = False) -> None:
         """The VM goes on here, under its own id; whatever was done of the migration is undone."""
-        self._stay(paused=paused)
+        stay(self._vm, self._course, paused=paused)
         self._tidy_destination()
-
-    def _stay(self, *, paused: bool) -> None:
-        course, verbs = self._course.insisting(), self._course.backend.vm
-        try:
-            course.held.also(self._vm, self._course.threads.sleep)
-            self._take_name_back(course)
-            vm = course.store.read(self._vm)
-            verbs.resume(course.execution(), vm)
-            if paused:
-                verbs.pause(course.execution(), vm)
-        except XenopsError as error:
-            _LOG.error("VM %s: cannot go on after its migration has failed: %s", self._vm, error)
-            return
-        finally:
-            self._tell_all()
-        if vm.memory_dynamic_min != vm.memory_dynamic_max:
-            thaw = VmSetMemoryDynamicRange(
-                vm=self._vm, minimum_bytes=vm.memory_dynamic_min, maximum_bytes=vm.memory_dynamic_max
-            )
-            course.attempt("source: let the balloon go", do(thaw))
-
-    def _take_name_back(self, course: Course) -> None:
-        """Nobody finds a VM that keeps its departing id: what cannot be written yet is tried again."""
-        waited_s, wait_s = 0.0, _STAY_WAIT_S
-        while True:
-            try:
-                course.backend.vm.rename(self._gone, self._vm, RenameWhen.PRE_MIGRATION)
-                if course.store.exists(self._gone):
-                    course.store.rename(self._gone, self._vm)
-            except XenopsError as error:
-                if waited_s >= STAY_TIMEOUT_S:
-                    raise
-                _LOG.warning("VM %s cannot take its name back yet: %s", self._vm, error)
-            else:
-                return
-            course.threads.sleep(wait_s)
-            waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, _STAY_WAIT_S_MAX)
-
-    def _tell_all(self) -> None:
-        """While it had another id, whoever asked was told that there is no such VM."""
-        try:
-            for changed in objects_of(self._vm, self._course.store):
-                self._course.signal(changed)
-        except XenopsError as error:
-            _LOG.error("VM %s: clients may not know that it is here: %s", self._vm, error)
 
     def _tidy_destination(self) -> None:
         """The destination removes what it made; this is for what it was only told of.
@@ -348,14 +298,42 @@ class Departure:
             case Fate.ARRIVED:
                 self.leave()
             case Fate.GIVEN_UP:
-                self._stay(paused=False)
+                stay(self._vm, self._course, paused=False)
                 raise lost
             case Fate.UNKNOWN:
-                self.leave()
+                self._keep()
                 raise internal_error(
                     f"VM {self._vm} was handed to {self._address.endpoint}, which does not answer any more: "
-                    "look whether it runs there; here it does not"
+                    f"look whether it runs there; here it stands still, as {self._gone}, until that is known"
                 )
+
+    def _keep(self) -> None:
+        """Clients are told that it is no more here: whether it comes back only the destination knows."""
+        course = self._course
+        insist(course, f"VM {self._gone} cannot be noted as kept yet", course.keep)
+        course.signal(VmObject(id=self._vm))
+
+    def look_again(self) -> bool:
+        """Ask once more about a VM that is kept, and answer whether that is over.
+
+        Its task has ended, and somebody may have decided something since: what comes back is paused, and
+        what was configured here anew, or is back by another way, counts.
+        """
+        course = self._course
+        if not course.store.exists(self._gone):
+            return True
+        if course.store.exists(self._vm):
+            self.leave()
+            return True
+        match fate_of(self._vm, self._ask, course.threads.sleep, timeout_s=0.0):
+            case Fate.ARRIVED:
+                self.leave()
+            case Fate.GIVEN_UP:
+                _LOG.warning("VM %s has not arrived: it is here, paused, unless it runs elsewhere", self._vm)
+                stay(self._vm, course, paused=True)
+            case Fate.UNKNOWN:
+                return False
+        return not course.store.exists(self._gone)
 
     def leave(self) -> None:
         """The VM is no more here, and clients are told so, whatever else comes of the migration."""

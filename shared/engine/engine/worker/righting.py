@@ -145,6 +145,7 @@ def course_of(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
         signal=signal,
         append=tools.append,
         note_handover=lambda: tools.journal.note_handover(entry),
+        keep=lambda: tools.journal.keep(entry),
         threads=tools.threads,
         network=tools.network,
         instance=tools.instance,

@@ -144,7 +144,7 @@ class Runner:
         )
         last = journal.read(self._vm)
         outcome: Outcome = crashed(worker)
-        if last is not None and last.finished is None:
+        if last is not None and last.finished is None and not last.is_kept:
             outcome = put_right(last, self._tools, held, self.reporter.signal) or outcome
         if last is not None and self._leased_as(last):
             if last.finished is not None:

@@ -56,6 +56,7 @@ from engine.worker.core import (
     WorkerCore,
 )
 from engine.worker.host import Host
+from engine.worker.kept import LOOK_AGAIN_S, Kept
 from engine.worker.parking import Parking
 from engine.worker.reception import Reception
 from engine.worker.reporter import INTERVAL_S
@@ -123,6 +124,7 @@ class WorkerService:
         self._gone: OrderedDict[VmId, None] = OrderedDict()
         self._triggers: dict[str, int] = {}
         self._parking = Parking(self._go_on, bus.later)
+        self._kept = Kept(self._tools, self._signal)
         scene = self._tools.scene(self._signal)
         control = Control(Desk(scene, self, self._observers, settings.instance))
         self._untold = Untold(settings.state / "untold", settings.name, self._core.epoch, self._log)
@@ -139,6 +141,7 @@ class WorkerService:
         self._bus.serve(control_queue(instance), self._reception.on_request)
         self._bus.every(HEARTBEAT_S, lambda: self._do(self._core.on_time()))
         self._bus.every(INTERVAL_S, self._tell)
+        self._bus.every(LOOK_AGAIN_S, self._kept.look)
 
     def stop(self) -> None:
         """Take no more, end what runs if it does not take long, let go of the backend; VMs run on."""
