@@ -5,7 +5,7 @@ HEARTBEAT_S = 5
 
 CONNECT_TIMEOUT_S = 3.0
 HANDSHAKE_TIMEOUT_S = 10.0
-"""How long a node may take to be reached, and to let us in: a cluster's others wait for their turn."""
+"""How long a node may take to be found by name and reached, and to let us in: others wait their turn."""
 
 BLOCKED_TIMEOUT_S = 300
 """A broker that blocks us for longer is as good as gone: connect anew."""

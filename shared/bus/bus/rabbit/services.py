@@ -22,6 +22,7 @@ from pika.adapters.utils.nbio_interface import (
 )
 from typing_extensions import override
 
+from bus.rabbit.constants import CONNECT_TIMEOUT_S
 from bus.rabbit.deliveries import Delivery, delivery_at, frame_end
 
 Done = Callable[[Any], None]
@@ -119,15 +120,17 @@ class LoopServices(AbstractIOServices):
         proto: int = 0,
         flags: int = 0,
     ) -> AbstractIOReference:
-        lookup = self._loop.getaddrinfo(
-            host,
-            port,
-            family=family,
-            type=socktype,
-            proto=proto,
-            flags=flags,
-        )
-        return self._begin(lookup, on_done)
+        async def lookup() -> list[Any]:
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    return await self._loop.getaddrinfo(
+                        host, port, family=family, type=socktype, proto=proto, flags=flags
+                    )
+            except TimeoutError as error:  # a name service that is silent is so for longer than clients wait
+                told = f"nobody says within {CONNECT_TIMEOUT_S:g} s which address {host!r} has"
+                raise socket.gaierror(socket.EAI_AGAIN, told) from error
+
+        return self._begin(lookup(), on_done)
 
     @override
     def connect_socket(
