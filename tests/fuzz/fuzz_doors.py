@@ -9,7 +9,6 @@ times as many: `fuzz_stack.py` then stands for the broker. What a stack leaves i
 
 import argparse
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -319,13 +318,13 @@ def in_memory() -> Iterator[Running]:
         layout, log = Layout(directory / "s"), directory / "log"
         with log.open("wb") as output:
             command = [sys.executable, fuzz_stack.__file__, str(layout.root)]
-            process = subprocess.Popen(command, stderr=output)
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=output)
         try:
             door = layout.root / fuzz_stack.BUS
             assert takes_connections_in_time(door, lambda: process.poll() is None), log.read_text()
             yield InMemory(door), layout
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE_S) == 0
+            process.communicate(timeout=PATIENCE_S)
+            assert process.returncode == 0
         finally:
             process.kill()
             process.wait()

@@ -4,7 +4,7 @@
 
 In the directory are the stack's sockets and `bus`, where a frame is a message to the instance's queue or the
 answer to one: the length of its body, a number that the answer has, too, and the body; without a body the
-message was not answered.
+message was not answered. It ends when its standard input does, so with whoever has started it.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from bus.ending import await_end, listen
 from bus.logs import log_format, write_to_stderr
 from bus.ports import Bus, BusError, Request
 from bus.topology import door_queue
@@ -74,8 +73,7 @@ class BusDoor(asyncio.Protocol):
 
 
 def main() -> None:
-    """Serve until SIGTERM."""
-    ended = listen()
+    """Serve until there is no more to read."""
     write_to_stderr(log_format(os.environ), "fuzz")
     layout = Layout(Path(sys.argv[1]))
     layout.root.mkdir(parents=True)
@@ -85,7 +83,7 @@ def main() -> None:
     door = socket.socket(socket.AF_UNIX)
     door.bind(str(layout.root / BUS))
     bus.listen(door, lambda: BusDoor(bus))
-    await_end(ended)
+    sys.stdin.read()
     stack.stop()
 
 
