@@ -229,7 +229,7 @@ class Machine:
             case VmObject(id=vm):
                 if not store.exists(vm):
                     return None
-                return vm_state(self.records.read(vm), store.read(vm)).power_state
+                return vm_state(self.records.read(vm), store.read(vm), starts_paused=True).power_state
             case VbdObject(id=id_):
                 return vbd_state(self.records.read(id_.vm), id_).plugged if store.vbds.exists(id_) else None
             case VifObject(id=id_):

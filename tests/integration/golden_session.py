@@ -85,8 +85,8 @@ _NOTHING: tuple[Any, ...] = (False, 0, 0.0, "", [], {}, None, "unknown", "Domain
 
 
 def differences(ours: Any, theirs: Any, where: str = "") -> Iterator[str]:
-    """Where an answer is not the original's; we may know more, and call a VM paused."""
-    if theirs in _NOTHING or ours == theirs or (ours, theirs) == ("Paused", "Running"):
+    """Where an answer is not the original's; we may know more."""
+    if theirs in _NOTHING or ours == theirs:
         return
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for name in theirs:

@@ -84,13 +84,13 @@ def failure(client: Client, task: str) -> Error:
 
 def test_a_vm_goes_from_state_to_state_and_back(client: Client, vm: str) -> None:
     way: tuple[tuple[Operation, PowerState], ...] = (
-        (lambda c, v: c.vm.start(v), PAUSED),
+        (lambda c, v: c.vm.start(v), RUNNING),
         (lambda c, v: c.vm.unpause(v), RUNNING),
         (lambda c, v: c.vm.pause(v), PAUSED),
         (lambda c, v: c.vm.unpause(v), RUNNING),
         (lambda c, v: c.vm.reboot(v, None), RUNNING),
         (lambda c, v: c.vm.suspend(v, IMAGE), SUSPENDED),
-        (lambda c, v: c.vm.resume(v, IMAGE), PAUSED),
+        (lambda c, v: c.vm.resume(v, IMAGE), RUNNING),
         (lambda c, v: c.vm.unpause(v), RUNNING),
         (lambda c, v: c.vm.reboot(v, 10.0), RUNNING),
         (lambda c, v: c.vm.shutdown(v, 10.0), HALTED),
@@ -142,7 +142,7 @@ def test_a_vm_that_runs_is_not_removed_nor_are_its_devices(client: Client, vm: s
     done(client, client.vm.start(vm))
     with pytest.raises(XenopsError) as caught:
         client.vm.remove(vm)
-    assert caught.value.error == BadPowerState(found=PAUSED, expected=HALTED)
+    assert caught.value.error == BadPowerState(found=RUNNING, expected=HALTED)
     for remove, device in ((client.vbd.remove, "xvda"), (client.vif.remove, "0")):
         with pytest.raises(XenopsError) as caught:
             remove(DeviceId(vm, device))

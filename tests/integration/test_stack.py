@@ -123,9 +123,9 @@ def test_a_vm_survives_the_death_of_any_service(stack: LocalStack, client: Clien
     assert stack.status()[service] is None
     assert any(words.startswith(f"{service} has ended") for words in stack.dead())
     stack.up()
-    assert power_state(client, vm) is PowerState.PAUSED
-    done(client, client.vm.unpause, vm)
     assert power_state(client, vm) is PowerState.RUNNING
+    done(client, client.vm.pause, vm)
+    assert power_state(client, vm) is PowerState.PAUSED
 
 
 def test_a_task_that_waits_for_its_worker_survives_the_restart_of_all_others(
@@ -140,7 +140,7 @@ def test_a_task_that_waits_for_its_worker_survives_the_restart_of_all_others(
     stack.start("worker-sim")
     stack.await_answers()
     wait_for_task(client, task, PATIENCE_S)
-    assert power_state(client, vm) is PowerState.PAUSED
+    assert power_state(client, vm) is PowerState.RUNNING
 
 
 def test_a_service_is_started_anew_by_name_with_another_pid(stack: LocalStack) -> None:
@@ -157,8 +157,8 @@ def test_up_starts_a_dead_broker_and_nothing_is_forgotten(stack: LocalStack, cli
     stack.kill(BROKER)
     stack.up()
     with stack.client(SIMULATOR_INSTANCE, timeout_s=PATIENCE_S) as again:
-        assert power_state(again, vm) is PowerState.PAUSED
-        done(again, again.vm.unpause, vm)
+        assert power_state(again, vm) is PowerState.RUNNING
+        done(again, again.vm.pause, vm)
 
 
 def test_what_was_started_for_another_broker_is_started_anew(stack: LocalStack, layout: Layout) -> None:
@@ -211,6 +211,6 @@ def test_a_stack_in_one_process_serves_the_same_commands_at_its_socket(
         assert xenops(["start", "demo"]) == 0
         stack.restart("single")
         assert xenops(["stat", "demo"]) == 0
-        assert "Paused" in capfd.readouterr().out
+        assert "Running" in capfd.readouterr().out
     assert traces.processes(layout) == []
     shutil.rmtree(layout.root)

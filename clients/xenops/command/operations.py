@@ -4,7 +4,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from schema.fault import XenopsError
 from schema.objects.disk import Disk, LocalDisk, Vdi
+from schema.objects.vm import PowerState
 from schema.wire.types import DeviceId
 
 from xenops.calls.vm import Destination
@@ -18,12 +20,21 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One command; `hint` is said once it is done, with the VM's name."""
+    """One command; `hint` is said once it is done, with the VM's name, if the VM is then `hinted_when`."""
 
     sentence: str
     submit: Callable[[Client, Namespace], Tasks]
     arguments: Callable[[ArgumentParser], None] = lambda _: None
     hint: str = ""
+    hinted_when: PowerState | None = None
+
+    def hint_on(self, client: Client, vm: str) -> str:
+        """What to say of a VM that it was done to; nothing if that is not, or no longer, true of it."""
+        try:
+            fits = self.hinted_when is None or client.vm.stat(vm)[1].power_state is self.hinted_when
+        except XenopsError:
+            return ""
+        return self.hint.format(vm=vm) if fits else ""
 
 
 def device_of(arguments: Namespace) -> DeviceId:
@@ -121,6 +132,7 @@ OPERATIONS: Mapping[str, Operation] = {
         lambda client, given: _then_run(client, given, client.vm.start(given.vm)),
         _run,
         hint=_PAUSED,
+        hinted_when=PowerState.PAUSED,
     ),
     "shutdown": Operation(
         "stop a VM: by force, or, with --timeout, by asking the guest first",
@@ -143,6 +155,7 @@ OPERATIONS: Mapping[str, Operation] = {
         lambda client, given: _then_run(client, given, client.vm.resume(given.vm, disk_of(given))),
         _run_and_disk,
         hint=_PAUSED,
+        hinted_when=PowerState.PAUSED,
     ),
     "fast-resume": Operation(
         "go on with a VM after a save, in the same domain",

@@ -41,17 +41,18 @@ def test_the_simulator_answers_as_a_worker(tmp_path: Path) -> None:
 
 def test_faults_and_speed_are_settings(tmp_path: Path) -> None:
     faults = '[{"verb": "VM.build", "effect": {"kind": "fail"}}]'
-    chosen = {"XENOPS_SIM_FAULTS": faults, "XENOPS_SIM_TRANSFER_S": "0.5", "XENOPS_SIM_SHOWS_PAUSED": "0"}
+    chosen = {"XENOPS_SIM_FAULTS": faults, "XENOPS_SIM_TRANSFER_S": "0.5", "XENOPS_SIM_STARTS": "paused"}
     settings = from_environment(environment(tmp_path) | chosen)
     assert settings.simulator.faults[0].verb == "VM.build"
     assert settings.simulator.transfer_s == 0.5
-    assert not settings.simulator.shows_paused
+    assert settings.simulator.starts_paused
+    assert not from_environment(environment(tmp_path)).simulator.starts_paused
     assert (settings.broker, settings.instances) == ("amqp://x/", (InstanceName("i"),))
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("FAULTS", "{"), ("TRANSFER_S", "soon"), ("MEMORY_KIB", "1.5"), ("SHOWS_PAUSED", "no")],
+    [("FAULTS", "{"), ("TRANSFER_S", "soon"), ("MEMORY_KIB", "1.5"), ("STARTS", "no")],
 )
 def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"XENOPS_SIM_{name}: "):

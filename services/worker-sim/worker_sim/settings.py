@@ -25,9 +25,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     """The settings of a process: those of every worker (see `engine.worker.settings`), and four of its own.
 
     `XENOPS_SIM_FAULTS` is JSON (see `engine.simulator.faults`), `XENOPS_SIM_TRANSFER_S` how long a save or a
-    restore takes, `XENOPS_SIM_MEMORY_KIB` how much it moves; with `XENOPS_SIM_SHOWS_PAUSED` = 0 a paused VM
-    is told as Running, as by the original's simulator. The simulated host lives in a file beside the worker's
-    state: it outlives the worker.
+    restore takes, `XENOPS_SIM_MEMORY_KIB` how much it moves; `XENOPS_SIM_STARTS` is `running`, as in the
+    original's simulator, or `paused`, as on Xen: what a VM is after its start. The simulated host lives in a
+    file beside the worker's state: it outlives the worker.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
@@ -42,16 +42,16 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         state=worker.state / "host",
         transfer_s=transfer_s,
         memory_bytes=memory_kib * 1024,
-        shows_paused=_read(environment, "XENOPS_SIM_SHOWS_PAUSED", "1", _switch),
+        starts_paused=_read(environment, "XENOPS_SIM_STARTS", "running", _is_paused),
         faults=faults,
     )
     return Settings(worker, simulator)
 
 
-def _switch(text: str) -> bool:
-    if text not in {"0", "1"}:
-        raise ValueError(f"{text!r} is neither 0 nor 1")
-    return text == "1"
+def _is_paused(text: str) -> bool:
+    if text not in {"running", "paused"}:
+        raise ValueError(f"{text!r} is neither running nor paused")
+    return text == "paused"
 
 
 def _read(environment: Mapping[str, str], name: str, default: str, parse: Callable[[str], Value]) -> Value:

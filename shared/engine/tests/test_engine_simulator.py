@@ -100,10 +100,12 @@ def test_a_vm_may_run_before_its_device_model() -> None:
     assert simulator.vm.get_state(machine).power_state is PowerState.RUNNING
 
 
-def test_a_paused_vm_may_be_told_as_running() -> None:
-    simulator = Simulator(SimulatorSettings(shows_paused=False))
+def test_a_vm_may_run_from_its_start_on() -> None:
+    simulator = Simulator(SimulatorSettings(starts_paused=False))
     machine = start_sample(simulator)
     assert simulator.vm.get_state(machine).power_state is PowerState.RUNNING
+    simulator.vm.pause(SuiteExecution(), machine)
+    assert simulator.vm.get_state(machine).power_state is PowerState.PAUSED
 
 
 def test_what_needs_a_device_model_waits_for_it() -> None:

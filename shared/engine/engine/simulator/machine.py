@@ -58,6 +58,8 @@ class Machine(Struct, wire="machine"):
     """VBDs that the domain has, beyond being attached."""
     leaving: tuple[str, ...] = ()
     """Devices that ask to be unplugged."""
+    held: bool = False
+    """Whether its domain is paused because VM.pause was asked for, not since its start."""
 
     def is_blank(self) -> bool:
         """Whether nothing is known of it: as of a VM never heard of."""
@@ -140,6 +142,18 @@ def built(machine: Machine) -> Machine:
     return machine.with_domain(built=True).but(suspended=None)
 
 
+def paused(machine: Machine) -> Machine:
+    """With its domain paused. Errors: `Does_not_exist`, `Domain_not_built`."""
+    machine.built()
+    return machine.with_domain(paused=True).but(held=True)
+
+
+def unpaused(machine: Machine) -> Machine:
+    """With its domain running. Errors: `Does_not_exist`, `Domain_not_built`."""
+    machine.loaded()
+    return machine.with_domain(paused=False).but(held=False)
+
+
 def saved(machine: Machine) -> Machine:
     """With its domain suspended."""
     return machine.with_domain(suspended=True)
@@ -157,7 +171,7 @@ def resumed(machine: Machine) -> Machine:
     domain = machine.living()
     if not domain.suspended:
         return machine
-    return machine.with_domain(suspended=False, paused=False, domain_action_request=None)
+    return machine.with_domain(suspended=False, paused=False, domain_action_request=None).but(held=False)
 
 
 def destroyed(machine: Machine) -> Machine:
@@ -165,7 +179,7 @@ def destroyed(machine: Machine) -> Machine:
     if machine.domain is None:
         return machine
     suspended = machine.domain if machine.domain.suspended else machine.suspended
-    return machine.but(domain=None, suspended=suspended, activated=(), leaving=())
+    return machine.but(domain=None, suspended=suspended, activated=(), leaving=(), held=False)
 
 
 def renamed(machine: Machine, name: str) -> Machine:

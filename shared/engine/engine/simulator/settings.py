@@ -30,8 +30,8 @@ class SimulatorSettings:
     memory_bytes: int = 64 * 1024
     """How much memory every domain has to be saved; little, for images are kept."""
 
-    shows_paused: bool = True
-    """Whether a paused domain is told as Paused, as on Xen; the original's simulator tells it as Running."""
+    starts_paused: bool = True
+    """Whether a VM is Paused once it is started, as on Xen, or Running, as in the original's simulator."""
 
     guest: Guest = field(default_factory=Guest)
     faults: tuple[Fault, ...] = ()

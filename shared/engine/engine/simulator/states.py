@@ -22,15 +22,16 @@ _VNC_PORT_MIN = 5900
 _VNC_PORTS = 10_000
 
 
-def vm_state(machine: Machine, vm: Vm) -> VmState:
-    """The VM; of one without a domain: Halted, all else empty."""
+def vm_state(machine: Machine, vm: Vm, *, starts_paused: bool) -> VmState:
+    """The VM; of one without a domain: Halted, all else empty. Not yet unpaused, it is as `starts_paused`."""
     if machine.suspended is not None:
         return _suspended(machine.domain or machine.suspended)
     if machine.domain is None:
         return HALTED_VM
     if machine.domain.suspended:
         return _suspended(machine.domain)
-    return _living(machine.domain, vm)
+    is_paused = machine.domain.paused and (starts_paused or machine.held)
+    return _living(machine.domain, vm, PowerState.PAUSED if is_paused else PowerState.RUNNING)
 
 
 def _suspended(domain: Domain) -> VmState:
@@ -45,10 +46,10 @@ def _suspended(domain: Domain) -> VmState:
     )
 
 
-def _living(domain: Domain, vm: Vm) -> VmState:
+def _living(domain: Domain, vm: Vm, power_state: PowerState) -> VmState:
     return HALTED_VM.model_copy(
         update={
-            "power_state": PowerState.PAUSED if domain.paused else PowerState.RUNNING,
+            "power_state": power_state,
             "domids": (domain.domid,),
             "consoles": _consoles(domain),
             "memory_target": domain.memory_dynamic_max,

@@ -12,7 +12,7 @@ from schema.objects.errors import InvalidVcpus
 from schema.objects.network import Network
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
-from schema.objects.vm import PowerState, Vm, VmState
+from schema.objects.vm import Vm, VmState
 from schema.wire.codec import MarshalError, decode_text, encode_text
 from schema.wire.errors import JsonError
 from typing_extensions import override
@@ -103,17 +103,13 @@ class SimulatedVms(VmVerbs):
 
     @override
     def pause(self, execution: Execution, vm: Vm) -> None:
-        self._set(execution, "VM.pause", vm, paused=True)
+        """Hold its vCPUs."""
+        self._change(execution, "VM.pause", vm, machines.paused)
 
     @override
     def unpause(self, execution: Execution, vm: Vm) -> None:
         """Let it run; as on Xen, one whose device model is not there yet, too."""
-
-        def running(machine: Machine) -> Machine:
-            machine.loaded()
-            return machine.with_domain(paused=False)
-
-        self._change(execution, "VM.unpause", vm, running)
+        self._change(execution, "VM.unpause", vm, machines.unpaused)
 
     @override
     def set_xsdata(self, execution: Execution, vm: Vm, xsdata: Sequence[tuple[str, str]]) -> None:
@@ -254,10 +250,8 @@ class SimulatedVms(VmVerbs):
     @override
     def get_state(self, vm: Vm) -> VmState:
         """The VM as it is now."""
-        state = vm_state(self._hypervisor.look(vm.id), vm)
-        if state.power_state is PowerState.PAUSED and not self._hypervisor.settings.shows_paused:
-            return state.model_copy(update={"power_state": PowerState.RUNNING})
-        return state
+        starts_paused = self._hypervisor.settings.starts_paused
+        return vm_state(self._hypervisor.look(vm.id), vm, starts_paused=starts_paused)
 
     @override
     def set_domain_action_request(self, vm: Vm, action: DomainAction | None) -> None:
