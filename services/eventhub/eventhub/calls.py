@@ -58,11 +58,24 @@ class WaitForNews:
     timeout_s: float
 
 
+Wish = (
+    records.Barrier
+    | records.BarrierRemoved
+    | records.CancelRequested
+    | records.Changed
+    | records.TaskDestroyed
+    | QuarantineDiscarded
+    | QuarantineRetried
+)
+"""The records that a request may become. Each can be a key, as not all others can: a task's result may be any
+wire value."""
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """Append this record, behind those `before` it; once it is read back, the answer is that all is well."""
 
-    record: Record
+    record: Wish
     before: tuple[Record, ...] = ()
 
 

@@ -22,6 +22,7 @@ from eventhub.calls import (
     AskWorker,
     TellReaders,
     WaitForNews,
+    Wish,
     Write,
     decide,
     diagnostics,
@@ -117,7 +118,7 @@ class EventHub:
     def on_entry(self, entry: Entry) -> None:
         """Take the next entry of the log; nobody is told before `on_batch`."""
         self._fold.on_entry(entry)
-        if self._writes:
+        if self._writes and isinstance(entry.record, Wish):
             self._read_back += self._writes.pop(entry.record, ())
 
     def on_quarantined(self, one: Quarantined) -> None:

@@ -291,3 +291,12 @@ def test_a_wish_of_one_whose_name_is_no_text_stands_in_the_log(hub: Hub) -> None
     assert hub.appended == [records.CancelRequested(vm=VM, task=task, by="ops \\udcff")]
     hub.read_own()
     assert hub.answers["a"] == DONE
+
+
+def test_a_wish_that_waits_keeps_back_no_news_of_a_task_whose_result_is_an_object(hub: Hub) -> None:
+    task = hub.submit()
+    assert hub.ask("a", "UPDATES.remove_barrier", id=1) is None
+    hub.read(records.Finished(vm=VM, task=task, outcome=records.Succeeded(result={"a": 1})))
+    assert json.loads(hub.ask("b", "Task.stat", id=str(task)) or b"")["result"]["state"][0] == "Completed"
+    hub.read_own()
+    assert hub.answers["a"] == DONE

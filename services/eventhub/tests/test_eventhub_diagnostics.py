@@ -31,7 +31,7 @@ from schema.operations import (
 from schema.rpc import encode_failure, encode_result
 from schema.wire import json as wire_json
 from schema.wire.types import DeviceId
-from schema.wire.writers import writer_of
+from schema.wire.writers import WIRE, Writers
 
 VM = VmId("v")
 XVDA = DeviceId("v", "xvda")
@@ -91,7 +91,7 @@ KINDS = [kind for kind in members(Operation | Atomic) if kind is not AtomicOpera
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.__name__))
 def test_the_type_of_every_parameter_is_one_that_can_be_described(kind: Any) -> None:
 
-    assert all(callable(writer_of(type_)) for _, type_ in _parameters(kind))
+    assert all(callable(Writers(WIRE).of(type_)) for _, type_ in _parameters(kind))
 
 
 def test_objects_are_listed_as_the_original_lists_them() -> None:
