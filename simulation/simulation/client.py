@@ -10,17 +10,13 @@ from bus.ports import BusError, Request
 from bus.topology import door_queue
 from schema.fault import XenopsError
 from schema.ids import InstanceName, TaskId, VmId, WorkerName
-from schema.objects.disk import LocalDisk
 from schema.objects.errors import DoesNotExist
-from schema.objects.metadata import Metadata
 from schema.objects.task import Pending, Task
 from schema.records import DeadlineSet, LaneHeld, LaneReleased, Record, Reprioritised, WorkerDraining
 from schema.rpc import decode_response, encode_request
-from schema.wire.codec import encode_text
-from schema.wire.types import DeviceId
 
 from simulation.bus import SimBus
-from simulation.host import sample
+from simulation.requests import AT_ONCE, request_of
 from simulation.scenario import Barrier, Cancel, Deed, Drain, Hold, Limit, Operate, Prioritise, Trigger
 
 INSTANCE = InstanceName("sim")
@@ -32,12 +28,6 @@ PATIENCE_S = 30.0
 
 POLL_S = 5.0
 """How often a client looks how far its task has come."""
-
-COMPRESSED_FROM_S = 7.5
-"""A migration's seconds say whether it is compressed."""
-
-AT_ONCE = ("remove", "import", "add")
-"""What answers no task, but what came of it."""
 
 UNDERSTOOD_MAX = 10_000
 """So many different answers are kept as what they say."""
@@ -151,7 +141,7 @@ class Client:
         """Ask for an operation, and follow it to its end."""
         where = self._where(step.vm)
         others = [contact for contact in self.contacts if contact is not where]
-        method, params = _request(step, others[0].door if others else where.door)
+        method, params = request_of(step, others[0].door if others else where.door)
         asked = Asked(f"op{len(self.asked)}", step.vm, step.command, where)
         self.asked.append(asked)
         where.caller.call(method, lambda result: self._on_task(asked, result), asked.dbg, **params)
@@ -267,41 +257,3 @@ class Client:
         if not asked.ended:
             asked.polls += 1
             self._bus.later(POLL_S, lambda: self._look(asked))
-
-
-def _request(step: Operate, other: str) -> tuple[str, dict[str, Any]]:
-    """What is asked for; `other` is the door of another host."""
-    vm, command = step.vm, step.command
-    match command:
-        case "shutdown_clean" | "reboot_clean":
-            return f"VM.{command.partition('_')[0]}", {"id": vm, "delay": 5.0 + step.seconds}
-        case "shutdown" | "reboot":
-            return f"VM.{command}", {"id": vm, "delay": None}
-        case "suspend" | "resume":
-            return f"VM.{command}", {"id": vm, "suspend_vdi": LocalDisk(path=f"/suspended/{vm}")}
-        case "plug_vbd":
-            return "VBD.plug", {"id": DeviceId(vm, "xvda")}
-        case "unplug_vbd":
-            return "VBD.unplug", {"id": DeviceId(vm, "xvda"), "force": False}
-        case "plug_vif":
-            return "VIF.plug", {"id": DeviceId(vm, "0")}
-        case "unplug_vif":
-            return "VIF.unplug", {"id": DeviceId(vm, "0"), "force": False}
-        case "start":
-            return "VM.start", {"id": vm, "paused": False}
-        case "delay":
-            return "VM.delay", {"id": vm, "delay": step.seconds}
-        case "pause" | "unpause" | "remove":
-            return f"VM.{command}", {"id": vm}
-        case "import":
-            return "VM.import_metadata", {"metadata": encode_text(Metadata, sample(vm))}
-        case "migrate":
-            return "VM.migrate", _migration(vm, other, compress=step.seconds > COMPRESSED_FROM_S)
-        case "add":
-            return "VM.add", {"vm": sample(vm).vm}
-
-
-def _migration(vm: str, door: str, *, compress: bool) -> dict[str, Any]:
-    maps: dict[str, Any] = {"vdi_map": (), "vif_map": (), "pci_map": ()}
-    how = {"compress": compress, "verify_dest": False, "localhost_migration": False}
-    return {"id": vm, "xenops_url": f"http://{door}/services/xenops", **maps, **how}

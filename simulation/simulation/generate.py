@@ -4,6 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Literal, get_args
 
+from simulation.requests import AT_ONCE
 from simulation.scenario import (
     LASTS_S,
     Alarm,
@@ -38,7 +39,10 @@ from simulation.scenario import (
 from simulation.shelf import Spoiling
 
 _COMMANDS = tuple(command for command in get_args(Command) if command != "migrate")
-_ROAMING = tuple(command for command in _COMMANDS if command not in ("remove", "import", "add"))
+_ROAMING = tuple(command for command in _COMMANDS if command not in AT_ONCE)
+_COMMANDS_OF_ONE = (*_COMMANDS, *(2 * ("start", "unpause")))
+"""Most is asked of VMs that run: what is asked of others fails at once."""
+
 _COMMANDS_OF_TWO = (*_ROAMING, *(3 * ("start", "unpause")), *(10 * ("migrate",)))
 """Where VMs migrate, they are not removed and made: there must be one of each in the end."""
 
@@ -73,7 +77,7 @@ def scenario_of(seed: int) -> Scenario:
     workers = random.choice((1, 1, 2))
     lasts_s = random.choice((LASTS_S / 3, LASTS_S * 2 / 3, LASTS_S))
     number = round(random.randint(20, random.choice((30, 30, 60))) * lasts_s / LASTS_S)
-    commands = _COMMANDS_OF_TWO if has_two else _COMMANDS
+    commands = _COMMANDS_OF_TWO if has_two else _COMMANDS_OF_ONE
     deeds = [_deed(random, vms, lasts_s, commands) for _ in range(number)]
     who = (*_SERVICES, *(3 * [f"worker-{number + 1}" for number in range(workers)]))
     who = (*who, *_THERE) if has_two else who

@@ -29,6 +29,13 @@ Command = Literal[
     "import",
     "add",
     "migrate",
+    "add_vbd",
+    "remove_vbd",
+    "add_vif",
+    "remove_vif",
+    "set_vcpus",
+    "set_memory",
+    "set_carrier",
 ]
 """What a client may ask of a VM."""
 
