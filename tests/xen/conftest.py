@@ -1,16 +1,14 @@
-"""The Xen test host for tests, resumed from its saved state: one machine in all, or one for each module."""
+"""The Xen test host for tests: one machine, resumed from its saved state, for each module."""
 
 import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import guest
 import pytest
 import xen_image
 import xen_machine
-from xen_dom0 import ALL, IMAGES, ROOT, Dom0
+from xen_dom0 import IMAGES, ROOT, Dom0
 
 collect_ignore = ["dom0"]
 """Those run there."""
@@ -46,13 +44,7 @@ def boot(image: Path) -> Iterator[Dom0]:
         machine.end()
 
 
-def machine_lasts(fixture_name: str, config: pytest.Config) -> Literal["module", "session"]:
-    """The few tests of `make test` share one."""
-    del fixture_name, config
-    return "module" if os.environ.get(ALL) else "session"
-
-
-@pytest.fixture(name="dom0", scope=machine_lasts)
+@pytest.fixture(name="dom0", scope="module")
 def resume(image: Path) -> Iterator[Dom0]:
     machine = xen_machine.resumed(xen_machine.machine_place(image))
     try:

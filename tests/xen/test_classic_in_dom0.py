@@ -30,3 +30,8 @@ def test_workers_are_killed_at_every_point(dom0: Dom0) -> None:
 @FOR_LONG
 def test_the_whole_conformance_suite(dom0: Dom0) -> None:
     dom0.pytest("tests/xen/dom0/test_classic_conformance.py")
+
+
+@FOR_LONG
+def test_the_whole_conformance_suite_with_hvm_guests(dom0: Dom0) -> None:
+    dom0.pytest("tests/xen/dom0/test_classic_hvm_conformance.py")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from guest_subject import UNSUPPORTED, GuestSubject
+from hvm_subject import BootSectors
 from schema.objects.dynamic import ObjectId
 from schema.objects.vm import Pv, Pvh, Vm
 from typing_extensions import override
@@ -37,3 +38,10 @@ class ClassicSubject(GuestSubject):
         vm = super().vm(*words)
         self._made[-1] = vm.model_copy(update={"name": vm.id})
         return self._made[-1]
+
+
+class ClassicHvmSubject(BootSectors, ClassicSubject):
+    """With HVM guests; each device model runs as a user of its own."""
+
+    unsupported = ClassicSubject.unsupported | {"PCI.plug"}
+    users = (300000, 365535)

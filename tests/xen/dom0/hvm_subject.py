@@ -1,4 +1,4 @@
-"""Backends with HVM guests, as subjects of the conformance suite and of tests of their own."""
+"""HVM guests on the Xen test host: boot sectors, for whichever backend, and what they say."""
 
 import os
 import threading
@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 from boot_sector import SAYS, boot_sector
-from classic_subject import ClassicSubject
 from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_vm
 from guest_subject import GuestSubject
@@ -16,7 +15,6 @@ from schema.objects.vbd import Vbd, VbdMode, VbdType
 from schema.objects.vm import ConsoleProtocol, Hvm, HvmInfo, Vm
 from typing_extensions import override
 from xen_guests import MIB, PATIENCE_S
-from xenlight_subject import XenlightSubject
 
 
 class BootSectors(GuestSubject):
@@ -66,16 +64,6 @@ class BootSectors(GuestSubject):
         self.backend.vm.unpause(SuiteExecution(), vm)
         if self.backend.vbd.get_state(VmId(vm.id), self.make_vbd(vm, 0)).plugged:
             Ear(self, vm).await_words(SAYS)
-
-
-class HvmSubject(BootSectors, ClassicSubject):
-    """On classic; each device model runs as a user of its own."""
-
-    users = (300000, 365535)
-
-
-class XenlightHvmSubject(BootSectors, XenlightSubject):
-    """On libxl."""
 
 
 class Ear:

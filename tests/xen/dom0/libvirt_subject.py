@@ -5,6 +5,7 @@ from pathlib import Path
 
 import xen_libvirtd
 from guest_subject import UNSUPPORTED, GuestSubject
+from hvm_subject import BootSectors
 from schema.objects.dynamic import ObjectId
 from schema.objects.vm import Pv, Pvh
 from typing_extensions import override
@@ -35,3 +36,7 @@ class LibvirtSubject(GuestSubject):
         self.hypervisor = Hypervisor(self._settings)
         self.backend = Libvirt(self.hypervisor)
         self.backend.start(self.changes.put)
+
+
+class LibvirtHvmSubject(BootSectors, LibvirtSubject):
+    """With HVM guests."""

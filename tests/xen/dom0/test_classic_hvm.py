@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from boot_sector import SAYS
+from classic_subject import ClassicHvmSubject
 from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life
-from hvm_subject import Ear, HvmSubject
+from hvm_subject import Ear
 from leftovers import await_no_more_than, of_domains
 from schema.atomics.vm import DomainAction
 from schema.objects.vm import ConsoleProtocol, DomainType, PowerState
@@ -21,9 +22,9 @@ from xen_lives import ends_when_asked, moves, rests
 
 
 @pytest.fixture(name="subject", scope="module")
-def make_subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HvmSubject]:
+def make_subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClassicHvmSubject]:
     before = of_domains()
-    subject = HvmSubject(tmp_path_factory.mktemp("hvm"))
+    subject = ClassicHvmSubject(tmp_path_factory.mktemp("hvm"))
     yield subject
     subject.end()
     await_no_more_than(before)
@@ -51,7 +52,9 @@ def greeting(life: Life) -> bytes:
         return viewer.recv(12)
 
 
-def test_an_hvm_guest_boots_from_its_disk_and_has_a_picture_a_drive_and_a_cable(subject: HvmSubject) -> None:
+def test_an_hvm_guest_boots_from_its_disk_and_has_a_picture_a_drive_and_a_cable(
+    subject: ClassicHvmSubject,
+) -> None:
     life = make_life(subject)
     cd = subject.make_cd(life.vm, 2)
     life = Life(subject, life.vm, Devices(vbds=(*life.devices.vbds, cd), vifs=life.devices.vifs))
@@ -72,7 +75,7 @@ def test_an_hvm_guest_boots_from_its_disk_and_has_a_picture_a_drive_and_a_cable(
     life.stop()
 
 
-def test_an_hvm_guest_is_switched_off_by_its_button(subject: HvmSubject) -> None:
+def test_an_hvm_guest_is_switched_off_by_its_button(subject: ClassicHvmSubject) -> None:
     life = make_life(subject)
     life.start()
     subject.let_boot(life.vm)
@@ -81,7 +84,7 @@ def test_an_hvm_guest_is_switched_off_by_its_button(subject: HvmSubject) -> None
     life.stop()
 
 
-def test_an_hvm_guest_rests_in_an_image_and_moves(subject: HvmSubject) -> None:
+def test_an_hvm_guest_rests_in_an_image_and_moves(subject: ClassicHvmSubject) -> None:
     life = make_life(subject)
     life.start()
     subject.let_boot(life.vm)
@@ -92,13 +95,15 @@ def test_an_hvm_guest_rests_in_an_image_and_moves(subject: HvmSubject) -> None:
     life.stop()
 
 
-def test_a_device_model_has_hardly_any_rights_and_its_guest_crashes_with_it(subject: HvmSubject) -> None:
+def test_a_device_model_has_hardly_any_rights_and_its_guest_crashes_with_it(
+    subject: ClassicHvmSubject,
+) -> None:
     life = make_life(subject)
     life.start()
     model = model_of(life)
     assert list((model / "root").iterdir()) == []
     (domid,) = subject.backend.vm.get_state(life.vm).domids
-    user = str(HvmSubject.users[0] + domid)
+    user = str(ClassicHvmSubject.users[0] + domid)
     assert f"Uid:\t{user}\t{user}\t{user}\t{user}\n" in (model / "status").read_text()
     subject.let_boot(life.vm)
     subject.reopen()
@@ -109,7 +114,7 @@ def test_a_device_model_has_hardly_any_rights_and_its_guest_crashes_with_it(subj
     life.stop()
 
 
-def test_a_device_model_that_died_while_no_worker_looked_is_noticed(subject: HvmSubject) -> None:
+def test_a_device_model_that_died_while_no_worker_looked_is_noticed(subject: ClassicHvmSubject) -> None:
     life = make_life(subject)
     life.start()
     model = model_of(life)

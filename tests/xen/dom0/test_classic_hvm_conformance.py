@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from classic_subject import ClassicHvmSubject
 from engine.conformance import BackendConformance, Subject
-from hvm_subject import HvmSubject
 from leftovers import await_no_more_than, of_domains
 
 
@@ -13,7 +13,7 @@ class TestHvm(BackendConformance):
     @pytest.fixture
     def subject(self, tmp_path: Path) -> Iterator[Subject]:
         before = of_domains()
-        subject = HvmSubject(tmp_path)
+        subject = ClassicHvmSubject(tmp_path)
         yield subject
         subject.end()
         await_no_more_than(before)

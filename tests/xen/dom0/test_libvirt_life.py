@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import xen_libvirtd
+from boot_sector import SAYS
 from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life, refusal
+from hvm_subject import Ear
 from leftovers import await_no_more_than, of_domains
-from libvirt_subject import LibvirtSubject
+from libvirt_subject import LibvirtHvmSubject, LibvirtSubject
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError
 from schema.objects.disk import LocalDisk
@@ -20,6 +22,7 @@ from schema.objects.dynamic import VmObject
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState, Pvh
 from xen_guests import GUEST, PATIENCE_S, UP, await_words
+from xen_lives import ends_when_asked, rests
 
 STRANGER = f"""\
 <domain type='xen'>
@@ -141,6 +144,22 @@ def test_a_guest_as_pvh_comes_up(tmp_path: Path) -> None:
         life.start()
         other.backend.vm.unpause(SuiteExecution(), life.vm)
         await_words(life.vm.id, UP)
+        life.stop()
+    finally:
+        other.end()
+
+
+@pytest.mark.usefixtures("subject")
+def test_an_hvm_guest_boots_from_its_disk_and_rests_in_an_image(tmp_path: Path) -> None:
+    (tmp_path / "hvm").mkdir()
+    other = LibvirtHvmSubject(tmp_path / "hvm")
+    try:
+        life = make_life(other)
+        life.start()
+        other.let_boot(life.vm)
+        rests(other, life)
+        Ear(other, life.vm).await_words(SAYS)
+        ends_when_asked(other, life.vm)
         life.stop()
     finally:
         other.end()

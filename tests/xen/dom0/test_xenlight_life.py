@@ -8,13 +8,13 @@ from boot_sector import SAYS
 from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life
-from hvm_subject import Ear, XenlightHvmSubject
+from hvm_subject import Ear
 from leftovers import await_no_more_than, of_domains
 from schema.atomics.vm import DomainAction
 from schema.objects.vm import DomainType, PowerState, Pv, Pvh
 from xen_guests import await_words
 from xen_lives import Shell, ends_when_asked, moves, rests
-from xenlight_subject import XenlightSubject
+from xenlight_subject import XenlightHvmSubject, XenlightSubject
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def make_hvm_subject(tmp_path: Path) -> Iterator[XenlightHvmSubject]:
 
 
 def test_a_guest_with_a_kernel_rests_and_moves_and_keeps_what_it_was_told(subject: XenlightSubject) -> None:
-    """A PVH guest runs while it moves; a PV one stands still."""
+    """A PVH guest runs while it moves; a PV one stands still. Its console is that of who arrived."""
     life = make_life(subject)
     life.start()
     subject.let_boot(life.vm)
@@ -49,9 +49,9 @@ def test_a_guest_with_a_kernel_rests_and_moves_and_keeps_what_it_was_told(subjec
     rests(subject, life)
     shell.tell("echo after the rest kept $kept; cat /sys/class/net/eth0/address")
     await_words(life.vm.id, "after the rest kept well")
-    moves(subject, life, live=True)
+    arrived = moves(subject, life, live=True)
     shell.tell("echo after the journey kept $kept; cat /sys/block/xvda/size")
-    await_words(life.vm.id, "after the journey kept well")
+    await_words(arrived, "after the journey kept well")
     ends_when_asked(subject, life.vm)
     life.stop()
 

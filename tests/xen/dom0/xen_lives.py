@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 
+from engine.backend import CreateOptions
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life
 from engine.image import ImageStream
@@ -90,11 +91,14 @@ class Wire(ImageStream):
         os.close(self._out)
 
 
-def moves(subject: GuestSubject, life: Life, *, live: bool) -> None:
-    """Through a connection into another domain, where it goes on under its own name, as on another host."""
+def moves(subject: GuestSubject, life: Life, *, live: bool) -> str:
+    """Through a connection into another domain, where it goes on under its own name, as on another host.
+
+    Answers what it was called when it arrived.
+    """
     verbs, wire, errors = subject.backend.vm, Wire(), list[BaseException]()
     arriving = Life(subject, life.vm.model_copy(update={"id": f"{life.vm.id}-arriving"}), life.devices)
-    arriving.start_steps()[0](SuiteExecution())
+    verbs.create(SuiteExecution(), arriving.vm, life.devices, CreateOptions(final=life.id))
 
     def send() -> None:
         try:
@@ -115,3 +119,4 @@ def moves(subject: GuestSubject, life: Life, *, live: bool) -> None:
     verbs.remove(life.vm)
     verbs.rename(VmId(arriving.vm.id), life.id, RenameWhen.POST_MIGRATION)
     carry_on(life)
+    return arriving.vm.id

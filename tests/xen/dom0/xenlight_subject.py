@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from guest_subject import UNSUPPORTED, GuestSubject
+from hvm_subject import BootSectors
 from schema.objects.vm import Pv, Pvh
 from typing_extensions import override
 from worker_xen.settings import BINDINGS
@@ -25,3 +26,7 @@ class XenlightSubject(GuestSubject):
     def open(self) -> None:
         self.backend = Xenlight(self._settings)
         self.backend.start(lambda _: None)
+
+
+class XenlightHvmSubject(BootSectors, XenlightSubject):
+    """With HVM guests."""
