@@ -11,6 +11,10 @@ HALF_OF_PROCESSORS = "+SP 50:50"
 clients are on this machine, too. More mostly wake each other: on two processors a task cost the broker a
 quarter more (`bench/README.md`)."""
 
+ONE_AT_THE_DISK = "+SDio 1"
+"""How many threads read and write its files: a record is a small write and some small reads, each of which
+would wake one of ten. One alone is mostly still awake (`docs/adr/0076-one-thread-at-the-disk.md`)."""
+
 AMQP_PORT, DISTRIBUTION_PORT, EPMD_PORT = 5672, 25672, 4369
 
 
@@ -36,7 +40,7 @@ class Seat:
     def environment(self) -> Mapping[str, str]:
         """What the start script must know of it."""
         interface = self.inner.replace(".", ",")
-        arguments = f"{HALF_OF_PROCESSORS} -kernel inet_dist_use_interface {{{interface}}}"
+        arguments = f"{HALF_OF_PROCESSORS} {ONE_AT_THE_DISK} -kernel inet_dist_use_interface {{{interface}}}"
         alone = {
             "RABBITMQ_NODENAME": "xenops@localhost",
             "ERL_EPMD_ADDRESS": self.inner,

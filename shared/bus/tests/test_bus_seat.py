@@ -10,9 +10,9 @@ def test_a_node_that_is_alone_needs_nobody_and_takes_any_port() -> None:
     assert ALONE.environment()["RABBITMQ_NODENAME"] == "xenops@localhost"
 
 
-def test_every_node_leaves_half_of_the_processors_to_those_who_use_it() -> None:
+def test_every_node_leaves_processors_to_those_who_use_it_and_wakes_few_threads() -> None:
     for seat in (ALONE, SECOND):
-        assert "+SP 50:50 " in seat.environment()["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
+        assert "+SP 50:50 +SDio 1 " in seat.environment()["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
 
 
 def test_a_node_of_a_cluster_is_known_by_its_inner_address_and_names_all_peers() -> None:
