@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stack.guest import CMDLINE
 
 GUEST = Path(__file__).resolve().parents[2] / "var" / "guest"
 PATIENCE_S = 60.0
 POLL_S = 0.05
 QEMU = "qemu-system-x86_64"
-COMMAND_LINE = "console=ttyS0 no_timer_check tsc=reliable reboot=t panic=-1 quiet"
 MAC = "52:54:00:00:00:01"
 UP = "xenops guest: userland is up; "
 
@@ -40,7 +40,7 @@ class Machine:
             ),
             *("-serial", f"file:{self._console}", "-qmp", "stdio"),
             *("-kernel", str(GUEST / "vmlinuz"), "-initrd", str(GUEST / "initrd.gz")),
-            *("-append", f"{COMMAND_LINE} {words}", *options),
+            *("-append", f"{CMDLINE} {words}", *options),
         ]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

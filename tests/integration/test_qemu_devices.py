@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from engine.backend import CreateOptions, Devices
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
 from qemu_host import MIB, VM, Host, line, vif, xvd
@@ -43,11 +44,8 @@ def test_a_guest_has_the_disks_and_interfaces_that_were_plugged(host: Host) -> N
 
 
 def test_a_guest_sees_devices_come_and_go(host: Host) -> None:
-    vm, disk, interface = host.vm(), xvd("c", host.disk("c.raw")), vif(3)
-    host.start(vm)
-    with host.console(vm) as console:
-        host.backend.vm.unpause(host.task, vm)
-        line(console, "userland is up")
+    disk, interface = xvd("c", host.disk("c.raw")), vif(3)
+    with host.up(host.vm()) as console:
         for _ in range(2):
             host.plug(disk)
             line(console, "disk sda came")
@@ -65,12 +63,9 @@ def test_an_interface_taken_by_force_from_a_guest_that_does_not_answer_may_be_pl
     host: Host,
 ) -> None:
     vm, interface = host.vm(), vif(0)
-    host.create(vm)
-    host.backend.vif.plug(host.task, VM, interface)
-    host.launch(vm)
-    with host.console(vm) as console:
-        host.backend.vm.unpause(host.task, vm)
-        line(console, "userland is up")
+    with host.up(vm) as console:
+        host.backend.vif.plug(host.task, VM, interface)
+        line(console, "interface eth0 came")
         host.backend.vm.pause(host.task, vm)
         host.backend.vif.unplug(host.task, VM, interface, force=True)
         assert not host.backend.vif.get_state(VM, interface).plugged
@@ -119,12 +114,9 @@ def test_a_disk_that_shall_forget_forgets(host: Host) -> None:
     vbd = xvd("a", disk, persistent=False)
     before = Path(disk.path).read_bytes()
     host.backend.vbd.epoch_begin(host.task, VM, disk, persistent=False)
-    host.create(vm)
-    host.plug(vbd)
-    host.launch(vm)
-    with host.console(vm) as console:
-        host.backend.vm.unpause(host.task, vm)
-        line(console, "userland is up")
+    with host.up(vm) as console:
+        host.plug(vbd)
+        line(console, "disk sda came")
         console.say("echo never-forget > /dev/sda; sync; echo writ\\ten")
         line(console, "written")
     host.backend.vm.destroy(host.task, vm)
@@ -144,15 +136,11 @@ def test_a_raw_disk_that_begins_like_another_format_is_raw(host: Host) -> None:
     inner = host.disk("inner.qcow2", "64M")
     raw = host.directory / "disguised.raw"
     raw.write_bytes(Path(inner.path).read_bytes())
-    vm = host.vm()
-    host.create(vm)
-    host.plug(xvd("a", LocalDisk(path=str(raw))))
-    host.launch(vm)
-    with host.console(vm) as console:
-        host.backend.vm.unpause(host.task, vm)
-        introduced = line(console, "userland is up")
-    assert "sda:" in introduced
-    assert f"sda:{64 * MIB}" not in introduced
+    with host.up(host.vm()) as console:
+        host.plug(xvd("a", LocalDisk(path=str(raw))))
+        line(console, "disk sda came")
+        console.say("echo sec\\tors $(cat /sys/block/sda/size)")
+        assert int(line(console, "sectors ").split()[-1]) * 512 < 64 * MIB
 
 
 def test_disks_of_a_storage_repository_go_by_their_names(tmp_path: Path) -> None:
@@ -241,13 +229,9 @@ def test_a_disk_in_use_fails_the_start_in_qemus_words(host: Host) -> None:
 
 
 def test_a_disk_that_only_reads_cannot_be_written(host: Host) -> None:
-    vm = host.vm()
-    host.create(vm)
-    host.plug(xvd("a", host.disk("ro.raw"), mode=VbdMode.READ_ONLY))
-    host.launch(vm)
-    with host.console(vm) as console:
-        host.backend.vm.unpause(host.task, vm)
-        line(console, "userland is up")
+    with host.up(host.vm()) as console:
+        host.plug(xvd("a", host.disk("ro.raw"), mode=VbdMode.READ_ONLY))
+        line(console, "disk sda came")
         console.say("echo x > /dev/sda || echo refus\\ed")
         line(console, "refused")
 
@@ -263,6 +247,12 @@ def test_the_balloon_takes_memory_back(host: Host) -> None:
     state = host.state(vm)
     assert state.memory_target == 112 * MIB
     assert abs(state.memory_actual - state.memory_target) <= 4 * MIB
+    image = LocalDisk(path=str(host.directory / "image"))
+    host.backend.vm.save(host.task, vm, image, live=False)
+    host.backend.vm.destroy(host.task, vm)
+    host.backend.vm.create(host.task, vm, Devices(), CreateOptions())
+    host.backend.vm.restore(host.task, vm, Devices(), image)
+    assert host.state(vm).memory_actual == state.memory_actual
 
 
 def test_what_a_worker_left_that_died_while_it_plugged_is_taken_up(host: Host) -> None:

@@ -28,38 +28,48 @@ def make_host(tmp_path: Path) -> Iterator[Host]:
 
 
 @pytest.mark.parametrize(
-    ("then", "asked"),
-    [
-        ("poweroff", DomainAction.POWEROFF),
-        ("reboot", DomainAction.REBOOT),
-        ("panic", DomainAction.CRASHDUMP),
-    ],
+    ("command", "asked"), [("poweroff -f", DomainAction.POWEROFF), ("reboot -f", DomainAction.REBOOT)]
 )
 @pytest.mark.parametrize("heard", [True, False], ids=["heard", "while the worker is away"])
 def test_what_a_guest_that_ends_wants_is_known(
-    host: Host, then: str, asked: DomainAction, *, heard: bool
+    host: Host, command: str, asked: DomainAction, *, heard: bool
 ) -> None:
-    vm = host.vm(then)
+    vm = host.vm()
+    with host.up(vm) as console:
+        monitor = host.settings.run / str(host.state(vm).domids[0]) / "qmp"
+        if not heard:
+            host.backend.stop()
+        console.say(command)
+        if not heard:
+            wait_until_it_ended(monitor, command)
+            host.open()
+        assert host.told() == VmObject(id=VM)
+    assert host.asks(vm) is asked
+    assert host.state(vm).power_state is PowerState.RUNNING
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["heard", "while the worker is away"])
+def test_that_a_guest_has_panicked_is_known(host: Host, *, heard: bool) -> None:
+    vm = host.vm("panic")
     host.start(vm)
     monitor = host.settings.run / str(host.state(vm).domids[0]) / "qmp"
     host.backend.vm.unpause(host.task, vm)
     if not heard:
         host.backend.stop()
-        wait_until_it_ended(monitor, then)
+        wait_until_it_ended(monitor, "panic")
         host.open()
     assert host.told() == VmObject(id=VM)
-    assert host.asks(vm) is asked
-    assert host.state(vm).power_state is PowerState.RUNNING
+    assert host.asks(vm) is DomainAction.CRASHDUMP
 
 
-def wait_until_it_ended(monitor: Path, then: str) -> None:
+def wait_until_it_ended(monitor: Path, command: str) -> None:
     """Ask QEMU itself, as an operator might: nobody else is connected to its monitor."""
     attempts = threading.Event()
     for _ in range(int(PATIENCE_S / QUIET_S)):
         if b'"running": false' in status(monitor):
             return
         attempts.wait(QUIET_S)
-    pytest.fail(f"the guest did not {then}")
+    pytest.fail(f"the guest did not end by {command!r}")
 
 
 def status(monitor: Path) -> bytes:
@@ -74,10 +84,7 @@ def status(monitor: Path) -> bytes:
 
 def test_a_clean_shutdown_is_the_guests_own(host: Host) -> None:
     vm = host.vm()
-    host.start(vm)
-    with host.console(vm) as console:
-        host.backend.vm.unpause(host.task, vm)
-        line(console, "userland is up")
+    with host.up(vm) as console:
         assert host.backend.vm.request_shutdown(host.task, vm, ShutdownRequest.HALT, PATIENCE_S)
         line(console, "power button")
     assert host.backend.vm.wait_shutdown(host.task, vm, ShutdownRequest.HALT, PATIENCE_S)
@@ -85,11 +92,12 @@ def test_a_clean_shutdown_is_the_guests_own(host: Host) -> None:
 
 
 def test_a_guest_that_does_not_listen_is_waited_for_no_longer_than_told(host: Host) -> None:
-    vm = host.vm(then="halt")
-    host.start(vm)
-    assert not host.backend.vm.request_shutdown(host.task, vm, ShutdownRequest.HALT, 1.0)  # it is paused
-    with host.console(vm) as console:
+    vm = host.vm()
+    with host.up(vm) as console:
+        host.backend.vm.pause(host.task, vm)
+        assert not host.backend.vm.request_shutdown(host.task, vm, ShutdownRequest.HALT, 1.0)
         host.backend.vm.unpause(host.task, vm)
+        console.say("halt -f")
         line(console, "System halted")
     assert host.backend.vm.request_shutdown(host.task, vm, ShutdownRequest.HALT, 1.0)
     assert not host.backend.vm.wait_shutdown(host.task, vm, ShutdownRequest.HALT, 0.2)

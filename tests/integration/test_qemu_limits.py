@@ -15,7 +15,7 @@ from schema.objects.errors import Unimplemented
 from schema.objects.vbd import BestEffortQos, Ionice, NormalQos, Vbd, VbdMode, VbdType
 from stack.console import Console
 
-REQUEST_BYTES, RATE_BYTES_S = 64 << 10, 128 << 10
+REQUEST_BYTES, RATE_BYTES_S = 64 << 10, 256 << 10
 
 
 @pytest.fixture(name="host")
@@ -73,13 +73,10 @@ def test_a_disk_keeps_to_its_limits_which_change_while_the_guest_runs(host: Host
 
 
 def test_what_a_guest_ejects_is_out(host: Host) -> None:
-    vm, drive = host.vm(), cd("a", host.disk("cd.raw"))
-    host.create(vm)
-    host.plug(drive)
-    host.launch(vm)
-    with host.console(vm) as console:
-        host.backend.vm.unpause(host.task, vm)
-        line(console, "userland is up")
+    drive = cd("a", host.disk("cd.raw"))
+    with host.up(host.vm()) as console:
+        host.plug(drive)
+        line(console, "disk sr0 came")
         console.say("echo 1 >/proc/sys/dev/cdrom/autoeject; head -c 4 /dev/sr0; echo ejec\\ted")
         line(console, "ejected")
         until_told(host, VbdObject(id=drive.id))
@@ -101,13 +98,10 @@ def is_open(host: Host, disk: object) -> bool:
 
 
 def test_a_card_that_the_guest_lets_go_of_wants_to_be_unplugged(host: Host) -> None:
-    vm, interface = host.vm(), vif(0)
-    host.create(vm)
-    host.backend.vif.plug(host.task, VM, interface)
-    host.launch(vm)
-    with host.console(vm) as console:
-        host.backend.vm.unpause(host.task, vm)
-        line(console, "userland is up")
+    interface = vif(0)
+    with host.up(host.vm()) as console:
+        host.backend.vif.plug(host.task, VM, interface)
+        line(console, "interface eth0 came")
         assert not host.backend.vif.wants_unplug(VM, interface)
         console.say("for slot in /sys/bus/pci/slots/*; do echo 0 > $slot/power; done")
         until_told(host, VifObject(id=interface.id))
@@ -121,13 +115,10 @@ def test_a_card_that_the_guest_lets_go_of_wants_to_be_unplugged(host: Host) -> N
 
 
 def test_a_disk_that_grows_on_the_host_grows_in_the_guest(host: Host) -> None:
-    vm, disk = host.vm(), host.disk("a.raw")
-    host.create(vm)
-    host.plug(xvd("a", disk))
-    host.launch(vm)
-    with host.console(vm) as console:
-        host.backend.vm.unpause(host.task, vm)
-        assert f"sda:{8 * MIB}" in line(console, "userland is up")
+    disk = host.disk("a.raw")
+    with host.up(host.vm()) as console:
+        host.plug(xvd("a", disk))
+        line(console, "disk sda came")
         os.truncate(disk.path, 24 * MIB)
         console.say("until [ $(cat /sys/block/sda/size) = 49152 ]; do sleep 0.2; done; echo gro\\wn")
         line(console, "grown")

@@ -52,10 +52,7 @@ def small_vm(host: Host) -> Vm:
     return host.vm().model_copy(update={**memory, "ty": Hvm(info=HvmInfo())})
 
 
-def beating(host: Host, vm: Vm) -> Console:
-    host.backend.vm.unpause(host.task, vm)
-    console = host.console(vm)
-    line(console, "userland is up")
+def beating(console: Console) -> Console:
     console.say("stty -echo")
     console.say(HEARTBEAT)
     line(console, "beat 3 ")
@@ -104,8 +101,10 @@ def test_a_guest_goes_on_where_it_was_with_its_devices_and_new_ones(host: Host) 
     host.plug(disk)
     host.backend.vif.plug(host.task, VM, vif(0))
     host.launch(vm)
-    with beating(host, vm) as console:
-        number, up_s = beat(console)
+    with host.console(vm) as console:
+        host.backend.vm.unpause(host.task, vm)
+        line(console, "userland is up")
+        number, up_s = beat(beating(console))
     image = saved(host, vm, devices)
     resume(host, vm, image, Devices(vbds=(disk, later), vifs=(vif(0), vif(1))))
     with host.console(vm) as console:
@@ -209,8 +208,7 @@ class CancellingStream(ImageStream):
 @pytest.mark.parametrize("live", [True, False])
 def test_a_cancel_in_the_middle_lets_the_guest_go_on(host: Host, *, live: bool) -> None:
     vm, task = host.vm(), SuiteExecution()
-    host.start(vm)
-    with beating(host, vm) as console:
+    with beating(host.up(vm)) as console:
         stream = CancellingStream(task)
         with pytest.raises(XenopsError) as caught:
             host.backend.vm.save(task, vm, stream, live=live)
@@ -225,8 +223,7 @@ def test_a_cancel_in_the_middle_lets_the_guest_go_on(host: Host, *, live: bool) 
 @pytest.mark.parametrize("how", ["live", "suspend"])
 def test_a_worker_killed_in_the_middle_leaves_a_guest_that_goes_on(host: Host, how: str) -> None:
     vm = host.vm()
-    host.start(vm)
-    beating(host, vm).close()
+    beating(host.up(vm)).close()
     host.backend.stop()
     words = [sys.executable, "-c", SAVES_FOR_EVER, str(host.settings.run), host.settings.qemu, how]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as worker:

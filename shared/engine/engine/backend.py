@@ -1,15 +1,12 @@
 """Backend: the port between the engine and a hypervisor, verb by verb.
 
 Every verb is idempotent: asked again for what is already so, it does nothing and succeeds. A verb that a
-backend cannot do raises `unimplemented(...)`. Verbs with an `Execution` run inside a task, on
-a worker thread that holds the VM; the others may be called at any time, from any thread, and must be quick.
-Verbs receive what they need: they never read the metadata store.
+backend cannot do raises `unimplemented(...)`. Verbs with an `Execution` run inside a task, on a thread that
+holds the VM; the others may be called at any time by any thread, and are quick. None reads the metadata.
 
-The 78 verbs (`trigger` included) are those of the original's plugin signature, with these differences:
-plug and unplug of a VBD are compositions (attach and activate, deactivate and detach) and so no verbs; what
-a device asks for is a question with yes or no; UPDATES.get is a callback given to `start`; what `save` calls
-before the guest suspends is `Execution.forbid_cancel`. Taking away a device that is not there succeeds: a
-shutdown after a cancelled start must not fail for what was never plugged. `engine.conformance` tests it all.
+The 78 verbs (`trigger` included) are the original's, but: plug and unplug of a VBD are compositions and so no
+verbs; what a device asks for is a question with yes or no; UPDATES.get is a callback given to `start`; `save`
+calls `forbid_cancel` before the guest suspends. To take away what is not there succeeds, as a shutdown must.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,6 +41,9 @@ class Execution(Protocol):
 
     def forbid_cancel(self) -> None:
         """From here on a cancel comes too late: a guest that suspends cannot be called back."""
+
+    def stands_still(self) -> None:
+        """The guest has stopped, and its state is on its way: what is owed by then can be done meanwhile."""
 
     def progress(self, fraction: float) -> None:
         """How far this verb has come, 0..1."""

@@ -44,6 +44,10 @@ class _Step(Execution):
         self._executor.cancellation.forbid()
 
     @override
+    def stands_still(self) -> None:
+        """A plan owes nothing meanwhile."""
+
+    @override
     def progress(self, fraction: float) -> None:
         self._executor.report(lambda progress: progress.at(self._path, fraction))
 

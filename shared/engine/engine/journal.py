@@ -14,7 +14,7 @@ from schema.migration import departing_id
 from schema.operations import Operation, VmMigrate
 from schema.records import Finished
 
-from engine.store.cells import Cells, DamagedError, Encoding, MakeCells
+from engine.store.cells import DamagedError, Encoding, MakeCells, PassingCells
 
 
 class JournalEntry(BaseModel):
@@ -48,7 +48,7 @@ class FencedError(Exception):
 class Journal:
     """The entries under one directory; each VM's is written by whoever holds its lock."""
 
-    def __init__(self, directory: Path, make_cells: MakeCells = Cells) -> None:
+    def __init__(self, directory: Path, make_cells: MakeCells = PassingCells) -> None:
         self._directory = directory
         self._ended_here: dict[VmId, tuple[float, LeaseToken]] = {}
         self._entries = make_cells(Encoding(encode=_encode, decode=_decode))

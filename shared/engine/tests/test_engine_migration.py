@@ -14,7 +14,7 @@ from engine.conformance.samples import plug_sample, sample_vbd, sample_vm, start
 from engine.migrate.fate import fate_of
 from engine.simulator import Fail, Fault
 from schema.atomics.vm import RenameWhen
-from schema.fault import XenopsError
+from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId
 from schema.migration import arriving_id, departing_id
 from schema.objects.dynamic import VmObject
@@ -163,6 +163,27 @@ def test_a_source_that_fails_tells_nobody_and_the_vm_goes_on(tmp_path: Path) -> 
     pair.end_there()
     pair.assert_one_lives(pair.here)
     pair.close()
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_vm_steps_aside_while_its_state_goes_out_or_after_it_or_stays(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    rename = pair.here.store.rename
+    failed: list[VmId] = []
+
+    def fails_at_first(vm: VmId, name: VmId) -> None:
+        if len(failed) < failures:
+            failed.append(name)
+            raise internal_error("told to fail here")
+        rename(vm, name)
+
+    monkeypatch.setattr(pair.here.store, "rename", fails_at_first)
+    outcome = pair.migrate().end()
+    pair.end_there()
+    assert failed == [departing_id(VM)] * failures
+    assert (outcome is None) == (failures == 1)
+    pair.assert_one_lives(pair.there if outcome is None else pair.here)
 
 
 @pytest.mark.parametrize("side", ["here", "there"])

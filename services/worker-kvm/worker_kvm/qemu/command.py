@@ -117,6 +117,11 @@ def has_screen(vm: Vm) -> bool:
     return True if isinstance(vm.ty, Hvm) else vm.ty.info.framebuffer
 
 
+def memory_mib(vm: Vm) -> int:
+    """What its machine has, which is whole."""
+    return -(-vm.memory_static_max // MIB)
+
+
 def command_line(domain: Domain, accelerator: Accelerator, inherited: Inherited) -> list[str]:
     """All arguments, without the program. The domain waits, stopped, for its first `cont`.
 
@@ -160,7 +165,7 @@ def _machine(domain: Domain, accelerator: Accelerator, contents: Mapping[str, Se
         *("-machine", f"{domain.machine or 'q35'},vmport=off{firmware}", "-accel", acceleration),
         *("-cpu", "host" if accelerator == "kvm" else "max"),
         *("-smp", f"cpus={domain.vcpus_of_start or vm.vcpus},maxcpus={max(vm.vcpu_max, vm.vcpus)}"),
-        *("-m", f"{-(-vm.memory_static_max // MIB)}M"),
+        *("-m", f"{memory_mib(vm)}M"),
         *("-rtc", "base=utc", "-boot", "strict=on"),
         *("-action", "reboot=shutdown,shutdown=pause,panic=pause", "-device", "pvpanic"),
         *("-trace", "enable=qemu_system_shutdown_request"),

@@ -19,7 +19,7 @@ from virt.monitor import MonitorError, MonitorLoop
 
 from worker_kvm.network import Network, NetworkError, TapSettings
 from worker_kvm.qemu.agents import Agents, Channel
-from worker_kvm.qemu.command import Inherited, Sockets, command_line
+from worker_kvm.qemu.command import MIB, Inherited, Sockets, command_line, memory_mib
 from worker_kvm.qemu.ending import complaint
 from worker_kvm.qemu.firmware import Firmware
 from worker_kvm.qemu.growth import Growth
@@ -112,6 +112,12 @@ class Hypervisor(Noting[Machine, Records]):
         self.firmware.forget(vm)
         self.tpms.forget(vm)
 
+    def change_domain(self, domid: int, change: Change) -> None:
+        """Change what is known of the VM that a domain is of, whatever it is called by now."""
+        for machine in self._records.all():
+            if machine.domain is not None and machine.domain.domid == domid:
+                self.change(machine.id, change)
+
     def next_domid(self) -> int:
         """A number for a new domain."""
         return self._records.next_domid()
@@ -144,10 +150,9 @@ class Hypervisor(Noting[Machine, Records]):
             raise XenopsError(DomainNotBuilt())
         if domain.domid in self._lives:
             return self._lives[domain.domid]
-        sockets = self.sockets(domain.domid)
         with ExitStack() as opened:
             process = self._spawn(vm, domain, opened, awaits_state=awaits_state)
-        live = self._connect(vm, domain.domid, process, sockets)
+        live = self._connect(vm, domain, process)
         for disk in domain.disks:
             if disk.activated:
                 throttle(live, disk)
@@ -311,17 +316,18 @@ class Hypervisor(Noting[Machine, Records]):
         lives = ((domain, self._lives.get(domain.domid)) for domain in domains)
         self._growth.look((domain.domid, live, domain.disks) for domain, live in lives if live is not None)
 
-    def _connect(self, vm: str, domid: int, process: Process, sockets: Sockets) -> Live:
-        live = Live(self._loop, domid, process, sockets, listener=self)
+    def _connect(self, vm: str, domain: Domain, process: Process) -> Live:
+        sockets = self.sockets(domain.domid)
+        live = Live(self._loop, domain.domid, process, sockets, listener=self)
         try:
-            live.connect()
+            live.connect(memory_mib(domain.vm) * MIB)
         except MonitorError as error:
             kill(process)
             end_tpm(self.look(vm).living().tpm)
             self._forget_processes(vm)
             words = "; ".join(filter(None, map(complaint, (sockets.log, sockets.tpm_log)))) or str(error)
             raise XenopsError(FailedToStartEmulator(vm=vm, name="qemu", message=words)) from error
-        self._lives[domid] = live
+        self._lives[domain.domid] = live
         return live
 
     def _forget_processes(self, vm: str) -> None:
@@ -349,7 +355,7 @@ class Hypervisor(Noting[Machine, Records]):
             live.give_up()
             return
         try:
-            live.connect()
+            live.find_again()
             if domain.saving is not None and not domain.suspended:
                 self._undo_save(domain, live, domain.saving)
             self._notice_missed(domain, live)
@@ -367,6 +373,4 @@ class Hypervisor(Noting[Machine, Records]):
             live.unpause()
         if saving.draft is not None:
             Path(saving.draft).unlink(missing_ok=True)
-        for machine in self._records.all():
-            if machine.domain is not None and machine.domain.domid == domain.domid:
-                self.change(machine.id, lambda found: found.with_domain(saving=None))
+        self.change_domain(domain.domid, lambda machine: machine.with_domain(saving=None))

@@ -79,8 +79,13 @@ class Live(Watched):
         finally:
             self._on_migration, self._changing = _nobody, False
 
-    def connect(self) -> None:
-        """Reach it. Errors: `MonitorError`."""
+    def connect(self, memory_bytes: int) -> None:
+        """Reach one that was just started: its guest waits, with all its memory. Errors: `MonitorError`."""
+        self._monitor.connect()
+        self._memory_bytes = memory_bytes
+
+    def find_again(self) -> None:
+        """Reach one that has run for a while, and see how its guest is. Errors: `MonitorError`."""
         self._monitor.connect()
         self._memory_bytes = int(self._monitor.execute("query-balloon")["actual"])
         status = str(self._monitor.execute("query-status")["status"])
@@ -91,6 +96,10 @@ class Live(Watched):
         elif status in {"running", "suspended"}:
             self._asleep = status == "suspended"
             self._become(Status.RUNNING, unless_heard=True)
+
+    def measure(self) -> None:
+        """See how much memory the guest has: what a state has brought, no event tells. Errors as of `do`."""
+        self._memory_bytes = int(self.do("query-balloon")["actual"])
 
     def has_open_port(self) -> bool:
         """Whether the guest has opened the port of its agent, as nobody may have heard."""

@@ -183,6 +183,7 @@ def _listen(live: Live, execution: Execution, line: _Line, bell: Bell) -> None:
                 execution.forbid_cancel()
                 line.company.settle()
                 told_at, line.handed_over = time.monotonic(), _hand_over(live)
+                execution.stands_still()
         if line.handed_over is not None:
             line.handed_over()
         if line.file in ready:

@@ -90,9 +90,9 @@ class Savings:
         except BaseException:
             if saving.was_running and qemu.status is Status.PAUSED:
                 _go_on(qemu)
-            self._hypervisor.change(vm.id, lambda machine: machine.with_domain(saving=None))
+            self._hypervisor.change_domain(domain.domid, lambda machine: machine.with_domain(saving=None))
             raise
-        self._hypervisor.change(vm.id, saved)
+        self._hypervisor.change_domain(domain.domid, saved)
 
     def restore(self, vm: Vm, devices: Devices, image: Image, execution: Execution) -> None:
         """Read a state into a new QEMU, which has the devices that the state is of, and then all others.
@@ -196,6 +196,7 @@ class Savings:
             self._hypervisor.change(vm.id, lambda _: before)
             raise
         if not moves:
+            live.measure()
             self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=False))
         execution.progress(1.0)
 

@@ -85,6 +85,7 @@ class QemuVms(KvmVms[Hypervisor, Live]):
             live.unpause()
         if self._hypervisor.look(vm.id).launched().new_here:
             announce(live)
+            live.measure()
             self._hypervisor.change(vm.id, lambda machine: machine.with_domain(new_here=False))
 
     @override

@@ -20,6 +20,7 @@ class SuiteExecution(Execution):
         self._cancel_at = cancel_at
         self._cancelled = threading.Event()
         self._forbidden = False
+        self.stood_still = 0
         self._on_cancel: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
@@ -53,6 +54,10 @@ class SuiteExecution(Execution):
         finally:
             with self._lock:
                 self._on_cancel.remove(on_cancel)
+
+    @override
+    def stands_still(self) -> None:
+        self.stood_still += 1
 
     @override
     def forbid_cancel(self) -> None:

@@ -17,6 +17,8 @@ from typing import Any, Generic, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from schema.fault import internal_error
 
+from engine.swap import take_place
+
 TAKE_TIMEOUT_S = 40.0
 """How long a predecessor may take to end: it finishes what it executes first."""
 
@@ -172,6 +174,6 @@ class Records(Generic[R]):
 
 def replace(path: Path, content: bytes) -> None:
     """Write a file as a whole or not at all; not flushed: a host that crashes loses its VMs, too."""
-    draft = path.with_name(f".{path.name}")
+    draft = path.with_name(f".{path.name}.new")
     draft.write_bytes(content)
-    draft.replace(path)
+    take_place(str(draft), str(path))

@@ -66,9 +66,15 @@ class Course:
         if until:
             self.progress(until)
 
-    def execution(self, start: float = 0.0, end: float = 0.0) -> Execution:
+    def execution(
+        self, start: float = 0.0, end: float = 0.0, on_still: Callable[[], None] = lambda: None
+    ) -> Execution:
         """For a verb that is no step: it leads from `start` to `end` of the whole."""
-        return _Part(self.cancellation, lambda fraction: self.progress(start + fraction * (end - start)))
+
+        def on_progress(fraction: float) -> None:
+            self.progress(start + fraction * (end - start))
+
+        return _Part(self.cancellation, on_progress, on_still)
 
     def insisting(self) -> "Course":
         """The same, past the point where a cancel would do good."""
@@ -95,9 +101,12 @@ class Course:
 class _Part(Execution):
     """What a verb may tell and must ask, that is no atomic."""
 
-    def __init__(self, cancellation: Cancellation, on_progress: Callable[[float], None]) -> None:
+    def __init__(
+        self, cancellation: Cancellation, on_progress: Callable[[float], None], on_still: Callable[[], None]
+    ) -> None:
         self._cancellation = cancellation
         self._on_progress = on_progress
+        self._on_still = on_still
 
     @override
     def check_cancelled(self) -> None:
@@ -110,6 +119,10 @@ class _Part(Execution):
     @override
     def forbid_cancel(self) -> None:
         self._cancellation.forbid()
+
+    @override
+    def stands_still(self) -> None:
+        self._on_still()
 
     @override
     def progress(self, fraction: float) -> None:

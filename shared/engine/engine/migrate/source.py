@@ -6,7 +6,7 @@ this host was.
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from typing import Any
 
@@ -78,6 +78,7 @@ class Departure:
         self._arriving = arriving_id(operation.vm)
         self._course = course.silent_about(self._gone)
         self._is_unknown_there = False
+        self._is_aside = False
 
     @cached_property
     def _address(self) -> Address:
@@ -219,7 +220,7 @@ class Departure:
         return vgpu
 
     def _save(self, vm: Vm, memory: Channel, vgpu: Channel | None, open_line: Callable[[str], Line]) -> None:
-        execution = self._course.execution(_PREPARED, _SENT)
+        execution = self._course.execution(_PREPARED, _SENT, self._step_aside_early)
         streams: list[ImageStream] = [Accompanied(memory, open_line), *([vgpu] if vgpu else [])]
         compressing = [CompressingStream(stream) for stream in streams] if self._operation.compress else []
         image, gpu_image = [*(compressing or streams), None][:2]
@@ -235,11 +236,19 @@ class Departure:
         if verdict is not None:
             raise RefusedThereError(_error_in(verdict))
 
+    def _step_aside_early(self) -> None:
+        """While the hypervisor writes the last of the state, where it tells; else, and if it fails, later."""
+        with suppress(XenopsError):
+            self._step_aside()
+
     def _step_aside(self) -> None:
         """The VM gives its id away, while the destination still loads what has been sent: its guest waits."""
+        if self._is_aside:
+            return
         course = self._course.insisting()
         course.held.also(self._gone, self._course.threads.sleep)
         course.perform("source: step aside", plans.step_aside(self._vm), _SENT)
+        self._is_aside = True
 
     def _hand_over(self) -> None:
         """It is written down that the VM does not come back."""

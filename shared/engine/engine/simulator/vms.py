@@ -176,7 +176,10 @@ class SimulatedVms(VmVerbs):
     def save(
         self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
     ) -> None:
-        """Write the suspend image; to a disk as a whole, once it is complete."""
+        """Write the suspend image; to a disk as a whole, once it is complete.
+
+        Of one that goes to another host it is noted before its end is sent: its name may change then.
+        """
         self._hypervisor.enter(execution, "VM.save", vm.id)
         domain = self._hypervisor.look(vm.id).built()
         if domain.suspended:
@@ -188,10 +191,14 @@ class SimulatedVms(VmVerbs):
         execution.forbid_cancel()
         if vgpu is not None:
             write_vgpu(vgpu, domain)
-        write_end(stream)
         if isinstance(image, LocalDisk | Vdi) and isinstance(stream, DiskImage):
+            write_end(stream)
             self._hypervisor.records.write_image(image_name(image), stream.content())
-        self._hypervisor.change(vm.id, machines.saved)
+            self._hypervisor.change(vm.id, machines.saved)
+        else:
+            self._hypervisor.change(vm.id, machines.saved)
+            execution.stands_still()
+            write_end(stream)
 
     @override
     def restore(

@@ -15,6 +15,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from schema.wire.codec import MarshalError, decode_text, encode_text
 from schema.wire.errors import JsonError
 
+from engine.swap import take_place
+
 T = TypeVar("T")
 
 _CACHED_MAX = 20_000
@@ -94,7 +96,7 @@ class Cells(Generic[T]):
         draft = f"{folder}/.{name}.{os.getpid()}.{threading.get_ident()}"
         try:
             stamp = _write_stamped(draft, self._encoding.encode(value))
-            os.rename(draft, path)  # noqa: PTH104  a Path costs more than the call
+            self._put(draft, path)
         except OSError:
             _unlink_if_there(draft)
             raise
@@ -108,6 +110,11 @@ class Cells(Generic[T]):
     def forget(self, path: str) -> None:
         """The file went with its directory: nobody will ask for what is remembered of it."""
         self._cache.pop(path, None)
+
+    @staticmethod
+    def _put(draft: str, path: str) -> None:
+        """Let a draft be the file."""
+        os.rename(draft, path)  # noqa: PTH104  a Path costs more than the call
 
     def _holds(self, path: str, value: T) -> bool:
         """Whether the file holds this value: clients push what they know again and again."""
@@ -131,6 +138,12 @@ class Cells(Generic[T]):
         if len(self._cache) >= _CACHED_MAX:
             self._cache.clear()
         self._cache[path] = (stamp, value)
+
+
+class PassingCells(Cells[T]):
+    """The same of values that serve nobody after a power failure, which may damage them: that is cheaper."""
+
+    _put = staticmethod(take_place)
 
 
 def _stamp(stat: os.stat_result) -> _Stamp:

@@ -89,16 +89,18 @@ class Reporter:
         with self._lock:
             self._changed.pop(changed, None)
             self._changed[changed] = None
-        self.tell_if_due()
 
     def progress(self, fraction: float) -> None:
         """The task has come so far."""
         with self._lock:
             self._fraction = fraction
-        self.tell_if_due()
 
     def tell_if_due(self) -> None:
-        """Append what has come up, unless the last time is too short ago."""
+        """Append what has come up, unless the last time is too short ago; to be called every `INTERVAL_S`.
+
+        Not by who executes the task: its last step would be told of just before its end, which then waits
+        until every service has read that.
+        """
         now = self._clock.monotonic()
         if now - self._begun_at < STARTED_AFTER_S and now - self._told_at < INTERVAL_S:
             return  # whenever its turn is: most tasks end before
