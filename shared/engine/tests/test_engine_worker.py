@@ -248,6 +248,14 @@ def test_what_a_dead_worker_has_begun_is_put_right_though_it_was_cancelled_since
     assert not list(Journal(world.directory / "state" / "journal").unfinished())
 
 
+def test_what_is_asked_of_a_vm_that_is_kept_waits_for_no_destination(world: World) -> None:
+    maps: dict[str, Any] = {"vdi_map": (), "vif_map": (), "pci_map": (), "verify_dest": False}
+    left = VmMigrate(vm=VmId("own"), url="unix:///nobody", compress=False, localhost_migration=False, **maps)
+    kept = entry_of(world, TaskId(-2)).model_copy(update={"operation": left, "handed_over": True})
+    Journal(world.directory / "state" / "journal").begin(kept)
+    assert world.run(VmStart(vm=VM)).outcome == Succeeded()
+
+
 def test_a_finished_task_whose_record_was_lost_is_told_again(world: World) -> None:
     world.end()
     task = world.lease(VmStart(vm=VM))
