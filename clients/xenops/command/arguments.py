@@ -16,6 +16,8 @@ from xenops.command.top import add_top_command
 from xenops.command.watch import add_watch_command
 
 EPILOG = """\
+`xenops COMMAND --help` explains a command.
+
 Which instance, on which broker, say --instance and --broker; else XENOPS_INSTANCE and XENOPS_BROKER; else the
 file ~/.config/xenops/config.toml, or that which XENOPS_CONFIG names, with broker, instance, call_timeout and
 output: "human" or "json", as XENOPS_OUTPUT. The broker is an AMQP URL, or, for services of this machine that
@@ -68,9 +70,7 @@ def parser(config: Config = NOTHING) -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=listing(SUBJECTS),
     )
-    commands = top.add_subparsers(
-        title="commands, each with a --help of its own", dest="command", metavar="COMMAND", required=True
-    )
+    commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     _connection(top, config)
     everywhere = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     _connection(everywhere, None)
