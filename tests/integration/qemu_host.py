@@ -55,6 +55,7 @@ class Host:
             bridged,
             self.namespace if bridged else None,
             user=find_user(QEMU_USERS) if os.geteuid() == 0 else None,
+            kept=directory / "kept",
         )
         self.changes: queue.Queue[ObjectId] = queue.Queue()
         self.task = SuiteExecution()

@@ -26,7 +26,7 @@ def uefi_vm(host: Host, on_boot: UefiOnBoot) -> Vm:
 
 
 def variables(host: Host) -> bytes:
-    [found] = (host.settings.run / "firmware").iterdir()
+    [found] = (host.directory / "kept" / "firmware").iterdir()
     return found.read_bytes()
 
 
@@ -41,6 +41,9 @@ def test_a_guest_boots_by_uefi_and_its_variables_are_kept_until_it_is_removed(ho
     written = variables(host)
     assert written != new
     assert len(written) == len(new)
+    host.backend.stop()
+    (host.settings.run / "boot").write_text("another boot")
+    host.open()
     host.start(vm)
     assert variables(host) == written
     host.backend.vm.destroy(host.task, vm)
@@ -48,7 +51,7 @@ def test_a_guest_boots_by_uefi_and_its_variables_are_kept_until_it_is_removed(ho
     host.start(reset)
     assert variables(host) == new
     host.backend.vm.remove(vm)
-    assert not list((host.settings.run / "firmware").iterdir())
+    assert not list((host.directory / "kept" / "firmware").iterdir())
 
 
 def test_a_guest_gets_vcpus_while_it_runs_and_is_resumed_with_them(host: Host) -> None:

@@ -54,7 +54,7 @@ def swtpm(host: Host) -> Process:
 
 
 def kept(host: Host) -> bytes:
-    [state] = (host.settings.run / "tpm").glob("*/tpm2-00.permall")
+    [state] = (host.directory / "kept" / "tpm").glob("*/tpm2-00.permall")
     return state.read_bytes()
 
 
@@ -79,14 +79,14 @@ def test_a_tpm_lives_as_long_as_its_qemu_and_what_it_keeps_as_long_as_its_vm(hos
     host.backend.vm.unpause(host.task, vm)
     assert host.state(vm).power_state is PowerState.RUNNING
     host.backend.vm.remove(vm)
-    assert list((host.settings.run / "tpm").iterdir()) == []
+    assert list((host.directory / "kept" / "tpm").iterdir()) == []
 
 
 def test_a_damaged_tpm_is_named_and_its_vm_not_started(host: Host) -> None:
     vm = hvm(host, HvmInfo(tpm=TPM), 16)
     host.start(vm)
     host.backend.vm.destroy(host.task, vm)
-    [state] = (host.settings.run / "tpm").glob("*/tpm2-00.permall")
+    [state] = (host.directory / "kept" / "tpm").glob("*/tpm2-00.permall")
     state.write_bytes(b"damaged")
     host.create(vm)
     error = refusal(lambda: host.launch(vm))
@@ -98,7 +98,7 @@ def test_a_damaged_tpm_is_named_and_its_vm_not_started(host: Host) -> None:
 
 
 def variables(host: Host) -> Path:
-    [found] = (host.settings.run / "firmware").iterdir()
+    [found] = (host.directory / "kept" / "firmware").iterdir()
     return found
 
 

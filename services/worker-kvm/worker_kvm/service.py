@@ -77,6 +77,7 @@ def qemu_settings(settings: Settings) -> QemuSettings:
         namespace=settings.namespace,
         storage=None if settings.repositories is None else DirectoryStorage(settings.repositories),
         user=user,
+        kept=settings.worker.state / "kept",
     )
 
 

@@ -62,8 +62,9 @@ class Hypervisor(Noting[Machine, Records]):
         self.settings = settings
         self.now = now
         self.network = Network(settings.namespace)
-        self.firmware = Firmware(settings.run / "firmware")
-        self.tpms = Tpms(settings.run / "tpm", settings.user)
+        kept = settings.kept or settings.run
+        self.firmware = Firmware(kept / "firmware")
+        self.tpms = Tpms(kept / "tpm", settings.user)
         self._loop = MonitorLoop()
         self.agents = Agents(self._loop, self.on_status)
         self._lives: dict[int, Live] = {}

@@ -13,6 +13,7 @@ class QemuSettings:
     """How QEMU is run: where its sockets are, the program, the accelerator, bridged or in its own network."""
 
     run: Path
+    """Emptied when the host was booted anew."""
     qemu: str
     accelerator: Accelerator
     bridged: bool = True
@@ -21,5 +22,7 @@ class QemuSettings:
     """Of the disks that are named `SR/VDI`; None: there are none."""
     user: User | None = None
     """As whom; None: as the worker."""
+    kept: Path | None = None
+    """Where what VMs keep through a boot of the host is: UEFI variables, TPMs; None: with all else."""
     rounds_s: float = 10.0
     """How often logs and disks' sizes are looked at."""
