@@ -4,9 +4,9 @@ import pytest
 from engine.conformance.samples import sample_vm
 from schema.atomics.vm import DomainAction
 from schema.objects.halted import HALTED_VM
-from schema.objects.vm import PowerState
+from schema.objects.vm import ConsoleProtocol, PowerState
 from worker_xen.xenlight.machine import Machine, created
-from worker_xen.xenlight.states import action_request, vm_state
+from worker_xen.xenlight.states import action_request, port_of, vm_state
 from worker_xen.xenlight.values import DomainInfo, LibxlError, domain_info
 
 BARE = Machine(id="v1")
@@ -42,8 +42,21 @@ def test_with_one_it_is_what_xen_says() -> None:
     state = vm_state(RUNS, info(), "/dev/pts/1")
     assert (state.power_state, state.domids, state.memory_actual) == (PowerState.RUNNING, (3,), 5)
     assert [console.path for console in state.consoles] == ["/dev/pts/1"]
+    shown = vm_state(RUNS, info(), "/dev/pts/1", 5901).consoles
+    assert [(console.protocol, console.port) for console in shown] == [
+        (ConsoleProtocol.RFB, 5901),
+        (ConsoleProtocol.VT100, 0),
+    ]
     saved = RUNS.with_domain(saved=True)
     assert vm_state(saved, info(reason="suspend"), None).power_state is PowerState.SUSPENDED
+
+
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [("5900", 5900), ("65535", 65535), (None, None), ("", None), ("0", None), ("65536", None), ("-1", None)],
+)
+def test_a_port_in_xenstore_is_a_number_that_a_port_can_have(text: str | None, port: int | None) -> None:
+    assert port_of(text) == port
 
 
 @pytest.mark.parametrize(

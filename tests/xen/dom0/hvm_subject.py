@@ -1,6 +1,7 @@
 """HVM guests on the Xen test host: boot sectors, for whichever backend, and what they say."""
 
 import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -88,3 +89,12 @@ class Ear:
                 self._said += piece
         except OSError:  # its device model has ended
             os.close(self._terminal)
+
+
+def greeting(subject: GuestSubject, vm: Vm) -> bytes:
+    """What is said first at a guest's picture."""
+    consoles = subject.backend.vm.get_state(vm).consoles
+    screen = next(console for console in consoles if console.protocol is ConsoleProtocol.RFB)
+    with socket.socket(socket.AF_UNIX if screen.path else socket.AF_INET) as viewer:
+        viewer.connect(screen.path or ("127.0.0.1", screen.port))
+        return viewer.recv(12)

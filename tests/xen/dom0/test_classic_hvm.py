@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from classic_subject import ClassicHvmSubject
 from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life
-from hvm_subject import Ear
+from hvm_subject import Ear, greeting
 from leftovers import await_no_more_than, of_domains
 from schema.atomics.vm import DomainAction
 from schema.objects.vm import ConsoleProtocol, DomainType, PowerState
@@ -45,13 +44,6 @@ def model_of(life: Life) -> Path:
     return next(path.parent for path in processes if word in path.read_bytes().split(b"\0"))
 
 
-def greeting(life: Life) -> bytes:
-    """What is said first at its picture."""
-    with socket.socket(socket.AF_UNIX) as viewer:
-        viewer.connect(life.subject.backend.vm.get_state(life.vm).consoles[0].path)
-        return viewer.recv(12)
-
-
 def test_an_hvm_guest_boots_from_its_disk_and_has_a_picture_a_drive_and_a_cable(
     subject: ClassicHvmSubject,
 ) -> None:
@@ -63,7 +55,7 @@ def test_an_hvm_guest_boots_from_its_disk_and_has_a_picture_a_drive_and_a_cable(
     assert state.domain_type is DomainType.DOMAIN_HVM
     assert state.power_state is PowerState.PAUSED
     assert [console.protocol for console in state.consoles] == [ConsoleProtocol.RFB, ConsoleProtocol.VT100]
-    assert greeting(life) == b"RFB 003.008\n"
+    assert greeting(subject, life.vm) == b"RFB 003.008\n"
     subject.let_boot(life.vm)
     subject.backend.vbd.eject(SuiteExecution(), life.id, cd)
     assert subject.backend.vbd.get_state(life.id, cd).backend_present is None

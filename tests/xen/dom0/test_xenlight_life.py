@@ -8,7 +8,7 @@ from boot_sector import SAYS
 from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life
-from hvm_subject import Ear
+from hvm_subject import Ear, greeting
 from leftovers import await_no_more_than, of_domains
 from schema.atomics.vm import DomainAction
 from schema.objects.vm import DomainType, PowerState, Pv, Pvh
@@ -64,6 +64,7 @@ def test_an_hvm_guest_boots_from_its_disk_and_has_a_drive_and_a_cable(hvm: Xenli
     state = hvm.backend.vm.get_state(life.vm)
     assert state.domain_type is DomainType.DOMAIN_HVM
     assert state.power_state is PowerState.PAUSED
+    assert greeting(hvm, life.vm) == b"RFB 003.008\n"
     hvm.let_boot(life.vm)
     hvm.backend.vbd.eject(SuiteExecution(), life.id, cd)
     assert hvm.backend.vbd.get_state(life.id, cd).backend_present is None

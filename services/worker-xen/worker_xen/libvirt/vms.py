@@ -6,10 +6,9 @@ from engine.backend import Devices, Execution
 from engine.image import Image, ImageStream
 from schema.fault import unimplemented
 from schema.objects.network import Network
-from schema.objects.vm import Console, ConsoleProtocol, Vm, VmState
+from schema.objects.vm import Vm, VmState
 from typing_extensions import override
 from virt.spoken import spoken
-from virt.xml import Element
 
 from worker_xen.gathered.vifs import set_carrier_of
 from worker_xen.gathered.vms import GatheredVms
@@ -99,13 +98,9 @@ class LibvirtVms(GatheredVms[Hypervisor]):
         if machine.domain is not None and info is not None and info.reason is None:
             document = self._hypervisor.document(machine.domain)
         console = None if document is None else console_of(document)
-        state = vm_state(machine, info, console)
-        return state.model_copy(
-            update={
-                "nomigrate": machine.domain is not None,
-                "consoles": (*_screens(document), *state.consoles),
-            }
-        )
+        screen = None if document is None else screen_of(document)
+        state = vm_state(machine, info, console, screen)
+        return state.model_copy(update={"nomigrate": machine.domain is not None})
 
     @override
     def get_internal_state(
@@ -132,8 +127,3 @@ class LibvirtVms(GatheredVms[Hypervisor]):
             self._hypervisor.nodes.replace_xsdata(domid, dict(domain.vm.xsdata))
         for nic in domain.nics:
             set_carrier_of(end_of(domain, nic.vif), nic.vif)
-
-
-def _screens(document: Element | None) -> tuple[Console, ...]:
-    port = None if document is None else screen_of(document)
-    return () if port is None else (Console(protocol=ConsoleProtocol.RFB, port=port, path=""),)

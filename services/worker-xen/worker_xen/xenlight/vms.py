@@ -14,7 +14,7 @@ from worker_xen.xenlight.bridging import end_of
 from worker_xen.xenlight.config import KIB, booting
 from worker_xen.xenlight.hypervisor import Hypervisor, spoken
 from worker_xen.xenlight.machine import Domain
-from worker_xen.xenlight.states import vm_state
+from worker_xen.xenlight.states import port_of, vm_state
 from worker_xen.xenlight.suspend import restore_vm, resume_vm, save_vm
 from worker_xen.xenlight.values import DomainInfo, LibxlError
 
@@ -98,11 +98,13 @@ class XenlightVms(GatheredVms[Hypervisor]):
     @override
     def get_state(self, vm: Vm) -> VmState:
         machine, info = self._hypervisor.seen(vm.id)
-        console = None
-        if info is not None:
-            with spoken():
-                console = self._hypervisor.libxl.console(info.domid, emulated=isinstance(vm.ty, Hvm))
-        return vm_state(machine, info, console)
+        if info is None:
+            return vm_state(machine, None, None)
+        is_hvm = isinstance(vm.ty, Hvm)
+        with spoken():
+            console = self._hypervisor.libxl.console(info.domid, emulated=is_hvm)
+        screen = self._hypervisor.nodes.read(info.domid, "console/vnc-port") if is_hvm else None
+        return vm_state(machine, info, console, port_of(screen))
 
     @override
     def get_internal_state(
