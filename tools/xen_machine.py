@@ -35,6 +35,7 @@ COMMAND_TIMEOUT_S = 900.0
 SOURCES = "sources.ext4"
 """The project's disk, in the machine's directory."""
 
+_PREFIX = "machine-"
 _POLL_S = 0.1
 _PORT_ATTEMPTS = 5
 
@@ -117,6 +118,7 @@ class Machine:
 def resumed(place: Place) -> Machine:
     """The saved machine, running, as it was saved, with the project of now; saved first if it never was."""
     refuse_without_memory()
+    clear_up(place.directory.parent)
     if not (place.snapshot / "state").exists():
         save(place)
     place.directory.mkdir(parents=True, exist_ok=True)
@@ -138,6 +140,7 @@ def resumed(place: Place) -> Machine:
 def booted(place: Place) -> Machine:
     """A machine from its cold start on, with the project of now."""
     refuse_without_memory()
+    clear_up(place.directory.parent)
     place.directory.mkdir(parents=True, exist_ok=True)
     disk = place.directory / "disk.qcow2"
     overlay(place.image / "dom0.ext4", disk, "raw")
@@ -324,6 +327,13 @@ async def _status(client: QMPClient, question: str) -> str | None:
     return str(answer["status"]) if isinstance(answer, dict) and "status" in answer else None
 
 
+def clear_up(directory: Path) -> None:
+    """Remove what is left of machines whose processes were killed."""
+    for path in directory.glob(f"{_PREFIX}*"):
+        if not Path("/proc", path.name.removeprefix(_PREFIX)).exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def machine_place(image: Path, *, has_iommu: bool = False) -> Place:
     """A machine of this process's own."""
-    return Place(image.resolve(), image.parent / f"machine-{os.getpid()}", has_iommu=has_iommu)
+    return Place(image.resolve(), image.parent / f"{_PREFIX}{os.getpid()}", has_iommu=has_iommu)

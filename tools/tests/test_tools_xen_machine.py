@@ -1,0 +1,48 @@
+"""The Xen test host's machines: what one that was killed has left goes, what another one has stays."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(name="xen_machine")
+def load_xen_machine(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(TOOLS))
+    spec = importlib.util.spec_from_file_location("xen_machine", TOOLS / "xen_machine.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "xen_machine", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_a_machine_that_was_killed_has_left_is_removed(xen_machine: ModuleType, tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    (tmp_path / f"machine-{ended.pid}").mkdir()
+    ours = xen_machine.machine_place(tmp_path / "image").directory
+    ours.mkdir()
+    (tmp_path / "bindings").mkdir()
+    xen_machine.clear_up(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "bindings", ours]
+
+
+def test_a_saved_machine_is_of_one_qemu_and_one_hardware(
+    xen_machine: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = xen_machine.machine_place(tmp_path)
+    monkeypatch.setattr(xen_machine, "qemu_version", lambda: "7.2.22")
+    usual = place.snapshot
+    assert place.snapshot == usual
+    assert xen_machine.machine_place(tmp_path / ".." / tmp_path.name).snapshot == usual
+    monkeypatch.setattr(xen_machine, "MEMORY_MIB", 4096)
+    more = place.snapshot
+    monkeypatch.setattr(xen_machine, "qemu_version", lambda: "9.0.0")
+    assert len({usual, more, place.snapshot}) == 3
