@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from certificates import issue
 from engine.backend import CreateOptions, Devices
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
@@ -20,9 +21,11 @@ from engine.image import ImageStream
 from engine.migrate.channel import Channel
 from engine.migrate.sockets import SocketWire
 from libvirt_room import LibvirtRoom, await_that, domains
+from miniature_xapi import MiniatureXapi
 from qemu_host import PATIENCE_S, VM, line, vif, xvd
 from schema.fault import XenopsError
-from schema.ids import DeviceId
+from schema.ids import DeviceId, VmId
+from schema.migration import arriving_id
 from schema.objects.disk import LocalDisk
 from schema.objects.errors import InternalError
 from schema.objects.vbd import Vbd
@@ -31,8 +34,9 @@ from schema.objects.vm import PowerState, Vm
 from stack.libvirtd import LibvirtDaemon
 from test_migration import Host, Pair, eventually, until_progress
 from test_qemu_migration import MEMORY
+from tls_terminator import terminating
 from typing_extensions import override
-from worker_kvm.libvirt.talk import STATE_LINE, SendsFile, talking
+from worker_kvm.libvirt.talk import STATE_LINE, TALK_LINE, SendsFile, talking
 
 
 class End(ImageStream):
@@ -261,7 +265,7 @@ class LibvirtPair(Pair):
                 daemon.end()
 
 
-@pytest.fixture(name="pair")
+@pytest.fixture(name="pair", scope="module")
 def run_pair() -> Iterator[LibvirtPair]:
     directory = Path(tempfile.mkdtemp(prefix="xm-"))
     pair = LibvirtPair(directory)
@@ -288,3 +292,25 @@ def test_a_vm_goes_within_its_host_and_to_another_one_and_whichever_worker_dies_
         assert len(eventually(partial(pair.where, vm))) == 1
     assert sum(map(len, (pair.interfaces("here"), pair.interfaces("there")))) == 3
     assert "Traceback" not in pair.here.words() + pair.there.words()
+
+
+def test_a_vm_goes_by_tls_and_by_the_connections_that_xapi_hands_over(
+    pair: LibvirtPair, tmp_path: Path
+) -> None:
+    vm = pair.running_vm()
+    with terminating(issue(tmp_path / "tls", "127.0.0.1"), pair.there.directory / "door") as port:
+        url = f"https://127.0.0.1:{port}/{pair.there.instance}"
+        with pytest.raises(XenopsError, match="certificate"):
+            pair.done(pair.migrate(vm, url))
+        assert eventually(lambda: pair.where(vm)) == [pair.source]
+        pair.done(pair.migrate(vm, url, verify=False))
+        assert eventually(lambda: pair.where(vm)) == [pair.destination]
+    vm, xapi = pair.running_vm(), MiniatureXapi(pair.there.directory)
+    pair.done(pair.migrate(vm, xapi.url))
+    assert eventually(lambda: pair.where(vm)) == [pair.destination]
+    xapi.close()
+    assert pair.destination.vm.stat(vm)[1].power_state is PowerState.RUNNING
+    lines = {
+        f"/services/xenops/migrate/disk/{arriving_id(VmId(vm))}.{name}" for name in (TALK_LINE, STATE_LINE)
+    }
+    assert lines <= set(xapi.handed_over)  # live: a file would need no line for its state

@@ -11,6 +11,8 @@ import os
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """renameat2(2), <linux/fs.h>."""
 
+_LIBC = ctypes.CDLL(None)
+
 
 def take_place(draft: str, path: str) -> None:
     """Let the file `draft` be `path`; who reads that sees the file before or this one.
@@ -29,5 +31,3 @@ def _exchanged(draft: str, path: str) -> bool:
     words = (_AT_FDCWD, os.fsencode(draft), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE)
     return exchange is not None and exchange(*words) == 0
 
-
-_LIBC = ctypes.CDLL(None)
