@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from guest import run
@@ -67,15 +69,28 @@ def packed() -> list[str]:
 
 def bindings(image: Path) -> list[Path]:
     """The bindings of now to the image's Xen, compiled where nothing is emulated, and kept beside it."""
-    development = image / "development"
-    paths = {"C_INCLUDE_PATH": development / "include", "LIBRARY_PATH": development / "lib"}
-    os.environ |= {name: str(path) for name, path in paths.items()}
-    made = []
-    for binding in ALL:
-        made.append(binding.path(image.parent / "bindings", development / "include"))
-        if not made[-1].exists():
-            compile_to(binding, made[-1])
-    return made
+    headers = image / "development" / "include"
+    made = {binding: binding.path(image.parent / "bindings", headers) for binding in ALL}
+    with compiling_against(headers, image / "development" / "lib"):
+        for binding, path in made.items():
+            if not path.exists():
+                compile_to(binding, path)
+    return list(made.values())
+
+
+@contextmanager
+def compiling_against(headers: Path, libraries: Path) -> Iterator[None]:
+    """While inside, gcc finds Xen there."""
+    places = {"C_INCLUDE_PATH": str(headers), "LIBRARY_PATH": str(libraries)}
+    before = {name: os.environ.pop(name, None) for name in places}
+    os.environ |= places
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
 
 
 def take(source: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -47,3 +48,14 @@ def test_a_distribution_says_its_name_and_version(xen_sources: ModuleType, tmp_p
     xen_sources.take(xen_sources.ROOT / "shared" / "bus" / "pyproject.toml", tmp_path / "pyproject.toml")
     (metadata,) = tmp_path.glob("xenops_bus-*.dist-info/METADATA")
     assert "Name: xenops-bus\n" in metadata.read_text()
+
+
+def test_where_xen_is_for_the_compiler_is_said_only_while_it_compiles(
+    xen_sources: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIBRARY_PATH", "/before")
+    monkeypatch.delenv("C_INCLUDE_PATH", raising=False)
+    before = dict(os.environ)
+    with xen_sources.compiling_against(Path("/image/include"), Path("/image/lib")):
+        assert (os.environ["C_INCLUDE_PATH"], os.environ["LIBRARY_PATH"]) == ("/image/include", "/image/lib")
+    assert dict(os.environ) == before
