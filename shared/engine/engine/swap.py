@@ -30,4 +30,3 @@ def _exchanged(draft: str, path: str) -> bool:
     exchange = getattr(_LIBC, "renameat2", None)
     words = (_AT_FDCWD, os.fsencode(draft), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE)
     return exchange is not None and exchange(*words) == 0
-
