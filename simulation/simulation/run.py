@@ -108,7 +108,7 @@ class Simulation:
             self.scheduler.at(step.at, lambda step=step: self.striker.do(step))  # type: ignore[misc]
         self._go(self.stage.scenario.lasts_s)
         self.striker.heal()
-        if self.striker.all_workers_are_lost():
+        if self.striker.an_instance_has_no_worker():
             self._go(self.scheduler.now + ABSENT_S)
         else:
             self._settle()

@@ -146,8 +146,8 @@ class Striker:
                 seat.process.bus.link.go_on()
             seat.start()
 
-    def all_workers_are_lost(self) -> bool:
-        """Whether an instance has no worker: what is asked of it waits for as long."""
+    def an_instance_has_no_worker(self) -> bool:
+        """Whether all workers of one are lost: what is asked of it waits for as long."""
         return any(site.has_no_worker for site in self._sites)
 
     def find(self) -> bool:
