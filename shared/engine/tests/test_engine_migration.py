@@ -127,6 +127,36 @@ def test_a_destination_that_fails_says_why_and_the_vm_goes_on(tmp_path: Path, ve
     pair.close()
 
 
+def test_a_vm_that_cannot_take_its_name_back_at_once_gets_it_later(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.there.notes = False
+    rename, failures = pair.here.store.rename, [internal_error("the disk is full")]
+
+    def rename_later(vm: str, name: str) -> None:
+        if name == VM and failures:
+            raise failures.pop()
+        rename(vm, name)
+
+    monkeypatch.setattr(pair.here.store, "rename", rename_later)
+    assert isinstance(pair.migrate().end(), XenopsError)
+    pair.end_there()
+    assert not failures
+    pair.assert_one_lives(pair.here)
+    assert pair.here.state(VM) is PowerState.RUNNING
+
+
+def test_that_a_vm_cannot_go_on_at_its_source_is_logged_and_its_clients_look(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    resumes = Fault(verb="VM.resume", vm=VM, effect=Fail())
+    pair = Pair(tmp_path, resumes, there=(Fault(verb="VM.restore", vm=arriving_id(VM), effect=Fail()),))
+    assert isinstance(pair.migrate().end(), XenopsError)
+    assert "cannot go on after its migration has failed" in caplog.text
+    assert VmObject(id=VM) in pair.here.changed
+    pair.close()
+
+
 def test_a_destination_that_cannot_note_that_it_has_the_vm_gives_it_up_and_it_goes_on(pair: Pair) -> None:
     pair.there.notes = False
     outcome = pair.migrate().end()
