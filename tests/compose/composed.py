@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 
+from xenops.command.main import UNREACHABLE
+
 ROOT = Path(__file__).resolve().parents[2]
 INSTANCES = ("org.xen.xapi.xenops.simulator", "org.xen.xapi.xenops.qemu")
 BOOT = {"kernel": "/images/vmlinuz", "initrd": "/images/initrd.gz", "cmdline": "console=ttyS0 tsc=reliable"}
@@ -75,9 +77,18 @@ class Composed:
         run = ("run", "--rm", "--no-deps", "--no-TTY", "xenops")
         return self.compose(*run, *arguments, instance=instance)
 
+    def insist(self, instance: str, *arguments: str) -> str:
+        """The same, tried again while no broker is reached: a cluster takes its time when a node has died."""
+        run = ("run", "--rm", "--no-deps", "--no-TTY", "xenops", *arguments)
+        deadline = time.monotonic() + PATIENCE_S
+        while (done := self.tried(*run, instance=instance)).returncode == UNREACHABLE:
+            assert time.monotonic() < deadline, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def state(self, instance: str, vm: str) -> str:
         """A VM's power state."""
-        lines = self.xenops(instance, "list").splitlines()
+        lines = self.insist(instance, "list").splitlines()
         return next(line.split()[2] for line in lines if line.startswith(f"{vm} "))
 
     def token(self, role: str) -> str:

@@ -71,8 +71,8 @@ def test_three_nodes_are_one_broker_and_any_of_them_may_die(composed: Composed) 
     composed.xenops(simulator, "start", "one")
     for node in (NODES[0], NODES[2]):
         composed.compose("kill", node)
-        composed.xenops(simulator, "unpause", "one")
+        composed.insist(simulator, "unpause", "one")
         assert composed.state(simulator, "one") == "Running"
-        composed.xenops(simulator, "pause", "one")
+        composed.insist(simulator, "pause", "one")
         composed.up()
     assert composed.state(simulator, "one") == "Paused"

@@ -16,6 +16,7 @@ DOCKERFILE = f"""\
 FROM {{base}}
 ENV DEBIAN_FRONTEND=noninteractive
 RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends {PACKAGES}
+RUN rm -f /etc/dpkg/dpkg.cfg.d/*  # by which images, but no host, leave out documents and man pages
 CMD ["sh", "-c", "mount --make-rshared / && exec /sbin/init"]
 """
 
