@@ -8,7 +8,7 @@ import pytest
 from engine.backend import CreateOptions, Devices
 from engine.conformance.subject import refusal
 from libvirt_room import LibvirtRoom, domains, make_home, make_room, words
-from qemu_host import VM, line
+from qemu_host import VM, line, vif, xvd
 from schema.objects.disk import LocalDisk
 from schema.objects.errors import InternalError, Unimplemented
 from schema.objects.vm import PowerState
@@ -38,12 +38,19 @@ def test_an_image_that_was_changed_or_cut_is_refused_and_the_vm_can_be_shut_down
         assert why in words(lambda: room.backend.vm.restore(room.task, vm, DEVICES, image))
         room.backend.vm.destroy(room.task, vm)
     Path(image.path).write_bytes(whole)
-    room.backend.vm.create(room.task, vm, DEVICES, OPTIONS)
-    room.backend.vm.restore(room.task, vm, DEVICES, image)
+    got = Devices(vbds=(xvd("a", room.disk("a.raw")),), vifs=(vif(0),))
+    room.backend.vm.create(room.task, vm, got, OPTIONS)
+    room.backend.vif.plug(room.task, VM, vif(0))
+    room.backend.vm.restore(room.task, vm, got, image)
+    room.plug(got.vbds[0])
+    assert room.backend.vif.get_state(VM, vif(0)).plugged
     with room.console(vm) as console:
         room.backend.vm.unpause(room.task, vm)
         console.say("echo still-he\\re")
         line(console, "still-here")
+        for device in ("/sys/block/sda", "/sys/class/net/eth0"):
+            console.say(f"until [ -e {device} ]; do sleep 0.2; done; echo {device} ca\\me")
+            line(console, f"{device} came")
 
 
 @pytest.mark.parametrize("done", [True, False], ids=["libvirt had done it", "libvirt had it under way"])

@@ -23,6 +23,6 @@ class Libvirt(HostedBackend[Hypervisor]):
         hypervisor = Hypervisor(settings)
         super().__init__(hypervisor)
         self.host = LibvirtHost(hypervisor)
-        self.vm = LibvirtVms(hypervisor)
         self.vbd = LibvirtVbds(hypervisor, Content(settings.run / OVERLAYS, settings.storage))
         self.vif = LibvirtVifs(hypervisor)
+        self.vm = LibvirtVms(hypervisor, self.vif.plug)

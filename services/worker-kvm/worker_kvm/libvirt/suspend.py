@@ -30,6 +30,7 @@ from worker_kvm.libvirt.talk import Offer, SendsFile, WantsFile, talking, unexpe
 from worker_kvm.libvirt.working import working
 from worker_kvm.qemu.arriving import is_aside, left_behind
 from worker_kvm.qemu.content import Content
+from worker_kvm.qemu.machine import NIC_PORTS
 from worker_kvm.qemu.sleeping import refuse_asleep
 from worker_kvm.seen import Status
 from worker_kvm.throttle import throttle_of
@@ -235,32 +236,26 @@ def _throttle(hypervisor: Hypervisor, vm: str) -> None:
 def _with_devices(
     machine: Machine, document: Element, devices: Devices, content: Content, *, bridged: bool
 ) -> Machine:
-    """With what the saved machine has; a disk or an interface that it has not cannot come in now."""
+    """With what the saved machine has; a disk or an interface that it has not is plugged into it later."""
     for vbd in devices.vbds:
-        machine = attached(machine, vbd, None if vbd.backend is None else content.find(vbd, vbd.backend))
-        disk = machine.disk(vbd.id)
+        source = None if vbd.backend is None else content.find(vbd, vbd.backend)
+        disk = attached(machine, vbd, source).disk(vbd.id)
         placed = None if disk is None else placed_disk(document, disk)
         if placed is None:
-            raise _missing(machine, f"disk {vbd.id.device}")
+            machine = machine.without_disk(vbd.id)
+            continue
         if is_aside(source_of(document, placed)) and not is_aside(placed.source):
             raise left_behind(machine.id, vbd.id.device)
-        machine = machine.with_disk(placed.model_copy(update={"activated": True}))
+        machine = machine.without_disk(vbd.id).with_new_disk(placed.model_copy(update={"activated": True}))
     for vif in devices.vifs:
-        machine = plugged(machine, vif, bridged=bridged)
-        nic = machine.nic(vif.id)
+        nic = plugged(machine, vif, bridged=bridged).nic(vif.id)
         known = None if nic is None else placed_nic(document, nic)
-        if known is None:
-            raise _missing(machine, f"interface {vif.mac}")
-        machine = machine.with_nic(known)
+        machine = machine.without_nic(vif.id)
+        if known is not None:
+            machine = machine.with_new_nic(known, NIC_PORTS)
     domain = machine.living()
     plugs = 1 + max((nic.plugs for nic in domain.nics), default=-1)
     return machine.with_domain(built=True, nic_plugs=max(plugs, domain.nic_plugs))
-
-
-def _missing(machine: Machine, what: str) -> XenopsError:
-    return internal_error(
-        f"Cannot resume VM {machine.id}: when it was suspended it had no {what}: unplug that, plug it later"
-    )
 
 
 def _words(document: Element, vm: str) -> str:
