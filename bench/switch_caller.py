@@ -69,7 +69,7 @@ class SwitchCaller:
         """One call and its answer."""
         self._requests.get(f"/persistent/{queue}")
         self._requests.post(f"/request/{queue}/{self._session}", body)
-        ((id_, message),), self._after = self._received()
+        id_, message = self._next_message()
         self._events.get(f"/ack/{id_[0]}/{id_[1]}")
         self._begin_transfer()
         payload: str = message["payload"]
@@ -83,6 +83,14 @@ class SwitchCaller:
         place = {} if self._after is None else {"from": self._after}
         body = json.dumps({**place, "timeout": TIMEOUT_S, "queues": [self._session]}).encode()
         self._events.begin_post("/transfer", body)
+
+    def _next_message(self) -> tuple[Any, Any]:
+        """The one that comes; a wait that was over before anything was asked is begun anew."""
+        while True:
+            messages, self._after = self._received()
+            if messages:
+                return messages[0]
+            self._begin_transfer()
 
     def _received(self) -> tuple[list[Any], str]:
         answer = wire.loads(self._events.receive().decode("utf-8", "surrogateescape"))
