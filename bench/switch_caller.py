@@ -88,8 +88,8 @@ class SwitchCaller:
         """The one that comes; a wait that was over before anything was asked is begun anew."""
         while True:
             messages, self._after = self._received()
-            if messages:
-                return messages[0]
+            for id_, message in messages:
+                return id_, message
             self._begin_transfer()
 
     def _received(self) -> tuple[list[Any], str]:
