@@ -129,10 +129,15 @@ class Room:
         self.kill(name)
         self.start(name, more)
 
-    def end(self, name: str) -> int:
-        """Tell one to end, once it is more than a Python that imports; answers its exit code."""
+    def await_ready(self, name: str) -> None:
+        """Wait until one is more than a Python that imports."""
         process = self.processes[name]
         eventually(lambda: assert_listens(process.pid))
+
+    def end(self, name: str) -> int:
+        """Tell one to end, once it can hear that; answers its exit code."""
+        self.await_ready(name)
+        process = self.processes[name]
         process.terminate()
         return process.wait(PATIENCE_S)
 

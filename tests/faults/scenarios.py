@@ -215,7 +215,7 @@ def alarms(room: Room, set_alarm: Callable[[], object], clear: Callable[[], obje
 
 
 def leader_dies(room: Room, passages_s: list[float]) -> Callable[[], None]:
-    """The leading redirector is killed, and comes back when the next one has leased."""
+    """The leading redirector is killed, and comes back, to stand by, when the next one has leased."""
 
     def die() -> None:
         history = History(room.url, HERE)
@@ -230,6 +230,7 @@ def leader_dies(room: Room, passages_s: list[float]) -> Callable[[], None]:
         finally:
             history.close()
             room.start(leader)
+        room.await_ready(leader)  # else its own start would count for the next one's passage
 
     return die
 
