@@ -17,7 +17,7 @@ SIM_SECONDS ?= 120
 UNIT ?= unit
 
 .DEFAULT_GOAL := help
-.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen containers sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
+.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen-life test-xen containers sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,7 +80,10 @@ test-deb: deb ## That package on a host: a container whose first process is syst
 xen-host: setup ## A Xen host for tests, emulated: built if need be, started, kept until Ctrl and C
 	@$(PYTHON) tools/xen_host.py
 
-test-xen: setup ## All tests inside dom0 of that host, for an hour; wants the machine for itself
+test-xen-life: setup ## A VM's life on that host, through the bus, by classic: some minutes, also where others use the cores
+	@$(PYTHON) -m pytest -q tests/xen/test_xen_through_the_bus.py
+
+test-xen: setup ## All tests inside dom0 of that host, for hours; wants the machine for itself
 	@XENOPS_TEST_XEN_ALL=1 $(PYTHON) -m pytest -q tests/xen
 
 check: format lint types imports sizes golden docs coverage isolate ## All gates

@@ -1,6 +1,6 @@
 """Backend classic in dom0 of a real, if emulated, Xen host: real guests, deaths, and the conformance suite.
 
-`make test` has a VM's life through the bus only (`test_xen_through_the_bus.py`). The suite it runs on real
+`make test-xen-life` has a VM's life through the bus (`test_xen_through_the_bus.py`). The suite runs on real
 xenstoreds, too, with a hypervisor in the test's process (`tests/integration/test_classic_conformance.py`).
 """
 
