@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 from bus.ports import Entry
@@ -36,11 +37,24 @@ def test_a_broken_rule_is_noticed(mutation: Mutation, monkeypatch: pytest.Monkey
 
 
 def caught_by(which: int | str) -> Iterator[Scenario]:
-    """A file, or some seeds from the one that is known to do it on: the next change may let another do it."""
+    """A file, or a seed; and others near it, for a change of what takes how long may let another do it."""
     if isinstance(which, str):
-        yield Scenario.model_validate_json((FOLDER / f"{which}.json").read_text())
+        known = Scenario.model_validate_json((FOLDER / f"{which}.json").read_text())
+        yield known
+        yield from (moved(known, Random(number)) for number in range(SEEDS_TRIED))
     else:
         yield from (scenario_of(seed) for seed in range(which, which + SEEDS_TRIED))
+
+
+def moved(scenario: Scenario, chance: Random) -> Scenario:
+    """The same with some of its steps a little sooner or later."""
+    most_s = chance.choice((0.01, 0.05, 0.2, 1.0))
+    ats = [
+        max(0.0, step.at + chance.choice((0.0, 1.0)) * chance.uniform(-most_s, most_s))
+        for step in scenario.steps
+    ]
+    steps = [step.model_copy(update={"at": at}) for step, at in zip(scenario.steps, ats, strict=True)]
+    return scenario.model_copy(update={"steps": tuple(sorted(steps, key=lambda step: step.at))})
 
 
 @pytest.mark.parametrize("seed", SEEDS)
