@@ -132,11 +132,12 @@ class Tasks:
             self._term = record.term
         match record:
             case records.Leased():
-                if record.term == self._term:
-                    story.state, story.worker, story.token = State.RUNNING, record.worker, entry.offset
-                    story.leased_at, story.into = entry.at, None
-                    story.attempts += 1
-                    story.began_at, story.atoms, story.atom = None, (), ""
+                if record.term != self._term:
+                    return
+                story.state, story.worker, story.token = State.RUNNING, record.worker, entry.offset
+                story.leased_at, story.into = entry.at, None
+                story.attempts += 1
+                story.began_at, story.atoms, story.atom = None, (), ""
             case records.Merged():  # pragma: no branch  there is no other
                 leader = self._live_one(record.into)
                 if leader is not None and not records.is_void(record, Term(self._term)):
@@ -156,8 +157,7 @@ class Tasks:
                 story.progress, story.atom = record.fraction, record.atom
                 story.cancellable = record.cancellable
                 story.atom_began_s, story.atoms = record.atom_began_s, story.atoms + record.atoms
-                if record.ran_s is not None:
-                    story.began_at = at - record.ran_s
+                story.began_at = story.began_at if record.ran_s is None else at - record.ran_s
 
     def _wish(
         self, record: records.CancelRequested | records.Reprioritised | records.DeadlineSet, at: float
