@@ -74,7 +74,7 @@ def test_a_full_disk_fails_tasks_in_words_and_all_is_well_afterwards(room: Room)
             add_vm(client, "one-too-many")
     finally:
         disk.clear()
-    assert [client.vm.stat(vm)[1].power_state for vm in vms] == [PowerState.PAUSED] + [PowerState.HALTED] * 4
+    assert [client.vm.stat(vm)[1].power_state for vm in vms] == [PowerState.RUNNING] + [PowerState.HALTED] * 4
     assert all(is_valid(client, vm) for vm in vms)
     assert all(await_end(client, TaskId(int(client.vm.start(vm)))) for vm in vms[1:])
     assert "make room" in str(client.task.stat(str(tasks[0])).state)

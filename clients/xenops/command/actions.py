@@ -63,7 +63,7 @@ def _operate(client: Client, arguments: Namespace, screen: Screen) -> None:
             screen.show(Shown(Dict([("task", task)]), (Table(("",), ((task,),)),)))
         return
     duration_s = sum(_wait(client, task, arguments, screen) for task in tasks)
-    hint = operation.hint_on(client, vm) if len(tasks) == 1 else ""
+    hint = operation.hint_on(client, vm) if len(tasks) == 1 and screen.is_for_people else ""
     screen.say(f"{command} of {vm} is done, in {duration_s:.3f} s{hint}")
 
 

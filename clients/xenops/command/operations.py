@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bus.ports import BusError
 from schema.fault import XenopsError
 from schema.objects.disk import Disk, LocalDisk, Vdi
 from schema.objects.vm import PowerState
@@ -32,7 +33,7 @@ class Operation:
         """What to say of a VM that it was done to; nothing if that is not, or no longer, true of it."""
         try:
             fits = self.hinted_when is None or client.vm.stat(vm)[1].power_state is self.hinted_when
-        except XenopsError:
+        except (XenopsError, BusError):
             return ""
         return self.hint.format(vm=vm) if fits else ""
 

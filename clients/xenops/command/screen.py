@@ -43,6 +43,9 @@ class Screen(Protocol):
 
     is_live: bool = False
 
+    is_for_people: bool = True
+    """Whether anybody reads remarks."""
+
     @property
     def height(self) -> int | None:
         """How many lines a frame may have, if not any number."""
@@ -63,6 +66,8 @@ class Screen(Protocol):
 
 class JsonScreen(Screen):
     """For programs: one JSON value a line on stdout, nothing else."""
+
+    is_for_people = False
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
