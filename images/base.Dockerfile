@@ -4,7 +4,7 @@ ARG BASE=debian:12-slim
 
 FROM ${BASE} AS base
 ENV LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
-COPY images/lean /etc/dpkg/dpkg.cfg.d/lean
+COPY lean /etc/dpkg/dpkg.cfg.d/lean
 RUN command -v python3 >/dev/null \
  || { apt-get update -qq \
    && apt-get install -qq --yes --no-install-recommends python3 \

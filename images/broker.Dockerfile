@@ -6,9 +6,9 @@ RUN apt-get update -qq \
  && apt-get install -qq --yes --no-install-recommends rabbitmq-server \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt \
  && install -d -o rabbitmq /var/run/rabbitmq
-COPY images/greets /usr/local/bin/greets
-COPY images/broker /usr/local/bin/broker
-COPY --chown=rabbitmq images/rabbitmq.conf images/peer.conf /etc/rabbitmq/
+COPY greets /usr/local/bin/greets
+COPY broker /usr/local/bin/broker
+COPY --chown=rabbitmq rabbitmq.conf peer.conf /etc/rabbitmq/
 ENV RABBITMQ_NODENAME=rabbit@localhost RABBITMQ_LOGS=- HOME=/var/lib/rabbitmq \
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+SP 50:50 -kernel net_ticktime 15"
 WORKDIR /var/lib/rabbitmq

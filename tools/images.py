@@ -27,9 +27,12 @@ VERSION = (3, 11)
 BASE = "base"
 """The Dockerfile in images/, and the image, on which all others stand."""
 
+SERVICE = "service"
+"""The Dockerfile that takes what is installed here; all others see `images/` alone, while that is made."""
+
 IMAGES: Mapping[str, tuple[str, ...]] = {
     "broker": ("rabbitmq",),
-    "service": ("service", "worker-kvm", "worker-xen"),
+    SERVICE: ("service", "worker-kvm", "worker-xen"),
     "prometheus": ("prometheus",),
 }
 """Each Dockerfile, and its targets, which are the names of images, too."""
@@ -80,7 +83,7 @@ def build_file(file: str, wanted: tuple[str, ...], python: "Future[None]") -> No
     """The wanted targets of one Dockerfile."""
     for target in IMAGES[file]:
         if target in wanted:
-            if file == "service":
+            if file == SERVICE:
                 python.result()
             build(file, target, {"BASE": tag(BASE)})
 
@@ -126,7 +129,8 @@ def build(file: str, target: str, arguments: Mapping[str, str]) -> None:
     """One target of a Dockerfile."""
     told = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     what = ["--target", target, "--tag", tag(target), "--file", str(ROOT / "images" / f"{file}.Dockerfile")]
-    command = ["docker", "build", "--quiet", "--network", "host", *told, *what, str(ROOT)]
+    context = ROOT if file == SERVICE else ROOT / "images"
+    command = ["docker", "build", "--quiet", "--network", "host", *told, *what, str(context)]
     environment = os.environ | {"DOCKER_BUILDKIT": "0"}  # its own builder wants a registry for its parts
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
