@@ -15,7 +15,7 @@ ALL = "XENOPS_TEST_XEN_ALL"
 """Set: everything is tested, for hours."""
 
 FOR_LONG = pytest.mark.skipif(not os.environ.get(ALL), reason="takes long: `make test-xen` runs it")
-"""Not part of `make test-xen-life`, which says so."""
+"""Not part of `make test`, which says so."""
 
 DOM0_TIMEOUT_S = 4 * 3600.0
 """Nothing is measured by it: it ends a machine that hangs."""
