@@ -37,6 +37,9 @@ PACKAGES = (
 )
 """What dom0 has of Debian; its kernel and the hypervisor, which QEMU boots, are unpacked beside."""
 
+KEPT = 2
+"""Images: one has 0.4 GB, and who goes back to the commit before does not wait."""
+
 UNREAD = ("man", "locale", "doc", "iso-codes", "icons")
 """What is left out of packages, by its place in /usr/share."""
 
@@ -100,6 +103,7 @@ def build(directory: Path) -> str:
     wanted = hash_of_ingredients()
     kept = next((path for path in directory.glob(f"*-{wanted}") if is_whole(path)), None)
     if kept is not None:
+        os.utime(kept)
         link(directory / "current", kept.name)
         return f"{kept.name}, as built before"
     refuse_where_it_cannot_work()
@@ -110,7 +114,16 @@ def build(directory: Path) -> str:
         shutil.rmtree(target, ignore_errors=True)
         built.rename(target)
     link(directory / "current", target.name)
+    remove_old(directory)
     return f"{target.name}, built"
+
+
+def remove_old(directory: Path) -> None:
+    """Leave those images, and packed Debians, that were built or taken last; machines have theirs open."""
+    images = [path.parent for path in directory.glob("*/dom0.ext4") if not path.parent.is_symlink()]
+    for kept in (images, [*directory.glob("debian-*.tar")]):
+        for old in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
 def hash_of_ingredients() -> str:
@@ -232,6 +245,7 @@ def make_debian(directory: Path, root: Path) -> None:
         draft = root.with_name("debian.tar")
         bootstrap(root.parent, draft)
         draft.rename(kept)
+    os.utime(kept)
     root.mkdir()
     run(["tar", "--extract", "--numeric-owner", "--xattrs", "--file", str(kept), "--directory", str(root)])
 
