@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from bus.exported import imported
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import BEGINNING, BusUnavailableError, Entry
+from bus.ports import BEGINNING, BusAddressError, BusUnavailableError, Entry
 from bus.quarantine import Quarantined
 from schema.ids import InstanceName, Offset, TaskId, Term, VmId, WorkerName
 from schema.objects.errors import InternalError
@@ -242,7 +242,13 @@ def test_a_log_that_comes_late_is_read(filled: MemoryBroker, monkeypatch: pytest
 def test_services_without_a_broker_have_no_log_to_read(capsys: Capture) -> None:
     assert command.main(["--broker", "unix:///s", "--instance", "i", "log"]) == 3
     assert "keep their log in memory" in capsys.readouterr().err
-    with pytest.raises(BusUnavailableError, match="makes no sense"):
+
+
+def test_a_broker_that_is_no_broker_s_address_is_a_mistake_of_the_command(capsys: Capture) -> None:
+    for line in (["log"], ["list"]):
+        assert command.main(["--broker", "http://there/", "--instance", "i", *line]) == command.USAGE
+        assert "it must look like amqp://" in capsys.readouterr().err
+    with pytest.raises(BusAddressError, match="makes no sense"):
         open_log("gopher://127.0.0.1/", "i")
 
 

@@ -35,6 +35,8 @@ class Verdict(StrEnum):
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
+    SKIP = "skip"
+    """It matters to workers' hosts alone, and nothing says that this is one."""
 
 
 @dataclass(frozen=True, slots=True)

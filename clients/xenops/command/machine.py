@@ -15,7 +15,7 @@ def of_state(directories: list[Path]) -> Iterator[Check]:
     """The disks of workers' state directories."""
     if not directories:
         remedy = "on a worker's host give --state-dir, or set XENOPS_STATE_DIR"
-        yield Check("disk", Verdict.WARN, "no state directory was looked at", remedy)
+        yield Check("disk", Verdict.SKIP, "no state directory was looked at", remedy)
     for directory in directories:
         try:
             usage = shutil.disk_usage(directory)
@@ -32,7 +32,7 @@ def of_access(root: Path = Path("/")) -> Check:
         return _xen(root)
     if shutil.which(QEMU) is None:
         remedy = f"only if a worker is to run here: install QEMU (Debian: qemu-system-x86), for {QEMU}"
-        return Check("access", Verdict.WARN, "here is neither Xen nor QEMU", remedy)
+        return Check("access", Verdict.SKIP, "here is neither Xen nor QEMU", remedy)
     kvm = root / "dev/kvm"
     if not kvm.exists():
         remedy = "load the module kvm_intel or kvm_amd; in a VM, allow nested virtualisation"

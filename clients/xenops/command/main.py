@@ -8,7 +8,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 
-from bus.ports import BusError, RequestTimeoutError
+from bus.ports import BusAddressError, BusError, RequestTimeoutError
 from schema.fault import XenopsError
 from schema.objects.errors import Error
 from schema.rpc import ResponseError
@@ -147,7 +147,7 @@ def _code_of(error: Exception) -> int:
     match error:
         case XenopsError() | ResponseError() | ConsoleError() | TimelineError():
             return FAILED
-        case UsageError() | VmFileError() | LogFileError() | CallError():
+        case UsageError() | VmFileError() | LogFileError() | CallError() | BusAddressError():
             return USAGE
         case WaitTimeoutError() | RequestTimeoutError():
             return TIMEOUT

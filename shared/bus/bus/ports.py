@@ -71,6 +71,10 @@ class BusUnavailableError(BusError):
     """The broker cannot be reached, or the bus is closed."""
 
 
+class BusAddressError(BusUnavailableError):
+    """What the bus was told of the broker makes no sense: trying again will not help."""
+
+
 class BusBlockedError(BusError):
     """The broker takes no more messages for now (memory or disk alarm), or too much waits for it."""
 

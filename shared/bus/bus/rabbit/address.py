@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pika
 
-from bus.ports import BusUnavailableError
+from bus.ports import BusAddressError
 from bus.rabbit.constants import (
     BLOCKED_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
@@ -31,13 +31,13 @@ def nodes_of(urls: str, name: str) -> tuple[pika.URLParameters, ...]:
     """What pika needs to connect to a broker, or to any node of a cluster; `name` is told to it.
 
     Raises:
-        BusUnavailableError: a URL makes no sense, or a file that it names cannot be used, or the nodes are
+        BusAddressError: a URL makes no sense, or a file that it names cannot be used, or the nodes are
             not of one cluster, as their users or virtual hosts differ.
     """
     nodes = tuple(_parameters_of(url, name) for url in _BETWEEN_URLS.split(urls.strip()))
     who, where = nodes[0].credentials, nodes[0].virtual_host
     if any(node.credentials != who or node.virtual_host != where for node in nodes):
-        raise BusUnavailableError(
+        raise BusAddressError(
             "the broker's URLs differ in user, password or virtual host: all must be nodes of one cluster"
         )
     return nodes
@@ -50,14 +50,14 @@ def address_of(node: pika.URLParameters) -> str:
 
 def _parameters_of(url: str, name: str) -> pika.URLParameters:
     if not url.startswith(("amqp://", "amqps://")):
-        raise BusUnavailableError(_MAKES_NO_SENSE)
+        raise BusAddressError(_MAKES_NO_SENSE)
     try:
         parts = urlsplit(url)
         options = parse_qsl(parts.query)
         others = urlencode([(key, value) for key, value in options if key not in _TLS])
         parameters = pika.URLParameters(urlunsplit(parts._replace(query=others)))
     except (ValueError, TypeError, LookupError):
-        raise BusUnavailableError(_MAKES_NO_SENSE) from None  # the cause would show the password
+        raise BusAddressError(_MAKES_NO_SENSE) from None  # the cause would show the password
     if parts.scheme == "amqps":
         parameters.ssl_options = _tls({key: value for key, value in options if key in _TLS}, parameters.host)
     parameters.heartbeat = HEARTBEAT_S
@@ -71,13 +71,13 @@ def _parameters_of(url: str, name: str) -> pika.URLParameters:
 def _tls(options: dict[str, str], host: str) -> pika.SSLOptions:
     verify = options.get("verify", _VERIFY)
     if verify not in (_VERIFY, _VERIFY_NOT):
-        raise BusUnavailableError(f"the broker's URL has verify={verify}: write {_VERIFY} or {_VERIFY_NOT}")
+        raise BusAddressError(f"the broker's URL has verify={verify}: write {_VERIFY} or {_VERIFY_NOT}")
     authorities = options.get("cacertfile")
     try:
         context = ssl.create_default_context(cafile=authorities)
     except OSError as error:
         sentence = f"the authorities in {authorities} (cacertfile in the broker's URL) are of no use: {error}"
-        raise BusUnavailableError(sentence) from error
+        raise BusAddressError(sentence) from error
     if verify == _VERIFY_NOT:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -93,4 +93,4 @@ def _show(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
     except OSError as error:
         files = f"{certificate} and {key}" if key else certificate
         sentence = f"our certificate in {files} (certfile in the broker's URL) is of no use: {error}"
-        raise BusUnavailableError(sentence) from error
+        raise BusAddressError(sentence) from error

@@ -40,7 +40,7 @@ class RabbitBus(LoopedBus):
     and why; nothing more of it is handed over.
 
     Raises:
-        BusUnavailableError: `url` makes no sense.
+        BusAddressError: `url` makes no sense.
     """
 
     def __init__(
