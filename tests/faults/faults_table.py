@@ -3,8 +3,9 @@
 python tests/faults/faults_table.py [--every N] [SLICE ...]
 
 Of so many crash points one is tried; usually each. A slice is a part of it, as `start/worker-here` or
-`qemu/*`; without any, all are run. What a slice found is kept until it is run again, and the page is made
-of all that is kept; `--page` makes it and runs nothing.
+`qemu/*`; without any, all are run. What a slice found is kept, and the page is made of all that is kept of
+this version of the code: so it may be ended at any time, and begins again with the slice that it had not
+done. `--anew` runs all that is asked for, `--page` nothing.
 """
 
 from __future__ import annotations
@@ -21,16 +22,24 @@ from pathlib import Path
 
 from broker_points import sweep_broker
 from bus.node import PrivateNode
-from page import Sheet, keep, kept, page_of, times
+from page import CHANGED, Sheet, keep, kept, page_of, times, version
 from qemu_room import OPERATIONS, TARGETS, qemu_sweep, why_not
 from room import Part, Room
-from storms import COLUMNS, by_proxies, on_a_cluster, under_load
+from storms import (
+    BY_PROXIES,
+    COLUMNS,
+    ON_A_CLUSTER,
+    UNDER_LOAD,
+    by_proxies,
+    on_a_cluster,
+    under_load,
+)
 from sweep import Operation, Result, Sweep, operations, sweep_parts, targets
 
 FOLDER = Path("var") / "faults"
 """Where slices are kept."""
 
-POINTS = "operation | who dies | points | wrong | recovery p50 | max"
+POINTS = "operation | who dies | tried | points | wrong | recovery p50 | max"
 
 Run = Callable[[int], Sheet]
 """Runs a slice, at one of so many points."""
@@ -40,6 +49,7 @@ def main(arguments: list[str]) -> int:
     """Run slices, print the page; answers 1 if anything went wrong."""
     parser = argparse.ArgumentParser(prog="faults_table", description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="of so many crash points one is tried")
+    parser.add_argument("--anew", action="store_true", help="also what is kept of this version")
     parser.add_argument("--page", action="store_true", help="run nothing, make the page of what is kept")
     parser.add_argument("slices", nargs="*", default=["*"], help="which ones; usually all")
     wanted = parser.parse_args(arguments)
@@ -47,20 +57,27 @@ def main(arguments: list[str]) -> int:
     chosen = [name for name in every if any(fnmatch(name, pattern) for pattern in wanted.slices)]
     if not chosen:
         parser.error(f"no slice has such a name; there are {', '.join(every)}")
-    for name in () if wanted.page else chosen:
-        keep(FOLDER, name, every[name](wanted.every).done())
-    found = kept(FOLDER, every)
+    of = version()
+    is_anew = wanted.anew or of.endswith(CHANGED)
+    done = {one.name for one in kept(FOLDER, every, of) if one.found is not None and not is_anew}
+    for name in () if wanted.page else (each for each in chosen if each not in done):
+        keep(FOLDER, name, every[name](wanted.every).done(of))
+    found = kept(FOLDER, every, of)
     sys.stdout.write("\n".join(page_of(found)) + "\n")
     return 1 if any(one is not None and one.complaints for _, one in found) else 0
 
 
 def slices() -> dict[str, Run]:
     """All of them, in the order of the page."""
-    every: dict[str, Run] = {
-        "load": partial(_storm, "Under load", under_load),
-        "proxies": partial(_storm, "Under load, the broker reached by proxies", by_proxies),
-        "cluster": partial(_storm, "Under load, on a cluster of three nodes", on_a_cluster),
-    }
+    every: dict[str, Run] = {}
+    for name in UNDER_LOAD:
+        every[f"load/{name}"] = partial(_storm, "Under load", partial(under_load, name=name))
+    for name in BY_PROXIES:
+        title = "Under load, the broker reached by proxies"
+        every[f"proxies/{name}"] = partial(_storm, title, partial(by_proxies, name=name))
+    for name in ON_A_CLUSTER:
+        title = "Under load, on a cluster of three nodes"
+        every[f"cluster/{name}"] = partial(_storm, title, partial(on_a_cluster, name=name))
     for name in ("start", "suspend", "migrate"):
         every[f"broker/{name}"] = partial(_broker, name)
     for operation in OPERATIONS:
@@ -80,18 +97,18 @@ def _storm(title: str, storm: Callable[..., None], _every: int) -> Sheet:
 
 def _service(name: str, part: str, every: int) -> Sheet:
     """A service dies at its crash points of an operation."""
-    sheet = Sheet(f"Crash points{_share(every)}", POINTS)
+    sheet = Sheet("Crash points", POINTS)
     with room_of(sweep_parts, "sweep") as (room, _):
         sweep, operation = Sweep(room), operations(room.directory)[name]
         every_target = targets(tuple(room.parts.values()), operation)
         found = [sweep.run(operation, each, every=every) for each in every_target if each.part == part]
-        _end(sheet, sweep, (operation.name, part), found)
+        _end(sheet, sweep, (operation.name, part, _share(every)), found)
     return sheet
 
 
 def _qemu(operation: Operation, every: int) -> Sheet:
     """The same of a worker on QEMU, whose other services are those of the simulator."""
-    sheet = Sheet(f"On QEMU{_share(every)}", POINTS)
+    sheet = Sheet("On QEMU", POINTS)
     reason = why_not()
     if reason is not None:
         sheet.complain(f"QEMU was not swept: {reason}")
@@ -102,7 +119,7 @@ def _qemu(operation: Operation, every: int) -> Sheet:
         qemu_sweep(place, node.url) as sweep,
     ):
         found = [sweep.run(operation, target, every=every) for target in TARGETS]
-        _end(sheet, sweep, (operation.name, "worker"), found)
+        _end(sheet, sweep, (operation.name, "worker", _share(every)), found)
     return sheet
 
 
@@ -116,7 +133,7 @@ def _broker(name: str, _every: int) -> Sheet:
     return sheet
 
 
-def _end(sheet: Sheet, sweep: Sweep, what: tuple[str, str], found: list[Result]) -> None:
+def _end(sheet: Sheet, sweep: Sweep, what: tuple[str, ...], found: list[Result]) -> None:
     """What was found of an operation and who died in it, and the verdict on all of it."""
     complaints = [complaint for one in found for complaint in one.complaints]
     recoveries_s = [each_s for one in found for each_s in one.recoveries_s]
@@ -130,7 +147,7 @@ def _end(sheet: Sheet, sweep: Sweep, what: tuple[str, str], found: list[Result])
 
 
 def _share(every: int) -> str:
-    return "" if every == 1 else f" (one of {every})"
+    return "each" if every == 1 else f"one of {every}"
 
 
 @contextmanager

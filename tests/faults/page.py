@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -29,10 +30,17 @@ of the operation, or, under load, of the first task that was asked for after it.
 """
 
 
+CHANGED = ", changed"
+"""How a version's name ends while something is not committed: what is kept of it may be of other code."""
+
+_CODE = ("services", "shared", "clients", "tests/faults")
+
+
 class Slice(BaseModel):
     """What was found in one part; slices of one title are one table. `counts`, if any, are added up there.
 
-    `load`: how many processes wanted the machine's processors as it began: recovery is slow on a busy one.
+    `version`: of the code, as git names it. `load`: how many processes wanted the machine's processors as it
+    began: recovery is slow on a busy one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +51,7 @@ class Slice(BaseModel):
     notes: tuple[str, ...]
     complaints: tuple[str, ...]
     counts: tuple[int, ...] | None
+    version: str = ""
     day: str
     load: float
     minutes: float
@@ -75,8 +84,8 @@ class Sheet:
         """What a verdict on it all says."""
         self._counts = counts if self._counts is None else self._counts + counts
 
-    def done(self) -> Slice:
-        """All of it."""
+    def done(self, of: str) -> Slice:
+        """All of it, of a version of the code."""
         return Slice(
             title=self._title,
             columns=self._columns,
@@ -84,6 +93,7 @@ class Sheet:
             notes=tuple(self._notes),
             complaints=tuple(self._complaints),
             counts=None if self._counts is None else self._counts.all,
+            version=of,
             day=time.strftime("%Y-%m-%d", time.gmtime(self._began)),
             load=self._load,
             minutes=(time.time() - self._began) / 60,
@@ -104,13 +114,15 @@ def keep(folder: Path, name: str, found: Slice) -> None:
     path.write_text(found.model_dump_json(indent=1) + "\n")
 
 
-def kept(folder: Path, names: Iterable[str]) -> list[Kept]:
-    """What is there."""
-    paths = ((name, _path(folder, name)) for name in names)
-    return [
-        Kept(name, Slice.model_validate_json(path.read_text()) if path.is_file() else None)
-        for name, path in paths
-    ]
+def kept(folder: Path, names: Iterable[str], of: str) -> list[Kept]:
+    """What is there of a version of the code."""
+    return [Kept(name, _read(_path(folder, name), of)) for name in names]
+
+
+def version() -> str:
+    """Of the code that is struck and what strikes it, as git names it."""
+    name = _git("log", "-1", "--format=%h %cs", "--", *_CODE)
+    return name + (CHANGED if _git("status", "--porcelain", "--", *_CODE) else "")
 
 
 def page_of(slices: Iterable[Kept]) -> Iterator[str]:
@@ -134,8 +146,8 @@ def _circumstances(there: list[Slice]) -> str:
     when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     minutes = sum(found.minutes for found in there)
     return (
-        f"Made on {when} in {len(there)} slices, {minutes:.0f} minutes in all. As they began, "
-        f"{min(loads):.0f} to {max(loads):.0f} processes wanted the machine's processors."
+        f"Made on {when}, of the code of {there[0].version}, in {len(there)} slices, {minutes:.0f} minutes "
+        f"in all. As they began, {min(loads):.0f} to {max(loads):.0f} processes wanted the machine's processors."
     )
 
 
@@ -159,6 +171,17 @@ def words_of(counts: tuple[int, ...]) -> str:
     """All counts, by name."""
     names = ("promised", "lost", "duplicated", "stuck", "invalid", "missed")
     return ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(("git", *words), capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _read(path: Path, of: str) -> Slice | None:
+    if not path.is_file():
+        return None
+    found = Slice.model_validate_json(path.read_text())
+    return found if found.version == of else None
 
 
 def _path(folder: Path, name: str) -> Path:

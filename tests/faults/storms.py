@@ -1,10 +1,12 @@
-"""Storms: all that happens under load, as slices: on one broker, behind proxies, on a cluster."""
+"""Storms: all that happens under load, each a slice: on one broker, behind proxies, on a cluster."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bus.cluster import PrivateCluster
@@ -28,100 +30,145 @@ from scenarios import (
 COLUMNS = "fault | times | promised | lost | duplicated | stuck | invalid | missed | recovery p50 | max"
 
 Fault = Callable[[], None]
-Scenario = tuple[str, Callable[[Fire], list[Fault]]]
 Place = Callable[[str], AbstractContextManager[Path]]
 
 
-def under_load(sheet: Sheet, own_place: Place) -> None:
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """A room on one broker; `took_s`: what its faults have measured."""
+
+    room: Room
+    node: PrivateNode
+    took_s: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxied:
+    """A room whose processes reach the broker by proxies, which do not always carry."""
+
+    room: Room
+    proxies: dict[str, Proxy]
+
+
+UNDER_LOAD: Mapping[str, tuple[str, Callable[[Usual], list[Fault]]]] = {
+    "worker": ("kill -9 worker", lambda at: [restarts(at.room, "worker")] * 5),
+    "frontend": ("kill -9 frontend", lambda at: [restarts(at.room, "frontend")] * 5),
+    "eventhub": ("kill -9 eventhub", lambda at: [restarts(at.room, "eventhub")] * 5),
+    "redirector": ("kill -9 the leading redirector", lambda at: [leader_dies(at.room, at.took_s)] * 10),
+    "broker": ("kill -9 the broker", lambda at: [broker_restarts(at.node, at.took_s)] * 3),
+    "rolling": ("rolling restart of every service", lambda at: [rolls(at.room)]),
+    "memory": ("memory alarm", lambda at: [memory_alarm(at.room, at.node)]),
+    "disk": ("disk alarm", lambda at: [disk_alarm(at.room, at.node)]),
+    "still-eventhub": (
+        "eventhub stands still until it is given up",
+        lambda at: [stands_still(at.room, at.node, "eventhub")],
+    ),
+    "still-frontend": (
+        "frontend stands still until it is given up",
+        lambda at: [stands_still(at.room, at.node, "frontend")],
+    ),
+}
+"""What happens on one broker, by the slice's name."""
+
+_MEASURED = {
+    "redirector": "Leadership passes, from SIGKILL to the next lease",
+    "broker": "Of a recovery from the broker's death so much is its own, until it answers again",
+}
+
+BY_PROXIES: Mapping[str, tuple[str, Callable[[Proxied, Fire], list[Fault]]]] = {
+    "broken": ("connections cut, slow, dripping, well", lambda at, _: breaks_and_crawls(at.proxies)),
+    "still-leader": (
+        "the leader stands still past its queue",
+        lambda at, _: [leader_stands_still(at.room)],
+    ),
+    "still-worker": (
+        "the worker stands still past its leases",
+        lambda at, fire: [worker_stands_still(at.room, fire)],
+    ),
+    "half-open": ("connections half-open", lambda at, _: [goes_silent(at.room, at.proxies)]),
+}
+"""The same where the broker is reached by proxies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clustered:
+    """A room on a cluster of three nodes, under load."""
+
+    room: Room
+    cluster: PrivateCluster
+    fire: Fire
+
+    def dies(self) -> Fault:
+        """The node that leads the log."""
+        return node_dies(self.fire, self.cluster, partial(log_leader, self.cluster))
+
+    def is_cut_off(self, choose: Callable[[], int], *, from_clients: bool) -> Fault:
+        """A node is alone for a while."""
+        return node_is_cut_off(self.fire, self.cluster, choose, from_clients=from_clients)
+
+
+ON_A_CLUSTER: Mapping[str, tuple[str, Callable[[Clustered], list[Fault]]]] = {
+    "leader": ("the node that leads the log is killed, and comes back", lambda at: [at.dies()] * 2),
+    "majority": (
+        "two of three nodes are killed, and come back",
+        lambda at: [majority_dies(at.room, at.cluster)],
+    ),
+    "rolling": ("rolling restart of the three nodes", lambda at: [nodes_roll(at.fire, at.cluster)]),
+    "leader-cut-off": (
+        "the node that leads the log is cut off from its peers",
+        lambda at: [at.is_cut_off(partial(log_leader, at.cluster), from_clients=False)],
+    ),
+    "first-cut-off": (
+        "the node of the first redirector is cut off from its peers",
+        lambda at: [at.is_cut_off(lambda: 0, from_clients=False)],
+    ),
+    "cut-off": (
+        "a node is cut off from all",
+        lambda at: [at.is_cut_off(lambda: 0, from_clients=True)],
+    ),
+}
+"""The same on a cluster."""
+
+
+def under_load(sheet: Sheet, own_place: Place, name: str) -> None:
     """On one broker."""
-    passages_s, away_s = list[float](), list[float]()
+    title, faults = UNDER_LOAD[name]
     with own_place("fire") as place, PrivateNode(place / "broker") as node:
-        room = Room(place, node.url, usual_parts(copies=2))
+        at = Usual(Room(place, node.url, usual_parts(copies=2)), node)
         try:
-            room.open()
-            _burn(sheet, room, _usual(room, node, passages_s, away_s))
+            at.room.open()
+            _burn(sheet, at.room, title, lambda _: faults(at))
         finally:
-            room.close()
-    sheet.say(
-        f"Leadership passes, from SIGKILL to the next lease: p50 | max: {' | '.join(times(passages_s))}. So "
-        "much of a recovery from the broker's death is its own, until it answers again: p50 | max: "
-        f"{' | '.join(times(away_s))}."
-    )
+            at.room.close()
+    if name in _MEASURED:
+        sheet.say(f"{_MEASURED[name]}: p50 | max: {' | '.join(times(at.took_s))}.")
 
 
-def by_proxies(sheet: Sheet, own_place: Place) -> None:
-    """The broker is reached by proxies, which do not always carry."""
+def by_proxies(sheet: Sheet, own_place: Place, name: str) -> None:
+    """The broker is reached by proxies."""
+    title, faults = BY_PROXIES[name]
     with (
         own_place("proxy") as place,
         PrivateNode(place / "broker") as node,
         behind_proxies(place, node) as (room, proxies),
     ):
-        _burn(sheet, room, _by_proxies(room, proxies))
+        _burn(sheet, room, title, partial(faults, Proxied(room, proxies)))
 
 
-def on_a_cluster(sheet: Sheet, own_place: Place) -> None:
+def on_a_cluster(sheet: Sheet, own_place: Place, name: str) -> None:
     """The broker has three nodes."""
     if os.geteuid():
         sheet.complain("no cluster was tried: only root makes networks for its nodes")
         return
+    title, faults = ON_A_CLUSTER[name]
     with own_place("cluster") as place, clustered(place) as (room, cluster):
-        _burn(sheet, room, _on_a_cluster(room, cluster))
+        _burn(sheet, room, title, lambda fire: faults(Clustered(room, cluster, fire)))
 
 
-def _burn(sheet: Sheet, room: Room, scenarios: Iterator[Scenario]) -> None:
-    for name, faults in scenarios:
-        fire = Fire(room)
-        outcome = fire.run(*faults(fire))
-        sheet.row(name, outcome.faults, *outcome.counts.all, *times(outcome.recoveries_s))
-        sheet.complain(*(f"{name}: {complaint}" for complaint in outcome.complaints))
-        if not outcome.counts.clean:
-            sheet.complain(f"{name}: {words_of(outcome.counts.all)}")
-
-
-def _usual(room: Room, node: PrivateNode, passages_s: list[float], away_s: list[float]) -> Iterator[Scenario]:
-    for name in ("worker", "frontend", "eventhub"):
-        yield f"kill -9 {name}", lambda _, name=name: [restarts(room, name)] * 5  # type: ignore[misc]
-    yield "kill -9 the leading redirector", lambda _: [leader_dies(room, passages_s)] * 10
-    yield "kill -9 the broker", lambda _: [broker_restarts(node, away_s)] * 3
-    yield "rolling restart of every service", lambda _: [rolls(room)]
-    yield "memory alarm", lambda _: [memory_alarm(room, node)]
-    yield "disk alarm", lambda _: [disk_alarm(room, node)]
-    for name in ("eventhub", "frontend"):
-        yield (
-            f"{name} stands still until it is given up",
-            lambda _, name=name: [stands_still(room, node, name)],  # type: ignore[misc]
-        )
-
-
-def _by_proxies(room: Room, proxies: dict[str, Proxy]) -> Iterator[Scenario]:
-    yield "connections cut, slow, dripping, well", lambda _: breaks_and_crawls(proxies)
-    yield "the leader stands still past its queue", lambda _: [leader_stands_still(room)]
-    yield "the worker stands still past its leases", lambda fire: [worker_stands_still(room, fire)]
-    yield "connections half-open", lambda _: [goes_silent(room, proxies)]
-
-
-def _on_a_cluster(room: Room, cluster: PrivateCluster) -> Iterator[Scenario]:
-    def leader() -> int:
-        return log_leader(cluster)
-
-    def first() -> int:
-        return 0
-
-    yield (
-        "the node that leads the log is killed, and comes back",
-        lambda fire: [node_dies(fire, cluster, leader)] * 2,
-    )
-    yield "two of three nodes are killed, and come back", lambda _: [majority_dies(room, cluster)]
-    yield "rolling restart of the three nodes", lambda fire: [nodes_roll(fire, cluster)]
-    yield (
-        "the node that leads the log is cut off from its peers",
-        lambda fire: [node_is_cut_off(fire, cluster, leader, from_clients=False)],
-    )
-    yield (
-        "the node of the first redirector is cut off from its peers",
-        lambda fire: [node_is_cut_off(fire, cluster, first, from_clients=False)],
-    )
-    yield (
-        "a node is cut off from all",
-        lambda fire: [node_is_cut_off(fire, cluster, first, from_clients=True)],
-    )
+def _burn(sheet: Sheet, room: Room, title: str, faults: Callable[[Fire], list[Fault]]) -> None:
+    fire = Fire(room)
+    outcome = fire.run(*faults(fire))
+    sheet.row(title, outcome.faults, *outcome.counts.all, *times(outcome.recoveries_s))
+    sheet.complain(*(f"{title}: {complaint}" for complaint in outcome.complaints))
+    if not outcome.counts.clean:
+        sheet.complain(f"{title}: {words_of(outcome.counts.all)}")
