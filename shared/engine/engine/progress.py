@@ -83,7 +83,7 @@ def _weight(step: Plan) -> float:
 
 
 def _atomics_in(plan: Plan) -> int:
-    return 1 if isinstance(plan, Do) else sum(map(_atomics_in, _below(plan)))
+    return isinstance(plan, Do) + sum(map(_atomics_in, _below(plan)))
 
 
 def _node_at(plan: Plan, path: Path) -> Plan:

@@ -8,6 +8,7 @@ from engine.worker.core import (
     Effect,
     Fence,
     Forget,
+    Offer,
     Run,
     TakeOver,
     TellAll,
@@ -16,12 +17,14 @@ from engine.worker.core import (
 from engine.worker.service import vm_of
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
 from schema.kept import LifeBegan
+from schema.migration import Channel
 from schema.objects.dynamic import TaskObject, VbdObject, VmObject
 from schema.objects.errors import InternalError
 from schema.operations import VmStart
 from schema.records import (
     CancelRequested,
     Changed,
+    ChannelOffered,
     Elected,
     Failed,
     Finished,
@@ -234,3 +237,20 @@ def test_a_core_leaves_alone_what_another_version_wrote(lines: list[bytes]) -> N
     with pytest.raises(SnapshotError):
         log.core.restore(lines)
     assert list(log.core.snapshot()) == before
+
+
+def test_a_channel_that_a_migrations_source_offers_is_told_of() -> None:
+    offered = ChannelOffered(vm=VM, channel=Channel.MEMORY, socket="s", ticket="t")
+    assert Log().append(offered)[1] == [Offer(offered)]
+
+
+def test_what_waits_under_a_token_that_is_not_ours_any_more_is_not_waited_for() -> None:
+    log = Log(live=False)
+    task = log.submit()
+    log.lease(task)
+    stale = Parked(vm=VM, task=task, token=LeaseToken(0), until=8.0)
+    unknown = Parked(vm=VM, task=TaskId(99), token=LeaseToken(2), until=8.0)
+    log.append(stale)
+    log.append(unknown)
+    runs = [effect for effect in log.core.on_live() if isinstance(effect, Run)]
+    assert [run.until for run in runs] == [None]
