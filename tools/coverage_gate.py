@@ -15,7 +15,7 @@ SEED = "--hypothesis-seed=0"
 """What is covered here must not hang on luck; `make unit` tries what it has not tried before."""
 
 DECIDING = "what decides does no input or output"
-"""The contract in pyproject.toml that names the pure modules: each branch of them is a rule, and has a test."""
+"""The contract in pyproject.toml that names the pure modules: each branch of them is a rule with a test."""
 
 NOT_UNIT_TESTED = (
     "services/worker-kvm/worker_kvm/libvirt/",
