@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 from schema.records import ObserverChanged, ObserverCreated, TracingSet
@@ -102,8 +103,9 @@ def observing(*endpoints: str, **settings: str | float) -> Observers:
 def written(directory: Path) -> list[dict[str, Any]]:
     """All spans in the files of a directory."""
     lines = [line for path in sorted(directory.glob("*.ndjson")) for line in path.read_bytes().splitlines()]
-    for path in sorted(directory.glob("*.ndjson.gz")):
-        lines += gzip.decompress(path.read_bytes()).splitlines()
+    for path in sorted(directory.glob("*.ndjson.zst")):
+        with zstandard.open(path, "rb") as file:
+            lines += file.read().splitlines()
     return [span for line in lines for span in json.loads(line)]
 
 
@@ -152,7 +154,7 @@ def test_spans_go_into_a_file_as_the_original_writes_them(tmp_path: Path) -> Non
 def test_a_file_that_is_full_is_compressed_and_followed_by_another(tmp_path: Path) -> None:
     observers = observing("bugtool", trace_log_dir=str(tmp_path), max_file_size=1, export_chunk_size=1)
     traced(observers, Start("one"), Start("two"))
-    assert len(list(tmp_path.glob("*.ndjson.gz"))) == 2
+    assert len(list(tmp_path.glob("*.ndjson.zst"))) == 2
     assert list(tmp_path.glob("*.ndjson")) == []
     assert [span["name"] for span in written(tmp_path)] == ["one", "two"]
 

@@ -1,8 +1,6 @@
 """Files: spans for a host's bug report: a list of spans a line, in files that are rotated and compressed."""
 
-import gzip
 import os
-import shutil
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,9 +47,11 @@ class TraceFile:
 
 
 def _compress(path: Path) -> None:
-    """Put a file's compressed content in its place."""
-    compressed = path.with_name(f"{path.name}.gz")
+    """Put a file's compressed content in its place, by zstd as in the original."""
+    import zstandard  # noqa: PLC0415  few hosts trace to files
+
+    compressed = path.with_name(f"{path.name}.zst")
     descriptor = os.open(compressed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
-    with path.open("rb") as plain, os.fdopen(descriptor, "wb") as raw, gzip.open(raw, "wb") as packed:
-        shutil.copyfileobj(plain, packed)
+    with path.open("rb") as plain, os.fdopen(descriptor, "wb") as packed:
+        zstandard.ZstdCompressor().copy_stream(plain, packed)
     path.unlink()

@@ -1,4 +1,4 @@
-"""Zstandard: a channel's bytes, compressed; the only importer of zstandard.
+"""Zstandard: a channel's bytes, compressed.
 
 The frame is the one that the original's `zstd` makes and takes.
 """
