@@ -1,6 +1,8 @@
 import socket
 import threading
+import tracemalloc
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,31 @@ def test_what_is_compressed_comes_out_as_it_went_in() -> None:
 
 def test_what_is_not_compressed_is_told() -> None:
     assert "not compressed by zstd" in str(refusal(DecompressingStream(lambda n: b"x" * n).read, 1))
+
+
+def test_what_is_compressed_and_ends_early_is_told() -> None:
+    disk = DiskImage()
+    stream = CompressingStream(disk)
+    stream.write(b"some")
+    stream.finish()
+    reader = DecompressingStream(BytesIO(disk.content()).read)
+    assert "ends 3 bytes early" in str(refusal(reader.read, 7))
+
+
+def test_a_few_bytes_that_stand_for_very_many_take_no_more_memory_than_what_is_asked_for() -> None:
+    bomb = DiskImage()
+    stream = CompressingStream(bomb)
+    for _ in range(256):
+        stream.write(bytes(1 << 20))
+    stream.finish()
+    assert len(bomb.content()) < 1 << 16
+    tracemalloc.start()
+    try:
+        reader = DecompressingStream(BytesIO(bomb.content()).read)
+        assert reader.read(10) == bytes(10)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture(name="ends")

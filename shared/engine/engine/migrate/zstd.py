@@ -4,6 +4,8 @@ The frame is the one that the original's `zstd` makes and takes.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, cast
 
 import zstandard
 from schema.fault import internal_error
@@ -46,12 +48,14 @@ class CompressingStream(ImageStream):
 
 
 class DecompressingStream(ImageStream):
-    """Reads a compressed frame; `read_some` gives up to so many bytes of it, at least one."""
+    """Reads a compressed frame; `read_some` gives up to so many bytes of it, at least one.
+
+    Never more is decompressed than is asked for: of zeros, a few bytes on the wire are gigabytes.
+    """
 
     def __init__(self, read_some: Callable[[int], bytes]) -> None:
-        self._read_some = read_some
-        self._decompressor = zstandard.ZstdDecompressor().decompressobj()
-        self._waiting = bytearray()
+        source = cast("IO[bytes]", _Source(read_some))
+        self._reader = zstandard.ZstdDecompressor().stream_reader(source, read_size=_PIECE_BYTES)
 
     @override
     def write(self, data: bytes | memoryview) -> None:
@@ -59,11 +63,17 @@ class DecompressingStream(ImageStream):
 
     @override
     def read(self, size: int) -> bytes:
-        while len(self._waiting) < size:
-            try:
-                self._waiting += self._decompressor.decompress(self._read_some(_PIECE_BYTES))
-            except zstandard.ZstdError as error:
-                raise internal_error(f"what the source sends is not compressed by zstd: {error}") from error
-        found = bytes(self._waiting[:size])
-        del self._waiting[:size]
+        try:
+            found = self._reader.read(size)
+        except zstandard.ZstdError as error:
+            raise internal_error(f"what the source sends is not compressed by zstd: {error}") from error
+        if len(found) < size:
+            raise internal_error(f"what the source compressed ends {size - len(found)} bytes early")
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What zstandard wants of a file: the one method that it calls."""
+
+    read: Callable[[int], bytes]
