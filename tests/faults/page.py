@@ -147,7 +147,8 @@ def _circumstances(there: list[Slice]) -> str:
     minutes = sum(found.minutes for found in there)
     return (
         f"Made on {when}, of the code of {there[0].version}, in {len(there)} slices, {minutes:.0f} minutes "
-        f"in all. As they began, {min(loads):.0f} to {max(loads):.0f} processes wanted the machine's processors."
+        f"in all. As they began, {min(loads):.0f} to {max(loads):.0f} processes wanted the machine's "
+        "processors."
     )
 
 
