@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -181,21 +182,35 @@ def save(place: Place) -> None:
 
 def start(place: Place, disk: Path, options: Sequence[str]) -> Machine:
     """Start QEMU; the port for ssh is a free one. Errors: `MachineError` with QEMU's words."""
-    log = place.directory / "qemu.log"
+    log, monitor = place.directory / "qemu.log", place.directory / "qmp"
     for _ in range(_PORT_ATTEMPTS):
         port = free_port()
+        monitor.unlink(missing_ok=True)
         with log.open("wb") as file:
             command = ["setpriv", "--pdeathsig", "KILL", *command_line(place, disk, port), *options]
             process = subprocess.Popen(
                 command, cwd=place.directory, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
-        while process.poll() is None and not (place.directory / "qmp").exists():
-            time.sleep(_POLL_S)
-        if process.poll() is None:
+        if speaks(process, monitor):
             return Machine(place, process, port)
         if "Could not set up host forwarding" not in log.read_text():
             break
     raise MachineError(f"QEMU does not start: {log.read_text().strip()}")
+
+
+def speaks(process: subprocess.Popen[bytes], monitor: Path) -> bool:
+    """Wait until QEMU greets, which it does when all of the machine is there; answers False when it ends.
+
+    It listens before: another process may have taken the port for ssh, and QEMU ends of that.
+    """
+    while process.poll() is None and not monitor.exists():
+        time.sleep(_POLL_S)
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(monitor))
+        if client.recv(1):
+            return True
+    process.wait()
+    return False
 
 
 def command_line(place: Place, disk: Path, port: int) -> list[str]:

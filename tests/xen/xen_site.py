@@ -23,11 +23,12 @@ from schema.objects.vif import Vif
 from schema.objects.vm import DirectBoot, Pv, PvDirectBoot, PvInfo, Vm, VmState
 from xen_dom0 import Dom0
 from xen_machine import free_port
+from xen_sources import SOURCES
 from xenops.client import Client
 from xenops.events import wait_for_task
 
 SERVICES = ("redirector", "eventhub")
-GUEST = "/opt/xenops/sources/var/guest"
+GUEST = f"{SOURCES}/var/guest"
 UP = "xenops guest: userland is up"
 MIB = 1 << 20
 PATIENCE_S = 600.0
@@ -60,6 +61,8 @@ class Site:
         ]
         self._services.append(self._start("frontend", XENOPS_MIGRATION=f"127.0.0.1:{self._arrivals}"))
         dom0.machine.forward(self._arrivals)
+        if backend == "libvirt":
+            dom0.machine.check(f"python3 {SOURCES}/tests/xen/dom0/xen_libvirtd.py")
         self.worker = self._start_worker()
         self._bus = RabbitBus(self.node.url_of(Role.CLIENT), "xen")
         self.client = Client(self._bus, self.instance)

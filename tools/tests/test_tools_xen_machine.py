@@ -1,6 +1,7 @@
 """The Xen test host's machines: what one that was killed has left goes, what another one has stays."""
 
 import importlib.util
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,31 @@ def test_a_saved_machine_is_of_one_qemu_and_one_hardware(
     more = place.snapshot
     monkeypatch.setattr(xen_machine, "qemu_version", lambda: "9.0.0")
     assert len({usual, more, place.snapshot}) == 3
+
+
+def test_a_port_that_somebody_takes_meanwhile_costs_an_attempt(
+    xen_machine: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a real QEMU, which listens at its monitor before it looks at ports."""
+
+    def no_computer(_place: object, _disk: object, port: int) -> list[str]:
+        forwarding = f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22"
+        words = ["-machine", "none", "-nodefaults", "-display", "none", "-netdev", forwarding]
+        return ["qemu-system-x86_64", *words, "-qmp", "unix:qmp,server=on,wait=off"]
+
+    monkeypatch.setattr(xen_machine, "command_line", no_computer)
+    place = xen_machine.machine_place(tmp_path / "image")
+    place.directory.mkdir()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken, free = other.getsockname()[1], xen_machine.free_port()
+        ports = iter([taken, free])
+        monkeypatch.setattr(xen_machine, "free_port", lambda: next(ports))
+        machine = xen_machine.start(place, tmp_path / "disk", [])
+        assert machine.port == free
+        machine.end()
+        monkeypatch.setattr(xen_machine, "free_port", lambda: taken)
+        place.directory.mkdir()
+        with pytest.raises(xen_machine.MachineError, match="host forwarding"):
+            xen_machine.start(place, tmp_path / "disk", [])
