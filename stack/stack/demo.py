@@ -17,7 +17,7 @@ from schema.fault import XenopsError
 from schema.objects.vm import PowerState
 from worker_kvm.network import NetworkError
 
-from stack import traces
+from stack import remains
 from stack.console import Console
 from stack.hypervisor import Found, simulator_only
 from stack.layout import Layout
@@ -81,7 +81,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _demo(layout: Layout, teller: Teller, look: Look) -> int:
     begun = time.monotonic()
-    around = traces.surroundings(_places())
+    around = remains.surroundings(_places())
     code = 1
     with _ends_by_signal():
         try:
@@ -244,9 +244,9 @@ def _forget(layout: Layout) -> None:
 
 
 def _left(layout: Layout, around: frozenset[str]) -> tuple[str, ...]:
-    processes = [f"process {process.pid}" for process in traces.processes(layout)]
-    namespaces = [f"network namespace {layout.namespace}"] if traces.has_namespace(layout) else []
-    return (*processes, *namespaces, *sorted(traces.surroundings(_places()) - around))
+    processes = [f"process {process.pid}" for process in remains.processes(layout)]
+    namespaces = [f"network namespace {layout.namespace}"] if remains.has_namespace(layout) else []
+    return (*processes, *namespaces, *sorted(remains.surroundings(_places()) - around))
 
 
 def _places() -> tuple[Path, ...]:

@@ -10,8 +10,8 @@ from worker_kvm.settings import BackendName
 
 from stack.layout import Layout
 from stack.processes import StackError
+from stack.remains import has_namespace
 from stack.shape import BRIDGE, QEMU_INSTANCE, SIMULATOR_INSTANCE, WORKER_KVM, WORKER_SIM, Network, Shape
-from stack.traces import has_namespace
 
 QEMU_USERS = "2000000000-2000065535"
 """Numbers that no account of a host has, nor a container's."""

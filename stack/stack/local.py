@@ -17,7 +17,7 @@ from schema.fault import XenopsError
 from worker_kvm.settings import RUN_PATH_BYTES_MAX, BackendName
 from xenops.client import Client, connect
 
-from stack import hypervisor, page, traces
+from stack import hypervisor, page, remains
 from stack.layout import DOOR_PATH_BYTES_MAX, LONGEST_SOCKET, Layout
 from stack.libvirt_places import libvirt_socket
 from stack.processes import (
@@ -189,7 +189,7 @@ class LocalStack:
             services = stop([name for name in known(self._layout) if name not in _LAST], self._layout)
             vms = hypervisor.end_vms(self._layout)
             ended = [*services, *stop(_LAST, self._layout)]
-            end(traces.processes(self._layout), signal.SIGKILL, KILL_TIMEOUT_S)
+            end(remains.processes(self._layout), signal.SIGKILL, KILL_TIMEOUT_S)
             self._layout.broker_url.unlink(missing_ok=True)
             shutil.rmtree(self._layout.temporary, ignore_errors=True)
             if self._is_foreign():

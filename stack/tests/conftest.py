@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from stack.layout import Layout
 from stack.processes import KILL_TIMEOUT_S, end
-from stack.traces import processes
+from stack.remains import processes
 
 
 @pytest.fixture

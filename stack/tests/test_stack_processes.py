@@ -11,7 +11,7 @@ from stack.layout import Layout
 from stack.processes import Running, StackError, end, known, last_words, running, runs_as, spawn, stop
 from stack.shape import Process
 
-from stack import processes, traces
+from stack import processes, remains
 
 PATIENCE_S = 20.0
 READY = "import signal, sys; print('ready', flush=True); "
@@ -111,10 +111,10 @@ def test_children_of_a_process_are_traces_of_the_stack_even_when_no_file_knows_t
     while running("sleeper", layout) is not None:
         attempts.wait(0.01)
     stop(known(layout), layout)
-    (orphan,) = traces.processes(layout)
+    (orphan,) = remains.processes(layout)
     assert Path(f"/proc/{orphan.pid}/comm").read_text().strip() == "sleep"
     end([orphan], signal.SIGKILL, PATIENCE_S)
-    assert traces.processes(layout) == []
+    assert remains.processes(layout) == []
 
 
 def test_temporary_files_are_kept_below_the_root(layout: Layout) -> None:

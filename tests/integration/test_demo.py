@@ -13,7 +13,7 @@ import pytest
 from stack.layout import Layout
 from worker_kvm.accelerator import QemuMissingError, find_qemu
 
-from stack import traces
+from stack import remains
 
 GUEST = Path(__file__).parents[2] / "var" / "guest"
 SIMULATOR = {"XENOPS_STACK_BACKEND": "simulator"}
@@ -27,8 +27,8 @@ def make_root() -> Iterator[Path]:
     (directory / "guest").symlink_to(GUEST)
     yield directory
     layout = Layout(directory / "demo")
-    assert traces.processes(layout) == []
-    assert not traces.has_namespace(layout)
+    assert remains.processes(layout) == []
+    assert not remains.has_namespace(layout)
     shutil.rmtree(directory)
 
 
@@ -80,7 +80,7 @@ def test_on_the_simulator_the_demo_says_so_and_clears_up_after_one_that_was_kill
     until(killed, "they answer after")
     killed.kill()
     killed.communicate()
-    assert traces.processes(Layout(root / "demo"))
+    assert remains.processes(Layout(root / "demo"))
     code, said = run(root, SIMULATOR)
     assert code == 0, said
     assert "the simulator serves alone" in said

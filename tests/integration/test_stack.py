@@ -23,7 +23,7 @@ from xenops.command.main import main as xenops
 from xenops.command.vmfile import parse_vm_file
 from xenops.events import wait_for_task
 
-from stack import page, traces
+from stack import page, remains
 
 PATIENCE_S = 60.0
 SERVICES = ("redirector", "eventhub", "worker-sim", "frontend", "dashboard")
@@ -40,7 +40,7 @@ def make_layout() -> Iterator[Layout]:
 def bring_up(layout: Layout) -> Iterator[LocalStack]:
     with LocalStack(layout, Shape()) as stack:
         yield stack
-    assert traces.processes(layout) == []
+    assert remains.processes(layout) == []
 
 
 @pytest.fixture(name="client")
@@ -188,7 +188,7 @@ def test_a_service_that_cannot_start_is_told_with_its_last_words(stack: LocalSta
 def test_down_and_up_again_go_on_where_they_were(stack: LocalStack, client: Client, layout: Layout) -> None:
     vm = added(client, "kept")
     assert set(stack.down().processes) == {BROKER, *SERVICES}
-    assert traces.processes(layout) == []
+    assert remains.processes(layout) == []
     assert stack.status() == {}
     assert stack.down().processes == ()
     stack.up()
@@ -212,5 +212,5 @@ def test_a_stack_in_one_process_serves_the_same_commands_at_its_socket(
         stack.restart("single")
         assert xenops(["stat", "demo"]) == 0
         assert "Running" in capfd.readouterr().out
-    assert traces.processes(layout) == []
+    assert remains.processes(layout) == []
     shutil.rmtree(layout.root)

@@ -17,7 +17,7 @@ from xenops.client import Client
 from xenops.command.vmfile import parse_vm_file
 from xenops.events import wait_for_task
 
-from stack import traces
+from stack import remains
 
 PATIENCE_S = 60.0
 VM_FILE = """{
@@ -41,8 +41,8 @@ pytestmark = pytest.mark.skipif(not qemu_runs(), reason="QEMU is not there: `mak
 def make_layout() -> Iterator[Layout]:
     layout = Layout(Path(tempfile.mkdtemp(prefix="xs-")) / "stack")
     yield layout
-    assert traces.processes(layout) == []
-    assert not traces.has_namespace(layout)
+    assert remains.processes(layout) == []
+    assert not remains.has_namespace(layout)
     shutil.rmtree(layout.root.parent)
 
 

@@ -28,7 +28,7 @@ from xenops.toolstack import MemoryDatabase, Site, Toolstack, XenApiFailure, Xen
 from xenops.toolstack.samples import HOST, sample_pool, sample_vm, suspend_ref, vbd_ref, vm_ref
 from xenops.toolstack.tasks import Silent
 
-from stack import traces
+from stack import remains
 
 PATIENCE_S = 90.0
 VMS = 10
@@ -41,7 +41,7 @@ def bring_up() -> Iterator[LocalStack]:
     layout = Layout(Path(tempfile.mkdtemp(prefix="xt-")) / "stack")
     with LocalStack(layout, Shape()) as stack:
         yield stack
-    assert traces.processes(layout) == []
+    assert remains.processes(layout) == []
     shutil.rmtree(layout.root.parent)
 
 

@@ -14,7 +14,7 @@ from xenops.calls.vm import Destination
 from xenops.toolstack import MemoryDatabase, Site, Toolstack, XenApiFailure
 from xenops.toolstack.samples import HOST, sample_pool, sample_vm, vbd_ref, vif_ref, vm_ref
 
-from stack import traces
+from stack import remains
 
 THERE = "OpaqueRef:there"
 VM = vm_ref(1)
@@ -28,7 +28,7 @@ class Host:
         directory = Path(tempfile.mkdtemp(prefix="xh-"))
         ending.callback(shutil.rmtree, directory)
         layout = Layout(directory / "s")
-        ending.callback(lambda: traces.processes(layout) == [] or pytest.fail("the stack left something"))
+        ending.callback(lambda: remains.processes(layout) == [] or pytest.fail("the stack left something"))
         stack = ending.enter_context(LocalStack(layout, Shape(bus=BusKind.MEMORY)))
         self.client = ending.enter_context(stack.client(SIMULATOR_INSTANCE))
         self.toolstack = ending.enter_context(Toolstack(self.client, database, Site(host=ref)))

@@ -7,7 +7,6 @@ from bus.snapshots import SnapshotError
 from bus.stories.sentence import sentence
 from bus.stories.story import State
 from bus.stories.tasks import Tasks, name_of, vm_of
-from bus.traceparent import trace_of
 from dashboard.fold.instance import InstanceFold
 from log_in_hand import VM, WORKER, Hand
 from schema import records
@@ -319,7 +318,5 @@ def test_lines_of_another_version_are_left_alone(lines: list[bytes]) -> None:
 
 def test_names_are_taken_out_of_what_holds_them() -> None:
     assert name_of(AtomicOperation(atomic=VmPause(vm=VM))) == "VM_pause"
-    assert trace_of("00-abc-def-01") == "abc"
-    assert trace_of(None) == trace_of("nonsense") == ""
     assert vm_of(Pinged(by="d", number=1)) == ""
     assert vm_of(records.LaneHeld(vm=VM)) == VM

@@ -8,8 +8,8 @@ from schema.objects.dynamic import ObjectId, TaskObject
 from schema.records import Record, WorkerUp
 
 from eventhub import tokens
-from eventhub.keeping import FoldState, decoded, encoded
 from eventhub.quarantine import QuarantineFold
+from eventhub.snapshot import FoldState, decoded, encoded
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bus.ports import Entry, Request
 from schema.records import Finished
 from schema.rpc import is_failure
-from traces import Kind, Start, Tracer
+from traces import Kind, Start, Tracer, names
 
 from eventhub.effects import Address
 
@@ -50,7 +50,7 @@ class HubSpans:
         """A record was read: clients are about to be told."""
         record = entry.record
         if isinstance(record, Finished) and record.traceparent is not None:
-            attributes = {"xenops.task.id": str(record.task), "xenops.vm.id": str(record.vm)}
+            attributes = {names.TASK: str(record.task), names.VM: str(record.vm)}
             start = Start("tell", Kind.CONSUMER, record.traceparent, time.time(), attributes, depth=4)
             self._ended.append(start)
 

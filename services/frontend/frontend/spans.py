@@ -7,7 +7,7 @@ from dataclasses import replace
 from schema.ids import InstanceName
 from schema.objects.errors import Error
 from schema.records import Submitted
-from traces import Kind, Span, Start, Tracer
+from traces import Kind, Span, Start, Tracer, names
 
 from frontend.core import Append, Effect, Forward
 
@@ -56,7 +56,7 @@ class RequestSpans:
             span = self.tracer.begin(start)
         if span is None:
             return record
-        span.attributes |= {"xenops.vm.id": record.vm, "xenops.operation": record.operation.kind}
+        span.attributes |= {names.VM: record.vm, names.OPERATION: record.operation.kind}
         with self._lock:
             self._waiting[record.request_id] = span
             oldest = self._waiting.popitem(last=False)[1] if len(self._waiting) > UNANSWERED_MAX else None

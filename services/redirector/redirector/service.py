@@ -8,7 +8,7 @@ from bus.fold import FoldOf
 from bus.insist import Insistent
 from bus.ports import Bus, Entry, Request
 from bus.process import Settings
-from bus.snapshots import SnapshotError, packed, unpacked
+from bus.snapshots import packed, unpacked
 from bus.topology import lanes_queue, leader_queue
 from schema.ids import InstanceName
 from traces import ObserverLog, Tracer
@@ -18,7 +18,6 @@ from redirector.core import Redirector
 from redirector.effects import Answer, Append, Effect, Notify, Pass, Reply
 from redirector.limits import Limits
 from redirector.operators import Operators
-from redirector.snapshot import SnapshotError as UnreadableError
 from redirector.spans import with_span
 
 TICK_S = 0.5
@@ -76,11 +75,8 @@ class _Instance:
         return packed(self._core.snapshot())
 
     def _restore(self, lines: Iterable[bytes]) -> None:
-        try:
-            with resting():
-                self._core.restore(unpacked(lines))
-        except UnreadableError as error:
-            raise SnapshotError(str(error)) from error
+        with resting():
+            self._core.restore(unpacked(lines))
 
     def _on_live(self) -> None:
         """Only who knows the log may stand: taking over is quick then."""

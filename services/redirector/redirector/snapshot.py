@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
+from bus.snapshots import SnapshotError
 from schema.ids import LeaseToken, Term, VmId, WorkerName
 
 from redirector.brief import Brief, Stop, shared
@@ -22,10 +23,6 @@ MAGIC = b"xenops redirector snapshot 1\n"
 """What every snapshot of this version begins with."""
 
 _NO_DEADLINE = float("inf")
-
-
-class SnapshotError(Exception):
-    """A snapshot that this version cannot read; the sentence says why."""
 
 
 class _Table:

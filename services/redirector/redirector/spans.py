@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from schema.records import Failed, Finished, Merged, Record
-from traces import Kind, Start, Tracer
+from traces import Kind, Start, Tracer, names
 
 from redirector.effects import Append
 from redirector.lane import Waiting
@@ -20,7 +20,7 @@ def with_span(effect: Append, lanes: Lanes, tracer: Tracer) -> Record:
             leader = lanes.find(into)
             links = () if leader is None or leader.traceparent is None else (leader.traceparent,)
             start = replace(_start("merge", effect.waited), links=links)
-            start.attributes["xenops.task.merged_into"] = str(into)
+            start.attributes[names.TASK_MERGED_INTO] = str(into)
         case Finished(outcome=Failed() as failed):
             error = str(failed.error)
         case _:
@@ -34,9 +34,9 @@ def with_span(effect: Append, lanes: Lanes, tracer: Tracer) -> Record:
 
 def _start(name: str, waited: Waiting) -> Start:
     attributes = {
-        "xenops.task.id": str(waited.id),
-        "xenops.vm.id": str(waited.vm),
-        "xenops.operation": waited.brief.name,
+        names.TASK: str(waited.id),
+        names.VM: str(waited.vm),
+        names.OPERATION: waited.brief.name,
     }
     return Start(
         name,

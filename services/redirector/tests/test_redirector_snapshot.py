@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 import pytest
 from bus.ports import Entry
+from bus.snapshots import SnapshotError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redirector.collector import resting
 from redirector.columns import TEXTS, ColumnsError, Reader, Writer
 from redirector.core import Redirector
 from redirector.effects import Append, Effect
-from redirector.snapshot import MAGIC, SnapshotError
+from redirector.snapshot import MAGIC
 from schema.atomics.vm import VmDelay, VmRemove
 from schema.ids import LeaseToken, Offset, TaskId, VmId, WorkerName
 from schema.operations import AtomicOperation, Operation, VmCheckState, VmPoweroff, VmReceiveMemory, VmStart

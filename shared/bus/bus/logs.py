@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pythonjsonlogger.json import JsonFormatter
+from schema.debug_info import trace_of
 from typing_extensions import override
 
 from bus.ports import Entry
-from bus.traceparent import trace_of
 
 VARIABLE = "XENOPS_LOG_FORMAT"
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"

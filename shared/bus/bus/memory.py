@@ -24,6 +24,7 @@ from bus.ports import BusUnavailableError, Entry, Fold, OnAnswer, Request
 from bus.quarantine import Quarantined
 from bus.snapshots import Assembly
 from bus.stamp import Stamp
+from bus.topology import inbox_queue
 
 JOIN_TIMEOUT_S = 5.0
 """How long `close` waits for a handler that runs."""
@@ -261,7 +262,7 @@ class MemoryBus(LoopedBus):
 
     @override
     def inbox(self, on_message: Callable[[Request], None]) -> str:
-        name = f"xenops.inbox.{uuid.uuid4().hex}"
+        name = inbox_queue(uuid.uuid4().hex)
         self._broker.add_consumer(name, self, on_message)
         return name
 

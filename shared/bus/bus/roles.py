@@ -9,6 +9,7 @@ from schema.ids import InstanceName
 
 from bus.topology import (
     EXCHANGE,
+    INBOX,
     control_queue,
     door_queue,
     events_queue,
@@ -108,6 +109,8 @@ ANYTHING = ".*"
 _REPLIES = r"amq\.gen-.*"
 """Queues that the broker names: whoever waits for answers has made one, unless he uses its pseudo-queue."""
 
+_INBOXES = re.escape(INBOX) + ANYTHING
+
 _OR_OBSERVERS = f"({re.escape(observers_log(InstanceName('')))})?"
 """Behind an instance's name: its observers' log, too."""
 
@@ -124,11 +127,11 @@ def permissions(role: Role, instances: Iterable[InstanceName]) -> Permissions:
     snapshots = rf"{_any(snapshot_stream(name, '')[:-1] for name in names)}\.{role}(\..+)?"
     match role:
         case Role.FRONTEND:
-            own = _both(_any(map(door_queue, names)), r"xenops\.inbox\..*")
+            own = _both(_any(map(door_queue, names)), _INBOXES)
             return Permissions(_only(own), _only(exchange, _POST), _only(own, logs), append, NOTHING)
         case Role.REDIRECTOR:
             made = _both(_any(map(leader_queue, names)), logs, exchange)
-            own = _both(_any(map(lanes_queue, names)), snapshots, r"xenops\.inbox\..*")
+            own = _both(_any(map(lanes_queue, names)), snapshots, _INBOXES)
             written = _only(made, snapshots, _POST)
             return Permissions(_only(made, own), written, _only(own, logs, exchange), append, ANYTHING)
         case Role.EVENTHUB:

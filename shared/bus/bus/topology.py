@@ -6,6 +6,9 @@ from schema.records import Record
 EXCHANGE = "xenops"
 """The topic exchange that every record is published to."""
 
+INBOX = "xenops.inbox."
+"""How the queues begin where one process alone is told something."""
+
 NO_VM = "_"
 """The routing word of a record that belongs to no VM; no VM may be called so."""
 
@@ -65,6 +68,11 @@ def lanes_queue(instance: InstanceName) -> str:
 def leader_queue(instance: InstanceName) -> str:
     """The exclusive queue whose holder is the leading redirector."""
     return f"xenops.leader.{instance}"
+
+
+def inbox_queue(token: str) -> str:
+    """A queue of one process, where others tell it what it waits for; `token` is in no other's."""
+    return f"{INBOX}{token}"
 
 
 def routing_word(name: str) -> str:

@@ -21,7 +21,6 @@ from bus.logs import (
 )
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import BEGINNING, Entry
-from bus.traceparent import trace_of
 from schema import records
 from schema.ids import InstanceName, Offset, TaskId, VmId
 from schema.operations import VmStart
@@ -83,7 +82,6 @@ def test_an_entry_is_about_its_task_vm_and_trace() -> None:
     cancel = records.CancelRequested(vm=VmId("vm1"), task=TaskId(3))
     assert of_entry(Entry(Offset(8), 0.0, cancel)) == Concern(3, "vm1", "")
     assert of_entry(Entry(Offset(9), 0.0, records.Elected(redirector="r"))) == Concern()
-    assert trace_of("no trace") == ""
 
 
 def test_a_bug_in_a_handler_names_the_task_that_it_was_met_at(

@@ -61,6 +61,12 @@ def read_traceparent(text: str | None) -> str | None:
     return lowered
 
 
+def trace_of(traceparent: str | None) -> str:
+    """The trace id in a W3C traceparent; "" if there is none."""
+    words = (traceparent or "").split("-")
+    return words[1] if len(words) == 4 else ""
+
+
 def _read_context(context: Any) -> tuple[str | None, Baggage] | None:
     """The trace that a JSON value holds; None when it is no such object."""
     if not isinstance(context, Dict) or {key for key, _ in context.pairs} != {"traceparent", "baggage"}:

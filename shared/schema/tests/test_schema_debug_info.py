@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from schema.debug_info import DebugInfo, read_debug_info, read_traceparent, write_debug_info
+from schema.debug_info import DebugInfo, read_debug_info, read_traceparent, trace_of, write_debug_info
 from schema.overseen import NAME_MAX, named
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -65,6 +65,11 @@ def test_a_traceparent_that_names_no_span_is_none(text: str | None) -> None:
 
 def test_a_span_that_is_not_sampled_is_a_span_all_the_same() -> None:
     assert read_traceparent(f"{PARENT[:-2]}00") == f"{PARENT[:-2]}00"
+
+
+def test_the_trace_of_a_traceparent_is_its_second_word() -> None:
+    assert trace_of(PARENT) == TRACE
+    assert trace_of(None) == trace_of("nonsense") == ""
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from traces import names
 from traces.endpoint import Source
 from traces.files import TraceFile
 from traces.log import mark_log
@@ -89,7 +90,7 @@ class Tracer:
                 self._dropped += 1
                 return None
             self._live[span.trace_id] += 1
-        span.attributes.setdefault("xenops.instance", self._instance)
+        span.attributes.setdefault(names.INSTANCE, self._instance)
         return span
 
     def end(self, span: Span | None, error: BaseException | str | None = None) -> None:

@@ -17,7 +17,7 @@ from engine.worker.core import (
     TellAll,
     WorkerCore,
 )
-from engine.worker.keeping import decoded
+from engine.worker.snapshot import decoded
 from schema.ids import WorkerName
 from schema.records import Submitted, WorkerUp
 from typing_extensions import override

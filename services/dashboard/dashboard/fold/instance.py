@@ -11,8 +11,8 @@ from schema import records
 from schema.ids import Offset
 from schema.overseen import Acted, Wish
 
-from dashboard.fold.keeping import FoldState, decoded, encoded
 from dashboard.fold.marks import ActionSeen, Barrier, asks_as, wanted_by
+from dashboard.fold.snapshot import FoldState, decoded, encoded
 from dashboard.fold.workers import WorkersSeen
 
 ACTIONS_KEPT = 200

@@ -27,6 +27,7 @@ from bus.rabbit.requests import Post, ServedQueue
 from bus.rabbit.shelf import RabbitShelf
 from bus.rabbit.stream import Logs
 from bus.retention import USUAL, Retention
+from bus.topology import inbox_queue
 
 
 class RabbitBus(LoopedBus):
@@ -139,7 +140,7 @@ class RabbitBus(LoopedBus):
 
     @override
     def inbox(self, on_message: Callable[[Request], None]) -> str:
-        name = f"xenops.inbox.{uuid.uuid4().hex}"
+        name = inbox_queue(uuid.uuid4().hex)
         self._loop.soon(lambda: self._open(name, on_message, exclusive=True))
         return name
 

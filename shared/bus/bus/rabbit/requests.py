@@ -6,6 +6,7 @@ from typing import Any
 
 import pika
 from pika.channel import Channel
+from schema.debug_info import trace_of
 from typing_extensions import override
 
 from bus.calls import Calls
@@ -14,7 +15,6 @@ from bus.loop import Loop, guarded
 from bus.ports import BusUnavailableError, OnAnswer, Request
 from bus.rabbit.connection import Tenant
 from bus.rabbit.constants import MESSAGE_TTL_MS, QUEUE_UNUSED_MS
-from bus.traceparent import trace_of
 
 _REPLY_TO = "amq.rabbitmq.reply-to"
 """RabbitMQ's queue that is none: an answer sent to it goes straight to the channel that asked."""

@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass
 
 from schema import records
+from schema.debug_info import trace_of
 from schema.ids import Term
 from schema.objects.errors import Cancelled
 from schema.operations import AtomicOperation, Operation
@@ -14,7 +15,6 @@ from schema.records import Record
 from bus.ports import Entry
 from bus.stories.sentence import sentence
 from bus.stories.story import State, Story
-from bus.traceparent import trace_of
 
 ENDED_MAX = 10_000
 """Ended tasks that are kept, the newest: some 10 MB."""

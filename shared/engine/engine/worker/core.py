@@ -21,7 +21,7 @@ from schema.records import (
     is_void,
 )
 
-from engine.worker.keeping import CoreState, LeaseState, decoded, encoded
+from engine.worker.snapshot import CoreState, LeaseState, decoded, encoded
 
 NO_TERM = Term(-1)
 

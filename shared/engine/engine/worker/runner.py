@@ -9,8 +9,8 @@ from typing import Any
 
 from bus.crash import CrashKind
 from bus.logs import Concern, about
-from bus.traceparent import trace_of
 from schema.atomics.vm import VmImportMetadata
+from schema.debug_info import trace_of
 from schema.fault import XenopsError
 from schema.ids import VmId, WorkerName
 from schema.objects.dynamic import VmObject

@@ -5,7 +5,7 @@ from typing import Any
 from bus.ports import Request
 from schema.atomics import Atomic
 from schema.operations import AtomicOperation, Operation
-from traces import Kind, Start, Tracer, current_span
+from traces import Kind, Start, Tracer, current_span, names
 
 from engine.backend import Execution
 from engine.execute import Perform
@@ -16,11 +16,11 @@ def execution_start(lease: Lease, worker: str) -> Start:
     """What a task's execution begins with; its name is the original's for the operation."""
     submitted = lease.submitted
     attributes = {
-        "xenops.task.id": str(lease.task),
-        "xenops.task.dbg": submitted.dbg,
-        "xenops.vm.id": str(submitted.vm),
-        "xenops.operation": submitted.operation.kind,
-        "xenops.worker": worker,
+        names.TASK: str(lease.task),
+        names.TASK_DBG: submitted.dbg,
+        names.VM: str(submitted.vm),
+        names.OPERATION: submitted.operation.kind,
+        names.WORKER: worker,
     }
     return Start(
         _name(submitted.operation),

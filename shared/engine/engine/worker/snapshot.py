@@ -1,4 +1,4 @@
-"""Keeping: what a worker's core knows of the log as lines of JSON, and back."""
+"""Snapshot: what a worker's core knows of the log as lines of JSON, and back."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Keeping: the event hub's fold as lines of JSON, and back."""
+"""Snapshot: the event hub's fold as lines of JSON, and back."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Keeping: the fold as lines of JSON, and back: a head, then a line for each task."""
+"""Snapshot: the fold as lines of JSON, and back: a head, then a line for each task."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""Traces: what of a stack is still to be seen on the machine, whatever its pid files say."""
+"""Remains: what of a stack is still to be seen on the machine, whatever its pid files say."""
 
 import os
 from pathlib import Path
