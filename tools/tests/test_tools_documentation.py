@@ -83,3 +83,9 @@ VARIABLES = variables_of_the_code()
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_the_document_is_there(name: str) -> None:
     assert (ROOT / name).read_text().strip()
+
+
+def test_every_benchmark_is_in_the_table_of_benchmarks() -> None:
+    page = (ROOT / "bench" / "README.md").read_text()
+    programs = [path.name for path in sorted((ROOT / "bench").glob("bench_*.py"))]
+    assert [name for name in programs if f"| `bench/{name}` |" not in page] == []
