@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -32,6 +32,9 @@ BOOT_TIMEOUT_S = 600.0
 
 COMMAND_TIMEOUT_S = 900.0
 """Nothing is measured by it: it ends what hangs, on however slow a machine."""
+
+INSTRUCTION_SHIFT = 2
+"""An instruction takes 4 ns by a machine's own clock: about what an idle core makes of it."""
 
 SOURCES = "sources.ext4"
 """The project's disk, in the machine's directory."""
@@ -53,11 +56,15 @@ class Place:
     directory: Path
     has_iommu: bool = False
     """And a PCI device to spare. QEMU cannot save such a machine."""
+    has_own_clock: bool = False
+    """It counts instructions: where others use the cores all goes slower, and no patience inside ends."""
 
     @property
     def snapshot(self) -> Path:
         """The saved machine, beside the image that it runs on: it is of this QEMU and of this hardware."""
-        hardware = command_line(Place(Path("image"), Path("machine")), Path("disk"), port=0)
+        hardware = command_line(
+            replace(self, image=Path("image"), directory=Path("machine")), Path("disk"), port=0
+        )
         return self.image / f"saved-{qemu_version()}-{crc32(' '.join(hardware).encode()):08x}"
 
 
@@ -163,7 +170,7 @@ def save(place: Place) -> None:
         directory = Path(scratch)
         disk = directory / "disk.qcow2"
         overlay(place.image / "dom0.ext4", disk, "raw")
-        booting = Place(place.image, directory / "run")
+        booting = replace(place, directory=directory / "run")
         booting.directory.mkdir()
         make_empty_disk(booting.directory / SOURCES)
         machine = start(booting, disk, [])
@@ -235,6 +242,7 @@ def command_line(place: Place, disk: Path, port: int) -> list[str]:
             "-smp",
             "1",
         ),
+        *(("-icount", f"shift={INSTRUCTION_SHIFT}") if place.has_own_clock else ()),
         *("-m", str(MEMORY_MIB), "-no-reboot", "-serial", "file:console", "-rtc", "base=utc"),
         *("-qmp", "unix:qmp,server=on,wait=off"),
         *("-kernel", str(image / "xen"), "-append", xen),
@@ -349,6 +357,7 @@ def clear_up(directory: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def machine_place(image: Path, *, has_iommu: bool = False) -> Place:
+def machine_place(image: Path, *, has_iommu: bool = False, has_own_clock: bool = False) -> Place:
     """A machine of this process's own."""
-    return Place(image.resolve(), image.parent / f"{_PREFIX}{os.getpid()}", has_iommu=has_iommu)
+    directory = image.parent / f"{_PREFIX}{os.getpid()}"
+    return Place(image.resolve(), directory, has_iommu=has_iommu, has_own_clock=has_own_clock)

@@ -2,6 +2,7 @@
 
 import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import guest
@@ -16,10 +17,9 @@ collect_ignore = ["dom0"]
 
 @pytest.fixture(name="image", scope="session")
 def build_image() -> Path:
-    """Built and kept, by one process at a time; whose machine cannot is told what is missing."""
+    """Built and kept; whose machine cannot is told what is missing."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with (IMAGES / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone():
         try:
             xen_machine.refuse_without_memory()
             guest.build(ROOT / "var" / "guest")
@@ -28,26 +28,47 @@ def build_image() -> Path:
             pytest.skip(f"nothing is tested on Xen: {error}")
         except (guest.GuestError, xen_machine.MachineError) as error:
             pytest.fail(f"nothing is tested on Xen: {error}", pytrace=False)
-        place = xen_machine.machine_place(IMAGES / "current")
-        if not (place.snapshot / "state").exists():
-            xen_machine.save(place)
     return IMAGES / "current"
 
 
 @pytest.fixture(name="dom0_with_pci", scope="module")
 def boot(image: Path) -> Iterator[Dom0]:
-    """It has an IOMMU, and a network card to spare."""
-    machine = xen_machine.booted(xen_machine.machine_place(image, has_iommu=True))
-    try:
-        yield Dom0(machine)
-    finally:
-        machine.end()
+    """As `dom0`, with an IOMMU and a network card to spare."""
+    place = xen_machine.machine_place(image, has_iommu=True, has_own_clock=True)
+    yield from lent(xen_machine.booted(place))
 
 
 @pytest.fixture(name="dom0", scope="module")
 def resume(image: Path) -> Iterator[Dom0]:
-    machine = xen_machine.resumed(xen_machine.machine_place(image))
+    """For tests that run in it: nobody there sees how busy this machine is."""
+    yield from lent(resumed(xen_machine.machine_place(image, has_own_clock=True)))
+
+
+@pytest.fixture(name="dom0_of_our_time", scope="module")
+def resume_with_us(image: Path) -> Iterator[Dom0]:
+    """For services here and a worker there, who have patience with one another."""
+    yield from lent(resumed(xen_machine.machine_place(image)))
+
+
+def resumed(place: xen_machine.Place) -> xen_machine.Machine:
+    """A machine; saved by one process at a time."""
+    with alone():
+        if not (place.snapshot / "state").exists():
+            xen_machine.save(place)
+    return xen_machine.resumed(place)
+
+
+def lent(machine: xen_machine.Machine) -> Iterator[Dom0]:
+    """A machine for a while."""
     try:
         yield Dom0(machine)
     finally:
         machine.end()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """While inside, no other process builds or saves."""
+    with (IMAGES / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -25,8 +25,9 @@ BACKENDS = ("classic", "xenlight", "libvirt") if os.environ.get(ALL) else ("clas
 
 @pytest.fixture(name="site", scope="module", params=BACKENDS)
 def run_site(
-    request: pytest.FixtureRequest, dom0: Dom0, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, dom0_of_our_time: Dom0, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
+    dom0 = dom0_of_our_time
     dom0.machine.check(f"cat > /root/stranger.cfg <<'E'\n{STRANGER}E\nxl create -q -p /root/stranger.cfg")
     site = Site(tmp_path_factory.mktemp("site"), dom0, request.param)
     try:

@@ -42,6 +42,7 @@ def test_a_saved_machine_is_of_one_qemu_and_one_hardware(
     monkeypatch.setattr(xen_machine, "qemu_version", lambda: "7.2.22")
     usual = place.snapshot
     assert place.snapshot == usual
+    assert xen_machine.machine_place(tmp_path, has_own_clock=True).snapshot != usual
     assert xen_machine.machine_place(tmp_path / ".." / tmp_path.name).snapshot == usual
     monkeypatch.setattr(xen_machine, "MEMORY_MIB", 4096)
     more = place.snapshot

@@ -3,7 +3,8 @@
     python3 measure.py ROUNDS
 
 Prints lines `NAME NUMBER`: transactions of xenstore for a start and a stop, and the milliseconds that starts
-and questions for a VM's state took: the median of ROUNDS, and of a hundred times as many.
+and stops took, a task's end from its cancel on while a hotplug script blocks, and questions for a VM's state:
+the median of ROUNDS, and of a hundred times as many.
 """
 
 import statistics
@@ -11,11 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from classic_subject import ClassicSubject
-from engine.conformance.subject import make_life
+from engine.conformance import SuiteExecution
+from engine.conformance.subject import Life, make_life, refusal
 
 
 def main(rounds: int) -> None:
@@ -24,13 +28,14 @@ def main(rounds: int) -> None:
         subject = ClassicSubject(Path(directory))
         life = make_life(subject)
         counted = count_transactions(subject.backend._hypervisor.store)
-        found: dict[str, list[float]] = {"start_ms": [], "stop_ms": [], "stat_ms": []}
+        found: dict[str, list[float]] = {name: [] for name in ("start_ms", "stop_ms", "stat_ms", "cancel_ms")}
         counts: dict[str, list[int]] = {"start_transactions": [], "stop_transactions": []}
         for _ in range(rounds):
             counted()
             found["start_ms"].append(timed(life.start))
             counts["start_transactions"].append(counted())
             found["stat_ms"] += [timed(lambda: subject.backend.vm.get_state(life.vm)) for _ in range(100)]
+            found["cancel_ms"].append(broken_off(life, Path(directory)))
             counted()
             found["stop_ms"].append(timed(life.stop))
             counts["stop_transactions"].append(counted())
@@ -39,6 +44,27 @@ def main(rounds: int) -> None:
             tell(name, statistics.median(times) * 1e3)
         for name, numbers in counts.items():
             tell(name, statistics.median(numbers))
+
+
+def broken_off(life: Life, directory: Path) -> float:
+    """The seconds that a task takes to end once it is cancelled, while a hotplug script blocks."""
+    begun, script = directory / "begun", directory / "block-hangs"
+    begun.unlink(missing_ok=True)
+    script.write_text(f"#!/bin/sh\ntouch {begun}\nsleep 100000\n")
+    script.chmod(0o755)
+    task, verbs = SuiteExecution(), life.subject.backend.vbd
+    vbd = life.subject.make_vbd(life.vm, 1)
+    vbd = vbd.model_copy(update={"extra_backend_keys": (("script", str(script)),)})
+    verbs.attach(task, life.id, vbd)
+    with ThreadPoolExecutor(1) as thread:
+        ending = thread.submit(refusal, partial(verbs.activate, task, life.id, vbd))
+        while not begun.exists():
+            time.sleep(0.01)
+        cancelled_at = time.perf_counter()
+        task.cancel()
+        if ending.result().kind != "Cancelled":
+            raise AssertionError(ending.result())
+        return time.perf_counter() - cancelled_at
 
 
 def count_transactions(store: Any) -> Callable[[], int]:
