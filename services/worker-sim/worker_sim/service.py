@@ -12,4 +12,5 @@ def build(bus: Bus, settings: Settings) -> WorkerService:
     """The worker on a bus, not yet started."""
     settings.worker.state.mkdir(parents=True, exist_ok=True)
     store = open_store(settings.worker.metadata)
-    return WorkerService(bus, settings.worker, host_of(settings.worker, Simulator(settings.simulator), store))
+    backend, may_wait = Simulator(settings.simulator), bool(settings.simulator.faults)
+    return WorkerService(bus, settings.worker, host_of(settings.worker, backend, store, steps_wait=may_wait))

@@ -193,7 +193,7 @@ class _Transports:
             transport.abort()
 
 
-def guarded(action: Action) -> None:
+def guarded(action: Callable[[], object]) -> None:
     """Run an action; a bug in it is reported and costs nobody else anything."""
     try:
         action()

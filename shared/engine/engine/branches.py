@@ -7,6 +7,8 @@ from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 
+from typing_extensions import override
+
 Action = Callable[[], object]
 """Raises nothing."""
 
@@ -60,6 +62,18 @@ class Branches:
                     return
                 self._idle += 1
             action = self._waiting.get()
+
+
+class _OneAfterTheOther(Branches):
+    """Does them in their order, in the thread of whoever asks: for actions that wait for nothing."""
+
+    @override
+    def run(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            action()
+
+
+ONE_AFTER_THE_OTHER = _OneAfterTheOther()
 
 
 def _next(todo: deque[Action]) -> Action | None:

@@ -19,6 +19,7 @@ Path = tuple[int, ...]
 
 _MEMORY_COPY_WEIGHT = 10.0
 _WEIGHT = 1.0
+_NOTHING: Mapping[Path, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,16 @@ class Progress:
 
     def finished(self, path: Path) -> "Progress":
         """The node at `path`, atomic or not, has ended, be it by a failure that does not matter."""
+        if len(path) == 1:
+            return self._stepped(path[0])
         return self._reported(path, _atomics_in(_node_at(self.plan, path)))
+
+    def _stepped(self, index: int) -> "Progress":
+        """A whole step of the top has ended: nothing of it counts by itself any more."""
+        spans = self._spans or _spans_of(self.plan)
+        step = spans[index]
+        fraction = min(max(self.fraction, step.start + step.length), 1.0)
+        return Progress(self.plan, fraction, _NOTHING, spans)
 
     def _reported(self, path: Path, atomics: float) -> "Progress":
         done = {place: count for place, count in self._atomics_done.items() if _counts_beside(place, path)}

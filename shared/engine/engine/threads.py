@@ -5,11 +5,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 from bus.clock import SYSTEM_CLOCK, Clock
 
-from engine.branches import Action, Branches
+from engine.branches import ONE_AFTER_THE_OTHER, Action, Branches
+from engine.turns import Turns
 
 THREADS_MAX = 1_000
 """Executions under way at a time, whatever capacity an operator asks for."""
@@ -46,7 +48,7 @@ class Threads(Protocol):
         """Threads for what an execution does at once."""
 
     def begin(self, action: Action) -> None:
-        """Do an action beside all others; it waits while `THREADS_MAX` are under way."""
+        """Do an action beside others, in its turn; it waits while `THREADS_MAX` are under way."""
 
     def answer(self, action: Action) -> None:
         """Do an action that a client waits for; it waits while `ANSWERS_MAX` are under way."""
@@ -70,16 +72,18 @@ class Threads(Protocol):
 class SystemThreads:
     """Threads of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, steps_wait: bool = True) -> None:
+        """`steps_wait`: a backend's verbs may wait for something, so that threads are of use to a plan."""
         self.clock: Clock = SYSTEM_CLOCK
-        self.branches = Branches()
+        self.branches = Branches() if steps_wait else ONE_AFTER_THE_OTHER
         self._pool = ThreadPoolExecutor(thread_name_prefix="vm", max_workers=THREADS_MAX)
+        self._turns = Turns(partial(self._submit, self._pool))
         self._answers = ThreadPoolExecutor(thread_name_prefix="control", max_workers=ANSWERS_MAX)
         self._stirred = threading.Condition()
 
     def begin(self, action: Action) -> None:
-        """Do an action in a thread."""
-        self._submit(self._pool, action)
+        """Do an action in a thread, when it is its turn."""
+        self._turns.begin(action)
 
     def answer(self, action: Action) -> None:
         """Do an action in one of a few threads."""
@@ -109,10 +113,12 @@ class SystemThreads:
             self._stirred.wait_for(is_so, timeout_s)
 
     def waiting(self) -> int:
-        """How many actions wait for a thread."""
-        return self._pool._work_queue.qsize()  # noqa: SLF001  the pool does not tell otherwise
+        """How many actions wait for their turn, or for a thread."""
+        queued = self._pool._work_queue.qsize()  # noqa: SLF001  the pool does not tell otherwise
+        return self._turns.waiting() + queued
 
     def close(self) -> None:
         """Begin nothing more."""
+        self._turns.clear()
         for pool in (self._pool, self._answers):
             pool.shutdown(wait=False, cancel_futures=True)

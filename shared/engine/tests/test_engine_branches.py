@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from functools import partial
 
 import pytest
-from engine.branches import IDLE_MAX, Branches
+from engine.branches import IDLE_MAX, ONE_AFTER_THE_OTHER, Branches
 
 PATIENCE_S = 10.0
 
@@ -77,3 +77,9 @@ def test_nothing_and_one_need_no_thread(count: int) -> None:
     here: list[int] = []
     Branches().run([lambda: here.append(threading.get_ident())] * count)
     assert here == [threading.get_ident()] * count
+
+
+def test_actions_that_wait_for_nothing_are_done_in_order_by_who_asks() -> None:
+    seen: list[tuple[int, int]] = []
+    ONE_AFTER_THE_OTHER.run([lambda n=n: seen.append((n, threading.get_ident())) for n in range(5)])  # type: ignore[misc]
+    assert seen == [(number, threading.get_ident()) for number in range(5)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import TypeAdapter
 from schema.fault import XenopsError, internal_error
 
 from engine.simulator.machine import Machine, renamed
@@ -265,6 +266,9 @@ def _swapping(vm: str, old: bytes | None, new: bytes | None) -> tuple[str, tuple
     return "UPDATE machine SET content = ? WHERE id = ? AND content = ?", (new, vm, old)
 
 
+_MACHINE = TypeAdapter(Machine)
+
+
 def _row_of(machine: Machine) -> _Row:
     return _Row(None if machine.is_blank() else _encode(machine), machine)
 
@@ -272,6 +276,6 @@ def _row_of(machine: Machine) -> _Row:
 def _encode(machine: Machine) -> bytes:
     """JSON; in ASCII where strings are not UTF-8: quicker than the wire's, and can hold them."""
     try:
-        return machine.model_dump_json().encode()
+        return _MACHINE.dump_json(machine)
     except ValueError:  # of strings that are no text
         return json.dumps(machine.model_dump(), separators=(",", ":")).encode()

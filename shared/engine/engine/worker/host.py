@@ -24,7 +24,7 @@ class Host:
     network: Network = SOCKETS
 
 
-def host_of(settings: WorkerSettings, backend: Backend, store: Store) -> Host:
-    """This machine, with the worker's own files where the settings say."""
+def host_of(settings: WorkerSettings, backend: Backend, store: Store, *, steps_wait: bool = True) -> Host:
+    """This machine, with the worker's own files as settings say; `steps_wait` as of `SystemThreads`."""
     journal, locks = Journal(settings.state / "journal"), VmLocks(settings.state / "locks")
-    return Host(backend, store, journal, locks, SystemThreads(), Sockets(settings.tls))
+    return Host(backend, store, journal, locks, SystemThreads(steps_wait=steps_wait), Sockets(settings.tls))
