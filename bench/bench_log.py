@@ -23,7 +23,7 @@ from figures import interleaved, tell, tell_rate
 from schema.ids import InstanceName, VmId
 from schema.records import ENVELOPE, Envelope, LaneHeld
 from xenops import open_log
-from xenops.command.log import line_of
+from xenops.lines import line_of
 
 INSTANCE, BARE = InstanceName("bench"), InstanceName("bare")
 CALLS = 500

@@ -6,7 +6,7 @@ import pytest
 from schema.objects import errors
 from schema.objects.errors import Error
 from schema.objects.vm import PowerState
-from xenops.toolstack.failures import failure_of
+from xenops.toolstack.translated import failure_of
 
 SAMPLES: dict[Any, Any] = {
     str: "x",

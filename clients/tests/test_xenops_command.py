@@ -22,7 +22,7 @@ from typing_extensions import override
 from xenops import Client, XenopsError
 from xenops.command import main as command
 from xenops.command.screen import PlainScreen, RichScreen, Shown, Table
-from xenops.command.vmfile import parse_vm_file
+from xenops.vmfile import parse_vm_file
 
 TaskIn = Callable[[TaskState], Task]
 Capture = pytest.CaptureFixture[str]

@@ -18,7 +18,7 @@ from xenops.command.arguments import ALIASES, parser
 from xenops.command.completion import SHELLS, completer_of
 from xenops.command.config import Config, ConfigError, place_of, read_config
 from xenops.command.manual import manual
-from xenops.command.vmfile import parse_vm_file
+from xenops.vmfile import parse_vm_file
 
 Capture = pytest.CaptureFixture[str]
 Write = Callable[[str], dict[str, str]]

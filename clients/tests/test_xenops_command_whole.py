@@ -28,7 +28,7 @@ from xenops import Client
 from xenops.command import main as command
 from xenops.command.arguments import parser
 from xenops.command.console import ESCAPE, ConsoleError, attach, text_console
-from xenops.command.vmfile import parse_vm_file
+from xenops.vmfile import parse_vm_file
 
 Capture = pytest.CaptureFixture[str]
 TaskIn = Callable[[TaskState], Task]

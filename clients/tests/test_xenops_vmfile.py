@@ -12,8 +12,8 @@ from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vm import DirectBoot, Hvm, HvmInfo, PvDirectBoot, Pvh, PvInfo, Uefi, UefiVariables
 from schema.wire.codec import encode_text
 from schema.wire.types import DeviceId
-from xenops.command import vmfile
-from xenops.command.vmfile import VmFileError, parse_vm_file, read_vm_file
+from xenops import vmfile
+from xenops.vmfile import VmFileError, parse_vm_file, read_vm_file
 
 FILE = Path("/vms/web1.json")
 

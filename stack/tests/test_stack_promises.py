@@ -9,7 +9,7 @@ from schema.objects.vbd import VbdState
 from schema.objects.vif import VifState
 from schema.objects.vm import Console, ConsoleProtocol, DomainType, PowerState
 from stack.promises import Seen, promises
-from xenops.command.vmfile import parse_vm_file
+from xenops.vmfile import parse_vm_file
 
 FILE = {
     "vm": {"id": "demo", "memory": "128 MiB"},

@@ -7,8 +7,8 @@ from stack.layout import Layout
 from stack.shape import SIMULATOR_INSTANCE, BusKind, Shape
 from stack.single import Single
 from xenops.client import connect
-from xenops.command.vmfile import parse_vm_file
 from xenops.events import wait_for_task
+from xenops.vmfile import parse_vm_file
 
 from stack import page
 

@@ -29,7 +29,7 @@ from worker_sim.service import build as build_worker
 from worker_sim.settings import Settings as WorkerSettings
 from xenops import Client
 from xenops.aio import AsyncClient
-from xenops.command.vmfile import parse_vm_file
+from xenops.vmfile import parse_vm_file
 
 NAME = "org.xen.xapi.xenops.test"
 """What the instance is called, unless told otherwise."""

@@ -18,8 +18,8 @@ from schema.objects.vif import Dhcp4, Unlocked, Unspecified6, Vif
 from schema.objects.vm import Vm
 from xenops.calls.vm import Destination
 from xenops.client import Client
-from xenops.command.vmfile import parse_vm_file
 from xenops.events import wait_for_task
+from xenops.vmfile import parse_vm_file
 
 PATIENCE_S = 120.0
 PASS = "pass"  # noqa: S105  a word of the table

@@ -20,8 +20,8 @@ from stack.processes import StackError
 from stack.shape import BROKER, SIMULATOR_INSTANCE, BusKind, Shape
 from xenops.client import Client
 from xenops.command.main import main as xenops
-from xenops.command.vmfile import parse_vm_file
 from xenops.events import wait_for_task
+from xenops.vmfile import parse_vm_file
 
 from stack import page, remains
 

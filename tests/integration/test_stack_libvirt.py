@@ -15,8 +15,8 @@ from stack.local import LocalStack
 from stack.shape import WORKER_KVM, Network, Shape
 from worker_kvm.settings import BackendName
 from xenops.client import Client
-from xenops.command.vmfile import parse_vm_file
 from xenops.events import wait_for_task
+from xenops.vmfile import parse_vm_file
 
 INSTANCE = "org.xen.xapi.xenops.libvirt"
 PATIENCE_S = 60.0

@@ -14,8 +14,8 @@ from stack.local import LocalStack
 from stack.shape import QEMU_INSTANCE, SINGLE, WORKER_KVM, BusKind, Network
 from worker_kvm.accelerator import QemuMissingError, find_qemu
 from xenops.client import Client
-from xenops.command.vmfile import parse_vm_file
 from xenops.events import wait_for_task
+from xenops.vmfile import parse_vm_file
 
 from stack import remains
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from schema.operations import VmStart
 from schema.records import Record
 from schema.rpc import encode_request
-from xenops.command.vmfile import parse_vm_file
+from xenops.vmfile import parse_vm_file
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "walkthroughs" / "vm-start.md").read_text()
 JSON = re.findall(r"^```json\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)

@@ -18,9 +18,9 @@ from xenops.command.lanes import ACTIONS
 from xenops.command.operations import OPERATIONS, device_of
 from xenops.command.raw import CallError, call, usage_of
 from xenops.command.screen import Screen, Shown, Table
-from xenops.command.vmfile import parse_pci, read_text, read_vm_file, write_text
 from xenops.command.watch import show_watch
 from xenops.events import GET_TIMEOUT_S, wait_for_task
+from xenops.vmfile import parse_pci, read_text, read_vm_file, write_text
 
 
 class InterruptedWaitError(Exception):

@@ -183,6 +183,6 @@ def _operation(command: argparse.ArgumentParser, operation: Operation) -> None:
 
 
 def _vm_file_format() -> str:
-    from xenops.command import vmfile  # noqa: PLC0415  only --help needs its words
+    from xenops import vmfile  # noqa: PLC0415  only --help needs its words
 
     return vmfile.__doc__ or ""

@@ -19,9 +19,9 @@ from xenops.client import Client
 from xenops.command import checks, machine
 from xenops.command.checks import Check, Verdict, masked
 from xenops.command.screen import Screen, Shown, Table
-from xenops.command.sentences import sentence
 from xenops.command.survey import survey
 from xenops.log import Log
+from xenops.sentences import sentence
 
 PATIENCE_S = 15.0
 """How long a log may take until something of it comes: workers write every five seconds."""

@@ -7,24 +7,18 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO, get_args
+from typing import TextIO, get_args
 
 from bus.exported import Standing, exported
-from bus.ports import Entry
-from bus.quarantine import Quarantined
 from schema.ids import Offset
-from schema.records import Record, Submitted
-from schema.wire import json
+from schema.records import Record
 
 from xenops.command.screen import Screen
 from xenops.command.times import HELP as TIMES
 from xenops.command.times import time_of
+from xenops.lines import QUARANTINED, kind_of, line_of, tasks_of, vm_of
 from xenops.log import Log
-
-REST_CHARACTERS_MAX = 160
-"""How much of a record is shown to people; all of it with --json."""
 
 EPILOG = """\
 Each line: offset, time (UTC, by the clock of whoever wrote it), kind, VM, task, and of the rest what there is
@@ -39,13 +33,7 @@ which nobody else may read when this command makes it. The broker's user must be
 xenops-operator. From an exported file `python -m stack replay` shows what a service made of it.
 """
 
-_MACHINERY = frozenset(
-    {"kind", "vm", "task", "request_id", "accept_by", "reply_to", "traceparent", "baggage", "dbg"}
-)
-"""What is shown elsewhere in a line, or of no use to people."""
-
 _KINDS = sorted(get_args(one.model_fields["kind"].annotation)[0] for one in get_args(get_args(Record)[0]))
-_QUARANTINED = "QUARANTINED"
 
 Command = Callable[[str, str], argparse.ArgumentParser]
 
@@ -90,9 +78,9 @@ def add_log_command(command: Command) -> None:
         "--kind",
         action="append",
         default=[],
-        choices=(*_KINDS, _QUARANTINED),
+        choices=(*_KINDS, QUARANTINED),
         metavar="KIND",
-        help=f"only such: {', '.join(_KINDS)}, or {_QUARANTINED}",
+        help=f"only such: {', '.join(_KINDS)}, or {QUARANTINED}",
     )
     log.add_argument("--since", type=time_of, metavar="TIME", help=f"only from then on: {TIMES}")
     log.add_argument("--until", type=time_of, metavar="TIME", help="only up to then")
@@ -160,75 +148,3 @@ def _write(out: TextIO, line: str, *, flush: bool) -> None:
     out.write(f"{line}\n")
     if flush:
         out.flush()
-
-
-# --- what a line says ------------------------------------------------------------------------------------
-
-
-def kind_of(one: Standing) -> str:
-    """The kind of a record."""
-    return one.record.kind if isinstance(one, Entry) else _QUARANTINED
-
-
-def vm_of(one: Standing) -> str | None:
-    """The VM that a record is about, if it is about one."""
-    return getattr(one.record, "vm", None) if isinstance(one, Entry) else None
-
-
-def tasks_of(one: Standing) -> tuple[int, ...]:
-    """The tasks that a record is about: a task's id is the offset of its `Submitted`."""
-    if isinstance(one, Quarantined):
-        return ()
-    if isinstance(one.record, Submitted):
-        return (one.offset,)
-    tasks = (getattr(one.record, name, None) for name in ("task", "into"))
-    return tuple(task for task in tasks if task is not None)
-
-
-def line_of(one: Standing) -> str:
-    """One line for people."""
-    at = "-" if one.at is None else datetime.fromtimestamp(one.at, UTC).isoformat(timespec="milliseconds")
-    task = next(iter(tasks_of(one)), "-")
-    head = f"{one.offset:>8} {at.removesuffix('+00:00'):23} {kind_of(one):15}"
-    line = f"{head} {vm_of(one) or '-':20} {task:>8}  {_rest(one)}"
-    return harmless(line).rstrip()
-
-
-def harmless(line: str) -> str:
-    """A line of which no terminal obeys anything."""
-    if line.isprintable():
-        return line
-    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)
-
-
-def _rest(one: Standing) -> str:
-    if isinstance(one, Quarantined):
-        return _cut(f"by {one.user or 'nobody says whom'}: {one.reason}")
-    return _cut(fields_of(one.record))
-
-
-def fields_of(record: Record) -> str:
-    """What a record says besides its kind, VM and task, for people."""
-    return _fields(record.model_dump(mode="json", exclude=set(_MACHINERY)))
-
-
-def _fields(fields: dict[str, Any]) -> str:
-    """All that says something."""
-    return " ".join(
-        f"{name}={_short(value)}" for name, value in fields.items() if value not in (None, "", [], {})
-    )
-
-
-def _short(value: Any) -> str:
-    match value:
-        case dict():
-            fields = _fields({name: content for name, content in value.items() if name != "kind"})
-            return f"{value.get('kind', '')}({fields})"
-        case list():
-            return f"[{', '.join(map(_short, value))}]"
-        case _:
-            return str(value)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= REST_CHARACTERS_MAX else f"{text[:REST_CHARACTERS_MAX]}…"

@@ -25,12 +25,12 @@ from xenops.command.doctor import ASK_S, Doors, examine
 from xenops.command.log import LogFileError, show_log
 from xenops.command.raw import CallError
 from xenops.command.screen import Screen, Shown, screen_for
-from xenops.command.sentences import sentence
 from xenops.command.timeline import TimelineError, show_timeline
 from xenops.command.top import beginning, show_top, watched
-from xenops.command.vmfile import VmFileError
 from xenops.events import WaitTimeoutError
 from xenops.log import Log, open_log
+from xenops.sentences import sentence
+from xenops.vmfile import VmFileError
 
 DONE, FAILED, USAGE, UNREACHABLE, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit codes; `xenops --help` explains them."""

@@ -12,10 +12,10 @@ from bus.stories.story import State, Story
 from bus.stories.tasks import Tasks
 from schema.wire.value import Dict
 
-from xenops.command.log import harmless, vm_of
 from xenops.command.screen import Screen, Shown, Table
 from xenops.command.times import HELP as TIMES
 from xenops.command.times import time_of
+from xenops.lines import harmless, vm_of
 from xenops.log import Log
 
 LOOK_BACK_S = 24 * 60 * 60

@@ -1,4 +1,4 @@
-"""Failures: errors as XenAPI's clients know them, a code and its parameters."""
+"""Failure: an error as XenAPI's clients know them, a code and its parameters."""
 
 
 class XenApiFailure(Exception):  # noqa: N818  XenAPI's clients know it by this name

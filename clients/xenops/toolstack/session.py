@@ -19,10 +19,10 @@ from xenops.toolstack.convert import Site, Source, metadata_of
 from xenops.toolstack.convert.disk import disk_of_vdi
 from xenops.toolstack.database import Database
 from xenops.toolstack.failure import XenApiFailure
-from xenops.toolstack.failures import failure_of
 from xenops.toolstack.records import NULL, PowerState, VdiRecord, VmRecord
 from xenops.toolstack.reflect.allowed import allowed_operations
 from xenops.toolstack.tasks import WHOLE, ForeignTask, Silent, Span, sync_with_task
+from xenops.toolstack.translated import failure_of
 from xenops.toolstack.watch import Watcher
 from xenops.toolstack.watch.watcher import READ_S
 

@@ -10,7 +10,7 @@ from bus.exported import ExportError, Standing, imported
 from bus.quarantine import Quarantined
 from schema.ids import WorkerName
 from schema.records import WorkerUp
-from xenops.command.log import harmless, line_of
+from xenops.lines import harmless, line_of
 
 from stack.processes import StackError
 from stack.replay.eventhub import EventHubSubject

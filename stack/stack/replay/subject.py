@@ -7,7 +7,7 @@ from typing import Protocol
 from bus.ports import Entry
 from bus.quarantine import Quarantined
 from schema.records import Record
-from xenops.command.log import fields_of
+from xenops.lines import fields_of
 
 
 class Subject(Protocol):

@@ -8,9 +8,6 @@ from collections.abc import Collection
 
 from schema.objects.disk import BusType, DeviceNumber
 
-AUTODETECT = "autodetect"
-"""The position of a VBD that may be anywhere."""
-
 DISKS_MAX = 255
 """How many positions `autodetect` may choose from."""
 
@@ -26,8 +23,6 @@ _LIMITS = {
 }
 """The highest disk and partition of each bus."""
 
-_IDE_MAJORS = (3, 22, 33, 34, 56, 57, 88, 89, 90, 91)
-_EXTENDED = 1 << 28
 _DIGITS_MAX = 9
 """A longer number is no disk."""
 
@@ -61,21 +56,6 @@ def linux_device(number: DeviceNumber) -> str:
     bus, disk, partition = number
     prefix = {BusType.SCSI: "sd", BusType.FLOPPY: "fd"}.get(bus, "xvd")
     return f"{prefix}{_letters(disk)}{partition or ''}"
-
-
-def xenstore_key(number: DeviceNumber) -> int:
-    """The number of a position in xenstore."""
-    match number:
-        case (BusType.XEN, disk, partition) if disk >= 16:
-            return _EXTENDED | disk << 8 | partition
-        case (BusType.XEN, disk, partition):
-            return 202 << 8 | disk << 4 | partition
-        case (BusType.SCSI, disk, partition):
-            return 8 << 8 | disk << 4 | partition
-        case (BusType.FLOPPY, disk, partition):
-            return 203 << 8 | disk << 4 | partition
-        case (_, disk, partition):
-            return _IDE_MAJORS[disk // 2] << 8 | disk % 2 << 6 | partition
 
 
 def first_free(taken: Collection[DeviceNumber], *, hvm: bool) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any, get_args
 import pytest
 from schema.objects.errors import Cancelled, DoesNotExist, Error, InternalError
 from schema.objects.vm import PowerState
-from xenops.command.sentences import sentence
+from xenops.sentences import sentence
 
 
 def arms() -> list[type[Any]]:

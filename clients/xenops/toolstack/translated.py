@@ -1,11 +1,14 @@
-"""Failures of xenops as clients of XenAPI know them. Facts from xapi_xenops.ml, transform_xenops_exn."""
+"""Translated: failures of xenops as clients of XenAPI know them.
+
+Facts from xapi_xenops.ml, transform_xenops_exn.
+"""
 
 from collections.abc import Callable
 
 from schema.objects import errors
 from schema.objects.errors import Error
 
-from xenops.command.sentences import sentence
+from xenops.sentences import sentence
 from xenops.toolstack.failure import XenApiFailure
 
 RefOf = Callable[[str], str]
