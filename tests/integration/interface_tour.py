@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.conformance.samples import sample_pci, sample_vbd, sample_vusb
+from engine.conformance.samples import absent_vusb, sample_pci, sample_vbd
 from schema.fault import XenopsError
 from schema.ids import DeviceId
 from schema.objects.disk import LocalDisk
@@ -136,7 +136,7 @@ def _nic(visit: Visit) -> DeviceId:
 
 
 def _usb(visit: Visit) -> DeviceId:
-    return sample_vusb(visit.main).id
+    return absent_vusb(visit.main).id
 
 
 def _pci(visit: Visit) -> DeviceId:
@@ -212,7 +212,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("VIF.set_trunks", _task(lambda v: v.client.vif.set_trunks(_nic(v), ()))),
     ("VIF.unplug", _task(lambda v: v.client.vif.unplug(_nic(v), force=True))),
     ("VIF.plug", _task(lambda v: v.client.vif.plug(_nic(v)))),
-    ("VUSB.add", lambda v: v.client.vusb.add(sample_vusb(v.main))),
+    ("VUSB.add", lambda v: v.client.vusb.add(absent_vusb(v.main))),
     ("VUSB.stat", _device("vusb", "stat", _usb)),
     ("VUSB.list", lambda v: v.client.vusb.list(v.main)),
     ("VUSB.plug", _task(lambda v: v.client.vusb.plug(_usb(v)))),

@@ -41,7 +41,9 @@ def vif(bridge: str) -> Vif:
 
 
 def head(**fields: Any) -> Head:
-    kept = Domain(domid=4, vm=sample_vm(), created_at=1.0, memory_target_bytes=77, nic_plugs=8)
+    kept = Domain(
+        domid=4, vm=sample_vm(), created_at=1.0, memory_target_bytes=77, nic_plugs=8, usb_port=6, usb_plugs=2
+    )
     return Head(machine="pc-q35-7.2", accelerator="tcg", domain=kept.model_copy(update=fields))
 
 
@@ -66,6 +68,7 @@ def test_the_machine_is_as_large_as_it_was() -> None:
     assert (domain.domid, domain.created_at, domain.machine) == (9, 5.0, "pc-q35-7.2")
     assert (domain.vm.vcpus, domain.vm.memory_static_max) == (2, 256 << 20)
     assert (domain.memory_target_bytes, domain.nic_plugs) == (77, 8)
+    assert (domain.usb_port, domain.usb_plugs) == (6, 2)
 
 
 def test_a_disk_keeps_its_place_and_has_the_content_that_is_here() -> None:

@@ -140,3 +140,12 @@ def test_a_qemu_that_awaits_a_state_is_just_the_machine_that_it_is_of() -> None:
     words = command_line(domain, "tcg", Inherited(3, 4, awaits_state=True))
     assert words[-2:] == ["-incoming", "defer"]
     assert words[words.index("-machine") + 1] == "pc-q35-7.2,vmport=off"
+
+
+def test_a_machine_that_has_got_usbs_controller_is_put_together_with_it() -> None:
+    vm = sample_vm()
+    domain = created(Machine(id=vm.id), vm, 7, 5.0).with_domain(usb_port=6).living()
+    assert any(
+        '"driver": "qemu-xhci", "id": "usb", "bus": "port6"' in word
+        for word in command_line(domain, "tcg", Inherited(3, 4))
+    )

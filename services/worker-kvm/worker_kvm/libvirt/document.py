@@ -17,7 +17,7 @@ from worker_kvm.libvirt.machine import Disk, Domain, Nic
 from worker_kvm.qemu.command import has_screen
 from worker_kvm.qemu.devices import DEFAULT_BOOT_ORDER
 from worker_kvm.qemu.firmware import wants_secure_boot
-from worker_kvm.qemu.machine import NIC_PORTS
+from worker_kvm.qemu.hostdevices import PORTS
 from worker_kvm.throttle import throttle_of
 
 QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
@@ -178,7 +178,7 @@ def _devices(domain: Domain, around: Surroundings) -> Iterator[Element]:
     """Each device at a place of its own, so that the same machine is put together on every host."""
     yield node("controller", type="usb", model="none")
     yield node("controller", type="pci", index=0, model="pcie-root")
-    for port in range(NIC_PORTS):
+    for port in range(PORTS):
         yield _port(port)
     yield node("controller", _pci(slot=_SLOT_SCSI), type="scsi", index=0, model="virtio-scsi")
     orders = boot_orders(domain)

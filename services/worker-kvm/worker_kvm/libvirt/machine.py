@@ -13,7 +13,8 @@ from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import Hvm
 
-from worker_kvm.qemu.machine import NIC_PORTS, SATA_PORTS, SCSI_TARGETS, Source
+from worker_kvm.qemu.hostdevices import PORTS
+from worker_kvm.qemu.machine import SATA_PORTS, SCSI_TARGETS, Source
 
 _LIFE_LETTERS = 9
 """A tap's name has 15 at most, and no other's is like it: rules go by it."""
@@ -126,7 +127,7 @@ def plugged(machine: Machine, vif: Vif, *, bridged: bool) -> Machine:
         return machine
     tap = f"x{domain.life[:_LIFE_LETTERS]}.{domain.nic_plugs}" if bridged else None
     nic = Nic(vif=vif, plugs=domain.nic_plugs, tap=tap)
-    return machine.with_new_nic(nic, NIC_PORTS).with_domain(nic_plugs=domain.nic_plugs + 1)
+    return machine.with_new_nic(nic, PORTS).with_domain(nic_plugs=domain.nic_plugs + 1)
 
 
 def _place(domain: Domain, position: DeviceNumber) -> tuple[Literal["sata", "scsi"], int]:

@@ -30,7 +30,7 @@ from worker_kvm.libvirt.talk import Offer, SendsFile, WantsFile, talking, unexpe
 from worker_kvm.libvirt.working import working
 from worker_kvm.qemu.arriving import is_aside, left_behind
 from worker_kvm.qemu.content import Content
-from worker_kvm.qemu.machine import NIC_PORTS
+from worker_kvm.qemu.hostdevices import PORTS
 from worker_kvm.qemu.sleeping import refuse_asleep
 from worker_kvm.seen import Status
 from worker_kvm.throttle import throttle_of
@@ -252,7 +252,7 @@ def _with_devices(
         known = None if nic is None else placed_nic(document, nic)
         machine = machine.without_nic(vif.id)
         if known is not None:
-            machine = machine.with_new_nic(known, NIC_PORTS)
+            machine = machine.with_new_nic(known, PORTS)
     domain = machine.living()
     plugs = 1 + max((nic.plugs for nic in domain.nics), default=-1)
     return machine.with_domain(built=True, nic_plugs=max(plugs, domain.nic_plugs))

@@ -43,6 +43,8 @@ def fitted(domain: Domain, head: Head, devices: Devices, host: Here) -> Domain:
             "disks": tuple(_disk(disk, domain, devices, host.find) for disk in kept.disks if disk.activated),
             "nics": tuple(_nic(nic, domain, devices, bridged=host.bridged) for nic in kept.nics),
             "nic_plugs": kept.nic_plugs,
+            "usb_port": kept.usb_port,
+            "usb_plugs": kept.usb_plugs,
         }
     )
 

@@ -5,10 +5,14 @@ from engine.hosted.backend import HostedBackend
 from worker_kvm.qemu.content import OVERLAYS, Content
 from worker_kvm.qemu.host import QemuHost
 from worker_kvm.qemu.hypervisor import Hypervisor, QemuSettings
+from worker_kvm.qemu.pcis import QemuPcis
 from worker_kvm.qemu.saving import Savings
 from worker_kvm.qemu.vbds import QemuVbds
 from worker_kvm.qemu.vifs import QemuVifs
 from worker_kvm.qemu.vms import QemuVms
+from worker_kvm.qemu.vusbs import QemuVusbs
+from worker_kvm.usbfs import Usbfs
+from worker_kvm.vfio import Vfio
 
 
 class Qemu(HostedBackend[Hypervisor]):
@@ -24,4 +28,7 @@ class Qemu(HostedBackend[Hypervisor]):
         content = Content(settings.run / OVERLAYS, settings.storage)
         self.vbd = QemuVbds(hypervisor, content)
         self.vif = QemuVifs(hypervisor)
-        self.vm = QemuVms(hypervisor, Savings(hypervisor, content.find, self.vif.plug))
+        self.pci = pcis = QemuPcis(hypervisor, Vfio())
+        self.vusb = vusbs = QemuVusbs(hypervisor, Usbfs())
+        savings = Savings(hypervisor, content.find, self.vif.plug)
+        self.vm = QemuVms(hypervisor, savings, (pcis.let_go, vusbs.let_go))

@@ -19,7 +19,9 @@ from worker_kvm.qemu.devices import (
 )
 from worker_kvm.qemu.firmware import wants_secure_boot
 from worker_kvm.qemu.given import Layer, Words, content_words
-from worker_kvm.qemu.machine import NIC_PORTS, Domain
+from worker_kvm.qemu.hostdevices import PORTS
+from worker_kvm.qemu.machine import Domain
+from worker_kvm.qemu.passthrough import usb_controller
 
 BALLOON = "balloon"
 """The balloon's id in QEMU."""
@@ -208,10 +210,12 @@ def _boot(vm: Vm, inherited: Inherited) -> Iterator[str]:
 
 def _devices(domain: Domain, inherited: Inherited) -> Iterator[str]:
     """Interfaces have a root port each, which takes them also later; disks share one controller."""
-    for port in range(NIC_PORTS):
+    for port in range(PORTS):
         yield from _device({"driver": "pcie-root-port", "id": f"port{port}", **_port_place(port)})
     yield from _device({"driver": "virtio-scsi-pci", "id": "scsi", "addr": "0x4"})
     yield from _device({"driver": "virtio-balloon-pci", "id": BALLOON, "addr": "0x5"})
+    if domain.usb_port is not None:
+        yield from _device(usb_controller(domain.usb_port))
     yield from _agent_port(inherited)
     yield from _tpm(inherited)
     disks = [disk for disk in domain.disks if disk.activated]

@@ -11,6 +11,9 @@ from typing_extensions import override
 
 from worker_kvm.accelerator import Accelerator, qemu_version
 
+IOMMU_GROUPS = Path("/sys/kernel/iommu_groups")
+"""Empty where Linux uses no IOMMU."""
+
 _MIB = 1 << 20
 
 
@@ -29,7 +32,7 @@ class LinuxHost(UnassistedHosts):
         return Host(
             cpu_info=cpu_info(CPUINFO.read_text(), _nodes()),
             hypervisor=self.hypervisor(),
-            chipset_info=ChipsetInfo(iommu=_has_entries(Path("/sys/class/iommu")), hvm=self._has_hvm),
+            chipset_info=ChipsetInfo(iommu=_has_entries(IOMMU_GROUPS), hvm=self._has_hvm),
         )
 
     @override

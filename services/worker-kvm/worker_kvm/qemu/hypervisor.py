@@ -12,7 +12,7 @@ from engine.hosted.noting import Noting
 from engine.hosted.port_rules import PortRules, port_rules
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
-from schema.objects.dynamic import ObjectId, VbdObject, VifObject, VmObject
+from schema.objects.dynamic import ObjectId, VbdObject, VmObject
 from schema.objects.errors import DomainNotBuilt, FailedToStartEmulator
 from typing_extensions import override
 from virt.monitor import MonitorError, MonitorLoop
@@ -37,6 +37,7 @@ from worker_kvm.qemu.machine import (
 from worker_kvm.qemu.media import empty_if_opened, opened_trays
 from worker_kvm.qemu.mirroring import give_up_mirrors
 from worker_kvm.qemu.outgoing import call_back
+from worker_kvm.qemu.passthrough import objects_of
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
 from worker_kvm.qemu.settings import QemuSettings
@@ -118,6 +119,10 @@ class Hypervisor(Noting[Machine, Records]):
         for machine in self._records.all():
             if machine.domain is not None and machine.domain.domid == domid:
                 self.change(machine.id, change)
+
+    def machines(self) -> Sequence[Machine]:
+        """All of whom something is known."""
+        return self._records.all()
 
     def next_domid(self) -> int:
         """A number for a new domain."""
@@ -244,9 +249,8 @@ class Hypervisor(Noting[Machine, Records]):
 
     def _notice_device(self, machine: Machine, device: str) -> None:
         vm, domain = machine.id, machine.living()
-        for nic in domain.nics:
-            if nic.device == device:
-                self._on_change(VifObject(id=nic.id))
+        for found in objects_of(domain, device):
+            self._on_change(found)
         live = self._lives.get(domain.domid)
         for disk in domain.disks:
             if disk.slot.device != device or live is None:
@@ -270,7 +274,8 @@ class Hypervisor(Noting[Machine, Records]):
     def _notice_missed(self, domain: Domain, live: Live) -> None:
         """What guests have done to their devices while nobody listened."""
         disks = [disk for disk in domain.disks if disk.activated]
-        named = [*(nic.device for nic in domain.nics), *(disk.slot.device for disk in disks)]
+        others = (held.device for devices in (domain.nics, domain.pcis, domain.usbs) for held in devices)
+        named = [*others, *(disk.slot.device for disk in disks)]
         gone = set(named) - live.devices()
         for device in gone | opened_trays(live):
             self.on_device(domain.domid, device)

@@ -167,6 +167,15 @@ class Live(Watched):
         """Give QEMU an open file, known to it by `name` from then on. Errors as of `do`."""
         self._give(descriptor, "getfd", {"fdname": name})
 
+    def lend(self, descriptor: int, name: str) -> str:
+        """Give QEMU an open file; answers the path by which it opens it. Errors as of `do`."""
+        number = int(self._give(descriptor, "add-fd", {"opaque": name})["fdset-id"])
+        return f"/dev/fdset/{number}"
+
+    def forget(self, name: str) -> None:
+        """Have QEMU close what was lent to it by that name, once nothing uses it. Errors as of `do`."""
+        self._forget_files(name)
+
     def open_node(self, slot: Slot, source: Source, *, read_only: bool) -> None:
         """Give QEMU the content of a disk. Errors as of `do`; `Internal_error` that names a file."""
 
@@ -183,7 +192,7 @@ class Live(Watched):
 
     def devices(self) -> set[str]:
         """All devices that the machine has and that were given a name."""
-        return {str(found["name"]) for found in self.do("qom-list", {"path": _DEVICES})}
+        return {str(found["name"]) for found in self.do("qom-list", {"path": DEVICES})}
 
     def has_device(self, device: str) -> bool:
         """Whether the machine has a device: a worker before us may have died before it noted that."""
@@ -338,7 +347,7 @@ def _nobody() -> None:
     """Nothing moves."""
 
 
-_DEVICES = "/machine/peripheral"
+DEVICES = "/machine/peripheral"
 """Where QEMU has the devices that were given a name."""
 
 _STATUS_EVENTS = {"SHUTDOWN", "GUEST_PANICKED", "STOP", "RESUME"}

@@ -13,14 +13,13 @@ from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import Hvm, Vm
 
+from worker_kvm.qemu.hostdevices import PORTS, HeldPci, HeldUsb, Port, TakenGroup
+
 SATA_PORTS = 6
 """What the q35 machine's own controller has."""
 
 SCSI_TARGETS = 256
 """What one virtio-scsi controller can address."""
-
-NIC_PORTS = 8
-"""Root ports that each machine is given for interfaces; xapi allows a VM seven."""
 
 
 class Process(Value):
@@ -103,6 +102,15 @@ class Domain(HostedDomain[Disk, Nic]):
     vcpus_of_start: int | None = None
     """How many vCPUs its machine began with, where it has got others since: devices go by that."""
     nic_plugs: int = 0
+    own_pcis: tuple[str, ...] = ()
+    """The PCI devices that its VM was configured with when it was created, as `0000:01:00.0`."""
+    pcis: tuple[HeldPci, ...] = ()
+    groups: tuple[TakenGroup, ...] = ()
+    """What the host let go of, until it has it again."""
+    usbs: tuple[HeldUsb, ...] = ()
+    usb_port: Port | None = None
+    """Where USB's controller is; None: the machine has none yet."""
+    usb_plugs: int = 0
     machine: str = ""
     """QEMU's name of the kind of machine, where it must be just that; else any version of q35."""
     saving: Saving | None = None
@@ -174,13 +182,21 @@ def attached(machine: Machine, vbd: Vbd, source: Source | None) -> Machine:
 
 
 def plugged(machine: Machine, vif: Vif, *, bridged: bool) -> Machine:
-    """With an interface; one that is there already stays. Errors: `Already_exists("vif", position)`."""
+    """With an interface; one that is there already stays.
+
+    Errors: `Already_exists("vif", position)`; `Internal_error`, there is no such place, or it is taken.
+    """
     domain = machine.living()
     if machine.nic(vif.id) is not None:
         return machine
     tap = f"vif{domain.domid}.{vif.position}" if bridged else None
     nic = Nic(vif=vif, tap=tap, plugs=domain.nic_plugs)
-    return machine.with_new_nic(nic, NIC_PORTS).with_domain(nic_plugs=domain.nic_plugs + 1)
+    if vif.position in {domain.usb_port, *(held.port for held in domain.pcis)}:
+        raise internal_error(
+            f"Cannot plug VIF {vif.id.device} of VM {machine.id} at position {vif.position}: a PCI device or "
+            "USB's controller has that place in the machine; take a lower position"
+        )
+    return machine.with_new_nic(nic, PORTS).with_domain(nic_plugs=domain.nic_plugs + 1)
 
 
 def restricted(nics: Iterable[Nic]) -> Iterator[PortRules]:

@@ -26,6 +26,7 @@ from worker_kvm.qemu.mirrored import Mirrored, going_along, refuse_others
 from worker_kvm.qemu.mirroring import Way, mirroring
 from worker_kvm.qemu.nodes import size_of_node
 from worker_kvm.qemu.outgoing import ALONE, Company, await_stillness, send, send_itself
+from worker_kvm.qemu.passthrough import USB
 from worker_kvm.qemu.process import kill
 from worker_kvm.qemu.vcpus import set_vcpus
 from worker_kvm.seen import Status
@@ -159,7 +160,10 @@ class Savings:
 
     def _head(self, domain: Domain, live: Live) -> Head:
         kind = str(live.do("qom-get", {"path": "/machine", "property": "type"})).removesuffix(_TYPE_SUFFIX)
-        kept = domain.model_copy(update={"process": None, "saving": None, "machine": kind})
+        usb_port = domain.usb_port if live.has_device(USB) else None  # its guest may have let go of it
+        kept = domain.model_copy(
+            update={"process": None, "saving": None, "machine": kind, "usb_port": usb_port}
+        )
         accelerator = self._hypervisor.settings.accelerator
         return Head(machine=kind, accelerator=accelerator, domain=kept)
 

@@ -1,6 +1,6 @@
 """The verbs on VMs: a domain is noted, its kernel checked, devices gathered; QEMU then starts with all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.backend import CreateOptions, Devices, Execution
 from engine.image import Image, ImageStream
@@ -10,11 +10,13 @@ from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
 from typing_extensions import override
 
+from worker_kvm.pci import name_of
 from worker_kvm.qemu.firmware import refuse_if_missing
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.incoming import announce
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Domain, Machine, built, created
+from worker_kvm.qemu.passthrough import refuse_to_leave
 from worker_kvm.qemu.saving import Savings
 from worker_kvm.qemu.sleeping import ORDER, put_to_sleep, refuse_asleep, wake
 from worker_kvm.qemu.states import vm_state
@@ -23,13 +25,18 @@ from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
 from worker_kvm.seen import Status
 from worker_kvm.vms import KvmVms, told_by_another
 
+LetGo = Callable[[str], None]
+"""Takes a VM's id. Errors: `Internal_error`."""
+
 
 class QemuVms(KvmVms[Hypervisor, Live]):
     """`VmVerbs` on QEMU."""
 
-    def __init__(self, hypervisor: Hypervisor, savings: Savings) -> None:
+    def __init__(self, hypervisor: Hypervisor, savings: Savings, let_go: Sequence[LetGo]) -> None:
+        """`let_go` gives the host what a VM without a QEMU still has of it."""
         super().__init__(hypervisor)
         self._savings = savings
+        self._let_go = let_go
 
     @override
     def _press(self, live: Live) -> None:
@@ -42,9 +49,12 @@ class QemuVms(KvmVms[Hypervisor, Live]):
         """Note a domain; of a VM on its way in, under the id that it will have."""
         execution.check_cancelled()
         named = vm if options.final is None else vm.model_copy(update={"id": options.final})
+        own_pcis = tuple(name_of(pci.address) for pci in devices.pcis)
         if self._hypervisor.look(vm.id).domain is None:
             domid, now = self._hypervisor.next_domid(), self._hypervisor.now()
-            self._hypervisor.change(vm.id, lambda machine: created(machine, named, domid, now))
+            self._hypervisor.change(
+                vm.id, lambda machine: created(machine, named, domid, now).with_domain(own_pcis=own_pcis)
+            )
         else:
             self._hypervisor.change(vm.id, lambda machine: created(machine, named, 0, 0.0))
 
@@ -111,8 +121,11 @@ class QemuVms(KvmVms[Hypervisor, Live]):
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
-        """Whatever runs can be saved, unless its guest sleeps: QEMU would let that run at the other end."""
-        self._hypervisor.look(vm.id).launched()
+        """Whatever runs can be saved, but with devices of this host.
+
+        A guest that sleeps is refused, too: QEMU would let that run at the other end.
+        """
+        refuse_to_leave(self._hypervisor.look(vm.id).launched())
         refuse_asleep(vm.id, self._hypervisor.running(vm.id), "saved")
 
     @override
@@ -182,6 +195,14 @@ class QemuVms(KvmVms[Hypervisor, Live]):
             return machine.but(suspended=domain) if domain.suspended and machine.domain is None else machine
 
         self._hypervisor.change(vm.id, told)
+
+    @override
+    def _destroy(self, vm: str) -> None:
+        """The host has its devices again once QEMU, which used them, has ended."""
+        self._hypervisor.end(vm)
+        for let_go in self._let_go:
+            let_go(vm)
+        super()._destroy(vm)
 
 
 def _refuse_unless_bootable(vm: Vm) -> None:

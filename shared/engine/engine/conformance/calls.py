@@ -14,7 +14,7 @@ from schema.objects.vusb import Vusb
 
 from engine.backend import CreateOptions
 from engine.conformance.execution import SuiteExecution
-from engine.conformance.samples import sample_pci, sample_vusb
+from engine.conformance.samples import absent_pci, absent_vusb
 from engine.conformance.subject import Life, Subject
 
 Call = Callable[[Subject, Life], object]
@@ -28,7 +28,7 @@ def _spare(subject: Subject) -> VmId:
 
 
 def _pci(life: Life) -> Pci:
-    return sample_pci(life.vm.id)
+    return absent_pci(life.vm.id)
 
 
 def _vgpu(life: Life) -> Vgpu:
@@ -36,7 +36,7 @@ def _vgpu(life: Life) -> Vgpu:
 
 
 def _vusb(life: Life) -> Vusb:
-    return sample_vusb(life.vm.id)
+    return absent_vusb(life.vm.id)
 
 
 def _vif(life: Life) -> Vif:

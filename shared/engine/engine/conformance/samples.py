@@ -45,16 +45,27 @@ def sample_vbd(device: str = "xvda", vm: str = "v1", **fields: Any) -> Vbd:
     return Vbd(id=DeviceId(vm, device), **fields)
 
 
-def sample_pci(vm: str = "v1") -> Pci:
-    """A PCI device."""
+def sample_pci(vm: str = "v1", **fields: Any) -> Pci:
+    """A PCI device; `fields` replace what is usual."""
     address = PciAddress(domain=0, bus=4, dev=0, fn=0)
-    return Pci(id=DeviceId(vm, "0000:04:00.0"), position=0, address=address)
+    return Pci(id=DeviceId(vm, "0000:04:00.0"), position=0, address=address).model_copy(update=fields)
 
 
-def sample_vusb(vm: str = "v1") -> Vusb:
-    """A USB device."""
+def sample_vusb(vm: str = "v1", **fields: Any) -> Vusb:
+    """A USB device; `fields` replace what is usual."""
     id_ = DeviceId(vm, "vusb1-2")
-    return Vusb(id=id_, hostbus="1", hostport="2", version="2.0", path="1-2", speed=480.0)
+    usual = Vusb(id=id_, hostbus="1", hostport="2", version="2.0", path="1-2", speed=480.0)
+    return usual.model_copy(update=fields)
+
+
+def absent_pci(vm: str = "v1") -> Pci:
+    """One that no host has: a backend that gives its host's devices away takes none from whoever tests it."""
+    return sample_pci(vm, address=PciAddress(domain=0xFFFF, bus=0xFF, dev=0x1F, fn=7))
+
+
+def absent_vusb(vm: str = "v1") -> Vusb:
+    """One that no host has, for the same reason."""
+    return sample_vusb(vm, hostbus="255", hostport="255")
 
 
 def start_sample(backend: Backend, vm: Vm | None = None) -> Vm:

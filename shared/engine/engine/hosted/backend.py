@@ -7,7 +7,7 @@ from schema.fault import unimplemented
 from schema.objects.dynamic import ObjectId
 from typing_extensions import override
 
-from engine.backend import Backend, PciVerbs
+from engine.backend import Backend, PciVerbs, VusbVerbs
 from engine.hosted.absent import NoPcis, NoVgpus, NoVusbs
 
 
@@ -31,7 +31,7 @@ class HostedBackend(Backend, Generic[Hypervisor]):
         self._hypervisor = hypervisor
         self.pci: PciVerbs = NoPcis()
         self.vgpu = NoVgpus()
-        self.vusb = NoVusbs()
+        self.vusb: VusbVerbs = NoVusbs()
 
     @override
     def start(self, on_change: Callable[[ObjectId], None]) -> None:

@@ -1,0 +1,214 @@
+"""A host's PCI and USB devices in a directory, with a kernel that does what it is told; and who uses them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from bus.pids import start_time
+from engine.conformance.samples import sample_vm
+from schema.fault import XenopsError, internal_error
+from schema.ids import DeviceId, VmId
+from schema.objects.errors import DomainNotBuilt
+from schema.objects.pci import Pci, PciAddress
+from worker_kvm.qemu.hypervisor import Hypervisor
+from worker_kvm.qemu.live import Live
+from worker_kvm.qemu.machine import Machine, Process, created
+
+NIC, AUDIO, GPU = "0000:03:00.0", "0000:01:00.1", "0000:01:00.0"
+VFIO = "vfio-pci"
+
+
+@dataclass
+class Kernel:
+    """Of the host in `root`: it has these drivers, `usual` ones for the devices."""
+
+    root: Path
+    usual: dict[str, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    refuses: str = ""
+    """What it does not let be written: the end of a file's path."""
+
+    def __post_init__(self) -> None:
+        for driver in (VFIO, "e1000e", "snd_hda_intel", "nouveau"):
+            (self.sysfs / "bus/pci/drivers" / driver).mkdir(parents=True)
+        (self.sysfs / "bus/usb/devices").mkdir(parents=True)
+        self.nodes.mkdir(parents=True)
+
+    @property
+    def sysfs(self) -> Path:
+        return self.root / "sys"
+
+    @property
+    def nodes(self) -> Path:
+        return self.root / "dev"
+
+    def add_pci(self, name: str, driver: str | None, group: int | None) -> None:
+        device = self.sysfs / "bus/pci/devices" / name
+        device.mkdir(parents=True)
+        (device / "driver_override").write_text("")
+        if group is not None:
+            members = self.sysfs / "kernel/iommu_groups" / str(group) / "devices"
+            members.mkdir(parents=True, exist_ok=True)
+            (members / name).symlink_to(device)
+            (device / "iommu_group").symlink_to(members.parent)
+        if driver is not None:
+            self.usual[name] = driver
+            self._bind(device, driver)
+
+    def add_usb(self, name: str, number: int, kind: str = "00", drivers: Sequence[str | None] = ()) -> Path:
+        device = self.sysfs / "bus/usb/devices" / name
+        device.mkdir()
+        for file, text in (("busnum", name.partition("-")[0]), ("devnum", number), ("bDeviceClass", kind)):
+            (device / file).write_text(f"{text}\n")
+        for index, driver in enumerate(drivers):
+            interface = device.parent / f"{name}:1.{index}"
+            interface.mkdir()
+            if driver is not None:
+                self._bind(interface, driver)
+        node = self.nodes / f"{int(name.partition('-')[0]):03}" / f"{number:03}"
+        node.parent.mkdir(exist_ok=True)
+        node.touch()
+        return node
+
+    def write(self, path: Path, text: str) -> None:
+        """What a write to sysfs does."""
+        if self.refuses and str(path).endswith(self.refuses):
+            raise PermissionError(13, "Permission denied")
+        self.said.append(f"{path.parent.name}/{path.name} {text.strip()}".strip())
+        match path.name:
+            case "driver_override":
+                path.write_text(text.strip())
+            case "unbind":
+                (self.sysfs / "bus/pci/devices" / text / "driver").unlink()
+                self._update_nodes()
+            case "drivers_probe":
+                self._probe(path.parent / "devices" / text)
+            case _:
+                raise AssertionError(f"nobody writes to {path}")
+
+    def _probe(self, device: Path) -> None:
+        override = device / "driver_override"
+        wanted = (override.read_text() if override.exists() else "") or self.usual.get(device.name)
+        if wanted is not None and wanted != "nothing":
+            self._bind(device, wanted)
+
+    def _bind(self, device: Path, driver: str) -> None:
+        place = device.parent.parent / "drivers" / driver
+        place.mkdir(parents=True, exist_ok=True)
+        (device / "driver").symlink_to(place)
+        self._update_nodes()
+
+    def _update_nodes(self) -> None:
+        """A group has a file while vfio-pci has a device of it."""
+        for group in (self.sysfs / "kernel/iommu_groups").glob("*"):
+            drivers = [device / "driver" for device in (group / "devices").iterdir()]
+            node = self.nodes / group.name
+            if not any(driver.exists() and driver.resolve().name == VFIO for driver in drivers):
+                node.unlink(missing_ok=True)
+            elif not node.exists():
+                node.touch()
+
+    def driver(self, name: str) -> str | None:
+        driver = self.sysfs / "bus/pci/devices" / name / "driver"
+        return driver.resolve().name if driver.exists() else None
+
+    def unplug(self, name: str) -> None:
+        """As by a hand."""
+        shutil.rmtree(self.sysfs / "bus/pci/devices" / name)
+
+
+class Qemu:
+    """As much of `Live` as the verbs use; its guest lets go of what it is asked for, or does not."""
+
+    def __init__(self) -> None:
+        pid = os.getpid()
+        self.process = Process(pid=pid, started=start_time(pid) or 0)
+        self.there: set[str] = set()
+        self.lent: list[str] = []
+        self.done: list[tuple[str, Any]] = []
+        self.lets_go = True
+        self.refuses: str | None = None
+        """The driver of the device that it does not take."""
+        self.attached = True
+        self.answers = True
+
+    def has_device(self, device: str) -> bool:
+        if not self.answers:
+            raise internal_error("no answer")
+        return device in self.there
+
+    def lacks(self, device: str) -> bool:
+        return self.answers and device not in self.there
+
+    def do(self, command: str, arguments: Any) -> Any:
+        self.done.append((command, arguments))
+        if command == "qom-get":
+            return self.attached
+        if arguments["driver"] == self.refuses:
+            raise internal_error("QEMU does not want it")
+        self.there.add(arguments["id"])
+        return {}
+
+    def remove_device(self, device: str, _timeout_s: float) -> bool:
+        if self.lets_go:
+            self.there.discard(device)
+        return self.lets_go
+
+    def lend(self, _descriptor: int, name: str) -> str:
+        self.lent.append(name)
+        return f"/dev/fdset/{len(self.lent)}"
+
+    def forget(self, name: str) -> None:
+        self.lent.remove(name)
+
+
+class Host:
+    """As much of `Hypervisor` as the verbs use: VMs `a` and `b`, each with a QEMU."""
+
+    def __init__(self, own_pcis: tuple[str, ...] = (), user: Any = None) -> None:
+        self.settings = SimpleNamespace(user=user)
+        self.qemus = {name: Qemu() for name in "ab"}
+        self._machines = {
+            name: created(Machine(id=name), sample_vm(name), number, 0.0).with_domain(
+                own_pcis=tuple(own_pcis)
+            )
+            for number, name in enumerate("ab", 1)
+        }
+
+    def machines(self) -> Sequence[Machine]:
+        return list(self._machines.values())
+
+    def look(self, vm: str) -> Machine:
+        return self._machines[vm]
+
+    def change(self, vm: str, change: Callable[[Machine], Machine]) -> Machine:
+        self._machines[vm] = change(self._machines[vm])
+        return self._machines[vm]
+
+    def live(self, vm: str) -> Live | None:
+        return cast("Live | None", self.qemus.get(vm))
+
+    def running(self, vm: str) -> Live:
+        live = self.live(vm)
+        if live is None:
+            raise XenopsError(DomainNotBuilt())
+        return live
+
+    def as_hypervisor(self) -> Hypervisor:
+        return cast("Hypervisor", self)
+
+
+def pci(name: str, vm: str = "a", position: int = 0) -> Pci:
+    domain, bus, rest = name.split(":")
+    dev, fn = rest.split(".")
+    address = PciAddress(domain=int(domain, 16), bus=int(bus, 16), dev=int(dev, 16), fn=int(fn, 16))
+    return Pci(id=DeviceId(vm, name), position=position, address=address)
+
+
+A, B = VmId("a"), VmId("b")
