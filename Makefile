@@ -17,7 +17,7 @@ SIM_SECONDS ?= 120
 UNIT ?= unit
 
 .DEFAULT_GOAL := help
-.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen-life test-xen containers sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
+.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen-life test-xen test-passthrough containers sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ test-xen-life: setup ## A VM's life on that host, through the bus, by classic: s
 test-xen: setup ## All tests inside dom0 of that host, for hours
 	@XENOPS_TEST_XEN_ALL=1 $(PYTHON) -m pytest -q tests/xen
 
+test-passthrough: setup ## PCI and USB devices in guests of QEMU's, on an emulated computer with an IOMMU: some minutes
+	@XENOPS_TEST_DEVICES=1 $(PYTHON) -m pytest -q tests/devices/test_in_emulated_host.py
+
 check: format lint types imports sizes golden docs coverage isolate ## All gates
 
 format:
@@ -99,6 +102,7 @@ types:
 	@.venv/bin/mypy $(addprefix -p ,$(PACKAGES))
 	@MYPYPATH=tools:tests/xen:examples/nightly:examples/first .venv/bin/mypy tools bench examples
 	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/xen tests/compose tests/packaging; do MYPYPATH=tools:tests/xen .venv/bin/mypy $$directory || exit 1; done
+	@MYPYPATH=tools:tests/integration .venv/bin/mypy tests/devices
 
 imports:
 	@.venv/bin/lint-imports

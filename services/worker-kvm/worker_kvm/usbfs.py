@@ -50,7 +50,7 @@ class Usbfs:
         except FileNotFoundError as error:
             raise internal_error(
                 f"This host has no USB device at bus {vusb.hostbus}, port {vusb.hostport}: plug it in, or "
-                "correct the place, see `lsusb -t`"
+                "correct the place, as lsusb -t shows it"
             ) from error
         if kind == _HUB:
             raise internal_error(f"USB device {name} is a hub: give the VM what is behind it")

@@ -1,0 +1,16 @@
+"""Devices of a host in guests, on an emulated computer that has some to spare."""
+
+import os
+
+import device_host
+import pytest
+
+
+@pytest.mark.skipif(
+    not os.environ.get("XENOPS_TEST_DEVICES"), reason="takes minutes: `make test-passthrough` runs it"
+)
+def test_devices_of_a_host_are_given_to_guests_and_come_back() -> None:
+    assert (
+        device_host.main(["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/devices/host"])
+        == 0
+    )
