@@ -1,14 +1,16 @@
 """Backend classic passes what every backend must, on real xenstoreds of both kinds and a Xen in this process.
 
-The same suite on the real hypervisor is `tests/xen`'s.
+HVM guests have real device models. The same suite on the real hypervisor is `tests/xen`'s.
 """
 
 import itertools
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from engine.backend import CreateOptions, Devices
@@ -16,13 +18,14 @@ from engine.conformance import BackendConformance, Subject
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import Life, make_life, refusal
+from hvm_in_hand import have_programs
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import BusType, Disk, LocalDisk
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, InternalError, NotEnoughMemory
 from schema.objects.vbd import Vbd, VbdMode, VbdType
 from schema.objects.vif import Vif
-from schema.objects.vm import DirectBoot, Pv, PvDirectBoot, PvInfo, Vm
+from schema.objects.vm import DirectBoot, Hvm, HvmInfo, Pv, PvDirectBoot, PvInfo, Vm
 from stack.xenstored import PrivateXenstored
 from typing_extensions import override
 from worker_xen.classic.backend import Classic
@@ -121,19 +124,65 @@ class ClassicSubject(Subject):
         return str(path)
 
 
-@pytest.fixture(name="subject", params=("xenstored", "oxenstored"))
-def make_subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ClassicSubject]:
-    directory = Path(tempfile.mkdtemp(prefix="xs-"))
-    with PrivateXenstored(directory, request.param) as daemon:
-        subject = ClassicSubject(tmp_path, daemon.socket)
+Made = TypeVar("Made", bound=ClassicSubject)
+
+
+class ClassicHvmSubject(ClassicSubject):
+    unsupported = UNSUPPORTED | {"PCI.plug"}
+
+    @override
+    def make_vm(self) -> Vm:
+        size = 32 * MIB
+        memory = {"memory_static_max": size, "memory_dynamic_max": size, "memory_dynamic_min": size}
+        ty = Hvm(info=HvmInfo(serial="pty", boot_order="c"))
+        return sample_vm(f"vm-{next(self._numbers)}", ty=ty, vcpus=1, vcpu_max=2, **memory)
+
+    @override
+    def make_vbd(self, vm: Vm, number: int) -> Vbd:
+        return super().make_vbd(vm, number).model_copy(update={"position": (BusType.IDE, number, 0)})
+
+    @override
+    def make_cd(self, vm: Vm, number: int) -> Vbd:
+        return super().make_cd(vm, number).model_copy(update={"position": (BusType.IDE, number, 0)})
+
+    def end_device_models(self) -> None:
+        """Those of domains that there are; the hypervisor in hand ends none."""
+        for domid in self.host.found:
+            Emulators(self.directory / "emulators").end(domid)
+
+
+@contextmanager
+def standing(daemon: str, make: Callable[[Path, Path], Made], directory: Path) -> Iterator[Made]:
+    """A subject on a xenstored of that kind."""
+    place = Path(tempfile.mkdtemp(prefix="xs-"))
+    with PrivateXenstored(place, daemon) as xenstored:
+        subject = make(directory, xenstored.socket)
         yield subject
         subject.backend.stop()
         subject.host.end()
-    shutil.rmtree(directory)
+    shutil.rmtree(place)
 
 
-class TestClassic(BackendConformance):
-    """On both daemons, by the fixture `subject` above."""
+@pytest.fixture(name="subject", params=("xenstored", "oxenstored"))
+def make_subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ClassicSubject]:
+    with standing(request.param, ClassicSubject, tmp_path) as subject:
+        yield subject
+
+
+class TestPv(BackendConformance):
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> Iterator[Subject]:
+        with standing("xenstored", ClassicSubject, tmp_path) as subject:
+            yield subject
+
+
+class TestHvm(BackendConformance):
+    @pytest.fixture
+    def subject(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
+        have_programs(tmp_path, monkeypatch)
+        with standing("oxenstored", ClassicHvmSubject, tmp_path) as subject:
+            yield subject
+            subject.end_device_models()
 
 
 def _nodes(subject: ClassicSubject, path: str) -> list[str]:

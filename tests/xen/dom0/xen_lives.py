@@ -57,7 +57,7 @@ def resume(life: Life, restore: Callable[[SuiteExecution], None]) -> None:
 
 def carry_on(life: Life) -> None:
     """With its memory a domain gets its devices, and runs."""
-    for step in life.start_steps()[2:]:
+    for step in life.furnish_steps(save_state=True):
         step(SuiteExecution())
     life.subject.backend.vm.unpause(SuiteExecution(), life.vm)
 

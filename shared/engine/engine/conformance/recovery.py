@@ -4,11 +4,10 @@
 from schema.fault import XenopsError
 from schema.objects.errors import Cancelled, Unimplemented
 from schema.objects.halted import HALTED_VM
-from schema.objects.vm import PowerState
 
 from engine.conformance.calls import CALLS
 from engine.conformance.execution import SuiteExecution
-from engine.conformance.subject import Life, Step, Subject, make_life, refusal
+from engine.conformance.subject import Step, Subject, make_life, refusal
 
 
 def _ends_well(step: Step, task: SuiteExecution) -> bool:
@@ -19,16 +18,6 @@ def _ends_well(step: Step, task: SuiteExecution) -> bool:
         assert isinstance(error.error, Cancelled)  # noqa: PT017  how it ends is the question
         return False
     return True
-
-
-def _is_as_started(life: Life) -> bool:
-    """Whether the verbs before have left the VM as a start leaves it."""
-    backend, devices = life.subject.backend, life.devices
-    plugged = [
-        *(backend.vbd.get_state(life.id, vbd).plugged for vbd in devices.vbds),
-        *(backend.vif.get_state(life.id, vif).plugged for vif in devices.vifs),
-    ]
-    return backend.vm.get_state(life.vm).power_state is PowerState.PAUSED and all(plugged)
 
 
 class RecoveryConformance:
@@ -76,7 +65,7 @@ class RecoveryConformance:
         life = make_life(subject)
         life.start()
         for verb in sorted(CALLS):
-            if not _is_as_started(life):
+            if not life.is_as_started():
                 life.stop()
                 life = make_life(subject)
                 life.start()

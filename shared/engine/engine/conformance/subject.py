@@ -11,7 +11,7 @@ from schema.objects.disk import Disk
 from schema.objects.errors import Error
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
-from schema.objects.vm import Vm
+from schema.objects.vm import PowerState, Vm
 
 from engine.backend import Backend, CreateOptions, Devices, Execution
 from engine.conformance.execution import SuiteExecution
@@ -101,9 +101,25 @@ class Life:
         return [
             lambda task: vm.create(task, self.vm, self.devices, CreateOptions()),
             lambda task: vm.build(task, self.vm, self.devices, force=False),
+            *self.furnish_steps(save_state=False),
+        ]
+
+    def resume_steps(self, image: Disk) -> list[Step]:
+        """VM.resume, verb by verb."""
+        vm = self.subject.backend.vm
+        return [
+            lambda task: vm.create(task, self.vm, self.devices, CreateOptions()),
+            lambda task: vm.restore(task, self.vm, self.devices, image),
+            *self.furnish_steps(save_state=True),
+        ]
+
+    def furnish_steps(self, *, save_state: bool) -> list[Step]:
+        """What a domain gets that has its memory."""
+        vm = self.subject.backend.vm
+        return [
             *(step for vbd in self.devices.vbds for step in self._plug_vbd(vbd)),
             *(step for vif in self.devices.vifs for step in self._plug_vif(vif)),
-            lambda task: vm.create_device_model(task, self.vm, self.devices, save_state=False),
+            lambda task: vm.create_device_model(task, self.vm, self.devices, save_state=save_state),
             lambda _: vm.set_domain_action_request(self.vm, None),
         ]
 
@@ -116,6 +132,15 @@ class Life:
             *(step for vif in self.devices.vifs for step in self._unplug_vif(vif)),
             lambda task: vm.destroy(task, self.vm),
         ]
+
+    def is_as_started(self) -> bool:
+        """Whether it is paused, with all devices plugged."""
+        vbds, vifs = self.subject.backend.vbd, self.subject.backend.vif
+        plugged = [
+            *(vbds.get_state(self.id, vbd).plugged for vbd in self.devices.vbds),
+            *(vifs.get_state(self.id, vif).plugged for vif in self.devices.vifs),
+        ]
+        return self.subject.backend.vm.get_state(self.vm).power_state is PowerState.PAUSED and all(plugged)
 
     def _plug_vbd(self, vbd: Vbd) -> list[Step]:
         verbs = self.subject.backend.vbd

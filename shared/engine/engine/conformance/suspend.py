@@ -41,11 +41,10 @@ class SuspendConformance:
         for _ in range(2):
             life.stop()
             assert _state(life).power_state is PowerState.SUSPENDED
-        life.start_steps()[0](SuiteExecution())
-        for _ in range(2):
-            verbs.restore(SuiteExecution(), life.vm, life.devices, image)
-        verbs.create_device_model(SuiteExecution(), life.vm, life.devices, save_state=True)
-        assert _state(life).power_state is PowerState.PAUSED
+        create, restore, *others = life.resume_steps(image)
+        for step in (create, restore, restore, *others):
+            step(SuiteExecution())
+        assert life.is_as_started()
         assert len(_state(life).domids) == 1
 
     def test_a_save_that_is_cancelled_at_any_point_does_no_harm(self, subject: Subject) -> None:
