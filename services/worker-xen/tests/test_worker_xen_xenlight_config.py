@@ -16,6 +16,7 @@ from schema.objects.pci import PciAddress
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vif import Vif
 from schema.objects.vm import (
+    Cirrus,
     DirectBoot,
     Hvm,
     HvmInfo,
@@ -89,8 +90,15 @@ def test_what_cannot_be_booted_is_named(ty: Any, what: str) -> None:
     assert refusal(lambda: booting(sample_vm(ty=ty))) == Unimplemented(what=what)
 
 
-def test_without_an_emulated_screen_no_memory_is_set_aside_for_it() -> None:
-    assert "video_memkb" not in booting(sample_vm(ty=Hvm(info=HvmInfo(video_mib=0))))
+@pytest.mark.parametrize(
+    ("card", "wanted_mib", "given_mib"),
+    [(Cirrus(), 0, 8), (Cirrus(), 4, 8), (Cirrus(), 12, 12), (StandardVga(), 4, 16), (StandardVga(), 32, 32)],
+)
+def test_a_picture_has_no_less_memory_than_libxl_demands(
+    card: Cirrus | StandardVga, wanted_mib: int, given_mib: int
+) -> None:
+    booted = booting(sample_vm(ty=Hvm(info=HvmInfo(video=card, video_mib=wanted_mib))))
+    assert booted["video_memkb"] == given_mib * 1024
 
 
 def test_weight_and_cap_are_given() -> None:

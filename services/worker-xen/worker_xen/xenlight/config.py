@@ -15,6 +15,9 @@ KIB = 1024
 
 _WEIGHT_USUAL = 256
 
+_STD_MIB_MIN, _CIRRUS_MIB_MIN = 16, 8
+"""Memory of a picture: libxl refuses less, which the same cards of the original's would do with."""
+
 
 def domain_config(name: str, domain: Domain) -> dict[str, Any]:
     """A domain with all that is plugged; `name` is the VM's id."""
@@ -84,17 +87,23 @@ def _firmware(ty: Hvm) -> dict[str, Any]:
         raise unimplemented("VM.start with UEFI firmware")
     if info.tpm is not None:
         raise unimplemented("VM.start with a TPM")
+    is_std = isinstance(info.video, StandardVga)
     details = {
         "acpi": info.acpi,
         "hap": info.hap,
         "boot": info.boot_order or "cd",
         "serial": "pty",
-        "vga": {"kind": "std" if isinstance(info.video, StandardVga) else "cirrus"},
+        "vga": {"kind": "std" if is_std else "cirrus"},
         "vnc": {"enable": "True", "listen": info.vnc_ip or "127.0.0.1", "findunused": "True"},
         **({"keymap": info.keymap} if info.keymap else {}),
     }
-    words = {"device_model_version": "qemu_xen", "tsc_mode": "native", "type.hvm": details}
-    return {**words, "video_memkb": info.video_mib * KIB} if info.video_mib else words
+    video_mib = max(info.video_mib, _STD_MIB_MIN if is_std else _CIRRUS_MIB_MIN)
+    return {
+        "device_model_version": "qemu_xen",
+        "tsc_mode": "native",
+        "type.hvm": details,
+        "video_memkb": video_mib * KIB,
+    }
 
 
 def scheduling(vm: Vm) -> dict[str, int]:
