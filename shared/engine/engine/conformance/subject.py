@@ -32,8 +32,8 @@ class Subject(ABC):
     keeps_domid: bool = True
     """Whether a VM that was saved goes on under the same number."""
 
-    patience_s: float = 30.0
-    """How long its guests may take for anything."""
+    patience_s: float = 240.0
+    """How long its guests may take for anything, emulated and on a busy machine, too."""
 
     backend: Backend
     """Started, so that it tells of changes to whoever its maker chose."""
