@@ -38,6 +38,9 @@ def unsettled(stage: Stage) -> Iterator[str]:
         yield "the client waits for answers"
     yield from (f"task {asked.task} has not ended for its client" for asked in stage.client.open_tasks())
     for site in stage.sites:
+        yield from (f"xapi ends {vm}" for vm in site.xapi.ending)
+        if site.xapi.asking:
+            yield "xapi waits for answers"
         yield from (f"{vm} is locked" for vm in site.machine.locked())
         yield from (f"what became of {vm} is not known" for vm in site.machine.kept())
 

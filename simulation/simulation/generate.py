@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from simulation.requests import AT_ONCE
 from simulation.scenario import (
+    ABSENT_S,
     LASTS_S,
     Alarm,
     Barrier,
@@ -35,6 +36,7 @@ from simulation.scenario import (
     VerbFails,
     VerbSlow,
     WriterFails,
+    XapiStarts,
 )
 from simulation.shelf import Spoiling
 
@@ -65,6 +67,9 @@ _LOSES = 0.3
 _STAYS_AWAY = 0.04
 """How often, where VMs migrate, a worker stays away for longer than others ask for it."""
 
+_XAPI_STARTS = 0.3
+"""How often, where VMs migrate, a host's xapi is started anew meanwhile."""
+
 _LOSES_LOG = 0.05
 """How often a log is lost; where there are two, one of them, or both."""
 
@@ -87,10 +92,13 @@ def scenario_of(seed: int) -> Scenario:
     if workers > 1 and random.random() < _LOSES:
         faults.append(_lost(random, "worker-2", lasts_s))
     snapshot_every = random.choice((0, 0, 20, 60))
+    xapi = _xapi(Random(f"xapi {seed}"), lasts_s) if has_two else []
     if has_two and (absence := Random(f"absence {seed}")).random() < _STAYS_AWAY:
-        faults.append(_lost(absence, absence.choice(("worker-there", "worker-1")), lasts_s))
+        away = absence.choice((0, 1))
+        faults.append(_lost(absence, ("worker-1", "worker-there")[away], lasts_s))
+        xapi.append(XapiStarts(at=round(lasts_s + absence.uniform(0.0, ABSENT_S), 3), host=1 - away))
     faults += _losses(Random(f"log {seed}"), lasts_s, hosts=2 if has_two else 1)
-    steps = sorted((*deeds, *faults), key=lambda step: step.at)
+    steps = sorted((*deeds, *faults, *xapi), key=lambda step: step.at)
     return Scenario(
         seed=seed,
         vms=vms,
@@ -105,6 +113,16 @@ def scenario_of(seed: int) -> Scenario:
 
 def _lost(random: Random, who: str, until_s: float) -> Lose:
     return Lose(at=round(random.uniform(0.5, until_s), 3), who=who, effects=random.randrange(30))
+
+
+def _xapi(random: Random, until_s: float) -> list[Step]:
+    """While some VMs may bear the ids that no xapi knows."""
+    if random.random() >= _XAPI_STARTS:
+        return []
+    times = random.choice((1, 2, 4))
+    return [
+        XapiStarts(at=round(random.uniform(0.5, until_s), 3), host=random.randrange(2)) for _ in range(times)
+    ]
 
 
 def _losses(random: Random, until_s: float, hosts: int) -> list[Step]:

@@ -19,18 +19,16 @@ from simulation.follower import Follower
 from simulation.host import Machine, Watch
 from simulation.network import Net
 from simulation.processes import Home, World, door_of
-from simulation.scenario import Scenario
+from simulation.scenario import ABSENT_S, Scenario
 from simulation.scheduler import HostClock, Scheduler
 from simulation.site import Site, site_of
 from simulation.stage import Stage
 from simulation.strike import Striker
 from simulation.whereabouts import Whereabouts
+from simulation.xapi import Xapi
 
 SETTLE_S = 400.0
 """How long it may take, after all is put right, until nothing is under way any more."""
-
-ABSENT_S = 400.0
-"""How long an instance's only worker is away that is lost: longer than any source asks for it."""
 
 LOOK_S = 1.03
 """How often it is looked; with no rhythm of a service, else each look may find the same one at its work."""
@@ -72,6 +70,7 @@ class Simulation:
                 self._home(directory / name, name),
                 names,
                 Follower(Caller(followed, name, self.complain), devices=scenario.devices),
+                Xapi(Caller(followed, name, self.complain), scenario.vms),
             )
             for name, names in places
         )

@@ -109,6 +109,13 @@ class Drain(_Step):
     lasts_s: float
 
 
+class XapiStarts(_Step):
+    """A host's xapi is started anew."""
+
+    kind: Literal["xapi_starts"] = "xapi_starts"
+    host: int = 0
+
+
 class Kill(_Step):
     """A process is killed before its so many-th effect from now on, and started again after a while."""
 
@@ -279,7 +286,10 @@ Fault = (
 LASTS_S = 30.0
 """How long clients are busy and things go wrong, at most."""
 
-Step = Annotated[Deed | Fault, Field(discriminator="kind")]
+ABSENT_S = 400.0
+"""How long an instance's only worker is away that is lost: longer than any source asks for it."""
+
+Step = Annotated[Deed | XapiStarts | Fault, Field(discriminator="kind")]
 
 
 class Scenario(BaseModel):
@@ -289,8 +299,8 @@ class Scenario(BaseModel):
     instance of its own, and VMs migrate between them. Whoever follows the updates looks at VMs, and, with
     `devices`, at disks and interfaces, too.
 
-    After `lasts_s` nothing goes wrong any more. Services put their folds away after `snapshot_every` records
-    and start from what was put away; 0: never.
+    After `lasts_s` nothing goes wrong any more, though xapi may start even then. Services put their folds
+    away after `snapshot_every` records and start from what was put away; 0: never.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

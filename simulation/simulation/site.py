@@ -10,15 +10,17 @@ from simulation.follower import Follower
 from simulation.host import Machine
 from simulation.processes import Home, Seat
 from simulation.snapshots import Snapshots
+from simulation.xapi import Xapi
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """All of it; `follower` is that client."""
+    """All of it; `follower` is that client, `xapi` another."""
 
     home: Home
     seats: dict[str, Seat]
     follower: Follower
+    xapi: Xapi
     snapshots: Snapshots
 
     @property
@@ -49,7 +51,7 @@ class Site:
         self.snapshots.start()
 
 
-def site_of(home: Home, names: Sequence[str], follower: Follower) -> Site:
+def site_of(home: Home, names: Sequence[str], follower: Follower, xapi: Xapi) -> Site:
     """A host with processes of these names."""
     seats = {name: Seat(name, home) for name in names}
-    return Site(home, seats, follower, Snapshots(home.world, home.instance, seats))
+    return Site(home, seats, follower, xapi, Snapshots(home.world, home.instance, seats))

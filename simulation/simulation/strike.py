@@ -42,6 +42,8 @@ class Striker:
                 disk = self._machines[host].disk
                 disk.is_full = True
                 self._later(lasts_s, lambda: setattr(disk, "is_full", False))
+            case steps.XapiStarts(host=host):
+                self._sites[host].xapi.start()
             case steps.Spoil(service=service, how=how):
                 broker.shelves.spoil(service, how)
             case steps.VerbFails(vm=vm, verbs=verbs) | steps.VerbSlow(vm=vm, verbs=verbs):

@@ -300,6 +300,11 @@ def what_another_ended_counts_as_told(patch: Patch) -> None:
     patch.setattr(Journal, "has_ended", lambda *_: True)
 
 
+def what_departs_is_listed(patch: Patch) -> None:
+    """Who is told of all VMs is told of those, too, that may be another host's by now."""
+    patch.setattr(Journal, "is_leaving", lambda *_: False)
+
+
 def handover_is_not_noted(patch: Patch) -> None:
     """Nobody knows after a crash on which side of the third point a migration was."""
     patch.setattr(Journal, "note_handover", lambda *_: None)
@@ -374,6 +379,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     what_another_ended_counts_as_told: "devices-plugged-by-a-worker-that-ended-and-said-nothing",
     changes_by_requests_are_not_noted: "a-vm-added-by-a-worker-that-died-then",
     name_is_taken_back_once: "a-full-disk-when-a-vm-takes-its-name-back",
+    what_departs_is_listed: "xapi-started-while-a-vm-is-kept",
     handover_is_not_noted: "its-source-dies-once-it-has-handed-over",
     destination_is_not_asked: "its-destination-dies-once-it-has-taken-over",
     refusal_is_told_before_it_is_written: "told-that-it-is-refused-before-that-is-written",

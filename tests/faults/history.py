@@ -172,8 +172,14 @@ def judge(
 
 
 def _was_put_right(record: Finished) -> bool:
-    """Whether a worker died in a task, and did afterwards what the VM's domain asked for."""
-    return isinstance(record.outcome, Failed) and "the VM was put right" in record.outcome.model_dump_json()
+    """Whether a worker died in a task, and did afterwards what the VM's domain asked for.
+
+    It says so itself, unless it was away for so long that it was given up.
+    """
+    if not isinstance(record.outcome, Failed):
+        return False
+    words = record.outcome.model_dump_json()
+    return "the VM was put right" in words or "was lost: silent for" in words
 
 
 def _kept(promise: Promise, tale: Tale) -> bool:

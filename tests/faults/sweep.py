@@ -309,7 +309,8 @@ class Strike:
         temporary = {arriving_id(VmId(self._vm)), departing_id(VmId(self._vm))}
         for client in clients:
             found = {vm.id: state for vm, state in client.vm.list()}
-            assert not temporary & set(found), f"left over: {temporary & set(found)}"
+            left = [name for name in temporary if client.vm.exists(name)]
+            assert not left, f"left over: {left}"
             if self._vm in found:
                 assert is_valid(client, self._vm), f"half there: {found[self._vm].power_state}"
                 states.append(found[self._vm].power_state)

@@ -4,6 +4,7 @@ One small file for each VM, replaced as a whole. Nothing is flushed to the disk:
 VMs, too. A worker that crashes leaves an entry that is begun and not ended.
 """
 
+import glob
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from schema.fault import internal_error
 from schema.ids import LeaseToken, TaskId, VmId
 from schema.migration import departing_id
-from schema.operations import Operation, VmMigrate
+from schema.operations import Operation, VmMigrate, VmReceiveMemory
 from schema.records import Finished
 
 from engine.store.cells import DamagedError, Encoding, MakeCells, PassingCells
@@ -39,6 +40,19 @@ class JournalEntry(BaseModel):
     def is_kept(self) -> bool:
         """Whether it stands under a departing id, for a VM of which nobody knows whether it has arrived."""
         return isinstance(self.operation, VmMigrate) and self.operation.vm != self.vm
+
+    @property
+    def departing(self) -> VmId | None:
+        """The id under which its VM leaves this host, or, of one that came here, may have left it before."""
+        match self.operation:
+            case VmMigrate(vm=vm) | VmReceiveMemory(final=vm):
+                return departing_id(vm)
+            case _:
+                return None
+
+
+_DEPARTING = departing_id(VmId(""))
+"""What all departing ids end in."""
 
 
 class FencedError(Exception):
@@ -82,7 +96,22 @@ class Journal:
 
     def kept(self) -> list[VmId]:
         """The departing ids of VMs that may be noted so."""
-        return [VmId(path.stem) for path in self._directory.glob(f"*{departing_id(VmId(''))}.json")]
+        return [VmId(path.stem) for path in self._directory.glob(f"*{_DEPARTING}.json")]
+
+    def is_leaving(self, vm: VmId) -> bool:
+        """Whether a VM stands here under its departing id: it may be another host's by now.
+
+        What is noted last counts: whoever has asked for something of it under that id has made it his. A VM
+        that came back before its source had cleared up is known by its arrival, for what was asked of it
+        since has replaced the note of its departure.
+        """
+        if not vm.endswith(_DEPARTING):
+            return False
+        paths = self._directory.glob(f"{glob.escape(vm.removesuffix(_DEPARTING))}*.json")
+        entries = (self.read(VmId(path.stem)) for path in paths)
+        about = [entry for entry in entries if entry is not None and vm in (entry.vm, entry.departing)]
+        last = max(about, key=lambda entry: (entry.life, entry.token), default=None)
+        return last is not None and last.departing == vm
 
     def let_go(self, vm: VmId) -> None:
         """It is known what became of a VM that was kept."""

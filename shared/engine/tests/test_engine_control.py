@@ -52,6 +52,9 @@ class Levers:
     def is_rebooting(self, vm: VmId) -> bool:
         return vm in self.rebooting
 
+    def is_leaving(self, vm: VmId) -> bool:
+        return vm.startswith("leaving")
+
     def set_capacity(self, capacity: int) -> None:
         self.capacity = capacity
 
@@ -99,6 +102,14 @@ def open_office(tmp_path: Path) -> Iterator[Office]:
     office = Office(tmp_path)
     yield office
     office.close()
+
+
+def test_what_leaves_is_shown_to_who_asks_for_it_and_not_listed(office: Office) -> None:
+    for vm in ("v1", "leaving"):
+        office.ask("VM.add", vm=sample_vm(vm))
+    assert [vm.id for vm, _ in office.ask("VM.list", unit=None)] == ["v1"]
+    assert office.ask("VM.stat", id="leaving")[0].id == "leaving"
+    assert office.ask("VM.exists", id="leaving") is True
 
 
 def test_a_vm_is_added_and_shown(office: Office) -> None:

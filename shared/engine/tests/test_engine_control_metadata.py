@@ -37,6 +37,9 @@ class Alone:
     def is_rebooting(self, vm: VmId) -> bool:
         return not vm
 
+    def is_leaving(self, vm: VmId) -> bool:
+        return vm.startswith("leaving")
+
     def set_capacity(self, capacity: int) -> None:
         raise AssertionError(capacity)
 

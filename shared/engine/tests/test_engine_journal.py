@@ -1,14 +1,16 @@
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine.journal import FencedError, Journal, JournalEntry
 from engine.lock import VmLocks
 from schema.fault import XenopsError
 from schema.ids import LeaseToken, TaskId, VmId
+from schema.migration import arriving_id, departing_id
 from schema.objects.errors import Cancelled
-from schema.operations import VmStart
+from schema.operations import VmMigrate, VmReceiveMemory, VmStart
 from schema.records import Finished, Succeeded
 
 VM = VmId("v1")
@@ -49,6 +51,61 @@ def test_a_lease_of_another_life_of_the_log_is_not_older(tmp_path: Path) -> None
     journal.begin(entry(5))
     journal.begin(entry(2, life=2.0))
     assert list(journal.unfinished()) == [entry(2, life=2.0)]
+
+
+OWN = VmId("1f5a1c9e-0000-4000-8000-0123456789ab")
+DEPARTING = departing_id(OWN)
+
+
+def migration(token: int, *, life: float = 1.0) -> JournalEntry:
+    maps: dict[str, Any] = {"vdi_map": (), "vif_map": (), "pci_map": ()}
+    how = {"compress": False, "verify_dest": False, "localhost_migration": False}
+    operation = VmMigrate(vm=OWN, url="http://there", **maps, **how)
+    return entry(token, OWN, life).model_copy(update={"operation": operation})
+
+
+def arrival(token: int) -> JournalEntry:
+    operation = VmReceiveMemory(
+        vm=arriving_id(OWN), final=OWN, memory_limit_bytes=1, socket="", compressed=False
+    )
+    return entry(token, operation.vm).model_copy(update={"operation": operation})
+
+
+def test_a_vm_leaves_while_its_migration_runs_and_while_it_is_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    assert not journal.is_leaving(DEPARTING)
+    journal.begin(migration(5))
+    assert journal.is_leaving(DEPARTING)
+    assert not journal.is_leaving(OWN)
+    journal.keep(migration(5))
+    journal.begin(entry(6, OWN))  # it was configured anew
+    assert journal.is_leaving(DEPARTING)
+
+
+def test_a_vm_that_came_back_has_left_before(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(arrival(5))
+    journal.begin(entry(6, OWN))
+    assert journal.is_leaving(DEPARTING)
+
+
+def test_what_was_asked_of_a_departing_id_makes_it_a_vm_until_the_next_departure(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(migration(5))
+    journal.begin(entry(6, DEPARTING))
+    assert not journal.is_leaving(DEPARTING)
+    journal.begin(migration(7))
+    assert journal.is_leaving(DEPARTING)
+    journal.begin(entry(2, DEPARTING, life=2.0))
+    assert not journal.is_leaving(DEPARTING)
+
+
+@pytest.mark.parametrize("own", ["v*", "[v]", "0f5a1c9e-0000-4000-8000-"])
+def test_a_vm_whose_own_id_ends_as_departing_ones_do_leaves_nobody(tmp_path: Path, own: str) -> None:
+    journal, vm = Journal(tmp_path), VmId(own + "000000000000")
+    journal.begin(entry(5, vm))
+    journal.begin(entry(6, VmId("v")))
+    assert not journal.is_leaving(vm)
 
 
 def test_a_damaged_entry_is_as_none_and_others_do_not_suffer(tmp_path: Path) -> None:

@@ -187,15 +187,18 @@ def test_what_a_lost_worker_left_half_done_is_put_right_by_another(bereaved: Ber
 
 
 def test_a_vm_that_is_kept_is_asked_for_until_it_is_known_what_became_of_it(
-    bereaved: Bereaved, tmp_path: Path
+    bereaved: Bereaved, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept, tools = departing_id(LEAVING), bereaved.service._tools
     operation = _migration(LEAVING, f"unix://{tmp_path}/nobody")
     bereaved.journal.keep(_entry(LEAVING).model_copy(update={"operation": operation}))
     tools.store.write(sample_vm(kept))
     assert list(bereaved.journal.unfinished()) == [_entry(VM)]
-    _look_at_kept(bereaved)
+    for _ in range(2):
+        _look_at_kept(bereaved)
     assert bereaved.journal.kept() == [kept]
+    assert bereaved.service.is_leaving(kept)
+    assert caplog.text.count(f"{LEAVING} stands still here as {kept}") == 1
     tools.store.write(sample_vm(LEAVING))  # somebody has started it anew
     _look_at_kept(bereaved)
     assert bereaved.journal.kept() == []

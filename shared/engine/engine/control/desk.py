@@ -19,6 +19,9 @@ class Levers(Protocol):
     def has_arrived(self, vm: VmId) -> bool:
         """Whether that is the arrived id of a VM that was taken in here, wherever it is now."""
 
+    def is_leaving(self, vm: VmId) -> bool:
+        """Whether a VM bears its departing id here: nobody who manages VMs knows it under that."""
+
     def set_capacity(self, capacity: int) -> None:
         """Execute so many VMs at a time."""
 

@@ -31,8 +31,12 @@ def stat(desk: Desk, params: Params) -> tuple[Vm, VmState]:
 
 
 def list_all(desk: Desk, _params: Params) -> tuple[tuple[Vm, VmState], ...]:
-    """VM.list."""
-    return tuple(_with_state(desk, vm) for vm in desk.scene.store.list())
+    """VM.list. Not in it is what stands here under a departing id, while its VM may be another host's.
+
+    xapi, when it is started, shuts down and removes whatever is listed that it does not know.
+    """
+    listed = desk.scene.store.list()
+    return tuple(_with_state(desk, vm) for vm in listed if not desk.levers.is_leaving(VmId(vm.id)))
 
 
 def exists(desk: Desk, params: Params) -> bool:

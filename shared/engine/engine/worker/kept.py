@@ -9,6 +9,7 @@ from schema.ids import VmId
 from schema.objects.dynamic import ObjectId
 from schema.operations import VmMigrate
 
+from engine.migrate.address import read_url
 from engine.migrate.source import Departure
 from engine.worker.righting import course_of
 from engine.worker.tools import Tools
@@ -26,6 +27,7 @@ class Kept:
         self._tools = tools
         self._signal = signal
         self._asking: set[VmId] = set()
+        self._told: set[VmId] = set()
 
     def look(self) -> None:
         """Ask what has become of each, in threads."""
@@ -41,6 +43,7 @@ class Kept:
                 entry = self._tools.journal.read(vm)
                 if entry is None or not entry.is_kept or not isinstance(entry.operation, VmMigrate):
                     return  # another was faster
+                self._tell_once(vm, entry.operation)
                 course = course_of(entry, self._tools, held, self._signal)
                 if Departure(entry.operation, course).look_again():
                     self._tools.journal.let_go(vm)
@@ -48,3 +51,12 @@ class Kept:
             _LOG.warning("VM %s is kept on: %s", vm, error)
         finally:
             self._asking.discard(vm)
+
+    def _tell_once(self, vm: VmId, migration: VmMigrate) -> None:
+        """In each life of a worker: no list of VMs has it."""
+        if vm not in self._told:
+            self._told.add(vm)
+            where = read_url(migration.url).endpoint
+            _LOG.warning(
+                "VM %s stands still here as %s until %s says whether it runs there", migration.vm, vm, where
+            )

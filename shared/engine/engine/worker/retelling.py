@@ -5,12 +5,9 @@ from collections.abc import Iterable
 
 from schema.fault import XenopsError
 from schema.ids import VmId
-from schema.migration import departing_id
 from schema.objects.dynamic import VmObject
-from schema.operations import VmMigrate, VmReceiveMemory
 from schema.records import Changed
 
-from engine.journal import JournalEntry
 from engine.objects import objects_of
 from engine.sharing import told
 from engine.worker.tools import Tools
@@ -27,8 +24,7 @@ def tell_all(tools: Tools) -> None:
     store, journal = tools.store, tools.journal
     try:
         there = [VmId(vm) for vm in store.ids()]
-        leaving = departing(journal.entries())
-        for vm in (vm for vm in there if vm not in leaving):
+        for vm in (vm for vm in there if not journal.is_leaving(vm)):
             tools.append(Changed(vm=vm, changed=tuple(objects_of(vm, store))))
     except XenopsError as error:
         _LOG.warning("clients may not know of every VM: %s", error)
@@ -36,18 +32,6 @@ def tell_all(tools: Tools) -> None:
     for vm in dict.fromkeys((*journal.ended(), *(entry.vm for entry in journal.unfinished()))):
         if vm not in there:
             tools.append(Changed(vm=vm, changed=(VmObject(id=vm),)))
-
-
-def departing(entries: Iterable[JournalEntry]) -> set[VmId]:
-    """The ids that VMs of a host bear, or bore, while they leave it, by its journal.
-
-    A VM that came back before its source had cleared up is known by its arrival: what was asked of it since
-    has replaced the note of its departure.
-    """
-    operations = [entry.operation for entry in entries]
-    left = [operation.vm for operation in operations if isinstance(operation, VmMigrate)]
-    came = [operation.final for operation in operations if isinstance(operation, VmReceiveMemory)]
-    return {departing_id(vm) for vm in (*left, *came)}
 
 
 def tell_noted(notes: Iterable[Note], untold: Untold, tools: Tools) -> None:

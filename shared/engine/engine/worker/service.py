@@ -169,6 +169,10 @@ class WorkerService:
         arrival = self._tools.journal.read(arriving) if arriving is not None else None
         return arrival is not None and arrival.handed_over
 
+    def is_leaving(self, vm: VmId) -> bool:
+        """Whether a VM bears its departing id here."""
+        return self._tools.journal.is_leaving(vm)
+
     def cancel_next(self, dbg: str, point: int) -> None:
         """DEBUG.trigger's set-cancel-trigger: the next task of that name cancels itself at that point."""
         if len(self._triggers) >= TRIGGERS_MAX:
