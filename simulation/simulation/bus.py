@@ -212,11 +212,7 @@ class SimBus(Bus):
 
     @override
     def every(self, interval_s: float, action: Callable[[], None]) -> None:
-        def again() -> None:
-            self._life.post(interval_s, again)
-            action()
-
-        self._life.post(interval_s, again)
+        self._life.post_again(interval_s, action)
 
     @override
     def later(self, delay_s: float, action: Callable[[], None]) -> Timer:  # type: ignore[override]

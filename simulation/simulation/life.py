@@ -56,6 +56,22 @@ class Life:
         """Do something after a while, if this life lasts; a pause makes it wait."""
         self.scheduler.after(delay_s, partial(self.enter, action))
 
+    def post_again(self, interval_s: float, action: Action) -> None:
+        """Do something again and again, first after one interval; half of what happens is of that kind."""
+        after, interrupted = self.scheduler.after, self._interrupted
+
+        def again() -> None:
+            if self.paused or not self.alive:
+                self.enter(again)  # it is over, or goes on once the pause is
+                return
+            after(interval_s, again)
+            try:
+                action()
+            except BaseException as error:  # noqa: BLE001  the same as of what is done once
+                interrupted(error)
+
+        after(interval_s, again)
+
     def enter(self, action: Action) -> None:
         """Do something now, as this process."""
         if not self.alive:
@@ -65,10 +81,17 @@ class Life:
             return
         try:
             action()
-        except GreenletExit:
-            pass  # it was killed within
-        except Exception:  # noqa: BLE001  whatever a service raises is a finding
-            self.on_bug(f"{self.name}: a handler raised: {traceback.format_exc(limit=-4)}")
+        except BaseException as error:  # noqa: BLE001  whatever a service raises is a finding
+            self._interrupted(error)
+
+    def _interrupted(self, error: BaseException) -> None:
+        match error:
+            case GreenletExit():
+                pass  # it was killed within
+            case Exception():
+                self.on_bug(f"{self.name}: a handler raised: {traceback.format_exc(limit=-4)}")
+            case _:
+                raise error
 
     def begin(self, action: Action, of: int | None = None) -> None:
         """Do something in a thread of its own; `of` names the thread that it belongs to."""

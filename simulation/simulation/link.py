@@ -25,8 +25,12 @@ class Parcel:
         link = self._link
         if link.stalled:
             link.waiting.append(self.go_on)
-        elif link.number == self._number:
-            self.go_on()
+        elif link.number != self._number:
+            return
+        elif self._hear is None:
+            self._action()
+        else:
+            self._hear(self.say if link.life.paused else self._action)
 
     def go_on(self) -> None:
         """It gets through: to the broker, or to a process that may stand still."""
