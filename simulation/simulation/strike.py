@@ -22,7 +22,7 @@ class Striker:
 
     def do(self, step: steps.Step) -> None:
         """One step, now."""
-        broker, net = self._world.broker, self._world.net
+        broker = self._world.broker
         match step:
             case steps.BrokerKill(down_s=down_s):
                 broker.stop()
@@ -35,9 +35,8 @@ class Striker:
             case steps.WriterFails(lasts_s=lasts_s):
                 broker.writer_fails = True
                 self._later(lasts_s, lambda: setattr(broker, "writer_fails", False))
-            case steps.Sever(lasts_s=lasts_s):
-                net.sever()
-                self._later(lasts_s, net.join)
+            case steps.Sever():
+                self._sever(step.lasts_s)
             case steps.DiskFull(host=host, lasts_s=lasts_s):
                 disk = self._machines[host].disk
                 disk.is_full = True
@@ -46,9 +45,8 @@ class Striker:
                 self._sites[host].xapi.start()
             case steps.Spoil(service=service, how=how):
                 broker.shelves.spoil(service, how)
-            case steps.VerbFails(vm=vm, verbs=verbs) | steps.VerbSlow(vm=vm, verbs=verbs):
-                seconds = step.seconds if isinstance(step, steps.VerbSlow) else 0.0
-                self._machines[step.host].trouble(vm, verbs, seconds)
+            case steps.VerbFails() | steps.VerbSlow():
+                self._trouble(step)
             case (
                 steps.Kill()
                 | steps.Lose()
@@ -62,6 +60,15 @@ class Striker:
                 self._strike(step, self._seats.get(step.who))
             case _:
                 self._client.do(step)
+
+    def _sever(self, lasts_s: float) -> None:
+        net = self._world.net
+        net.sever()
+        self._later(lasts_s, net.join)
+
+    def _trouble(self, step: steps.VerbFails | steps.VerbSlow) -> None:
+        seconds = step.seconds if isinstance(step, steps.VerbSlow) else 0.0
+        self._machines[step.host].trouble(step.vm, step.verbs, seconds)
 
     def _lose_log(self, step: steps.LogLost) -> None:
         """Of one host's instance; what was said of it by then counts no more."""

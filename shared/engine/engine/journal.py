@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from schema.fault import internal_error
 from schema.ids import LeaseToken, TaskId, VmId
-from schema.migration import departing_id
+from schema.migration import arriving_of, departing_id
 from schema.operations import Operation, VmMigrate, VmReceiveMemory
 from schema.records import Finished
 
@@ -97,6 +97,12 @@ class Journal:
     def kept(self) -> list[VmId]:
         """The departing ids of VMs that may be noted so."""
         return [VmId(path.stem) for path in self._directory.glob(f"*{_DEPARTING}.json")]
+
+    def has_arrived(self, arrived: VmId) -> bool:
+        """Whether that is the arrived id of a VM that was taken in here, wherever it is now."""
+        arriving = arriving_of(arrived)
+        arrival = self.read(arriving) if arriving is not None else None
+        return arrival is not None and arrival.handed_over
 
     def is_leaving(self, vm: VmId) -> bool:
         """Whether a VM stands here under its departing id: it may be another host's by now.

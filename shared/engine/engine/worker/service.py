@@ -14,7 +14,6 @@ from bus.ports import Bus, Entry
 from bus.topology import control_queue
 from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId
-from schema.migration import arriving_of
 from schema.objects.dynamic import (
     ObjectId,
     PciObject,
@@ -165,9 +164,7 @@ class WorkerService:
 
     def has_arrived(self, vm: VmId) -> bool:
         """Whether that is the arrived id of a VM that was taken in here, wherever it is now."""
-        arriving = arriving_of(vm)
-        arrival = self._tools.journal.read(arriving) if arriving is not None else None
-        return arrival is not None and arrival.handed_over
+        return self._tools.journal.has_arrived(vm)
 
     def is_leaving(self, vm: VmId) -> bool:
         """Whether a VM bears its departing id here."""
