@@ -64,6 +64,7 @@ if [ "$order" = order-of-guests ]; then
     while :; do setsid cttyhack sh; done
 fi
 ip link set lo up
+chmod 666 /dev/kvm
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro host /lower
 mount -t tmpfs fresh /fresh
 mkdir /fresh/upper /fresh/work

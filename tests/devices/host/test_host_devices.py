@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from engine.conformance.subject import refusal
 from qemu_host import PATIENCE_S, QEMU_USERS, line
 from schema.atomics.vm import DomainAction
 from schema.ids import DeviceId, VmId
+from schema.objects.disk import LocalDisk
 from schema.objects.errors import InternalError
 from schema.objects.pci import Pci, PciAddress
 from schema.objects.vm import DirectBoot, PvDirectBoot, Pvh, PvInfo, Vm
@@ -36,6 +38,7 @@ SEE = (
 )
 MIB = 1 << 20
 TASK = SuiteExecution()
+_POLL_S = 0.1
 
 
 class Host:
@@ -101,10 +104,18 @@ def driver(device: Path) -> str | None:
     return (device / "driver").resolve().name if (device / "driver").exists() else None
 
 
-def words(act: object) -> str:
-    error = refusal(act)  # type: ignore[arg-type]
+def words(act: Callable[[], object]) -> str:
+    error = refusal(act)
     assert isinstance(error, InternalError)
     return error.message
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not is_so():
+        if time.monotonic() > end:
+            pytest.fail("that never came")
+        time.sleep(_POLL_S)
 
 
 def sees(console: Console, what: str) -> bool:
@@ -143,8 +154,7 @@ def test_a_guest_has_the_hosts_devices_until_they_are_taken(host: Host) -> None:
         assert sees(console, CARD_IN_GUEST)
         assert driver(PCI / CARD) == "vfio-pci"
         host.backend.vusb.plug(TASK, VmId(vm.id), keys)
-        while not sees(console, "QEMU USB Keyboard"):
-            pass
+        until(lambda: sees(console, "QEMU USB Keyboard"))
         assert driver(USB / f"{KEYBOARD}:1.0") == "usbfs"
         said = words(lambda: host.backend.vm.assert_can_save(vm))
         assert CARD in said
@@ -159,8 +169,7 @@ def test_a_guest_has_the_hosts_devices_until_they_are_taken(host: Host) -> None:
         assert not sees(console, "QEMU USB Keyboard")
         assert driver(PCI / CARD) == "e1000e"
         host.plug(vm, card)
-        while not sees(console, CARD_IN_GUEST):
-            pass
+        until(lambda: sees(console, CARD_IN_GUEST))
     host.end(vm)
     assert driver(PCI / CARD) == "e1000e"
 
@@ -175,8 +184,7 @@ def test_a_device_is_one_guests_until_that_has_ended_however_it_ends(host: Host)
     twin = keyboard("second")
     assert "in use by VM first" in words(lambda: host.backend.vusb.plug(TASK, VmId("second"), twin))
     os.kill(before.process.pid, signal.SIGKILL)
-    while host.backend.vm.get_domain_action_request(first) is not DomainAction.CRASHDUMP:
-        pass
+    until(lambda: host.backend.vm.get_domain_action_request(first) is DomainAction.CRASHDUMP)
     host.end(first)
     assert (driver(PCI / CARD), driver(USB / f"{KEYBOARD}:1.0")) == ("e1000e", "usbhid")
     host.plug(second, pci(CARD, "second"))
@@ -197,3 +205,18 @@ def test_what_the_iommu_cannot_keep_apart_goes_together(host: Host) -> None:
     assert all(host.has(both, pci(name, "both")) for name in (TWIN, OTHER_TWIN))
     host.end(both)
     assert {driver(PCI / name) for name in (TWIN, OTHER_TWIN)} == {"8139cp"}
+
+
+def test_a_machine_that_has_had_a_usb_device_is_suspended_and_resumed_with_its_controller(host: Host) -> None:
+    vm, image = host.start("keeper"), LocalDisk(path=str(host.directory / "image"))
+    keys, verbs = keyboard("keeper"), host.backend.vm
+    host.backend.vusb.plug(TASK, VmId(vm.id), keys)
+    assert "VUSB vusb1-2 of this host" in words(lambda: verbs.save(TASK, vm, image, live=False))
+    host.backend.vusb.unplug(TASK, VmId(vm.id), keys)
+    verbs.save(TASK, vm, image, live=False)
+    host.end(vm)
+    verbs.create(TASK, vm, Devices(), CreateOptions())
+    verbs.restore(TASK, vm, Devices(), image)
+    host.backend.vusb.plug(TASK, VmId(vm.id), keys)
+    assert host.backend.vusb.get_state(VmId(vm.id), keys).plugged
+    host.end(vm)

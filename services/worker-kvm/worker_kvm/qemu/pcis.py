@@ -60,9 +60,9 @@ class QemuPcis(PciVerbs):
         names the device and what is missing.
         """
         execution.check_cancelled()
-        live, group = self._hypervisor.running(vm), self._vfio.group(name_of(pci.address))
-        with self._sharing:
-            others = self._hypervisor.machines()
+        live = self._hypervisor.running(vm)
+        with self._sharing:  # whose a device is may be changing until then
+            group, others = self._vfio.group(name_of(pci.address)), self._hypervisor.machines()
             machine = self._hypervisor.change(vm, lambda machine: with_pci(machine, pci, group, others))
         held = _held(machine, pci)
         if held is None or live.has_device(held.device):
