@@ -1,8 +1,7 @@
 """Turns: executions that are over soon follow each other, one that takes its time lets others in beside it.
 
 Python computes in one thread at a time, and an execution that nothing holds up, some milliseconds of
-computing, gives that up for each of its system calls. Twenty such at once mostly wake each other: on the
-simulator a VM.start took 2.7 ms of processor so, and takes 1.9 with two at once.
+computing, gives that up for each of its system calls. Twenty such at once mostly wake each other.
 """
 
 import threading
@@ -19,7 +18,7 @@ from engine.branches import Action
 AT_ONCE = 2
 """So many are begun at a time: one computes while the other waits for the system."""
 
-SOON_S = 0.01
+SOON_S = 0.02
 """What has been under way for longer, up to twice as long, holds up nobody: others are begun in its turn."""
 
 
