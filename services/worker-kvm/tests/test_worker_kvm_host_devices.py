@@ -138,6 +138,27 @@ def test_of_a_qemu_that_was_killed_the_host_has_all_again(kernel: Kernel, host: 
     assert (kernel.driver(GPU), groups(host)) == ("nouveau", ())
 
 
+def test_a_driver_that_fails_keeps_no_vm_alive(
+    kernel: Kernel, host: Host, pcis: QemuPcis, caplog: pytest.LogCaptureFixture
+) -> None:
+    pcis.plug(TASK, A, pci(NIC), use_qmp=True)
+    kernel.refuses = "drivers_probe"
+    assert "cannot be given back" in words(lambda: pcis.unplug(TASK, A, pci(NIC)))
+    del host.qemus["a"]
+    pcis.let_go("a")
+    assert "cannot be given back to this host's driver e1000e" in caplog.text
+
+
+def test_a_device_that_qemu_may_have_is_not_taken_from_under_it(
+    kernel: Kernel, host: Host, pcis: QemuPcis
+) -> None:
+    qemu = host.qemus["a"]
+    qemu.refuses, qemu.lets_go = "vfio-pci", False
+    assert "QEMU does not want it" in words(lambda: pcis.plug(TASK, A, pci(NIC), use_qmp=True))
+    assert kernel.driver(NIC) == VFIO
+    assert pcis.wants_unplug(A, pci(NIC))
+
+
 def test_a_halted_vm_has_nothing_to_give_back(host: Host, pcis: QemuPcis, usbs: QemuVusbs) -> None:
     host.change("a", lambda machine: machine.but(domain=None))
     pcis.let_go("a")

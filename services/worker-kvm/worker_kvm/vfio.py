@@ -18,7 +18,7 @@ Write = Callable[[Path, str], object]
 """Tells the kernel something, by a file of sysfs. Errors: `OSError`, the kernel's."""
 
 _ANY_DRIVER = "\n"
-"""Written to a device's `driver_override`: its usual driver takes it again."""
+"""Written to a device's `driver_override`: from then on any that knows it may take it."""
 
 
 class Vfio:
@@ -122,12 +122,13 @@ class Vfio:
 
     def _bind(self, name: str, driver: str | None) -> None:
         device = self._device(name)
-        wanted = driver if driver == VFIO_DRIVER else _ANY_DRIVER
-        self._write(device / "driver_override", wanted)
+        self._write(device / "driver_override", driver or _ANY_DRIVER)
         if (device / "driver").exists():
             self._write(device / "driver" / "unbind", name)
         if driver is not None:
             self._write(self._pci / "drivers_probe", name)
+        if driver != VFIO_DRIVER:
+            self._write(device / "driver_override", _ANY_DRIVER)
 
     def _device(self, name: str) -> Path:
         return self._pci / "devices" / name

@@ -1,12 +1,14 @@
 """The verbs on PCI devices, on QEMU: the host's driver lets one go, the guest has it by VFIO, and back."""
 
+import logging
 import resource
 import threading
+from contextlib import suppress
 from functools import partial
 
 from engine.backend import Execution, PciVerbs
 from engine.holding import find
-from schema.fault import internal_error
+from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.halted import UNPLUGGED_PCI
 from schema.objects.pci import Pci, PciAddress, PciState
@@ -34,6 +36,8 @@ UNPLUG_TIMEOUT_S = 10.0
 
 _PINNED_BESIDE_BYTES = 1 << 30
 """What QEMU may have the kernel hold in memory besides the guest's own: memory of devices, firmware."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class QemuPcis(PciVerbs):
@@ -68,9 +72,10 @@ class QemuPcis(PciVerbs):
         if held is None or live.has_device(held.device):
             return
         try:
-            self._give(machine.living(), live, held)
+            self._give(vm, machine.living(), live, held)
         except BaseException:
-            self._take(vm, held)
+            with suppress(XenopsError):  # of a QEMU that does not answer the task's check takes it
+                self._take(vm, live, held)
             raise
 
     @override
@@ -79,16 +84,7 @@ class QemuPcis(PciVerbs):
         held, live = _held(self._hypervisor.look(vm), pci), self._hypervisor.live(vm)
         if held is None:
             return
-        if (
-            live is not None
-            and is_alive(live.process)
-            and not live.remove_device(held.device, UNPLUG_TIMEOUT_S)
-        ):
-            raise internal_error(
-                f"The guest of VM {vm} did not let go of PCI device {name_of(held.pci.address)} within "
-                f"{UNPLUG_TIMEOUT_S:g} s: let it run and try again, or shut the VM down"
-            )
-        self._take(vm, held)
+        self._take(vm, live, held)
 
     @override
     def wants_unplug(self, vm: VmId, pci: Pci) -> bool:
@@ -101,18 +97,21 @@ class QemuPcis(PciVerbs):
         """None is in quarantine: what no VM has, the host has."""
 
     def let_go(self, vm: str) -> None:
-        """Give the host all that a VM has of it whose QEMU has ended. Errors: `Internal_error`."""
+        """Give the host all that a VM has of it whose QEMU has ended; a driver that fails is only told of."""
         domain = self._hypervisor.look(vm).domain
         for held in () if domain is None else domain.pcis:
             self._hypervisor.change(vm, partial(without_pci, held=held))
-        self._give_back(vm)
+        try:
+            self._give_back(vm)
+        except XenopsError as error:
+            _LOG.warning("VM %s: %s", vm, error)
 
-    def _give(self, domain: Domain, live: Live, held: HeldPci) -> None:
+    def _give(self, vm: str, domain: Domain, live: Live, held: HeldPci) -> None:
         """The group's file is its QEMU's user's meanwhile: QEMU 7.2 opens it by itself."""
         group = next(group for group in domain.groups if group.number == held.group)
         for device in group.devices:
             self._vfio.take(device.name)
-        vm, user = domain.vm.id, self._hypervisor.settings.user
+        user = self._hypervisor.settings.user
         if group.owner is None:
             self._vfio.refuse_if_open(group.number)
             owner = self._vfio.owner(group.number)
@@ -122,7 +121,14 @@ class QemuPcis(PciVerbs):
         _let_pin(live.process.pid, memory_mib(domain.vm) * MIB + _PINNED_BESIDE_BYTES)
         live.do("device_add", pci_device(held))
 
-    def _take(self, vm: str, held: HeldPci) -> None:
+    def _take(self, vm: str, live: Live | None, held: HeldPci) -> None:
+        """Not before QEMU has let go of it: its driver would wait for that."""
+        alive = live if live is not None and is_alive(live.process) else None
+        if alive is not None and not alive.remove_device(held.device, UNPLUG_TIMEOUT_S):
+            raise internal_error(
+                f"The guest of VM {vm} did not let go of PCI device {name_of(held.pci.address)} within "
+                f"{UNPLUG_TIMEOUT_S:g} s: let it run and try again, or shut the VM down"
+            )
         self._hypervisor.change(vm, partial(without_pci, held=held))
         self._give_back(vm)
 
