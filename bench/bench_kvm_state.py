@@ -31,7 +31,7 @@ from stack.layout import Layout
 from stack.local import LocalStack
 from stack.shape import QEMU_INSTANCE, WORKER_KVM, Network, Shape
 from worker_kvm.accelerator import QEMU, Accelerator, QemuMissingError, choose_accelerator, find_qemu
-from worker_kvm.qemu.outgoing import BANDWIDTH_BYTES_PER_S, DOWNTIME_MS
+from worker_kvm.qemu.outgoing import BANDWIDTH_BYTES_PER_S, CAPABILITIES, DOWNTIME_MS
 from xenops.calls.vm import Destination
 from xenops.client import Client
 from xenops.events import wait_for_task
@@ -167,7 +167,7 @@ class Bare:
         return BareQemu(self._program, directory / "qmp", words)
 
     def _send_to(self, file: int) -> None:
-        enable(self._here, "events", "pause-before-switchover")
+        enable(self._here, *CAPABILITIES)
         bounds = {"max-bandwidth": BANDWIDTH_BYTES_PER_S, "downtime-limit": DOWNTIME_MS}
         self._here.do("migrate-set-parameters", bounds)
         self._here.give(file, STATE)

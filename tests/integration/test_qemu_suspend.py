@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -218,6 +220,40 @@ def test_a_cancel_in_the_middle_lets_the_guest_go_on(host: Host, *, live: bool) 
         assert beat(console)[0] > number
     image = saved(host, vm)
     resume(host, vm, image)
+
+
+class Swallowing(ImageStream):
+    """Another host, which takes everything at once; when it came, and how much."""
+
+    def __init__(self) -> None:
+        self.came: list[tuple[float, int]] = []
+
+    @override
+    def write(self, data: bytes | memoryview) -> None:
+        self.came.append((time.monotonic(), len(data)))
+
+    @override
+    def read(self, size: int) -> bytes:
+        raise AssertionError("nobody reads what is sent")
+
+    @property
+    def mib_per_s(self) -> float:
+        """Until all but the last half second: the guest stands still at the end, and nothing is bound."""
+        last = self.came[-1][0] - 0.5
+        return sum(size for at, size in self.came if at < last) / MIB / (last - self.came[0][0])
+
+
+def test_a_guest_on_its_way_takes_no_more_of_the_network_than_it_may(host: Host) -> None:
+    vm, stream = small_vm(host), Swallowing()
+    host.backend.stop()
+    host.settings = replace(host.settings, migration_mib_s=1)
+    host.open()
+    host.start(vm)
+    host.backend.vm.unpause(host.task, vm)
+    host.backend.vm.save(SuiteExecution(), vm, stream, live=True)
+    assert 0.0 < stream.mib_per_s < 1.1
+    host.backend.vm.resume(host.task, vm)
+    assert host.state(vm).power_state is PowerState.RUNNING
 
 
 @pytest.mark.parametrize("how", ["live", "suspend"])

@@ -63,4 +63,5 @@ def test_content_comes_for_disks_that_are_written_alone() -> None:
 def test_both_qemus_call_a_disk_alike() -> None:
     assert target_node(SLOT)["export"] == export_words(SLOT)["name"] == SLOT.device
     assert mirror_job(SLOT)["target"] == target_node(SLOT)["node-name"]
+    assert (mirror_job(SLOT)["speed"], mirror_job(SLOT, 3)["speed"]) == (0, 3 << 20)
     assert mirror_job(SLOT)["device"] == export_words(SLOT)["node-name"] == SLOT.node

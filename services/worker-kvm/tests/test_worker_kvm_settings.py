@@ -24,12 +24,13 @@ def test_all_may_be_said() -> None:
         "XENOPS_KVM_NETNS": "n",
         "XENOPS_SR_DIRECTORY": "/run/sr-mount",
         "XENOPS_KVM_USER": "libvirt-qemu",
+        "XENOPS_KVM_MIGRATION_MIB_S": "100",
     }
     settings = from_environment(USUAL | said)
     assert settings.run == Path("/run/x")
     assert (settings.accelerator, settings.network, settings.namespace) == ("tcg", "user", "n")
     assert settings.repositories == Path("/run/sr-mount")
-    assert settings.qemu_user == "libvirt-qemu"
+    assert (settings.qemu_user, settings.migration_mib_s) == ("libvirt-qemu", 100)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,8 @@ def test_all_may_be_said() -> None:
         ({"XENOPS_KVM_NETWORK": "ovs"}, "XENOPS_KVM_NETWORK is 'ovs': choose one of bridge, user"),
         ({"XENOPS_KVM_NETNS": "../x"}, "XENOPS_KVM_NETNS is '../x'"),
         ({"XENOPS_KVM_USER": "q", "XENOPS_BACKEND": "libvirt"}, "libvirt's is in its qemu.conf"),
+        ({"XENOPS_KVM_MIGRATION_MIB_S": "0"}, "XENOPS_KVM_MIGRATION_MIB_S is '0': give MiB a second"),
+        ({"XENOPS_KVM_MIGRATION_MIB_S": "1 GB"}, "from 1 to 1048576"),
         ({"XENOPS_BACKEND": "xen"}, "XENOPS_BACKEND is .xen.: choose one of qemu, libvirt"),
     ],
 )

@@ -78,6 +78,7 @@ def qemu_settings(settings: Settings) -> QemuSettings:
         storage=None if settings.repositories is None else DirectoryStorage(settings.repositories),
         user=user,
         kept=settings.worker.state / "kept",
+        migration_mib_s=settings.migration_mib_s,
     )
 
 

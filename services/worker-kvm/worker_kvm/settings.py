@@ -30,6 +30,9 @@ class BackendName(StrEnum):
 RUN_PATH_BYTES_MAX = 80
 """Sockets live below it, and the path of a Unix socket ends at 107 bytes."""
 
+MIGRATION_MIB_S_MAX = 1 << 20
+"""No network has more, and QEMU's own bound is above it."""
+
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -38,6 +41,7 @@ class Settings(WorkerProcessSettings):
     """A worker, and how it runs QEMU.
 
     `namespace` is a network namespace's name, None: the host's own. `repositories` is the directory of SRs.
+    `migration_mib_s` is what a VM that migrates may send in a second, None: no bound.
     """
 
     run: Path
@@ -49,6 +53,7 @@ class Settings(WorkerProcessSettings):
     libvirt_uri: str = LIBVIRT_URI
     libvirt_logs: Path = LIBVIRT_LOGS
     qemu_user: str | None = None
+    migration_mib_s: int | None = None
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -60,6 +65,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     has the bridges. `XENOPS_SR_DIRECTORY` has a directory for each SR, with its disks (none: no SRs).
 
     `XENOPS_KVM_USER` is whom QEMU runs as: a name, or numbers FIRST-LAST, another for each domain.
+
+    `XENOPS_KVM_MIGRATION_MIB_S` is what a migrating VM's memory and each of its disks may take (none: all).
 
     `XENOPS_BACKEND` is qemu or libvirt: then `XENOPS_LIBVIRT_URI` says which (qemu:///system), and
     `XENOPS_LIBVIRT_LOGS` where its logs of QEMU are (/var/log/libvirt/qemu), by which a guest that ended is
@@ -75,22 +82,37 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             f"the directory for sockets, {run}, is longer than {RUN_PATH_BYTES_MAX} bytes, and sockets in it "
             "could not be opened: set XENOPS_RUN_DIR to a shorter one, as /run/xenops"
         )
-    namespace = environment.get("XENOPS_KVM_NETNS") or None
-    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-        raise SettingsError(f"XENOPS_KVM_NETNS is {namespace!r}: give the name of a network namespace")
     repositories = environment.get("XENOPS_SR_DIRECTORY")
     return Settings(
         worker=worker,
         run=run,
         accelerator=_accelerator(environment.get("XENOPS_KVM_ACCELERATOR") or "auto"),
         network=_network(environment.get("XENOPS_KVM_NETWORK") or "bridge"),
-        namespace=namespace,
+        namespace=_namespace(environment.get("XENOPS_KVM_NETNS") or None),
         repositories=Path(repositories).absolute() if repositories else None,
         backend=_backend(environment.get("XENOPS_BACKEND") or BackendName.QEMU),
         libvirt_uri=environment.get("XENOPS_LIBVIRT_URI") or LIBVIRT_URI,
         libvirt_logs=Path(environment.get("XENOPS_LIBVIRT_LOGS") or LIBVIRT_LOGS),
         qemu_user=_user(environment),
+        migration_mib_s=_rate(environment.get("XENOPS_KVM_MIGRATION_MIB_S") or None),
     )
+
+
+def _namespace(word: str | None) -> str | None:
+    if word is not None and not _NAMESPACE.fullmatch(word):
+        raise SettingsError(f"XENOPS_KVM_NETNS is {word!r}: give the name of a network namespace")
+    return word
+
+
+def _rate(word: str | None) -> int | None:
+    if word is None:
+        return None
+    is_number = word.isascii() and word.isdecimal() and len(word) <= len(str(MIGRATION_MIB_S_MAX))
+    if not (is_number and 1 <= int(word) <= MIGRATION_MIB_S_MAX):
+        raise SettingsError(
+            f"XENOPS_KVM_MIGRATION_MIB_S is {word!r}: give MiB a second, from 1 to {MIGRATION_MIB_S_MAX}"
+        )
+    return int(word)
 
 
 def _user(environment: Mapping[str, str]) -> str | None:

@@ -1,17 +1,20 @@
 """The verbs on VMs that QEMU's two backends answer alike: how a guest ends, and what it asks for."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
-from engine.backend import Execution
+from engine.backend import Devices, Execution
 from engine.hosted.ballooning import await_balloon
 from engine.hosted.notes import Notes
 from engine.hosted.unrestricted import UnassistedVms
+from engine.image import Image, ImageStream
 from pydantic import BaseModel, ValidationError
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, internal_error, unimplemented
 from schema.ids import VmId
+from schema.objects.vif import Vif
 from schema.objects.vm import Vm
 from typing_extensions import override
 
@@ -49,6 +52,8 @@ class Lives(Notes[Any], Protocol[LiveT_co]):
 
 HostT = TypeVar("HostT", bound=Lives[Any])
 
+PlugVif = Callable[[Execution, VmId, Vif], None]
+"""The verb."""
 
 Told = TypeVar("Told", bound=BaseModel)
 
@@ -66,12 +71,20 @@ class KvmVms(UnassistedVms, Generic[HostT, LiveT]):
 
     minimum_reboot_delay_s = 0.0
 
-    def __init__(self, hypervisor: HostT) -> None:
+    def __init__(self, hypervisor: HostT, plug: PlugVif) -> None:
         self._hypervisor = hypervisor
+        self._plug = plug
 
     @abstractmethod
     def _press(self, live: LiveT) -> None:
         """Press the power button, which a guest that runs cannot fail to see. Errors: `Internal_error`."""
+
+    @abstractmethod
+    def _read_in(self, execution: Execution, vm: Vm, devices: Devices, image: Image) -> None:
+        """Have a domain go on from an image, with the devices that it is of; it does so, nothing to do.
+
+        Errors: those of `VmVerbs.restore`.
+        """
 
     @override
     def remove(self, vm: Vm) -> None:
@@ -97,6 +110,16 @@ class KvmVms(UnassistedVms, Generic[HostT, LiveT]):
     @override
     def set_xsdata(self, execution: Execution, vm: Vm, xsdata: object) -> None:
         raise unimplemented("VM.set_xsdata")
+
+    @override
+    def restore(
+        self, execution: Execution, vm: Vm, devices: Devices, image: Image, *, vgpu: ImageStream | None = None
+    ) -> None:
+        """Read the state, then plug what the VM has got since."""
+        self._read_in(execution, vm, devices, image)
+        for vif in devices.vifs:
+            if self._hypervisor.look(vm.id).nic(vif.id) is None:
+                self._plug(execution, VmId(vm.id), vif)
 
     @override
     def request_shutdown(

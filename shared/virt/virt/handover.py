@@ -16,6 +16,9 @@ from virt.connection import Connection
 from virt.meaning import Handle
 from virt.xml import parsed
 
+_UNBOUND_MIB_S = (2**63 - 1) // 2**20
+"""The most that libvirt takes, and what a domain has unless told otherwise."""
+
 T = TypeVar("T")
 
 
@@ -41,8 +44,15 @@ class Departure:
     uuid: str
     disks: Sequence[str] = ()
 
-    def begin(self) -> tuple[str, str]:
-        """The domain can be changed by nobody until `confirm`. Answers its document, and a cookie."""
+    def begin(self, downtime_ms: int, mib_per_s: int | None) -> tuple[str, str]:
+        """The domain can be changed by nobody until `confirm`. Answers its document, and a cookie.
+
+        Its guest will stand still once what is left of its memory goes in so many milliseconds; memory, and
+        each disk that goes along, take so much of the network, None: all.
+        """
+        speed = _UNBOUND_MIB_S if mib_per_s is None else mib_per_s
+        self._on("bound a downtime", lambda domain: domain.migrateSetMaxDowntime(downtime_ms))
+        self._on("bound a migration", lambda domain: domain.migrateSetMaxSpeed(speed))
         chosen = {"migrate_disks": self.disks} if self.disks else {}
         document, cookie = self._on(
             "begin a migration", lambda domain: phases.begin(domain, chosen, _flags(self.disks))
@@ -109,5 +119,8 @@ def _flags(disks: Sequence[str]) -> int:
         | libvirt.VIR_MIGRATE_CHANGE_PROTECTION
         | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
         | libvirt.VIR_MIGRATE_UNSAFE  # whether disks are shared is said to us, and not guessed by libvirt
+        | libvirt.VIR_MIGRATE_AUTO_CONVERGE  # a guest that writes faster than memory goes is slowed down
     )
-    return int(flags | libvirt.VIR_MIGRATE_NON_SHARED_DISK) if disks else int(flags)
+    if disks:
+        flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK | libvirt.VIR_MIGRATE_NON_SHARED_SYNCHRONOUS_WRITES
+    return int(flags)

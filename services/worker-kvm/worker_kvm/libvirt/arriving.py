@@ -10,7 +10,7 @@ from virt.handover import Entrance
 from virt.values import VirtError
 
 from worker_kvm.libvirt.departing import DRAIN_TIMEOUT_S
-from worker_kvm.libvirt.hypervisor import Hypervisor
+from worker_kvm.libvirt.hypervisor import Hypervisor, Settle
 from worker_kvm.libvirt.keepsakes import name_of
 from worker_kvm.libvirt.machine import Domain
 from worker_kvm.libvirt.talk import STATE_LINE, Accepted, Offer, Performed, Talk, unexpected
@@ -28,8 +28,10 @@ class Arrival:
     stream: ImageStream
     talk: Talk
 
-    def come(self, domain: Domain, document: str) -> None:
+    def come(self, domain: Domain, document: str, settle: Settle) -> None:
         """Have libvirt take it in as a domain that stands still; failed, there is none.
+
+        What is to `settle` of it is done while its state comes: then its guest does not wait for that.
 
         Errors: `VirtError`, `Internal_error`, the other side fails or brings what has no place here.
         """
@@ -40,6 +42,7 @@ class Arrival:
         sockets = self.hypervisor.waysides.sockets(domain.domid)
         cookie = entrance.prepare(document, sockets, self.offer.cookie)
         try:
+            settle()
             self.talk.say(Accepted(cookie=cookie))
             with ExitStack() as ending:
                 threads = [open_way_in(sockets.state, self.stream.line(STATE_LINE), ending)]

@@ -29,6 +29,7 @@ from worker_kvm.libvirt.talk import (
 )
 from worker_kvm.libvirt.working import working
 from worker_kvm.qemu.mirrored import Mirrored, goes_along
+from worker_kvm.qemu.outgoing import DOWNTIME_MS
 from worker_kvm.ways import open_way_out
 
 DRAIN_TIMEOUT_S = 10.0
@@ -110,7 +111,7 @@ class _Leaving:
             Mirrored(device=disk.target, size=self.hypervisor.virt.disk_bytes(self.live.uuid, disk.target))
             for disk in self.disks
         )
-        document, cookie = self.departure.begin()
+        document, cookie = self.departure.begin(DOWNTIME_MS, self.hypervisor.settings.migration_mib_s)
         talk.say(
             Offer(host=host_of(self.hypervisor.virt), document=document, cookie=cookie, mirrored=mirrored)
         )

@@ -124,6 +124,14 @@ def disk_node(disk: Disk, boot_order: int | None = None) -> Element:
     return node("disk", *children, *_order(boot_order), type=kind, device="cdrom" if takes_media else "disk")
 
 
+def drive_node(drive: Disk) -> Element:
+    """A drive, to be told which medium it holds: libvirt keeps its limits, and wants none said."""
+    described = disk_node(drive)
+    for limits in described.findall("iotune"):
+        described.remove(limits)
+    return described
+
+
 def nic_node(nic: Nic, *, bridged: bool, place: bool = False, boot_order: int | None = None) -> Element:
     """An interface; with `place`, at the port of its position, else at any that is free."""
     vif = nic.vif

@@ -47,6 +47,9 @@ _COUNTED_S = 30
 Change = Callable[[Machine], Machine]
 """Quick and pure: it runs while all records are locked. One that answers what it was given writes nothing."""
 
+Settle = Callable[[], None]
+"""To be called once libvirt has a domain, whose guest stands still: what it may send is restricted then."""
+
 
 class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
     """The host; safe for any thread. What libvirt refuses becomes an `Internal_error` with its words."""
@@ -154,9 +157,14 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         document, is_secure = self._document(vm, domain), wants_secure_boot(domain.vm)
         anew = begins_anew(domain.vm) or self.look(vm).is_secure != is_secure
         self.change(vm, lambda machine: machine.but(is_secure=is_secure))
-        self.bring_up(vm, domain, lambda: self.virt.create(written(document), resets_firmware=anew))
 
-    def bring_up(self, vm: str, domain: Domain, make: Callable[[], None]) -> None:
+        def create(settle: Settle) -> None:
+            self.virt.create(written(document), resets_firmware=anew)
+            settle()
+
+        self.bring_up(vm, domain, create)
+
+    def bring_up(self, vm: str, domain: Domain, make: Callable[[Settle], None]) -> None:
         """Have libvirt make a domain. Noted first: should the worker die meanwhile, the next one ends it.
 
         Errors: `Already_exists`, `Failed_to_start_emulator`.
@@ -167,10 +175,19 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         launching = {"stage": Stage.LAUNCHING}
         self.change(vm, lambda machine: machine.with_domain(**launching).but(keeps_as=domain.uuid))
         live = self._lives[domain.uuid] = Live(domain.uuid, self._log_of(domain), self)
-        try:
-            make()
+        screen: str | None = None
+
+        def settle() -> None:
+            nonlocal screen
             self.rules.set(domain.nics)
-            self._note_launched(vm, domain, live)
+            document = parsed(self.virt.document(domain.uuid))  # with VNC's socket, which libvirt chooses
+            screen = attribute(document, "./devices/graphics/listen[@type='socket']", "socket")
+
+        try:
+            make(settle)
+            live.look(self.virt.find(domain.uuid))
+            launched = {"stage": Stage.LAUNCHED, "saved": None, "screen": screen}
+            self.change(vm, lambda machine: machine.with_domain(**launched))
         except (VirtError, XenopsError) as error:
             live.leave()
             self._lives.pop(domain.uuid, None)
@@ -340,20 +357,6 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
             return domain_document(domain, self.surroundings(vm, domain))
         except ImpossibleTextError as error:
             raise internal_error(f"Cannot start VM {vm}: {error}: correct its configuration") from error
-
-    def _note_launched(self, vm: str, domain: Domain, live: Live) -> None:
-        """With what libvirt has chosen: VNC's socket."""
-        live.look(self.virt.find(domain.uuid))
-        document = parsed(self.virt.document(domain.uuid))
-        screen = attribute(document, "./devices/graphics/listen[@type='socket']", "socket")
-        self.change(
-            vm,
-            lambda machine: machine.with_domain(
-                stage=Stage.LAUNCHED,
-                saved=None,
-                screen=screen,
-            ),
-        )
 
     def _nics(self, uuid_: str) -> Iterator[Nic]:
         for _, domain in self._domains():

@@ -11,7 +11,7 @@ from virt.connection import Connection
 from virt.values import VirtError
 from virt.xml import Element, parsed, written
 
-from worker_kvm.libvirt.document import disk_node
+from worker_kvm.libvirt.document import drive_node
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Disk, Domain, Machine
 from worker_kvm.qemu.growth import size_on_host
@@ -60,7 +60,7 @@ class Noticing:
                 if disk is None or disk.alias not in open_trays(parsed(self.virt.document(live.uuid))):
                     return False
                 emptied = disk.holding(None, source=None)
-                self.virt.update(live.uuid, written(disk_node(emptied)))
+                self.virt.update(live.uuid, written(drive_node(emptied)))
             except VirtError as error:
                 _LOG.warning("VM %s: the guest's eject of %s: %s", vm, seen.id.device, error)
                 return False

@@ -22,6 +22,7 @@ def open_libvirt(settings: Settings, accelerator: Accelerator) -> Libvirt:
                 accelerator=accelerator,
                 bridged=settings.network == "bridge",
                 namespace=settings.namespace,
+                migration_mib_s=settings.migration_mib_s,
                 storage=None if settings.repositories is None else DirectoryStorage(settings.repositories),
             )
         )

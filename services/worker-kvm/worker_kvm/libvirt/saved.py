@@ -42,7 +42,7 @@ def uuid_in(document: Element) -> str:
 
 
 def moved(document: Element, domain: Domain, around: Surroundings) -> Element:
-    """With the files, bridges and sockets of now; the machine that the guest sees stays the same.
+    """With the files, bridges, sockets and limits of now; the machine that the guest sees stays the same.
 
     Errors: `Internal_error`, it has what none of our domains has.
     """
@@ -58,7 +58,7 @@ def moved(document: Element, domain: Domain, around: Surroundings) -> Element:
         source.set("path", str(around.console))
     for disk in domain.disks:
         for found in _named(document, "disk", disk.alias):
-            _replace(found, disk_node(disk), ("source", "backingStore"), ("source",))
+            _replace(found, disk_node(disk), ("source", "backingStore", "iotune"), ("source", "iotune"))
     for nic in domain.nics:
         for found in _named(document, "interface", nic.alias):
             written = nic_node(nic, bridged=around.bridged)

@@ -21,5 +21,7 @@ class LibvirtSettings:
     """The network namespace that libvirtd is in; None: the host's own."""
     rounds_s: float = 10.0
     """How often disks are looked at that may have grown."""
+    migration_mib_s: int | None = None
+    """What the memory of a VM that migrates may take in a second, and each of its disks; None: no bound."""
     storage: Storage | None = None
     """Of the disks that are named `SR/VDI`; None: there are none."""

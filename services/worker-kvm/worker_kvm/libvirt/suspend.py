@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backend import Devices, Execution
@@ -11,7 +11,6 @@ from engine.image import Image
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToStartEmulator
-from schema.objects.vbd import VbdType
 from schema.objects.vm import Vm
 from virt.handover import host_of
 from virt.seal import check_seal, seal
@@ -21,7 +20,7 @@ from virt.xml import Element, ImpossibleTextError, parsed, written
 
 from worker_kvm.libvirt.arriving import Arrival
 from worker_kvm.libvirt.departing import depart, stay
-from worker_kvm.libvirt.hypervisor import Hypervisor
+from worker_kvm.libvirt.hypervisor import Hypervisor, Settle
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Stage, attached, plugged
 from worker_kvm.libvirt.moving import receive_image, send_image, size_max
@@ -33,7 +32,6 @@ from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.hostdevices import PORTS
 from worker_kvm.qemu.sleeping import refuse_asleep
 from worker_kvm.seen import Status
-from worker_kvm.throttle import throttle_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class _Coming:
     """A domain from elsewhere: what it was like, and how libvirt makes one by a document of this host's."""
 
     document: Element
-    make: Callable[[Domain, str], None]
+    make: Callable[[Domain, str, Settle], None]
 
 
 def assert_can_save(hypervisor: Hypervisor, vm: Vm) -> None:
@@ -140,8 +138,9 @@ def _restore_from(hypervisor: Hypervisor, vm: Vm, path: Path, devices: Devices) 
     with spoken():
         document = parsed(hypervisor.virt.saved_document(str(path)))
 
-    def restore(_: Domain, words: str) -> None:
+    def restore(_: Domain, words: str, settle: Settle) -> None:
         hypervisor.virt.restore(str(path), words, paused=True)
+        settle()
 
     _take_in(hypervisor, vm, devices, _Coming(document, restore))
 
@@ -164,14 +163,13 @@ def _take_in(hypervisor: Hypervisor, vm: Vm, devices: Devices, coming: _Coming) 
         )
         now = hypervisor.look(vm.id).living()
         words = _words(moved(coming.document, now, hypervisor.surroundings(vm.id, now)), vm.id)
-        hypervisor.bring_up(vm.id, now, lambda: coming.make(now, words))
+        hypervisor.bring_up(vm.id, now, lambda settle: coming.make(now, words, settle))
     except XenopsError as error:
         fresh = {"uuid": domain.uuid, "built": False, "disks": (), "nics": (), "stage": Stage.NOTED}
         hypervisor.change(vm.id, lambda machine: machine.with_domain(**fresh))
         if isinstance(error.error, FailedToStartEmulator):
             raise internal_error(f"Cannot resume VM {vm.id}: {error.error.message}") from error
         raise
-    _throttle(hypervisor, vm.id)
     hypervisor.change(vm.id, lambda machine: machine.but(suspended=False))
 
 
@@ -210,8 +208,9 @@ def _bring_back(hypervisor: Hypervisor, vm: str, *, paused: bool) -> None:
     domain = hypervisor.look(vm).living()
     path = domain.saved or ""
 
-    def restore() -> None:
+    def restore(settle: Settle) -> None:
         hypervisor.virt.restore(path, hypervisor.virt.saved_document(path), paused=True)
+        settle()
 
     hypervisor.bring_up(vm, domain, restore)
     if not paused:  # only now: what it may send is restricted
@@ -222,15 +221,6 @@ def _bring_back(hypervisor: Hypervisor, vm: str, *, paused: bool) -> None:
 def _let_run(hypervisor: Hypervisor, live: Live) -> None:
     with spoken():
         live.change(lambda: hypervisor.virt.resume(live.uuid), Status.RUNNING)
-
-
-def _throttle(hypervisor: Hypervisor, vm: str) -> None:
-    """Disks are held to what is configured now; the image has the limits of then."""
-    domain = hypervisor.look(vm).living()
-    for disk in domain.disks:
-        if disk.vbd.ty is not VbdType.CDROM:
-            with spoken():
-                hypervisor.virt.set_throttle(domain.uuid, disk.target, asdict(throttle_of(disk.vbd)))
 
 
 def _with_devices(

@@ -5,22 +5,21 @@ from dataclasses import asdict
 
 from engine.backend import Execution
 from engine.hosted.vbds import detach_rejected
-from schema.fault import unimplemented
 from schema.ids import VmId
-from schema.objects.vbd import Vbd, VbdType
+from schema.objects.vbd import Vbd
 from typing_extensions import override
 from virt.spoken import spoken
 from virt.values import VirtError
 from virt.xml import written
 
-from worker_kvm.libvirt.document import disk_node
+from worker_kvm.libvirt.document import disk_node, drive_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Disk, Machine, attached
 from worker_kvm.qemu.machine import Source
 from worker_kvm.qemu.media import TRIES
 from worker_kvm.qemu.mirrored import goes_along
-from worker_kvm.throttle import Throttle, throttle_of
+from worker_kvm.throttle import Throttle
 from worker_kvm.vbds import IS_SLOW, ON_SATA, UNPLUG_TIMEOUT_S, KvmVbds
 
 
@@ -30,8 +29,6 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
     @override
     def _refuse(self, vbd: Vbd) -> None:
         super()._refuse(vbd)
-        if vbd.ty is VbdType.CDROM and not throttle_of(vbd).is_open:
-            raise unimplemented("VBD.plug of a drive with limits, on libvirt")
         goes_along(vbd)
 
     @override
@@ -68,7 +65,7 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
 
     def _change(self, live: Live, drive: Disk) -> None:
         """Have a drive hold what it shall, see `TRIES`."""
-        document = written(disk_node(drive))
+        document = written(drive_node(drive))
         for _ in range(TRIES - 1):
             with suppress(VirtError):
                 self._hypervisor.virt.update(live.uuid, document)

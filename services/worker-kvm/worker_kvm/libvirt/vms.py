@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from engine.backend import CreateOptions, Devices, Execution
 from engine.image import Image, ImageStream
 from schema.fault import XenopsError
-from schema.ids import VmId
 from schema.objects.errors import InvalidVcpus
 from schema.objects.network import Network
 from schema.objects.vm import Vm, VmState
@@ -19,18 +18,13 @@ from worker_kvm.libvirt.machine import Carried, Machine
 from worker_kvm.libvirt.sleeping import ordering, wake
 from worker_kvm.libvirt.states import vm_state
 from worker_kvm.libvirt.suspend import assert_can_save, restore_vm, resume_vm, save_vm
-from worker_kvm.qemu.saving import PlugVif
 from worker_kvm.qemu.sleeping import put_to_sleep, refuse_asleep
 from worker_kvm.seen import Status
 from worker_kvm.vms import KvmVms, told_by_another
 
 
 class LibvirtVms(KvmVms[Hypervisor, Live]):
-    """`VmVerbs` on libvirt; `plug` is the verb, for interfaces that a VM has got while it was suspended."""
-
-    def __init__(self, hypervisor: Hypervisor, plug: PlugVif) -> None:
-        super().__init__(hypervisor)
-        self._plug = plug
+    """`VmVerbs` on libvirt."""
 
     @override
     def _press(self, live: Live) -> None:
@@ -126,13 +120,8 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
         save_vm(self._hypervisor, execution, vm, image)
 
     @override
-    def restore(
-        self, execution: Execution, vm: Vm, devices: Devices, image: Image, *, vgpu: ImageStream | None = None
-    ) -> None:
+    def _read_in(self, execution: Execution, vm: Vm, devices: Devices, image: Image) -> None:
         restore_vm(self._hypervisor, execution, vm, image, devices=devices)
-        for vif in devices.vifs:
-            if self._hypervisor.look(vm.id).nic(vif.id) is None:
-                self._plug(execution, VmId(vm.id), vif)
 
     @override
     def resume(self, execution: Execution, vm: Vm) -> None:

@@ -30,5 +30,5 @@ class Qemu(HostedBackend[Hypervisor]):
         self.vif = QemuVifs(hypervisor)
         self.pci = pcis = QemuPcis(hypervisor, Vfio())
         self.vusb = vusbs = QemuVusbs(hypervisor, Usbfs())
-        savings = Savings(hypervisor, content.find, self.vif.plug)
-        self.vm = QemuVms(hypervisor, savings, (pcis.let_go, vusbs.let_go))
+        savings = Savings(hypervisor, content.find)
+        self.vm = QemuVms(hypervisor, savings, self.vif.plug, (pcis.let_go, vusbs.let_go))

@@ -35,11 +35,15 @@ _ENDED = "concluded"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """From QEMU's own directory to the other host; `owner` is QEMU's user and group, None: ours."""
+    """From QEMU's own directory to the other host; `owner` is QEMU's user and group, None: ours.
+
+    A disk may take `mib_per_s` of it, None: all.
+    """
 
     own: Path
     owner: tuple[int, int] | None
     stream: ImageStream
+    mib_per_s: int | None = None
 
 
 @contextmanager
@@ -58,7 +62,7 @@ def mirroring(live: Live, disks: Sequence[Disk], way: Way, execution: Execution)
             line = way.stream.line(disk.slot.device)
             open_way_out(way.own / socket_name(disk.slot), [line], ending, way.owner)
             live.do("blockdev-add", target_node(disk.slot))
-            live.do("blockdev-mirror", mirror_job(disk.slot))
+            live.do("blockdev-mirror", mirror_job(disk.slot, way.mib_per_s))
         _await_copies(live, disks, way.stream, execution)
         yield Company(_SHARE, partial(_finish, live, disks))
 

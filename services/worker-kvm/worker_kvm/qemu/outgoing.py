@@ -30,6 +30,9 @@ HAND_OVER_TIMEOUT_S = 20 * 60.0
 CALL_BACK_TIMEOUT_S = 30.0
 """How long QEMU may take to finish what it sends, or to give it up."""
 
+CAPABILITIES = ("events", "pause-before-switchover", "auto-converge")
+"""It tells, waits before it hands over, and slows a guest down that writes faster than its memory goes."""
+
 _STATE = "state"
 """QEMU's name of the socket."""
 
@@ -98,6 +101,12 @@ def send_itself(live: Live, connection: int, execution: Execution, company: Comp
         os.set_blocking(connection, False)
 
 
+def bound(live: Live, mib_per_s: int | None) -> None:
+    """What QEMU may send in a second from now on; None: whoever takes the bytes is the bound."""
+    speed = BANDWIDTH_BYTES_PER_S if mib_per_s is None else mib_per_s << 20
+    live.do("migrate-set-parameters", {"max-bandwidth": speed})
+
+
 def call_back(live: Live) -> None:
     """Have QEMU give up what it sends, if it does, so that the guest may run. Errors: `Internal_error`."""
     deadline = time.monotonic() + CALL_BACK_TIMEOUT_S
@@ -144,11 +153,10 @@ class _Line:
 @contextmanager
 def _beginning(live: Live, file: int) -> Iterator[None]:
     """While inside, QEMU knows where to write to; what fails there, QEMU has called back."""
-    capabilities = [{"capability": name, "state": True} for name in ("events", "pause-before-switchover")]
-    bounds = {"max-bandwidth": BANDWIDTH_BYTES_PER_S, "downtime-limit": DOWNTIME_MS}
+    capabilities = [{"capability": name, "state": True} for name in CAPABILITIES]
     try:
         live.do("migrate-set-capabilities", {"capabilities": capabilities})
-        live.do("migrate-set-parameters", bounds)
+        live.do("migrate-set-parameters", {"downtime-limit": DOWNTIME_MS})
         live.give(file, _STATE)
         yield
     except BaseException:

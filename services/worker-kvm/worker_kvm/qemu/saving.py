@@ -1,17 +1,15 @@
 """Saving: a VM to its suspend image or to another host, and back, or on in its domain."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backend import Devices, Execution
 from engine.image import Image, ImageStream
 from schema.fault import XenopsError, internal_error
-from schema.ids import VmId
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest
-from schema.objects.vif import Vif
 from schema.objects.vm import Vm
 
 from worker_kvm.qemu.arriving import Find, Here, fitted
@@ -25,14 +23,11 @@ from worker_kvm.qemu.machine import Disk, Domain, Saving, restored, resumed, sav
 from worker_kvm.qemu.mirrored import Mirrored, going_along, refuse_others
 from worker_kvm.qemu.mirroring import Way, mirroring
 from worker_kvm.qemu.nodes import size_of_node
-from worker_kvm.qemu.outgoing import ALONE, Company, await_stillness, send, send_itself
+from worker_kvm.qemu.outgoing import ALONE, Company, await_stillness, bound, send, send_itself
 from worker_kvm.qemu.passthrough import USB
 from worker_kvm.qemu.process import kill
 from worker_kvm.qemu.vcpus import set_vcpus
 from worker_kvm.seen import Status
-
-PlugVif = Callable[[Execution, VmId, Vif], None]
-"""The verb."""
 
 _TYPE_SUFFIX = "-machine"
 
@@ -55,10 +50,9 @@ class _State:
 class Savings:
     """States of this host's VMs; safe for any thread. `find` tells where a disk's content is."""
 
-    def __init__(self, hypervisor: Hypervisor, find: Find, plug: PlugVif) -> None:
+    def __init__(self, hypervisor: Hypervisor, find: Find) -> None:
         self._hypervisor = hypervisor
         self._here = Here(find, hypervisor.settings.bridged)
-        self._plug = plug
 
     def save(self, vm: Vm, image: Image, execution: Execution, *, live: bool) -> None:
         """Write the guest's state; it is not asked, and takes no part. Not `live`, it stands still at once.
@@ -84,6 +78,7 @@ class Savings:
         try:
             if saving.was_running and not live:
                 qemu.pause()
+            bound(qemu, None if path is not None else self._hypervisor.settings.migration_mib_s)
             if path is not None:
                 self._to_file(path, domain, qemu, execution)
             elif not isinstance(image, LocalDisk | Vdi):
@@ -96,7 +91,7 @@ class Savings:
         self._hypervisor.change_domain(domain.domid, saved)
 
     def restore(self, vm: Vm, devices: Devices, image: Image, execution: Execution) -> None:
-        """Read a state into a new QEMU, which has the devices that the state is of, and then all others.
+        """Read a state into a new QEMU, which has the devices that the state is of.
 
         Errors: `Internal_error` that says what is wrong with the image; there is no QEMU then.
         """
@@ -113,9 +108,6 @@ class Savings:
             raise internal_error(
                 f"Cannot resume VM {vm.id}: its suspend image is damaged: {error}"
             ) from error
-        for vif in devices.vifs:
-            if self._hypervisor.look(vm.id).nic(vif.id) is None:
-                self._plug(execution, VmId(vm.id), vif)
 
     def resume(self, vm: Vm) -> None:
         """Go on after a save; whoever wrote to the disks meanwhile must have ended."""
@@ -149,9 +141,9 @@ class Savings:
                 send_itself(live, connection, execution, company)
 
     def _way(self, domid: int, stream: ImageStream) -> Way:
-        user = self._hypervisor.settings.user
-        own = self._hypervisor.sockets(domid).own
-        return Way(own, None if user is None else user.of(domid), stream)
+        settings, own = self._hypervisor.settings, self._hypervisor.sockets(domid).own
+        owner = None if settings.user is None else settings.user.of(domid)
+        return Way(own, owner, stream, settings.migration_mib_s)
 
     @staticmethod
     def _write(writer: Writer, live: Live, execution: Execution, company: Company) -> None:

@@ -23,7 +23,7 @@ from worker_kvm.qemu.states import vm_state
 from worker_kvm.qemu.tpm import refuse_without_swtpm
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
 from worker_kvm.seen import Status
-from worker_kvm.vms import KvmVms, told_by_another
+from worker_kvm.vms import KvmVms, PlugVif, told_by_another
 
 LetGo = Callable[[str], None]
 """Takes a VM's id. Errors: `Internal_error`."""
@@ -32,9 +32,11 @@ LetGo = Callable[[str], None]
 class QemuVms(KvmVms[Hypervisor, Live]):
     """`VmVerbs` on QEMU."""
 
-    def __init__(self, hypervisor: Hypervisor, savings: Savings, let_go: Sequence[LetGo]) -> None:
+    def __init__(
+        self, hypervisor: Hypervisor, savings: Savings, plug: PlugVif, let_go: Sequence[LetGo]
+    ) -> None:
         """`let_go` gives the host what a VM without a QEMU still has of it."""
-        super().__init__(hypervisor)
+        super().__init__(hypervisor, plug)
         self._savings = savings
         self._let_go = let_go
 
@@ -137,10 +139,8 @@ class QemuVms(KvmVms[Hypervisor, Live]):
         self._savings.save(vm, image, execution, live=live)
 
     @override
-    def restore(
-        self, execution: Execution, vm: Vm, devices: Devices, image: Image, *, vgpu: ImageStream | None = None
-    ) -> None:
-        """Read a state into a QEMU of its own."""
+    def _read_in(self, execution: Execution, vm: Vm, devices: Devices, image: Image) -> None:
+        """Into a QEMU of its own."""
         self._savings.restore(vm, devices, image, execution)
 
     @override
