@@ -12,7 +12,7 @@ from schema.fault import internal_error
 from schema.objects.errors import Cancelled, InternalError
 from worker_kvm.qemu.framing import Writer
 from worker_kvm.qemu.live import Live
-from worker_kvm.qemu.outgoing import send
+from worker_kvm.qemu.outgoing import BANDWIDTH_BYTES_PER_S, bound, send
 from worker_kvm.seen import Status
 
 STATE = os.urandom(1 << 20)
@@ -26,6 +26,7 @@ class Qemu:
         self.status = Status.PAUSED
         self.migration = "none"
         self.done: list[str] = []
+        self.told: dict[str, Any] = {}
         self._refuses = refuses
         self._file = -1
         self._ring: Callable[[], None] = lambda: None
@@ -34,8 +35,9 @@ class Qemu:
     def give(self, descriptor: int, _name: str) -> None:
         self._file = os.dup(descriptor)
 
-    def do(self, command: str, _arguments: object = None) -> Any:
+    def do(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
         self.done.append(command)
+        self.told |= arguments or {}
         if command == "migrate":
             self._become("pre-switchover")
         return {"status": "prelaunch"} if command == "query-status" else {"status": self.migration}
@@ -109,3 +111,12 @@ def test_a_guest_that_ends_meanwhile_is_not_saved() -> None:
     qemu = Qemu()
     qemu.status = Status.ENDED
     assert isinstance(refusal(lambda: sent(qemu, SuiteExecution())), InternalError)
+
+
+def test_a_guest_may_be_slowed_down_and_what_is_sent_be_bounded() -> None:
+    qemu = Qemu()
+    sent(qemu, SuiteExecution())
+    assert {"capability": "auto-converge", "state": True} in qemu.told["capabilities"]
+    for mib_per_s, bytes_per_s in ((3, 3 << 20), (None, BANDWIDTH_BYTES_PER_S)):
+        bound(cast("Live", qemu), mib_per_s)
+        assert qemu.told["max-bandwidth"] == bytes_per_s

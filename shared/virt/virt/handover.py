@@ -121,6 +121,4 @@ def _flags(disks: Sequence[str]) -> int:
         | libvirt.VIR_MIGRATE_UNSAFE  # whether disks are shared is said to us, and not guessed by libvirt
         | libvirt.VIR_MIGRATE_AUTO_CONVERGE  # a guest that writes faster than memory goes is slowed down
     )
-    if disks:
-        flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK | libvirt.VIR_MIGRATE_NON_SHARED_SYNCHRONOUS_WRITES
-    return int(flags)
+    return int(flags | libvirt.VIR_MIGRATE_NON_SHARED_DISK) if disks else int(flags)

@@ -79,16 +79,15 @@ def target_node(slot: Slot) -> Words:
 
 
 def mirror_job(slot: Slot, mib_per_s: int | None = None) -> Words:
-    """The copy, for `blockdev-mirror`: all of it, so fast, and at once what the guest writes meanwhile.
+    """The copy, for `blockdev-mirror`: all of it, then what the guest writes, which waits for nobody.
 
-    That is written here once it is written there, too: the guest gets no further ahead than the network.
+    It takes so much of the network, None: all.
     """
     return {
         "job-id": job_name(slot),
         "device": slot.node,
         "target": target_name(slot),
         "sync": "full",
-        "copy-mode": "write-blocking",
         "speed": 0 if mib_per_s is None else mib_per_s << 20,
         "auto-dismiss": False,
     }
