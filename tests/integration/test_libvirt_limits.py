@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from engine.backend import CreateOptions, Devices
-from libvirt_room import LibvirtRoom, domains, make_home, make_room, until_told
+from libvirt_room import LibvirtRoom, domains, make_home, make_room, until_told, words
 from qemu_host import MIB, VM, line, vif, xvd
 from schema.objects.disk import LocalDisk
 from schema.objects.dynamic import VbdObject, VifObject
@@ -63,6 +63,10 @@ def test_a_disk_keeps_to_its_limits_and_a_trunk_to_its_vlans(room: LibvirtRoom) 
         room.backend.vbd.set_qos(room.task, VM, vbd)
         assert not room.backend.vbd.wants_qos(VM, vbd)
     assert limits(room, domain) == [{}, {"read_iops_sec": "9"}]
+    bell = room.disk("bell\a.raw")
+    assert "which libvirt cannot be told: correct its configuration" in words(
+        lambda: room.plug(xvd("c", bell))
+    )
     assert "10, 20" in ruleset(room)
     room.backend.vif.set_trunks(room.task, VM, vif(0), [30])
     assert "vlan id != 30" in ruleset(room)

@@ -3,6 +3,8 @@
 import re
 from xml.etree import ElementTree as ET
 
+from virt.values import VirtError
+
 Element = ET.Element
 """A node of a document."""
 
@@ -10,8 +12,8 @@ _IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 """What XML 1.0 cannot say, escaped or not."""
 
 
-class ImpossibleTextError(ValueError):
-    """A text has characters that no XML document can carry."""
+class ImpossibleTextError(VirtError):
+    """A text has characters that no XML document can carry, so libvirt is not even asked."""
 
 
 def node(tag: str, /, *children: Element, text: str | None = None, **attributes: str | int) -> Element:

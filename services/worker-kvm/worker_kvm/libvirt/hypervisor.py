@@ -9,16 +9,16 @@ from pathlib import Path
 
 from engine.hosted.noting import Noting
 from schema.atomics.vm import DomainAction
-from schema.fault import XenopsError, internal_error
+from schema.fault import XenopsError
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator
 from schema.objects.vm import Vm
 from virt.connection import Connection
 from virt.mark import MARK, life_of
 from virt.seal import seal
-from virt.spoken import spoken
+from virt.spoken import configured, spoken
 from virt.values import DomainInfo, VirtError, VirtEvent
-from virt.xml import Element, ImpossibleTextError, attribute, parsed, written
+from virt.xml import Element, attribute, parsed, written
 
 from worker_kvm.libvirt.agents import GuestAgents
 from worker_kvm.libvirt.document import AGENT_PORT, Surroundings, domain_document
@@ -154,12 +154,14 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
             return
         if not domain.built:
             raise XenopsError(DomainNotBuilt())
-        document, is_secure = self._document(vm, domain), wants_secure_boot(domain.vm)
+        is_secure = wants_secure_boot(domain.vm)
+        with configured(f"start VM {vm}"):
+            document = written(domain_document(domain, self.surroundings(vm, domain)))
         anew = begins_anew(domain.vm) or self.look(vm).is_secure != is_secure
         self.change(vm, lambda machine: machine.but(is_secure=is_secure))
 
         def create(settle: Settle) -> None:
-            self.virt.create(written(document), resets_firmware=anew)
+            self.virt.create(document, resets_firmware=anew)
             settle()
 
         self.bring_up(vm, domain, create)
@@ -351,12 +353,6 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
                 return True
         self.note_saving(vm, None)
         return False
-
-    def _document(self, vm: str, domain: Domain) -> Element:
-        try:
-            return domain_document(domain, self.surroundings(vm, domain))
-        except ImpossibleTextError as error:
-            raise internal_error(f"Cannot start VM {vm}: {error}: correct its configuration") from error
 
     def _nics(self, uuid_: str) -> Iterator[Nic]:
         for _, domain in self._domains():

@@ -14,9 +14,9 @@ from schema.objects.errors import FailedToStartEmulator
 from schema.objects.vm import Vm
 from virt.handover import host_of
 from virt.seal import check_seal, seal
-from virt.spoken import spoken
+from virt.spoken import configured, spoken
 from virt.values import VirtError
-from virt.xml import Element, ImpossibleTextError, parsed, written
+from virt.xml import Element, parsed, written
 
 from worker_kvm.libvirt.arriving import Arrival
 from worker_kvm.libvirt.departing import depart, stay
@@ -162,7 +162,8 @@ def _take_in(hypervisor: Hypervisor, vm: Vm, devices: Devices, coming: _Coming) 
             ),
         )
         now = hypervisor.look(vm.id).living()
-        words = _words(moved(coming.document, now, hypervisor.surroundings(vm.id, now)), vm.id)
+        with configured(f"resume VM {vm.id}"):
+            words = written(moved(coming.document, now, hypervisor.surroundings(vm.id, now)))
         hypervisor.bring_up(vm.id, now, lambda settle: coming.make(now, words, settle))
     except XenopsError as error:
         fresh = {"uuid": domain.uuid, "built": False, "disks": (), "nics": (), "stage": Stage.NOTED}
@@ -246,10 +247,3 @@ def _with_devices(
     domain = machine.living()
     plugs = 1 + max((nic.plugs for nic in domain.nics), default=-1)
     return machine.with_domain(built=True, nic_plugs=max(plugs, domain.nic_plugs))
-
-
-def _words(document: Element, vm: str) -> str:
-    try:
-        return written(document)
-    except ImpossibleTextError as error:
-        raise internal_error(f"Cannot resume VM {vm}: {error}: correct its configuration") from error

@@ -8,7 +8,7 @@ from engine.hosted.vbds import detach_rejected
 from schema.ids import VmId
 from schema.objects.vbd import Vbd
 from typing_extensions import override
-from virt.spoken import spoken
+from virt.spoken import configured, spoken
 from virt.values import VirtError
 from virt.xml import written
 
@@ -39,7 +39,9 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
     def _give(self, execution: Execution, machine: Machine, disk: Disk) -> None:
         live = self._hypervisor.live(machine.id)
         if live is not None and not self._hypervisor.has_device(live.uuid, disk.alias):
-            self._hypervisor.attach(live.uuid, disk_node(disk))
+            with configured(f"plug VBD {disk.id.device} of VM {disk.id.vm}"):
+                device = disk_node(disk)
+            self._hypervisor.attach(live.uuid, device)
 
     @override
     def _take(self, execution: Execution, machine: Machine, disk: Disk, *, force: bool) -> None:
@@ -65,7 +67,8 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
 
     def _change(self, live: Live, drive: Disk) -> None:
         """Have a drive hold what it shall, see `TRIES`."""
-        document = written(drive_node(drive))
+        with configured(f"change the medium of VBD {drive.id.device} of VM {drive.id.vm}"):
+            document = written(drive_node(drive))
         for _ in range(TRIES - 1):
             with suppress(VirtError):
                 self._hypervisor.virt.update(live.uuid, document)

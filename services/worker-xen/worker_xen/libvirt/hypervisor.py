@@ -9,17 +9,17 @@ from pathlib import Path
 
 from engine.hosted.noting import Noting
 from engine.hosted.records import Records
-from schema.fault import XenopsError, internal_error
+from schema.fault import XenopsError
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator, NotEnoughMemory
 from typing_extensions import override
 from virt.connection import Connection, Listener
 from virt.mark import MARK, instance_of, life_of
 from virt.seal import seal
-from virt.spoken import spoken
+from virt.spoken import configured, spoken
 from virt.values import DomainInfo as Found
 from virt.values import DomainStatus, Ended, How, Panicked, Paused, Resumed, VirtError, VirtEvent
-from virt.xml import Element, ImpossibleTextError, attribute, parsed, written
+from virt.xml import Element, attribute, parsed, written
 
 from worker_xen.libvirt.document import Surroundings, domain_document
 from worker_xen.libvirt.stream import is_whole
@@ -238,10 +238,8 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
         return any(target.get("dev") == name for target in found)
 
     def _document(self, vm: str, domain: Domain) -> Element:
-        try:
+        with configured(f"start VM {vm}"):
             return domain_document(domain, Surroundings(self.settings.instance, vm))
-        except ImpossibleTextError as error:
-            raise internal_error(f"Cannot start VM {vm}: {error}: correct its configuration") from error
 
     def _ours(self, domain: Domain) -> Found | None:
         """A domain of ours as libvirt has it: another one of that UUID is not ours. Errors: `VirtError`."""
