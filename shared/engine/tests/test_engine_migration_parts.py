@@ -1,7 +1,9 @@
+import os
 import socket
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -132,6 +134,27 @@ def test_what_is_compressed_and_ends_early_is_told() -> None:
     stream.finish()
     reader = DecompressingStream(BytesIO(disk.content()).read)
     assert "ends 3 bytes early" in str(refusal(reader.read, 7))
+
+
+class Wire(BytesIO):
+    """What was sent so far; nobody waits for more."""
+
+    @override
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
+        assert found, "more would be waited for"
+        return found
+
+
+@pytest.mark.parametrize("mib", [1, 3])
+def test_all_that_was_sent_before_a_line_is_opened_is_read_before_more_is_waited_for(mib: int) -> None:
+    content, sent = os.urandom(1000) * (mib << 10), DiskImage()
+    stream = CompressingStream(sent)
+    stream.write(content)
+    with suppress(XenopsError):
+        stream.line("a")
+    reader = DecompressingStream(Wire(sent.content()).read)
+    assert b"".join(reader.read(1000) for _ in range(mib << 10)) == content
 
 
 def test_a_few_bytes_that_stand_for_very_many_take_no_more_memory_than_what_is_asked_for() -> None:
