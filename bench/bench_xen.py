@@ -1,16 +1,19 @@
 """VM.start on Xen through the whole bus, beside `xl create` of the same guest, in the emulated Xen host.
 
-    python bench/bench_xen.py [ROUNDS] [--backend classic|xenlight]
+    python bench/bench_xen.py [ROUNDS] [--backend classic|xenlight] [--in-dom0]
 
 Each round starts one of each and ends it, so that what else the machine does hits both alike. Both have
 128 MiB, the tiny guest's kernel, a raw disk and an interface, and stay paused. All is some twenty times as
-slow as on a real host, so the ratio is what counts. Of classic alone `tests/xen/dom0/measure.py`
-tells more. Needs what `make xen-host` has built.
+slow as on a real host, so the ratio is what counts. Of classic `tests/xen/dom0/measure.py` tells more, alone
+with `--in-dom0`: in a machine whose clock counts 4 ns an instruction, whatever else the cores do. Needs what
+`make xen-host` has built.
 """
 
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,10 +21,13 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "xen")]
 
 from figures import interleaved, tell  # noqa: E402  it finds itself where `make` runs it
 from xen_dom0 import IMAGES, Dom0  # noqa: E402
-from xen_machine import machine_place, resumed  # noqa: E402
+from xen_machine import Machine, Place, machine_place, resumed  # noqa: E402
 from xen_site import GUEST, Site  # noqa: E402
+from xen_sources import SOURCES  # noqa: E402
 
 ROUNDS = 10
+
+IN_DOM0 = f"{SOURCES}/tests/xen/dom0"
 
 PEER = f"""\
 name = "peer"
@@ -40,24 +46,35 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     arguments.add_argument("rounds", nargs="?", type=int, default=ROUNDS)
     arguments.add_argument("--backend", choices=("classic", "xenlight"), default="classic")
+    arguments.add_argument("--in-dom0", action="store_true")
     told = arguments.parse_args()
-    machine = resumed(machine_place(IMAGES / "current"))
+    if not told.in_dom0:
+        with running(machine_place(IMAGES / "current")) as machine:
+            compare(machine, told.backend, told.rounds)
+    if told.backend == "classic":
+        with running(machine_place(IMAGES / "current", has_own_clock=True)) as machine:
+            print(machine.check(f"cd {IN_DOM0} && PYTHONPATH=.:.. python3 measure.py {told.rounds}"))
+
+
+@contextmanager
+def running(place: Place) -> Iterator[Machine]:
+    """A machine, for a while."""
+    machine = resumed(place)
     try:
-        machine.check(f"cat > /root/peer.cfg <<'E'\n{PEER}E\ntruncate -s 8M /var/lib/peer.raw")
-        with tempfile.TemporaryDirectory() as directory:
-            site = Site(Path(directory), Dom0(machine), told.backend)
-            try:
-                measure(site, told.rounds)
-            finally:
-                site.close()
-        if told.backend == "classic":
-            print(
-                machine.check(
-                    f"cd /opt/xenops/sources/tests/xen/dom0 && PYTHONPATH=. python3 measure.py {told.rounds}"
-                )
-            )
+        yield machine
     finally:
         machine.end()
+
+
+def compare(machine: Machine, backend: str, rounds: int) -> None:
+    """Beside `xl create`."""
+    machine.check(f"cat > /root/peer.cfg <<'E'\n{PEER}E\ntruncate -s 8M /var/lib/peer.raw")
+    with tempfile.TemporaryDirectory() as directory:
+        site = Site(Path(directory), Dom0(machine), backend)
+        try:
+            measure(site, rounds)
+        finally:
+            site.close()
 
 
 def measure(site: Site, rounds: int) -> None:
