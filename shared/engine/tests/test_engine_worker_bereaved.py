@@ -65,16 +65,16 @@ def test_a_vm_that_cannot_be_looked_up_is_put_right_later(
     bereaved: Bereaved, caplog: pytest.LogCaptureFixture
 ) -> None:
     bereaved.door.failing = "the daemon is away"
-    bereaved.service._recover(VM)
+    bereaved.service._recover(VM, TaskId(1))
     assert [entry.vm for entry in bereaved.journal.unfinished()] == [VM]
     assert "the daemon is away" in caplog.text
     bereaved.door.failing = None
-    bereaved.service._recover(VM)
+    bereaved.service._recover(VM, TaskId(1))
     assert list(bereaved.journal.unfinished()) == []
 
 
 def test_what_was_put_right_is_noted_as_ended_for_whoever_still_has_its_lease(bereaved: Bereaved) -> None:
-    bereaved.service._recover(VM)
+    bereaved.service._recover(VM, TaskId(1))
     entry = bereaved.journal.read(VM)
     assert entry is not None
     assert entry.finished is not None
@@ -86,7 +86,7 @@ def test_a_vm_that_a_daemon_started_anew_has_forgotten_needs_nothing(
     bereaved: Bereaved, caplog: pytest.LogCaptureFixture
 ) -> None:
     bereaved.door.edit("/xenops", None)
-    bereaved.service._recover(VM)
+    bereaved.service._recover(VM, TaskId(1))
     assert "not configured any more" in caplog.text
     assert list(bereaved.journal.unfinished()) == []
 
@@ -95,7 +95,7 @@ def test_a_removal_that_was_done_when_its_worker_died_is_told(bereaved: Bereaved
     removal = AtomicOperation(atomic=VmRemove(vm=GONE))
     bereaved.journal.forget_ended(GONE)
     bereaved.journal.begin(_entry(GONE).model_copy(update={"operation": removal}))
-    bereaved.service._recover(GONE)
+    bereaved.service._recover(GONE, TaskId(1))
     assert list(bereaved.journal.unfinished()) == [bereaved.journal.read(VM)]
     told = bereaved.broker.log(InstanceName("i"))
     assert [each.record for each in told if each.record.kind == "Removed"] == [Removed(vm=GONE)]

@@ -14,11 +14,13 @@ Migration = VmMigrate | VmReceiveMemory
 
 
 def recover(operation: Migration, course: Course, *, handed_over: bool, crash: XenopsError) -> Outcome:
-    """Bring a migration to its end: back before the third point, on after it. `crash`: how to tell of it."""
+    """Bring a migration to its end: back before the third point, on after it. `crash`: how to tell of it.
+
+    Of a VM that was handed over `course` holds its departing id, and not its own.
+    """
     try:
         match operation:
             case VmMigrate() if handed_over:
-                course.held.release(operation.vm)  # it may be the destination's, on this very host
                 Departure(operation, course).settle(crash)
             case VmMigrate():
                 Departure(operation, course).retreat()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from schema.atomics.vm import VmRemove
 from schema.fault import XenopsError
 from schema.ids import TaskId, VmId
+from schema.migration import departing_id
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
@@ -65,6 +66,8 @@ def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
     """
     vm, outcome = entry.vm, None
     if isinstance(entry.operation, VmMigrate | VmReceiveMemory):
+        if entry.handed_over and isinstance(entry.operation, VmMigrate) and _another_does(entry, tools, held):
+            return None
         _LOG.warning("VM %s: a worker died while it migrated; that is brought to its end", vm)
         course = course_of(entry, tools, held, signal)
         crash = XenopsError(crashed("of this host").error)
@@ -87,6 +90,19 @@ def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
     for changed in objects_of(vm, tools.store):
         signal(changed)
     return outcome
+
+
+def _another_does(entry: JournalEntry, tools: Tools, held: Held) -> bool:
+    """Whether a VM that was handed over has been put right meanwhile.
+
+    Its own name is let go of, for it may be the destination's, on this very host. So two may come to put it
+    right, who takes the last worker's lease over and who has the next one; its departing id's lock keeps them
+    apart, as it does whoever migrates it.
+    """
+    held.release(entry.vm)
+    held.also(departing_id(entry.vm), tools.threads.sleep)
+    last = tools.journal.read(entry.vm)
+    return last is None or last.finished is not None or (last.life, last.token) != (entry.life, entry.token)
 
 
 def tell_again(entry: JournalEntry, tools: Tools) -> None:

@@ -222,7 +222,7 @@ class WorkerService:
         self._forget_the_gone(busy | {entry.vm for entry in unfinished})
         for entry in unfinished:
             if (entry.life, entry.token) not in leased:
-                self._threads.begin(partial(self._recover, entry.vm))
+                self._threads.begin(partial(self._recover, entry.vm, entry.task))
         self._do(effects)
         if untold := tuple(self._untold.left()):
             self._threads.begin(partial(tell_noted, untold, self._untold, self._tools))
@@ -274,11 +274,11 @@ class WorkerService:
         entry = self._tools.journal.read(finished.vm)
         return entry is not None and entry.task == finished.task and entry.finished is None
 
-    def _recover(self, vm: VmId) -> None:
+    def _recover(self, vm: VmId, task: TaskId) -> None:
         try:
             with self._tools.locks.held(vm, self._threads.sleep) as held:
                 entry = self._tools.journal.read(vm)
-                if entry is not None and entry.finished is None:
+                if entry is not None and entry.finished is None and entry.task == task:
                     outcome = put_right(entry, self._tools, held, self._signal)
                     held.regain(vm)
                     self._note_recovered(entry, outcome or crashed(self._settings.name))
@@ -314,7 +314,7 @@ class WorkerService:
                     self._threads.begin(partial(self._compare, finished))
                 case TakeOver(finished):
                     if self._is_half_done(finished):
-                        self._threads.begin(partial(self._recover, finished.vm))
+                        self._threads.begin(partial(self._recover, finished.vm, finished.task))
                 case Forget(vm):
                     for oldest in self._note_gone(vm):
                         self._threads.begin(partial(self._forget, oldest))
