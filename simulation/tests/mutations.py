@@ -300,6 +300,11 @@ def what_another_ended_counts_as_told(patch: Patch) -> None:
     patch.setattr(Journal, "has_ended", lambda *_: True)
 
 
+def two_put_right_at_once(patch: Patch) -> None:
+    """Whoever finds that a VM was handed over when its worker died asks what became of it, and acts alone."""
+    patch.setattr("engine.worker.righting._another_does", lambda entry, _, held: held.release(entry.vm))
+
+
 def what_departs_is_listed(patch: Patch) -> None:
     """Who is told of all VMs is told of those, too, that may be another host's by now."""
     patch.setattr(Journal, "is_leaving", lambda *_: False)
@@ -379,6 +384,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     what_another_ended_counts_as_told: "devices-plugged-by-a-worker-that-ended-and-said-nothing",
     changes_by_requests_are_not_noted: "a-vm-added-by-a-worker-that-died-then",
     name_is_taken_back_once: "a-full-disk-when-a-vm-takes-its-name-back",
+    two_put_right_at_once: "put-right-by-two-at-once-once-it-was-handed-over",
     what_departs_is_listed: "xapi-started-while-a-vm-is-kept",
     handover_is_not_noted: "its-source-dies-once-it-has-handed-over",
     destination_is_not_asked: "its-destination-dies-once-it-has-taken-over",

@@ -13,6 +13,7 @@ from engine.simulator import Simulator, SimulatorSettings
 from engine.store.xenstore import XenstoreStore
 from engine.worker import WorkerService, WorkerSettings, host_of
 from engine.worker.core import Forget, TakeOver, TellAll
+from engine.worker.righting import put_right
 from schema.atomics.vm import VmRemove
 from schema.ids import DeviceId, InstanceName, LeaseToken, TaskId, VmId, WorkerName
 from schema.migration import arriving_id, departing_id
@@ -216,6 +217,27 @@ def test_a_vm_that_is_kept_stays_so_while_its_store_is_away(bereaved: Bereaved) 
     bereaved.journal.begin(asked_for)  # by an operator
     _look_at_kept(bereaved)
     assert bereaved.journal.read(departing_id(LEAVING)) == asked_for
+
+
+@pytest.mark.parametrize("by_another", ["ended", "executed anew"])
+def test_what_was_handed_over_and_put_right_by_another_meanwhile_is_left_alone(
+    bereaved: Bereaved, by_another: str
+) -> None:
+    tools = bereaved.service._tools
+    handed = _entry(LEAVING).model_copy(
+        update={"operation": _migration(LEAVING, "unix:///nobody"), "handed_over": True}
+    )
+    bereaved.journal.begin(handed)
+    if by_another == "ended":
+        bereaved.journal.end(
+            handed, Finished(vm=LEAVING, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(2))
+        )
+    else:
+        bereaved.journal.begin(_entry(LEAVING).model_copy(update={"token": LeaseToken(3)}))
+    with tools.locks.held(LEAVING, tools.threads.sleep) as held:
+        assert put_right(handed, tools, held, bereaved.service._signal) is None
+        assert LEAVING not in held
+        assert departing_id(LEAVING) in held
 
 
 def _look_at_kept(bereaved: Bereaved) -> None:

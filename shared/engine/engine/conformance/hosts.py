@@ -200,7 +200,9 @@ class Host:
     def put_right(self, operation: VmMigrate | VmReceiveMemory) -> None:
         """What a worker does that is started anew."""
         self.life, self.cancellation = Life(), Cancellation(TaskId(2))
-        with self.locks.held(operation.vm, self.cancellation.wait) as held:
+        is_away = self.handed_over and isinstance(operation, VmMigrate)
+        name = departing_id(operation.vm) if is_away else operation.vm
+        with self.locks.held(name, self.cancellation.wait) as held:
             crash = XenopsError(InternalError(message="crash"))
             recover(operation, self.course(held), handed_over=self.handed_over, crash=crash)
 
