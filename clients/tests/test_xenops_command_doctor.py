@@ -12,7 +12,7 @@ from bus.ports import BusUnavailableError, Entry
 from fake_instance import FakeInstance
 from schema.fault import internal_error
 from schema.ids import InstanceName, Offset, VmId, WorkerName
-from schema.kept import Snapshotted
+from schema.log_records import Snapshotted
 from schema.objects.events import Events, Readers
 from schema.objects.host import ChipsetInfo, CpuInfo, Host, Hypervisor, Query
 from schema.objects.lane import Lane, Lanes, Worker

@@ -18,7 +18,7 @@ from frontend.migration import Migrations, for_sources
 from frontend.rpc_door import RpcDoor
 from frontend.settings import Settings as FrontendSettings
 from schema.ids import InstanceName, WorkerName
-from schema.kept import LifeBegan
+from schema.log_records import LifeBegan
 
 from simulation.broker import Broker
 from simulation.bus import SimBus

@@ -9,7 +9,7 @@ from bus.exported import exported
 from bus.ports import Entry
 from bus.quarantine import Quarantined
 from schema.ids import InstanceName, LeaseToken, Offset, TaskId, Term, VmId, WorkerName
-from schema.kept import LifeBegan
+from schema.log_records import LifeBegan
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import InternalError
 from schema.operations import Operation, VmCheckState, VmReboot, VmStart

@@ -11,7 +11,7 @@ from bus.exported import Standing
 from bus.follow import RECORDS_MAX
 from bus.ports import BusUnavailableError, Entry
 from bus.retention import Coverage
-from schema.kept import Snapshotted
+from schema.log_records import Snapshotted
 
 from xenops.command.checks import LogSeen
 from xenops.command.following import Following

@@ -8,7 +8,7 @@ from eventhub.fold import Fold
 from hub_in_hand import VM, WORKER, XVDA, Hub, changed, finished
 from schema import records
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId
-from schema.kept import LifeBegan
+from schema.log_records import LifeBegan
 from schema.objects.dynamic import VifObject, VmObject
 from schema.objects.errors import Cancelled
 from schema.operations import VmCheckState, VmStart

@@ -39,9 +39,6 @@ UNKNOWN_MAX = 3
 PENDING_MAX = 10_000
 """Requests that may wait for the redirector, or for their task's end, at a time."""
 
-BODY_BYTES_MAX = 16 * 1024 * 1024
-"""A larger request is an accident or an attack."""
-
 
 @dataclass(frozen=True, slots=True)
 class Append:
@@ -94,8 +91,8 @@ class Frontend:
 
     def on_request(self, request: Request, request_id: str, now: float) -> list[Effect]:
         """A client's request; `request_id` is fresh, `now` in seconds since the epoch."""
-        if len(request.body) > BODY_BYTES_MAX:
-            sentence = f"the request has {len(request.body)} bytes; at most {BODY_BYTES_MAX} are taken"
+        if len(request.body) > rpc.REQUEST_BYTES_MAX:
+            sentence = f"the request has {len(request.body)} bytes; at most {rpc.REQUEST_BYTES_MAX} are taken"
             return _fail(request, InternalError(message=sentence))
         try:
             call = rpc.decode_request(request.body)

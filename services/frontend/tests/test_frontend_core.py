@@ -7,7 +7,6 @@ from frontend import core
 from frontend.core import (
     ACCEPT_TIMEOUT_S,
     ASK_S,
-    BODY_BYTES_MAX,
     END_TIMEOUT_S,
     NOTICE_S,
     Append,
@@ -235,7 +234,7 @@ def test_garbage_is_answered_as_the_original_does(frontend: Frontend) -> None:
 
 
 def test_a_body_too_large_is_refused(frontend: Frontend) -> None:
-    effects = frontend.on_request(Request(b" " * (BODY_BYTES_MAX + 1), "client", "c1"), "r", NOW)
+    effects = frontend.on_request(Request(b" " * (rpc.REQUEST_BYTES_MAX + 1), "client", "c1"), "r", NOW)
     assert "at most" in failure(effects).message
 
 

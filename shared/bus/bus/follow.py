@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from schema.ids import InstanceName
-from schema.kept import Snapshotted
+from schema.log_records import Snapshotted
 from schema.records import Record
 
 from bus.clock import Clock

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from schema.fault import XenopsError
 from schema.ids import InstanceName, is_safe_name
-from schema.kept import LifeBegan
+from schema.log_records import LifeBegan
 
 from bus.crash import CrashPoint, CrashPoints, crash_point
 from bus.crashing import CrashingBus

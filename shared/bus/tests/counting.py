@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from bus.ports import Entry, Fold
 from bus.snapshots import SnapshotError
-from schema.kept import Snapshotted
+from schema.log_records import Snapshotted
 from schema.records import LaneHeld
 from typing_extensions import override
 

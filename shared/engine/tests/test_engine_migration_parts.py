@@ -312,19 +312,6 @@ def test_a_destination_that_has_neither_has_given_the_vm_up_and_one_that_is_away
     assert fate_of(VM, ask, _pause, timeout_s=0.1) is Fate.UNKNOWN
 
 
-def test_a_question_that_nobody_answers_is_not_waited_for_as_a_call_that_does_something(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connect, "QUESTION_TIMEOUT_S", 0.05)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "door"))
-        listener.listen()
-        listener.settimeout(connect.CALL_TIMEOUT_S)
-        address = Address(UnixSocket(str(tmp_path / "door")), "/services/xenops")
-        with pytest.raises(connect.UnreachableError, match=r"VM\.exists at .* failed: timed out"):
-            connect.call(SOCKETS, address, "VM.exists", verify=False, dbg="d", id=VM)
-
-
 def _pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 

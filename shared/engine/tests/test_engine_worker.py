@@ -13,7 +13,7 @@ from engine.simulator.vms import SimulatedVms
 from schema.atomics.vm import DomainAction, VmRunScript
 from schema.fault import XenopsError, internal_error
 from schema.ids import LeaseToken, TaskId, Term, VmId
-from schema.kept import LifeBegan
+from schema.log_records import LifeBegan
 from schema.objects.dynamic import VbdObject, VmObject
 from schema.objects.errors import BadPowerState, Cancelled, DoesNotExist, InternalError
 from schema.objects.vm import PowerState, Vm

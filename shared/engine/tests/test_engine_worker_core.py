@@ -16,7 +16,7 @@ from engine.worker.core import (
 )
 from engine.worker.service import vm_of
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
-from schema.kept import LifeBegan
+from schema.log_records import LifeBegan
 from schema.migration import Channel
 from schema.objects.dynamic import TaskObject, VbdObject, VmObject
 from schema.objects.errors import InternalError

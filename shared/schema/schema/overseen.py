@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from schema.debug_info import read_debug_info
 from schema.ids import InstanceName, VmId
-from schema.kept import LogRecord
+from schema.log_records import LogRecord
 
 
 class Atom(NamedTuple):

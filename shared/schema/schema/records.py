@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from schema.ids import InstanceName, LeaseToken, TaskId, Term, VmId, WorkerName
-from schema.kept import LifeBegan, LogRecord, Snapshotted
+from schema.log_records import LifeBegan, LogRecord, Snapshotted
 from schema.migration import Channel
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import Error

@@ -27,6 +27,9 @@ from schema.wire.scalars import quoted
 from schema.wire.shape import Optional, shape_of
 from schema.wire.value import Dict
 
+REQUEST_BYTES_MAX = 16 * 1024 * 1024
+"""A larger request is an accident or an attack; every door refuses it."""
+
 _FAILURES = (b'{"result":null,"error":[', b'{"result":null,"error":"')
 _OBSERVER = "Observer."
 _POSITIONAL = ("query", "VM.import_metadata")

@@ -5,8 +5,10 @@ from functools import cache
 from http import HTTPStatus
 from typing import NamedTuple
 
-BODY_BYTES_MAX = 16 * 1024 * 1024
-"""A larger request is an accident or an attack."""
+from schema.rpc import REQUEST_BYTES_MAX
+
+BODY_BYTES_MAX = REQUEST_BYTES_MAX
+"""A request of the interface, or a message of the switch."""
 
 HEAD_BYTES_MAX = 64 * 1024
 """Request line and headers together; the longest that the original's clients send has some hundred bytes."""

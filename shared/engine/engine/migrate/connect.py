@@ -37,6 +37,9 @@ TAKES_DESCRIPTOR = "x-xenops-descriptor"
 """Header of a worker that takes the connection itself, too, should both be on one host."""
 
 _HEAD_BYTES_MAX = 4096
+_ANSWER_BYTES_MAX = 1 << 20
+"""Answers have some hundred bytes; but where a URL leads, only who gave it knows."""
+
 _AGENT = "xenopsd"
 
 
@@ -117,7 +120,7 @@ def call(network: Network, address: Address, method: str, *, verify: bool, **par
     try:
         connection.request("POST", address.target(), body, headers)
         response = connection.getresponse()
-        answer = response.read()
+        answer = _body(response, address)
         if response.status != HTTPStatus.OK:
             words = (
                 f"{method} at {address.endpoint}: HTTP status {response.status}, "
@@ -130,7 +133,16 @@ def call(network: Network, address: Address, method: str, *, verify: bool, **par
         words = f"{method} at {address.endpoint} failed: {error}{_remedy(address.endpoint, error)}"
         raise UnreachableError(InternalError(message=words)) from error
     finally:
-        connection.close()
+        wire.close()
+
+
+def _body(response: http.client.HTTPResponse, address: Address) -> bytes:
+    """What is answered, if it may be an answer: not without end."""
+    answer = response.read(_ANSWER_BYTES_MAX + 1)
+    if len(answer) > _ANSWER_BYTES_MAX:
+        words = f"it answers with more than {_ANSWER_BYTES_MAX} bytes: is xenops served at {address.path}?"
+        raise http.client.HTTPException(words)
+    return answer
 
 
 def _remedy(endpoint: Endpoint, error: Exception) -> str:
@@ -183,7 +195,7 @@ class _HttpSocket:
         return io.BufferedReader(_Raw(self._wire))
 
     def close(self) -> None:
-        self._wire.close()
+        """Not yet: `http.client` closes it at an answer's head that says so, and then reads the rest."""
 
 
 class _Raw(io.RawIOBase):

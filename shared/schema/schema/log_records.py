@@ -1,4 +1,4 @@
-"""Kept: what every record is, and the records by which a log itself is kept."""
+"""Log records: what every record is, and those by which a log itself is kept."""
 
 from typing import Literal
 
