@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from debian_base import mirror
 from guest import GuestError, lists_of_our_own, run
@@ -178,7 +179,7 @@ def private(programs: Path, data: Path) -> Iterator[Mapping[str, str]]:
     Raises:
         EngineError: it does not come up.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the engine ends with us
+    signal.signal(signal.SIGTERM, leave)
     with tempfile.TemporaryDirectory(prefix="xenops-docker-") as name:
         place = Path(name)
         environment = {
@@ -203,6 +204,12 @@ def private(programs: Path, data: Path) -> Iterator[Mapping[str, str]]:
         finally:
             clear(environment)
             end(daemon, place)
+
+
+def leave(*_: object) -> NoReturn:
+    """End with the engine, by the first SIGTERM alone: a second one is not to stop the tidying up."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def command_of(place: Path, data: Path) -> list[str]:

@@ -83,7 +83,7 @@ class Composed:
         deadline = time.monotonic() + PATIENCE_S
         while (done := self.tried(*run, instance=instance)).returncode == UNREACHABLE:
             assert time.monotonic() < deadline, done.stderr
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}exit code {done.returncode}"
         return done.stdout
 
     def state(self, instance: str, vm: str) -> str:

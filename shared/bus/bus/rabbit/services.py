@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from bus.rabbit.constants import CONNECT_TIMEOUT_S
 from bus.rabbit.deliveries import Delivery, delivery_at, frame_end
+from bus.rabbit.resolve import addresses_of
 
 Done = Callable[[Any], None]
 
@@ -120,17 +121,17 @@ class LoopServices(AbstractIOServices):
         proto: int = 0,
         flags: int = 0,
     ) -> AbstractIOReference:
-        async def lookup() -> list[Any]:
+        def lookup() -> list[Any]:
+            return socket.getaddrinfo(host, port, family, socktype, proto, flags)
+
+        async def resolve() -> list[Any]:
             try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    return await self._loop.getaddrinfo(
-                        host, port, family=family, type=socktype, proto=proto, flags=flags
-                    )
+                return await addresses_of(lookup, CONNECT_TIMEOUT_S)
             except TimeoutError as error:  # a name service that is silent is so for longer than clients wait
                 told = f"nobody says within {CONNECT_TIMEOUT_S:g} s which address {host!r} has"
                 raise socket.gaierror(socket.EAI_AGAIN, told) from error
 
-        return self._begin(lookup(), on_done)
+        return self._begin(resolve(), on_done)
 
     @override
     def connect_socket(
