@@ -89,3 +89,12 @@ def test_every_benchmark_is_in_the_table_of_benchmarks() -> None:
     page = (ROOT / "bench" / "README.md").read_text()
     programs = [path.name for path in sorted((ROOT / "bench").glob("bench_*.py"))]
     assert [name for name in programs if f"| `bench/{name}` |" not in page] == []
+
+
+def test_every_variable_that_a_service_reads_is_in_the_page_of_settings() -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
+    modules = [*ROOT.glob("services/*/*/settings.py"), ROOT / "shared/engine/engine/worker/settings.py"]
+    modules += [ROOT / "shared/bus/bus" / name for name in ("process.py", "retention.py", "logs.py")]
+    modules += [ROOT / "services/frontend/frontend/http/tls.py"]
+    read = {name for module in modules for name in VARIABLE_IN_WORDS.findall(module.read_text())}
+    assert sorted(read - {"XENOPS_LOST"} - set(VARIABLE_IN_WORDS.findall(page))) == []
