@@ -17,7 +17,9 @@ from schema.atomics.vm import RenameWhen
 from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId
 from schema.migration import arriving_id, departing_id
+from schema.objects.disk import LocalDisk
 from schema.objects.dynamic import VmObject
+from schema.objects.errors import BadPowerState
 from schema.objects.vgpu import Vgpu
 from schema.objects.vm import PowerState, Vm
 from schema.operations import VmMigrate
@@ -87,6 +89,16 @@ def test_a_vm_goes_to_another_host_with_all_that_it_had(pair: Pair, fields: dict
     pair.assert_one_lives(pair.there)
     assert pair.there.state(VM) is PowerState.RUNNING
     assert pair.here.store.ids() == ()
+
+
+def test_a_vm_whose_suspend_was_not_brought_to_its_end_does_not_migrate(pair: Pair) -> None:
+    """It has a domain, whose memory was given away: source and destination would wait for it for ever."""
+    vm = pair.here.store.read(VM)
+    pair.here.backend.vm.save(SuiteExecution(), vm, LocalDisk(path="/image"), live=False)
+    failed = pair.migrate().end()
+    assert isinstance(failed, XenopsError)
+    assert failed.error == BadPowerState(found=PowerState.SUSPENDED, expected=PowerState.RUNNING)
+    assert pair.there.store.ids() == ()
 
 
 def test_a_vm_whose_temporary_id_is_another_vms_does_not_migrate(pair: Pair) -> None:

@@ -25,6 +25,7 @@ from schema.migration import (
 from schema.migration import Channel as ChannelName
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import (
+    BadPowerState,
     BallooningTimeoutBeforeMigration,
     DoesNotExist,
     Error,
@@ -101,16 +102,18 @@ class Departure:
         self._address  # noqa: B018  a URL that makes no sense is told before anything is done
         vm = course.store.read(self._vm)
         verbs.assert_can_save(vm)
+        before = verbs.get_state(vm).power_state
+        if before is PowerState.SUSPENDED:  # by a suspend that has failed after its image was written
+            raise XenopsError(BadPowerState(found=before, expected=PowerState.RUNNING))
         hook = VmHookScript(vm=self._vm, hook=HookName.PRE_MIGRATE, reason=HookReason.MIGRATE_SOURCE)
         course.perform("source: hooks", do(hook))
-        before = verbs.get_state(vm)
         with ExitStack() as channels:
             try:
                 control = self._send(vm, channels)
                 self._hand_over()
             except Exception:
                 channels.close()
-                self.retreat(paused=before.power_state is PowerState.PAUSED)
+                self.retreat(paused=before is PowerState.PAUSED)
                 raise
             self._agree(control)
 
