@@ -39,6 +39,7 @@ from worker_kvm.libvirt.document import (
     Surroundings,
     disk_node,
     domain_document,
+    drive_node,
     nic_node,
 )
 from worker_kvm.libvirt.keepsakes import forgetting_document, identity, is_kept, name_of
@@ -195,7 +196,10 @@ def test_disks_and_interfaces_are_told_as_they_are() -> None:
     assert disk_node(device.model_copy(update={"vbd": vbd()})).findtext("serial") == "xvda"
     assert disk_node(device).find("iotune") is None
     limited = vbd().model_copy(update={"extra_backend_keys": (("read_iops_sec", "9"),)})
-    assert disk_node(device.model_copy(update={"vbd": limited})).findtext("iotune/read_iops_sec") == "9"
+    held = device.model_copy(update={"vbd": limited})
+    assert disk_node(held).findtext("iotune/read_iops_sec") == "9"
+    assert drive_node(held).find("iotune") is None
+    assert attribute(drive_node(held), "source", "file") == RAW.path
     nic = Nic(vif=vif(0, backend=LocalNetwork(bridge="b")), tap="vnet0")
     assert attribute(nic_node(nic, bridged=True), "target", "dev") == "vnet0"
     assert attribute(nic_node(nic, bridged=True), "source", "bridge") == "b"
