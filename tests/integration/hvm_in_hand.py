@@ -11,7 +11,7 @@ DEVICE_MODEL = f"""\
 #!{sys.executable}
 import os, sys
 words = iter(sys.argv[1:])
-given = ["qemu-system-x86_64", "-S", "-accel", "tcg,tb-size=16"]
+given = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-S", "-accel", "tcg,tb-size=16"]
 for name in ("send-configuration", "store-global-state", "send-section-footer"):
     given += ["-global", f"migration.{{name}}=off"]
 for word in words:
