@@ -42,7 +42,7 @@ def make_host() -> Host:
 
 @pytest.fixture(name="pcis")
 def make_pcis(kernel: Kernel, host: Host) -> QemuPcis:
-    return QemuPcis(host.as_hypervisor(), Vfio(kernel.sysfs, kernel.nodes, kernel.write))
+    return QemuPcis(host.as_hypervisor(), Vfio(kernel.sysfs, kernel.nodes, kernel.write, 0.0))
 
 
 @pytest.fixture(name="usbs")

@@ -23,7 +23,7 @@ def make_kernel(tmp_path: Path) -> Kernel:
 
 @pytest.fixture(name="vfio")
 def make_vfio(kernel: Kernel) -> Vfio:
-    return Vfio(kernel.sysfs, kernel.nodes, kernel.write)
+    return Vfio(kernel.sysfs, kernel.nodes, kernel.write, 0.0)
 
 
 def words(act: Any) -> str:
@@ -55,20 +55,20 @@ def test_a_device_is_taken_and_given_back_as_it_was(
     said = len(kernel.said)
     vfio.take(name)
     assert len(kernel.said) == said
-    vfio.give_back(name, driver)
+    vfio.give_back({name: driver})
     assert kernel.driver(name) == driver
     assert (kernel.sysfs / "bus/pci/devices" / name / "driver_override").read_text() == ""
 
 
 def test_what_was_vfios_before_stays_so(kernel: Kernel, vfio: Vfio) -> None:
     vfio.take(NIC)
-    vfio.give_back(NIC, VFIO)
+    vfio.give_back({NIC: VFIO})
     assert kernel.driver(NIC) == VFIO
 
 
 def test_a_device_that_was_pulled_out_is_owed_nothing(kernel: Kernel, vfio: Vfio) -> None:
     kernel.unplug(NIC)
-    vfio.give_back(NIC, "e1000e")
+    vfio.give_back({NIC: "e1000e"})
 
 
 def test_a_host_without_vfio_is_told_what_to_load(kernel: Kernel, vfio: Vfio) -> None:
@@ -91,10 +91,28 @@ def test_what_vfio_does_not_want_goes_back_to_its_driver(kernel: Kernel, vfio: V
     assert vfio.driver(NIC) == "e1000e"
 
 
+def test_a_group_that_is_busy_for_a_moment_is_awaited(kernel: Kernel) -> None:
+    busy = [OSError(22, "Invalid argument")]
+
+    def write(path: Path, text: str) -> None:
+        if path.name == "drivers_probe" and text == AUDIO and kernel.driver(AUDIO) is None and busy:
+            assert kernel.driver(GPU) != VFIO
+            raise busy.pop()
+        kernel.write(path, text)
+
+    vfio = Vfio(kernel.sysfs, kernel.nodes, kernel.write)
+    for name in (AUDIO, GPU):
+        vfio.take(name)
+    Vfio(kernel.sysfs, kernel.nodes, write).give_back({AUDIO: "snd_hda_intel", GPU: None})
+    assert (kernel.driver(AUDIO), kernel.driver(GPU), busy) == ("snd_hda_intel", None, [])
+
+
 def test_a_driver_that_fails_is_told(kernel: Kernel, vfio: Vfio) -> None:
     vfio.take(NIC)
     kernel.refuses = "drivers_probe"
-    assert "cannot be given back to this host's driver e1000e" in words(lambda: vfio.give_back(NIC, "e1000e"))
+    assert "cannot be given back to this host's driver e1000e" in words(
+        lambda: vfio.give_back({NIC: "e1000e"})
+    )
 
 
 def test_a_groups_file_is_handed_over_while_it_is_there(vfio: Vfio) -> None:
@@ -103,7 +121,7 @@ def test_a_groups_file_is_handed_over_while_it_is_there(vfio: Vfio) -> None:
     assert vfio.owner(8) == (os.getuid(), os.getgid())
     vfio.refuse_if_open(8)
     vfio.hand_over(8, vfio.owner(8))
-    vfio.give_back(NIC, "e1000e")
+    vfio.give_back({NIC: "e1000e"})
     vfio.hand_over(8, (0, 0))
     assert "No such file" in words(lambda: vfio.refuse_if_open(8))
 

@@ -4,7 +4,8 @@ A device of a guest is the driver vfio-pci's, and whoever opens the file of its 
 """
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,11 @@ SYSFS = Path("/sys")
 Write = Callable[[Path, str], object]
 """Tells the kernel something, by a file of sysfs. Errors: `OSError`, the kernel's."""
 
+GROUP_BUSY_S = 10.0
+"""How long the kernel may take to notice that nobody uses a group any more."""
+
+_GROUP_BUSY_POLL_S = 0.05
+
 _ANY_DRIVER = "\n"
 """Written to a device's `driver_override`: from then on any that knows it may take it."""
 
@@ -25,8 +31,13 @@ class Vfio:
     """A host's PCI devices, below its `sysfs` and `devices` directories."""
 
     def __init__(
-        self, sysfs: Path = SYSFS, devices: Path = Path("/dev/vfio"), write: Write = Path.write_text
+        self,
+        sysfs: Path = SYSFS,
+        devices: Path = Path("/dev/vfio"),
+        write: Write = Path.write_text,
+        patience_s: float = GROUP_BUSY_S,
     ) -> None:
+        self._patience_s = patience_s
         self._pci = sysfs / "bus" / "pci"
         self._nodes = devices
         self._write = write
@@ -74,18 +85,25 @@ class Vfio:
                 f"PCI device {name} cannot be given to a VM: vfio-pci does not want it, a bridge for example"
             )
 
-    def give_back(self, name: str, driver: str | None) -> None:
-        """Let the host have a device again, as it had it: with a driver, or without one.
+    def give_back(self, drivers: Mapping[str, str | None]) -> None:
+        """Let the host have devices of a group again, as it had them: each with its driver, or without one.
 
-        The device is gone, or was vfio-pci's before: nothing to do. Errors: `Internal_error`.
+        All are taken from vfio-pci first: the kernel lets no other driver have one of a group that is in use,
+        as it is for a moment after the end of a QEMU that was killed. What is gone, or was vfio-pci's before,
+        is left alone. Errors: `Internal_error` that names the first that failed, when all were tried.
         """
-        if driver == VFIO_DRIVER or not self._device(name).is_dir():
-            return
-        try:
-            self._bind(name, driver)
-        except OSError as error:
+        owed = {name: driver for name, driver in drivers.items() if driver != VFIO_DRIVER}
+        owed = {name: driver for name, driver in owed.items() if self._device(name).is_dir()}
+        failures: dict[str, OSError] = {}
+        for bind in (self._unbind, self._probe_patiently):
+            for name, driver in owed.items():
+                try:
+                    bind(name, driver)
+                except OSError as error:
+                    failures.setdefault(name, error)
+        for name, error in failures.items():
             raise internal_error(
-                f"PCI device {name} cannot be given back to this host's driver {driver}: {error}; the "
+                f"PCI device {name} cannot be given back to this host's driver {owed[name]}: {error}; the "
                 "kernel's log says more"
             ) from error
 
@@ -121,14 +139,33 @@ class Vfio:
             self._bind(name, driver)
 
     def _bind(self, name: str, driver: str | None) -> None:
+        self._unbind(name, driver)
+        self._probe(name, driver)
+
+    def _unbind(self, name: str, driver: str | None) -> None:
+        """Take a device from the driver that has it, for another one."""
         device = self._device(name)
         self._write(device / "driver_override", driver or _ANY_DRIVER)
         if (device / "driver").exists():
             self._write(device / "driver" / "unbind", name)
+
+    def _probe(self, name: str, driver: str | None) -> None:
         if driver is not None:
             self._write(self._pci / "drivers_probe", name)
         if driver != VFIO_DRIVER:
-            self._write(device / "driver_override", _ANY_DRIVER)
+            self._write(self._device(name) / "driver_override", _ANY_DRIVER)
+
+    def _probe_patiently(self, name: str, driver: str | None) -> None:
+        end = time.monotonic() + self._patience_s
+        while True:
+            try:
+                self._probe(name, driver)
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_GROUP_BUSY_POLL_S)
+            else:
+                return
 
     def _device(self, name: str) -> Path:
         return self._pci / "devices" / name

@@ -141,8 +141,7 @@ class QemuPcis(PciVerbs):
     def _give_group_back(self, group: TakenGroup) -> None:
         if group.owner is not None:
             self._vfio.hand_over(group.number, group.owner)
-        for device in group.devices:
-            self._vfio.give_back(device.name, device.driver)
+        self._vfio.give_back({device.name: device.driver for device in group.devices})
 
 
 def _held(machine: Machine, pci: Pci) -> HeldPci | None:
