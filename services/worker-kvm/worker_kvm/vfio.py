@@ -101,11 +101,11 @@ class Vfio:
                     bind(name, driver)
                 except OSError as error:
                     failures.setdefault(name, error)
-        for name, error in failures.items():
+        for name, failure in failures.items():
             raise internal_error(
-                f"PCI device {name} cannot be given back to this host's driver {owed[name]}: {error}; the "
+                f"PCI device {name} cannot be given back to this host's driver {owed[name]}: {failure}; the "
                 "kernel's log says more"
-            ) from error
+            ) from failure
 
     def owner(self, number: int) -> tuple[int, int]:
         """Whose the file of a group is: uid and gid. Errors: `Internal_error`, it has none."""
