@@ -302,7 +302,9 @@ def what_another_ended_counts_as_told(patch: Patch) -> None:
 
 def two_put_right_at_once(patch: Patch) -> None:
     """Whoever finds that a VM was handed over when its worker died asks what became of it, and acts alone."""
-    patch.setattr("engine.worker.righting._another_does", lambda entry, _, held: held.release(entry.vm))
+    patch.setattr(
+        "engine.worker.righting._another_has_done_it", lambda entry, _, held: held.release(entry.vm)
+    )
 
 
 def what_departs_is_listed(patch: Patch) -> None:

@@ -65,9 +65,10 @@ def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
         XenopsError: the store cannot say what the VM is like; nothing was done, and it is still to be.
     """
     vm, outcome = entry.vm, None
+    is_handed_over = entry.handed_over and isinstance(entry.operation, VmMigrate)
+    if is_handed_over and _another_has_done_it(entry, tools, held):
+        return None
     if isinstance(entry.operation, VmMigrate | VmReceiveMemory):
-        if entry.handed_over and isinstance(entry.operation, VmMigrate) and _another_does(entry, tools, held):
-            return None
         _LOG.warning("VM %s: a worker died while it migrated; that is brought to its end", vm)
         course = course_of(entry, tools, held, signal)
         crash = XenopsError(crashed("of this host").error)
@@ -92,7 +93,7 @@ def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
     return outcome
 
 
-def _another_does(entry: JournalEntry, tools: Tools, held: Held) -> bool:
+def _another_has_done_it(entry: JournalEntry, tools: Tools, held: Held) -> bool:
     """Whether a VM that was handed over has been put right meanwhile.
 
     Its own name is let go of, for it may be the destination's, on this very host. So two may come to put it
