@@ -10,6 +10,7 @@ from engine.journal import Journal, JournalEntry
 from engine.lock import VmLocks
 from engine.simulator import Delay, Fail, Fault, Hang
 from engine.simulator.vms import SimulatedVms
+from engine.worker.reporter import INTERVAL_S
 from schema.atomics.vm import DomainAction, VmRunScript
 from schema.fault import XenopsError, internal_error
 from schema.ids import LeaseToken, TaskId, Term, VmId
@@ -81,7 +82,7 @@ def test_a_start_makes_few_records_and_leaves_the_vm_paused(world: World) -> Non
     assert VmObject(id=VM) in finished.changed
     assert dict(finished.debug_info)["cancel_points_seen"].isdecimal()
     ours = [record for record in world.records if isinstance(record, Started | Progress | Finished)]
-    assert len(ours) <= 3
+    assert len(ours) <= 3 + finished.duration_s / INTERVAL_S  # however busy the machine is
 
 
 def test_a_vm_goes_through_its_life(world: World) -> None:
