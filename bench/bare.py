@@ -1,12 +1,15 @@
 """The peer: what bare pika does with the same broker, without anything of ours between."""
 
 import multiprocessing
+import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.channel import Channel
 
 ECHO_QUEUE = "bare.echo"
 STREAM = "bare.log"
@@ -34,6 +37,52 @@ class Echo:
         self, _channel: BlockingChannel, _deliver: object, _properties: pika.BasicProperties, body: bytes
     ) -> None:
         self._answer = body
+
+
+class Asker(ABC):
+    """Asks many questions at a time at one connection; it runs, as it is made, until `_close`."""
+
+    def __init__(self, url: str) -> None:
+        self._began = 0.0
+        self._connection = pika.SelectConnection(
+            pika.URLParameters(url),
+            on_open_callback=lambda opened: opened.channel(on_open_callback=self._open),
+        )
+        self._connection.add_on_close_callback(lambda *_: self._connection.ioloop.stop())
+        self._connection.ioloop.start()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Ask the first questions."""
+
+    @abstractmethod
+    def _hear(self, number: str, body: bytes) -> None:
+        """The answer to the question of that number."""
+
+    def _ask(self, queue: str, body: bytes, number: str = "1") -> None:
+        properties = pika.BasicProperties(reply_to=_REPLY_TO, correlation_id=number)
+        self._channel.basic_publish("", queue, body, properties)
+
+    def _taken_s(self) -> float:
+        """How long it has run, in seconds."""
+        return time.perf_counter() - self._began
+
+    def _close(self) -> None:
+        if self._connection.is_open:
+            self._connection.close()
+
+    def _open(self, channel: Channel) -> None:
+        self._channel = channel
+        channel.basic_consume(_REPLY_TO, self._on_answer, auto_ack=True, callback=lambda _: self._go())
+
+    def _go(self) -> None:
+        self._began = time.perf_counter()
+        self._begin()
+
+    def _on_answer(
+        self, _channel: Channel, _deliver: object, properties: pika.BasicProperties, body: bytes
+    ) -> None:
+        self._hear(properties.correlation_id or "", body)
 
 
 class Log:

@@ -14,6 +14,7 @@ from multiprocessing.synchronize import Event
 from typing import Any
 
 import pika
+from bare import Asker
 from pika.channel import Channel
 from typing_extensions import override
 
@@ -21,7 +22,6 @@ STREAM = "bare.pipeline"
 DOOR, HUB = "bare.door", "bare.hub"
 ACK_EVERY = 64
 PREFETCH = 2_000
-_REPLY_TO = "amq.rabbitmq.reply-to"
 
 Json = dict[str, Any]
 
@@ -168,28 +168,20 @@ class Hub(Stage):
         self.send(properties.reply_to or "", answer, None, properties.correlation_id)
 
 
-class Starter:
+class Starter(Asker):
     """The client: so many starts at a time, each of which waits for itself."""
 
     def __init__(self, url: str, total: int, width: int) -> None:
         self.times_s: list[float] = []
+        self.seconds = 0.0
         self._total, self._width = total, width
         self._begun = 0
         self._pending: dict[str, Callable[[Json], None]] = {}
         self._calls = 0
-        self._connection = pika.SelectConnection(
-            pika.URLParameters(url),
-            on_open_callback=lambda opened: opened.channel(on_open_callback=self._open),
-        )
-        self._connection.add_on_close_callback(lambda *_: self._connection.ioloop.stop())
-        self._connection.ioloop.start()
+        super().__init__(url)
 
-    def _open(self, channel: Channel) -> None:
-        self._channel = channel
-        channel.basic_consume(_REPLY_TO, self._on_answer, auto_ack=True, callback=lambda _: self._begin())
-
+    @override
     def _begin(self) -> None:
-        self.began = time.perf_counter()
         for _ in range(self._width):
             self._start()
 
@@ -213,8 +205,8 @@ class Starter:
     def _end(self, begun: float) -> None:
         self.times_s.append(time.perf_counter() - begun)
         if len(self.times_s) == self._total:
-            self.seconds = time.perf_counter() - self.began
-            self._connection.close()
+            self.seconds = self._taken_s()
+            self._close()
         else:
             self._start()
 
@@ -222,13 +214,11 @@ class Starter:
         self._calls += 1
         number = str(self._calls)
         self._pending[number] = then
-        properties = pika.BasicProperties(reply_to=_REPLY_TO, correlation_id=number)
-        self._channel.basic_publish("", DOOR, json.dumps(request).encode(), properties)
+        self._ask(DOOR, json.dumps(request).encode(), number)
 
-    def _on_answer(
-        self, _channel: Channel, _deliver: object, properties: pika.BasicProperties, body: bytes
-    ) -> None:
-        self._pending.pop(properties.correlation_id or "")(json.loads(body))
+    @override
+    def _hear(self, number: str, body: bytes) -> None:
+        self._pending.pop(number)(json.loads(body))
 
 
 def serve(stage: type[Stage], url: str, ready: Event) -> None:

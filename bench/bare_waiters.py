@@ -16,18 +16,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pika
-from bare import ECHO_QUEUE, peers
+from bare import ECHO_QUEUE, Asker, peers
 from figures import tell_rate
-from pika.channel import Channel
 from stack.layout import Layout
 from stack.local import LocalStack
+from typing_extensions import override
 
 QUESTION, ANSWER = b"q" * 300, b"a" * 1_000
 BYTES = 4_096
 TOGETHER = 256
 FOR_EVER_S = 3_600.0
-_REPLY_TO = "amq.rabbitmq.reply-to"
 
 
 def main() -> None:
@@ -54,40 +52,28 @@ def through_the_broker(url: str, asked: argparse.Namespace) -> float:
     return crowd.answers / crowd.taken_s
 
 
-class Crowd:
-    """Clients at one connection to the broker; runs until its time is up."""
+class Crowd(Asker):
+    """Clients, each of which asks again once it is answered, until the time is up."""
 
     def __init__(self, url: str, clients: int, seconds: float) -> None:
         self.answers = 0
         self.taken_s = 0.0
         self._clients, self._seconds = clients, seconds
-        self._connection = pika.SelectConnection(
-            pika.URLParameters(url),
-            on_open_callback=lambda opened: opened.channel(on_open_callback=self._open),
-        )
-        self._connection.add_on_close_callback(lambda *_: self._connection.ioloop.stop())
-        self._connection.ioloop.start()
+        super().__init__(url)
 
-    def _open(self, channel: Channel) -> None:
-        self._channel = channel
-        channel.basic_consume(_REPLY_TO, self._on_answer, auto_ack=True, callback=lambda _: self._begin())
-
+    @override
     def _begin(self) -> None:
-        self._began = time.perf_counter()
         for _ in range(self._clients):
-            self._ask()
+            self._ask(ECHO_QUEUE, QUESTION)
 
-    def _ask(self) -> None:
-        properties = pika.BasicProperties(reply_to=_REPLY_TO, correlation_id="1")
-        self._channel.basic_publish("", ECHO_QUEUE, QUESTION, properties)
-
-    def _on_answer(self, *_: object) -> None:
+    @override
+    def _hear(self, number: str, body: bytes) -> None:
         self.answers += 1
-        self.taken_s = time.perf_counter() - self._began
+        self.taken_s = self._taken_s()
         if self.taken_s < self._seconds:
-            self._ask()
-        elif self._connection.is_open:
-            self._connection.close()
+            self._ask(ECHO_QUEUE, QUESTION)
+        else:
+            self._close()
 
 
 def over_sockets(door: Path, asked: argparse.Namespace) -> float:
