@@ -1,13 +1,14 @@
 """Updates: which objects changed since a place in the log, each once, ordered by its last change.
 
 After the original's update recorder (xapi-idl, updates.ml), with three differences: reading costs as much as
-there is to tell, not as much as there is in all; a VM that was removed is told once more; and what is no
-longer kept leads to telling everything, never to silence.
+there is to tell, not as much as there is in all; a VM that was removed is told once more, and if it comes
+back, so are the devices that it had; and what is no longer kept leads to telling everything, not to silence.
 """
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from schema.ids import VmId
 from schema.objects.dynamic import ObjectId, TaskObject, VmObject
@@ -56,6 +57,7 @@ class UpdatesState:
 
     places: Mapping[ObjectId, int]
     gone: tuple[ObjectId, ...]
+    """Removed VMs, each after the devices that it had."""
     kept_since: int
     barriers: tuple[PlacedBarrier, ...]
     last: int
@@ -68,7 +70,7 @@ class Updates:
         self._gone_kept = gone_kept
         self._places: dict[ObjectId, int] = {}  # copied without asking each object for its hash
         self._of_vm: dict[VmId, OrderedDict[ObjectId, None]] = {}
-        self._gone: OrderedDict[ObjectId, None] = OrderedDict()
+        self._gone: OrderedDict[ObjectId, tuple[ObjectId, ...]] = OrderedDict()  # with their devices
         self._kept_since = START
         self._barriers: list[PlacedBarrier] = []
         self.last = START
@@ -76,13 +78,13 @@ class Updates:
 
     def state(self) -> UpdatesState:
         """What is known now."""
-        gone = tuple(self._gone)
+        gone = tuple(chain.from_iterable((*devices, vm) for vm, devices in self._gone.items()))
         return UpdatesState(self._places.copy(), gone, self._kept_since, tuple(self._barriers), self.last)
 
     def take(self, state: UpdatesState) -> None:
         """Know what a state says, and nothing else."""
         self._places = dict(state.places)
-        self._gone = OrderedDict.fromkeys(state.gone)
+        self._gone = OrderedDict(_with_devices(state.gone))
         self._kept_since, self._barriers, self.last = state.kept_since, list(state.barriers), state.last
         self._of_vm = {}
         for changed in self._places:  # within a VM they stand in the same order
@@ -105,17 +107,25 @@ class Updates:
         return self._places.items()
 
     def change(self, objects: Iterable[ObjectId], place: int) -> None:
-        """Objects have changed, in this order."""
+        """Objects have changed, in this order.
+
+        Of a VM that is back the devices of before count as changed, too: who has not heard that it was gone
+        knows them as they were.
+        """
         for changed in objects:
-            self._places.pop(changed, None)
-            self._places[changed] = place
-            self._gone.pop(changed, None)
-            vm = vm_of(changed)
-            if vm is not None:
-                of_vm = self._of_vm.setdefault(vm, OrderedDict())
-                of_vm[changed] = None
-                of_vm.move_to_end(changed)
-            self.last = place
+            for device in self._gone.pop(changed, ()):
+                self._change(device, place)
+            self._change(changed, place)
+
+    def _change(self, changed: ObjectId, place: int) -> None:
+        self._places.pop(changed, None)
+        self._places[changed] = place
+        vm = vm_of(changed)
+        if vm is not None:
+            of_vm = self._of_vm.setdefault(vm, OrderedDict())
+            of_vm[changed] = None
+            of_vm.move_to_end(changed)
+        self.last = place
 
     def forget(self, gone: ObjectId) -> None:
         """An object is no more, and nobody is told: clients forget tasks themselves."""
@@ -123,12 +133,13 @@ class Updates:
 
     def remove_vm(self, vm: VmId, place: int) -> None:
         """A VM and its devices are no more: told as a change of the VM; clients look for it in vain."""
-        for device in self._of_vm.pop(vm, ()):
-            self._places.pop(device, None)
         removed = VmObject(id=vm)
-        self._places.pop(removed, None)
+        there = (known for known in self._of_vm.pop(vm, ()) if known != removed)
+        devices = tuple(dict.fromkeys((*self._gone.pop(removed, ()), *there)))
+        for known in (*devices, removed):
+            self._places.pop(known, None)
         self._places[removed] = place
-        self._gone[removed] = None
+        self._gone[removed] = devices
         self.last = place
         if len(self._gone) > self._gone_kept:
             oldest, _ = self._gone.popitem(last=False)
@@ -173,6 +184,17 @@ class Updates:
             for barrier in self._barriers
             if barrier.place > place
         )
+
+
+def _with_devices(gone: Iterable[ObjectId]) -> Iterator[tuple[ObjectId, tuple[ObjectId, ...]]]:
+    """Removed VMs, as `UpdatesState` has them, each with its devices."""
+    devices: list[ObjectId] = []
+    for known in gone:
+        if isinstance(known, VmObject):
+            yield known, tuple(devices)
+            devices = []
+        else:
+            devices.append(known)
 
 
 _CLASSES = ("Vm", "Vbd", "Vif", "Pci", "Vgpu", "Vusb")

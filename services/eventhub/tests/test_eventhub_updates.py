@@ -63,6 +63,20 @@ def test_a_vm_that_comes_again_exists_again() -> None:
     assert updates.vms == ["vm1"]
 
 
+def test_a_vm_that_comes_again_is_told_with_the_devices_that_it_had() -> None:
+    before = Updates()
+    before.change([VM, XVDA, VIF, OTHER], 1)
+    before.remove_vm(VmId("vm1"), 2)
+    before.remove_vm(VmId("vm2"), 2)
+    before.remove_vm(VmId("vm1"), 3)
+    updates = Updates()
+    updates.take(before.state())
+    assert updates.since(1).objects == (OTHER, VM)
+    updates.change([VM, XVDB], 4)
+    assert updates.since(3).objects == (XVDA, VIF, VM, XVDB)
+    assert updates.objects_of(VmId("vm1")) == (VM, XVDA, XVDB, VIF)
+
+
 def test_who_was_away_for_longer_than_removals_are_kept_is_told_everything() -> None:
     updates = Updates(gone_kept=1)
     updates.change([OTHER], 1)
@@ -120,14 +134,17 @@ def test_who_resumes_from_any_token_it_ever_got_misses_no_change(
     place = 0
     known: dict[ObjectId, int] = {}
     changed_at: dict[ObjectId, int] = {}
+    gone: dict[ObjectId, set[ObjectId]] = {}
     for at, step in enumerate(steps, start=1):
         match step:
             case list():
                 updates.change(step, at)
-                changed_at |= dict.fromkeys(step, at)
+                back = [device for one in step for device in gone.pop(one, ())]
+                changed_at |= dict.fromkeys((*step, *back), at)
             case "remove vm1" | "remove vm2":
                 vm = step.removeprefix("remove ")
                 updates.remove_vm(VmId(vm), at)
+                gone.setdefault(VmObject(id=vm), set()).update(one for one in changed_at if one.id[0] == vm)
                 changed_at = {one: when for one, when in changed_at.items() if vm not in (one.id, one.id[0])}
                 changed_at[VmObject(id=vm)] = at
             case "forget task":
