@@ -36,6 +36,8 @@ def unsettled(stage: Stage) -> Iterator[str]:
         yield from _unsettled_at(site)
     if stage.client.asking:
         yield "the client waits for answers"
+    if any(contact.caller.bus.publisher.unconfirmed() for contact in stage.client.contacts):
+        yield "the client has unconfirmed records"
     yield from (f"task {asked.task} has not ended for its client" for asked in stage.client.open_tasks())
     for site in stage.sites:
         yield from (f"xapi ends {vm}" for vm in site.xapi.ending)
