@@ -111,7 +111,7 @@ def test_nothing_of_it_is_left(tmp_path: Path) -> None:
     assert left == []
 
 
-@pytest.mark.xenops(faults=[Fault(verb="VM.build", vm="slow", call=1, effect=Delay(seconds=600))])
+@pytest.mark.xenops(faults=[Fault(verb="VM.create", vm="slow", call=1, effect=Delay(seconds=600))])
 def test_many_calls_are_awaited_at_once(xenops_async_client: AsyncClient) -> None:
     async def all_of_them() -> None:
         client = xenops_async_client
