@@ -117,7 +117,11 @@ class EventHub:
 
     def on_entry(self, entry: Entry) -> None:
         """Take the next entry of the log; nobody is told before `on_batch`."""
+        life = self._fold.life
         self._fold.on_entry(entry)
+        if self._fold.life != life and len(self._waiting):
+            self._waiting.begin_anew()
+            self._owed = True
         if self._writes and isinstance(entry.record, Wish):
             self._read_back += self._writes.pop(entry.record, ())
 

@@ -23,13 +23,14 @@ class Fold:
         self.workers: dict[WorkerName, WorkerUp] = {}
         self.quarantine = QuarantineFold()
         self.seen = tokens.START
-        self._life: int | None = None
+        self.life: int | None = None
+        """What tells the log's lives apart; None: nothing was read."""
 
     def snapshot(self) -> Iterator[bytes]:
         """What is known now, as lines."""
         workers = tuple(self.workers.values())
         tasks, updates, quarantine = self.tasks.state(), self.updates.state(), self.quarantine.told()
-        return encoded(FoldState(self.seen, self._life, workers, tasks, updates, quarantine))
+        return encoded(FoldState(self.seen, self.life, workers, tasks, updates, quarantine))
 
     def restore(self, lines: Iterable[bytes]) -> None:
         """Know what lines say; nothing changes if they are another version's.
@@ -38,7 +39,7 @@ class Fold:
             SnapshotError: they are.
         """
         state = decoded(lines)
-        self.seen, self._life = state.seen, state.life
+        self.seen, self.life = state.seen, state.life
         self.workers = {worker.worker: worker for worker in state.workers}
         self.tasks.take(state.tasks)
         self.updates.take(state.updates)
@@ -46,8 +47,8 @@ class Fold:
 
     def on_entry(self, entry: Entry) -> None:
         """Take the next entry: what it says has changed comes first, then its tasks, as in the original."""
-        if self._life is None or entry.record.kind == "LifeBegan":
-            self._life = tokens.life_of(entry)
+        if self.life is None or entry.record.kind == "LifeBegan":
+            self.life = tokens.life_of(entry)
         self.seen = tokens.place_after(entry.offset)
         self.updates.change(_changed(entry.record), self.seen)
         tasks = self.tasks.on_entry(entry)
@@ -75,11 +76,11 @@ class Fold:
 
     def token_of(self, place: int) -> int:
         """The token that tells a client where it is."""
-        return tokens.token_of(self._life or 0, place)
+        return tokens.token_of(self.life or 0, place)
 
     def place_of(self, token: int) -> int | None:
         """Where a client is, or None when its token was not given out in this life of the log."""
-        return tokens.place_of(self._life or 0, token)
+        return tokens.place_of(self.life or 0, token)
 
 
 def _changed(record: Record) -> tuple[ObjectId, ...]:

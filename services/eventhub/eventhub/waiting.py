@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from eventhub.effects import Address
+from eventhub.tokens import START
 
 TICK_S = 0.1
 """How exactly the time is kept."""
@@ -34,6 +35,14 @@ class Waiting:
         self._by_place.setdefault(place, {})[number] = address
         self._by_tick.setdefault(_tick_of(deadline), []).append((place, number))
         self._count += 1
+
+    def begin_anew(self) -> None:
+        """The places were those of another log: whoever waits has seen nothing of this one."""
+        everybody = {number: one for waiting in self._by_place.values() for number, one in waiting.items()}
+        self._by_place = {START: everybody} if everybody else {}
+        self._by_tick = {
+            tick: [(START, number) for _, number in entries] for tick, entries in self._by_tick.items()
+        }
 
     def wake(self, last: int) -> Iterator[tuple[int, tuple[Address, ...]]]:
         """Those who have not seen everything up to `last`, by place; afterwards they do not wait."""

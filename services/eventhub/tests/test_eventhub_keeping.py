@@ -137,3 +137,27 @@ def test_a_token_of_a_life_before_the_loss_is_told_everything() -> None:
     _, objects, newer = hub.get("client", token)
     assert objects == (VmObject(id=VM),)
     assert newer != token
+
+
+def test_who_waits_while_a_log_is_found_lost_is_told_everything() -> None:
+    hub = Hub()
+    hub.at = 5.0
+    hub.read(changed(XVDA), changed())
+    token = hub.get("first", None)[2]
+    assert hub.get("patient", token) is None
+    assert hub.get("hasty", token, 1) is None
+    hub.at = 9.0
+    hub.read(LifeBegan(reason="a test"))
+    for who in ("patient", "hasty"):
+        _, objects, newer = hub.told(who)
+        assert objects == (XVDA, VmObject(id=VM))
+        assert newer > token
+
+
+def test_who_waits_for_the_first_news_of_a_log_goes_on_waiting() -> None:
+    hub = Hub()
+    assert hub.get("first", None, 1) is None
+    hub.read(LifeBegan(reason="a test"))
+    assert hub.told("first") is None
+    hub.pass_time(2)
+    assert hub.told("first")[:2] == ((), ())
