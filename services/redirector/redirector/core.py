@@ -33,7 +33,7 @@ from schema.records import (
 
 from redirector.brief import Stop
 from redirector.effects import Append, Effect, Notify
-from redirector.fold import Fold
+from redirector.fold import NO_LIFE, Fold
 from redirector.lane import Waiting
 from redirector.lanes import Lanes
 from redirector.limits import Limits
@@ -148,6 +148,8 @@ class Redirector:
                 return self._cancel(record.task)
             case "Elected":
                 return self._on_elected(now)
+            case "LifeBegan":
+                return self._end_doubtful()
             case _:
                 return []
 
@@ -287,12 +289,25 @@ class Redirector:
         """A new leader does what the last one may have died before it could."""
         fold = self.fold
         effects = [self._refuse_repeat(task) for task in fold.repeats]
+        effects += self._end_doubtful()
         for task in list(fold.cancels):
             effects += self._cancel(task)
         for waiting in self.fold.lanes.notable():
             effects += self._reconsider(waiting)
         self._untold.extend((request_id, task) for request_id, task, _ in fold.requests.items())
         return effects + self.tell_some(now)
+
+    def _end_doubtful(self) -> list[Effect]:
+        """What has waited since before the log lost its end may have been done: it is not done again."""
+        life = self.fold.life
+        if life == NO_LIFE:
+            return []
+        doubtful = [waiting.id for waiting in self.fold.lanes.undecided() if waiting.id < life]
+        sentence = (
+            "the log has lost its end since this was asked for, and so whether it was done: look at the VM's "
+            "state, and ask again"
+        )
+        return [self._finish_waiting(task, InternalError(message=sentence)) for task in doubtful]
 
     @property
     def has_more_to_tell(self) -> bool:

@@ -46,17 +46,27 @@ PRIORITY_MAX = 1_000
 NO_TERM = Term(-1)
 """Before the first election."""
 
+NO_LIFE = Offset(-1)
+"""No end of the log was ever found lost."""
+
+ONE_LOSS_S = 60.0
+"""Services that find the same loss say so within this time."""
+
 
 @dataclass(slots=True)
 class Fold:
     """One instance after some of its log's entries.
 
     `repeats` are records of a request that had come before, with the task of its first record, until they are
-    refused. `cancels` are wishes that no worker knows of, for tasks that wait or follow another.
+    refused. `cancels` are wishes that no worker knows of, for tasks that wait or follow another. `life` is
+    where the log was first found to have lost its end, at `life_at`, in seconds since the epoch: whether what
+    was asked for before has been done may be what it has lost.
     """
 
     term: Term = NO_TERM
     leader: str = ""
+    life: Offset = NO_LIFE
+    life_at: float = -ONE_LOSS_S
     lanes: Lanes = field(default_factory=Lanes)
     workers: Workers = field(default_factory=Workers)
     requests: Requests = field(default_factory=Requests)
@@ -92,6 +102,8 @@ class Fold:
                 self._on_lane(record)
             case "Reprioritised" | "DeadlineSet":
                 self._on_changed(record)
+            case "LifeBegan":
+                self._on_life_began(entry)
             case _:
                 pass  # progress, changes and barriers say nothing of lanes and workers
 
@@ -204,6 +216,10 @@ class Fold:
             self._waits_again(self.lanes.give_back(lease.vm, lease.task))
         for waiting in self.lanes.reconsider_all():
             self._waits_again(waiting)
+
+    def _on_life_began(self, entry: Entry) -> None:
+        if entry.at - self.life_at > ONE_LOSS_S:
+            self.life, self.life_at = entry.offset, entry.at
 
     def _waits_again(self, task: Waiting | None) -> None:
         """Its deadline may have passed unnoticed while it did not wait."""

@@ -72,9 +72,13 @@ class Lanes:
 
     def every(self) -> Iterator[Waiting]:
         """All that wait, for any VM, also what is decided on, in no order."""
+        yield from self.undecided()
+        yield from self._decided.values()
+
+    def undecided(self) -> Iterator[Waiting]:
+        """All that wait, for any VM, in no order; not what is decided on."""
         for lane in self._lanes.values():
             yield from lane.tasks.values()
-        yield from self._decided.values()
 
     def notable(self) -> list[Waiting]:
         """Those waiting tasks that may mean something for others, oldest first."""

@@ -49,6 +49,7 @@ def taken(fold: Fold) -> bytes:
         **tasks,
         "term": fold.term,
         "leader": fold.leader,
+        "life": [fold.life, fold.life_at],
         "workers": [_of_worker(worker) for worker in fold.workers.all()],
         "places": fold.workers.places(),
         "held": list(fold.lanes.held()),
@@ -124,6 +125,7 @@ def restored(snapshot: bytes) -> Fold:
 def _read(reader: Reader) -> Fold:
     head = reader.head
     fold = Fold(term=Term(head["term"]), leader=head["leader"])
+    fold.life, fold.life_at = head.get("life", (fold.life, fold.life_at))
     tasks = _read_tasks(reader)
     request_ids = reader.take()
     fold.requests.fill(zip(request_ids, zip(reader.take(), reader.take(), strict=True), strict=True))

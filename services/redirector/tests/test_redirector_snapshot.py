@@ -16,6 +16,7 @@ from redirector.effects import Append, Effect
 from redirector.snapshot import MAGIC
 from schema.atomics.vm import VmDelay, VmRemove
 from schema.ids import LeaseToken, Offset, TaskId, VmId, WorkerName
+from schema.log_records import LifeBegan
 from schema.operations import AtomicOperation, Operation, VmCheckState, VmPoweroff, VmReceiveMemory, VmStart
 from schema.records import (
     CancelRequested,
@@ -60,7 +61,7 @@ KINDS = (
     *("submit", "submit", "submit", "submit", "again", "write", "write", "write", "tick"),
     *("end", "end", "park", "start"),
     *("cancel", "hold", "release", "share", "alone", "remove", "priority", "deadline"),
-    *("up", "down", "drain", "elect", "depose"),
+    *("up", "down", "drain", "elect", "depose", "lost"),
 )
 
 steps = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.integers(0, 6)), max_size=80)
@@ -165,6 +166,7 @@ def of_operator(what: str, vm: VmId, task: TaskId, number: int) -> Record:
         "drain": WorkerDraining(worker=worker, draining=number > 2),
         "elect": Elected(redirector="leader"),
         "depose": Elected(redirector="another"),
+        "lost": LifeBegan(reason="a test"),
     }
     return records[what]
 
