@@ -25,6 +25,7 @@ from worker_kvm.libvirt.document import AGENT_PORT, Surroundings, domain_documen
 from worker_kvm.libvirt.images import is_image
 from worker_kvm.libvirt.keepsakes import forgetting_document, identity, is_kept, name_of
 from worker_kvm.libvirt.live import Live
+from worker_kvm.libvirt.lives import Lives
 from worker_kvm.libvirt.machine import Domain, Machine, Nic, Stage
 from worker_kvm.libvirt.noticing import Noticing
 from worker_kvm.libvirt.rules import Rules
@@ -61,7 +62,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         self.now = now
         self.rules = Rules(settings.namespace)
         self.virt = Connection(settings.uri, MARK, self)
-        self._lives: dict[str, Live] = {}
+        self._lives = Lives()
         self.waysides = Waysides(settings.run, self.virt)
         self._noticing = Noticing(self, self.virt)
         self._rounds = Rounds((self._notice_growth,), settings.rounds_s)
@@ -84,7 +85,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
                 with spoken():
                     self._clear_up(machine.id, domain)
             if domain.stage is Stage.LAUNCHED and not self._was_saved(machine.id, domain):
-                self._lives[domain.uuid] = Live(domain.uuid, self._log_of(domain), self)
+                self._lives.add(Live(domain.uuid, self._log_of(domain), self))
         self.on_connected()
         if self.settings.bridged:
             self.rules.find_again(nic for uuid_ in self._lives for nic in self._nics(uuid_))
@@ -176,7 +177,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         self.console(domain.domid).parent.mkdir(mode=0o700, exist_ok=True)
         launching = {"stage": Stage.LAUNCHING}
         self.change(vm, lambda machine: machine.with_domain(**launching).but(keeps_as=domain.uuid))
-        live = self._lives[domain.uuid] = Live(domain.uuid, self._log_of(domain), self)
+        live = self._lives.add(Live(domain.uuid, self._log_of(domain), self))
         screen: str | None = None
 
         def settle() -> None:
@@ -192,7 +193,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
             self.change(vm, lambda machine: machine.with_domain(**launched))
         except (VirtError, XenopsError) as error:
             live.leave()
-            self._lives.pop(domain.uuid, None)
+            self._lives.forget(domain.uuid)
             with spoken():
                 self._clear_up(vm, domain)
             if isinstance(error, XenopsError):
@@ -220,12 +221,12 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
                     live.departure.confirm(failed=False)
         try:
             with spoken():
-                self._clear_up(vm, domain)
+                was_there = self._clear_up(vm, domain)
         except XenopsError:
             if live is not None:
                 live.stay()
             raise
-        self._lives.pop(domain.uuid, None)
+        (self._lives.end if was_there else self._lives.forget)(domain.uuid)
 
     def saved(self, vm: str, path: str) -> None:
         """A domain was saved to a file: libvirt has it no more."""
@@ -236,7 +237,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
             ),
         )
         uuid_ = self.look(vm).living().uuid
-        self._lives.pop(uuid_, None)
+        self._lives.end(uuid_)
         self.agents.forget(uuid_)
 
     def note_saving(self, vm: str, path: str | None) -> None:
@@ -283,12 +284,11 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
 
     def on_event(self, event: VirtEvent) -> None:
         """From the connection."""
-        live = self._lives.get(event.uuid)
-        if live is not None:
-            live.on_event(event)
+        self._lives.hear(event)
 
     def on_connected(self) -> None:
         """After a time without events: see how all of ours are."""
+        self._lives.begin_anew()
         for _, domain in self._domains():
             live = self._live_of(domain)
             if live is not None:
@@ -371,13 +371,15 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         info = self.virt.find(domain.uuid)
         return info if info is not None and life_of(info.mark) == domain.life else None
 
-    def _clear_up(self, vm: str, domain: Domain) -> None:
-        """Libvirt has nothing of the domain from now on. Errors: `VirtError`."""
-        if self._ours(domain) is not None:
+    def _clear_up(self, vm: str, domain: Domain) -> bool:
+        """Libvirt has nothing of the domain from now on; answers whether it had. Errors: `VirtError`."""
+        is_there = self._ours(domain) is not None
+        if is_there:
             self.virt.destroy(domain.uuid)
         self.agents.forget(domain.uuid)
         self.rules.clear(domain.nics)
         self.change(vm, lambda known: known.with_domain(stage=Stage.NOTED) if known.domain else known)
+        return is_there
 
     def _refuse_another(self, vm: str, domain: Domain) -> None:
         """A domain of this UUID that is not ours is somebody else's, who runs the same VM."""

@@ -63,12 +63,15 @@ class Live(Watched):
         """Held by who changes what is in a drive."""
         self._changing = False
         self._leaving = False
+        self.is_over = False
+        """Whether libvirt has it no more, as far as that was heard, or seen."""
         self.departure: Departure | None = None
         """Of one on its way to another host, until that is decided."""
 
     def look(self, info: DomainInfo | None) -> None:
         """Take what libvirt says of it, as after a time in which no event was heard; None: it is gone."""
         if info is None or info.status is DomainStatus.ENDED:
+            self.is_over = True
             self._end(self._action(None))
             return
         self._memory_bytes = info.memory_bytes
@@ -82,6 +85,7 @@ class Live(Watched):
         """What libvirt has told of it."""
         match event:
             case Ended(how=how):
+                self.is_over = True
                 self._end(self._action(how))
             case Panicked():
                 self._end(DomainAction.CRASHDUMP)
