@@ -9,6 +9,7 @@ machine does hits all alike. The peer gives libvirt such a document as the backe
 import argparse
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from bench_qemu import KERNEL, Alone, Guest, Whole, guest
@@ -58,13 +59,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="VM.start on libvirt beside createXML")
     parser.add_argument("rounds", type=int, nargs="?", default=30, help="how often each is started")
     rounds = parser.parse_args().rounds
+    on_libvirtds(lambda directory: measure(directory, rounds))
+
+
+def on_libvirtds(measure: Callable[[Path], None]) -> None:
+    """Measure in a directory of the bench's own; what is missing ends it in words."""
     if not KERNEL.exists():
         raise SystemExit(f"{KERNEL} is missing: make setup builds it")
     if os.geteuid() != 0:
-        raise SystemExit("not measured: a libvirtd of the bench's own needs root")
+        raise SystemExit("not measured: libvirtds of the bench's own need root")
     with tempfile.TemporaryDirectory(prefix="xb") as name:
         try:
-            measure(Path(name), rounds)
+            measure(Path(name))
         except (BusError, QemuMissingError, OSError) as error:
             raise SystemExit(f"not measured: {error}") from error
 

@@ -9,24 +9,22 @@ note (see `bench_kvm_state.py`). With `--writes` the guests keep writing memory 
 
 import argparse
 import os
-import tempfile
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
 
 import libvirt  # type: ignore[import-untyped]
 from bench_kvm_downtime import sized, write
-from bench_kvm_libvirt import INSTANCE, machine_like_ours
+from bench_kvm_libvirt import INSTANCE, machine_like_ours, on_libvirtds
 from bench_kvm_state import Downtimes, Host, Notes, Whole, boot, linux
-from bench_qemu import KERNEL, Guest
-from bus.ports import BusError
+from bench_qemu import Guest
 from figures import interleaved, tell
 from stack.layout import Layout
 from stack.libvirtd import LibvirtDaemon
 from stack.local import LocalStack
 from stack.shape import WORKER_KVM, Network, Shape
 from virt.xml import written
-from worker_kvm.accelerator import Accelerator, QemuMissingError, choose_accelerator, find_qemu
+from worker_kvm.accelerator import Accelerator, choose_accelerator, find_qemu
 from worker_kvm.libvirt.document import Surroundings, domain_document
 from worker_kvm.qemu.outgoing import DOWNTIME_MS
 
@@ -92,15 +90,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="of the guest, in MiB")
     parser.add_argument("--writes", action="store_true", help="memory, again and again")
     asked = parser.parse_args()
-    if not KERNEL.exists():
-        raise SystemExit(f"{KERNEL} is missing: make setup builds it")
-    if os.geteuid() != 0:
-        raise SystemExit("not measured: libvirtds of the bench's own need root")
-    with tempfile.TemporaryDirectory(prefix="xb") as name:
-        try:
-            measure(Path(name), asked)
-        except (BusError, QemuMissingError, OSError) as error:
-            raise SystemExit(f"not measured: {error}") from error
+    on_libvirtds(lambda directory: measure(directory, asked))
 
 
 def measure(directory: Path, asked: argparse.Namespace) -> None:

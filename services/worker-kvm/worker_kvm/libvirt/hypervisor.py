@@ -226,7 +226,10 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
             if live is not None:
                 live.stay()
             raise
-        (self._lives.end if was_there else self._lives.forget)(domain.uuid)
+        if was_there:
+            self._lives.end(domain.uuid)
+        else:
+            self._lives.forget(domain.uuid)
 
     def saved(self, vm: str, path: str) -> None:
         """A domain was saved to a file: libvirt has it no more."""
