@@ -17,6 +17,7 @@ from engine.migrate.fate import Fate
 from engine.migrate.source import Departure
 from engine.store import FileStore, refusals
 from engine.worker import runner as runners
+from engine.worker.aftermath import Aftermath
 from engine.worker.core import Effect as WorkerEffect
 from engine.worker.core import WorkerCore
 from engine.worker.service import WorkerService
@@ -73,11 +74,11 @@ def journal_does_not_fence(patch: Patch) -> None:
 def journal_forgets_what_was_put_right(patch: Patch) -> None:
     """Whoever still has the lease takes it for one never begun."""
 
-    def forget(service: WorkerService, entry: JournalEntry, _: Any) -> None:
-        journal = service._tools.journal
+    def forget(aftermath: Aftermath, entry: JournalEntry, _: Any) -> None:
+        journal = aftermath._tools.journal
         journal._entries.remove(journal._path(entry.vm))
 
-    patch.setattr(WorkerService, "_note_recovered", forget)
+    patch.setattr(Aftermath, "_note", forget)
 
 
 def who_ends_late_is_noted(patch: Patch) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from schema.ids import VmId
-from schema.objects.dynamic import ObjectId, TaskObject, VmObject
+from schema.objects.dynamic import ObjectId, VmObject, vm_of
 
 from eventhub.tokens import START
 
@@ -202,10 +202,3 @@ _CLASSES = ("Vm", "Vbd", "Vif", "Pci", "Vgpu", "Vusb")
 
 def _class_and_name(changed: ObjectId) -> tuple[int, str]:
     return _CLASSES.index(changed.kind), changed.id[-1]
-
-
-def vm_of(changed: ObjectId) -> VmId | None:
-    """The VM that an object belongs to; a task belongs to none."""
-    if isinstance(changed, TaskObject):
-        return None
-    return VmId(changed.id if isinstance(changed, VmObject) else changed.id.vm)

@@ -8,6 +8,16 @@ from schema.atomics.vbd import VbdSetQos, VbdUnplug
 from schema.atomics.vif import VifUnplug
 from schema.atomics.vm import DomainAction, VmDelay, VmPause, VmSoftreboot
 from schema.ids import VmId
+from schema.objects.dynamic import (
+    ObjectId,
+    PciObject,
+    TaskObject,
+    VbdObject,
+    VgpuObject,
+    VifObject,
+    VmObject,
+    VusbObject,
+)
 from schema.objects.vm import PowerState, VmAction
 from schema.operations import (
     AtomicOperation,
@@ -36,6 +46,23 @@ Check = VmCheckState | DeviceCheck
 """An operation that finds out by itself what there is to do."""
 
 _LIVE = frozenset({PowerState.RUNNING, PowerState.PAUSED})
+
+
+def check_of(changed: ObjectId) -> Check | None:
+    """What is to be looked at when an object has changed by itself; nothing about some."""
+    match changed:
+        case VmObject(id=vm):
+            return VmCheckState(vm=VmId(vm))
+        case VbdObject(id=vbd):
+            return VbdCheckState(id=vbd)
+        case VifObject(id=vif):
+            return VifCheckState(id=vif)
+        case PciObject(id=pci):
+            return PciCheckState(id=pci)
+        case VusbObject(id=vusb):
+            return VusbCheckState(id=vusb)
+        case VgpuObject() | TaskObject():
+            return None
 
 
 def remedies(check: Check, view: VmView) -> tuple[Operation, ...]:

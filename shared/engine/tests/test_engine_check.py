@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 from engine.backend import Devices
-from engine.check import Check, remedies
+from engine.check import Check, check_of, remedies
 from engine.owed import owed_checks
 from engine.view import DeviceRequest, Situation, VmView
 from hypothesis import given, settings
@@ -24,6 +24,16 @@ from schema.atomics.vbd import VbdEject, VbdSetQos, VbdUnplug
 from schema.atomics.vif import VifSetCarrier, VifUnplug
 from schema.atomics.vm import DomainAction, RenameWhen, VmDelay, VmImportMetadata, VmPause, VmRename
 from schema.ids import DeviceId, VmId
+from schema.objects.dynamic import (
+    ObjectId,
+    PciObject,
+    TaskObject,
+    VbdObject,
+    VgpuObject,
+    VifObject,
+    VmObject,
+    VusbObject,
+)
 from schema.objects.metadata import Metadata
 from schema.objects.pci import PciAddress
 from schema.objects.vm import Hvm, HvmInfo, PowerState, SchedulerParams, Vm, VmAction
@@ -111,6 +121,22 @@ def test_each_wish_leads_to_what_the_vm_is_configured_for() -> None:
 
 def test_a_guest_that_suspends_unasked_is_shut_down() -> None:
     assert when_asked(DomainAction.SUSPEND) == (VmShutdown(vm=ID),)
+
+
+@pytest.mark.parametrize(
+    ("changed", "check"),
+    [
+        (VmObject(id=ID), VM_CHECK),
+        (PciObject(id=DEVICE), PciCheckState(id=DEVICE)),
+        (VbdObject(id=DEVICE), VbdCheckState(id=DEVICE)),
+        (VifObject(id=DEVICE), VifCheckState(id=DEVICE)),
+        (VusbObject(id=DEVICE), VusbCheckState(id=DEVICE)),
+        (VgpuObject(id=DEVICE), None),
+        (TaskObject(id="1"), None),
+    ],
+)
+def test_what_has_changed_by_itself_is_looked_at(changed: ObjectId, check: Check | None) -> None:
+    assert check_of(changed) == check
 
 
 @pytest.mark.parametrize(

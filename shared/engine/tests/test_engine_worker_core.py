@@ -14,11 +14,9 @@ from engine.worker.core import (
     TellAll,
     WorkerCore,
 )
-from engine.worker.service import vm_of
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
 from schema.log_records import LifeBegan
 from schema.migration import Channel
-from schema.objects.dynamic import TaskObject, VbdObject, VmObject
 from schema.objects.errors import InternalError
 from schema.operations import VmStart
 from schema.records import (
@@ -40,7 +38,6 @@ from schema.records import (
     WorkerDown,
     WorkerUp,
 )
-from schema.wire.types import DeviceId
 
 VM = VmId("v1")
 ME = WorkerName("me")
@@ -181,14 +178,6 @@ def test_a_merger_or_refusal_of_a_term_that_was_over_and_a_merger_into_what_has_
     log.append(Merged(vm=VM, task=third, into=first))
     assert len(log.lease(second)) == 1
     assert len(log.lease(third)) == 1
-
-
-@pytest.mark.parametrize(
-    ("changed", "vm"),
-    [(VmObject(id="v"), "v"), (VbdObject(id=DeviceId("v", "x")), "v"), (TaskObject(id="1"), None)],
-)
-def test_an_object_belongs_to_its_vm(changed: VmObject | VbdObject | TaskObject, vm: str | None) -> None:
-    assert vm_of(changed) == vm
 
 
 def test_what_was_noted_of_a_vm_is_forgotten_once_it_and_its_tasks_are_gone() -> None:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from schema.ids import TaskId, VmId
-from schema.objects.dynamic import ObjectId, TaskObject
+from schema.objects.dynamic import ObjectId, vm_of
 from schema.records import Record
 from typing_extensions import override
 
@@ -92,7 +92,7 @@ class Course:
         signal = self.signal
 
         def tell(changed: ObjectId) -> None:
-            if _vm_of(changed) != temporary:
+            if vm_of(changed) != temporary:
                 signal(changed)
 
         return replace(self, signal=tell)
@@ -131,9 +131,3 @@ class _Part(Execution):
     @override
     def wait(self, delay_s: float) -> None:
         self._cancellation.wait(delay_s)
-
-
-def _vm_of(changed: ObjectId) -> str | None:
-    if isinstance(changed, TaskObject):
-        return None
-    return changed.id if isinstance(changed.id, str) else changed.id.vm

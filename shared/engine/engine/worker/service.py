@@ -2,7 +2,6 @@
 
 import logging
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import version
@@ -12,34 +11,19 @@ from bus.fold import FoldOf
 from bus.insist import Insistent
 from bus.ports import Bus, Entry
 from bus.topology import control_queue
-from schema.fault import XenopsError, internal_error
+from schema.fault import internal_error
 from schema.ids import TaskId, VmId
-from schema.objects.dynamic import (
-    ObjectId,
-    PciObject,
-    TaskObject,
-    VbdObject,
-    VgpuObject,
-    VifObject,
-    VmObject,
-    VusbObject,
-)
-from schema.operations import (
-    PciCheckState,
-    VbdCheckState,
-    VifCheckState,
-    VmCheckState,
-    VusbCheckState,
-)
-from schema.records import Changed, Finished, Heartbeat, Outcome, Parked, Record, Submitted
+from schema.objects.dynamic import ObjectId, vm_of
+from schema.operations import VbdCheckState
+from schema.records import Changed, Heartbeat, Parked, Record, Submitted
 from traces import ObserverLog, Tracer
 
 from engine.cancellation import Cancellation
-from engine.check import Check
+from engine.check import Check, check_of
 from engine.control import Control, Desk
 from engine.hooks import Hooks
-from engine.journal import JournalEntry
 from engine.migrate.offers import Offers
+from engine.worker.aftermath import Aftermath
 from engine.worker.core import (
     Append,
     Cancel,
@@ -54,13 +38,13 @@ from engine.worker.core import (
     TellAll,
     WorkerCore,
 )
+from engine.worker.gone import Gone
 from engine.worker.host import Host
 from engine.worker.kept import LOOK_AGAIN_S, Kept
 from engine.worker.parking import Parking
 from engine.worker.reception import Reception
 from engine.worker.reporter import INTERVAL_S
 from engine.worker.retelling import tell_all, tell_noted
-from engine.worker.righting import crashed, put_right, tell_again
 from engine.worker.runner import Runner
 from engine.worker.settings import WorkerSettings
 from engine.worker.tools import Tools
@@ -77,13 +61,6 @@ CHECK_ACCEPT_S = 24 * 3600.0
 
 TRIGGERS_MAX = 1_000
 """Triggers that wait for a task of their name: they are for tests."""
-
-GONE_KEPT = 1_000
-"""VMs that are no more of which stays noted under which lease they were executed last.
-
-A worker that stood still, or reads its log late, may still come with a lease of one that has been removed and
-added again.
-"""
 
 _EVENT = "event"
 """What tasks are called that a backend's event made; as in the original."""
@@ -120,10 +97,11 @@ class WorkerService:
         )
         self._observers = ObserverLog(bus, settings.instance, tracer)
         self._running: dict[TaskId, Runner] = {}
-        self._gone: OrderedDict[VmId, None] = OrderedDict()
+        self._gone = Gone(self._tools)
         self._triggers: dict[str, int] = {}
         self._parking = Parking(self._go_on, bus.later)
         self._kept = Kept(self._tools, self._signal)
+        self._aftermath = Aftermath(settings.name, self._tools, self._signal)
         scene = self._tools.scene(self._signal)
         control = Control(Desk(scene, self, self._observers, settings.instance))
         self._untold = Untold(settings.state / "untold", settings.name, self._core.epoch, self._log)
@@ -188,7 +166,7 @@ class WorkerService:
         if vm is None:
             return
         self._append(Changed(vm=vm, changed=(changed,)))
-        check = _check_of(changed)
+        check = check_of(changed)
         if check is not None:
             self._submit(check, vm)
 
@@ -219,76 +197,14 @@ class WorkerService:
         leased = {(effect.lease.life, effect.lease.token) for effect in effects if isinstance(effect, Run)}
         unfinished = list(self._tools.journal.unfinished())
         busy = {effect.lease.submitted.vm for effect in effects if isinstance(effect, Run)}
-        self._forget_the_gone(busy | {entry.vm for entry in unfinished})
+        self._gone.forget_earlier(busy | {entry.vm for entry in unfinished})
         for entry in unfinished:
             if (entry.life, entry.token) not in leased:
-                self._threads.begin(partial(self._recover, entry.vm, entry.task))
+                self._threads.begin(partial(self._aftermath.put_right, entry.vm, entry.task))
         self._do(effects)
         if untold := tuple(self._untold.left()):
             self._threads.begin(partial(tell_noted, untold, self._untold, self._tools))
         _LOG.info("worker %s: instance %s is served", self._settings.name, self._settings.instance)
-
-    def _forget_the_gone(self, busy: set[VmId]) -> None:
-        """What earlier lives of this worker noted of VMs that are no more, but for the last of them."""
-        ended = dict.fromkeys(self._tools.journal.ended())
-        for vm in {**ended, **dict.fromkeys(self._tools.locks.names())}:
-            try:
-                is_gone = vm not in busy and not self._tools.store.exists(vm)
-            except XenopsError as error:
-                _LOG.warning("whether VM %s is no more is not known: %s", vm, error)
-                return
-            if is_gone:
-                self._tools.locks.forget(vm)
-                for oldest in self._note_gone(vm) if vm in ended else ():
-                    self._tools.journal.forget_ended(oldest)
-
-    def _note_gone(self, vm: VmId) -> list[VmId]:
-        """A VM is no more; answers those that there is no room for any more."""
-        self._gone[vm] = None
-        self._gone.move_to_end(vm)
-        return [self._gone.popitem(last=False)[0] for _ in range(len(self._gone) - GONE_KEPT)]
-
-    def _forget(self, vm: VmId) -> None:
-        try:
-            with self._tools.locks.held(vm, self._threads.sleep):
-                if not self._tools.store.exists(vm):
-                    self._tools.journal.forget_ended(vm)
-        except XenopsError as error:
-            _LOG.warning("what was noted of VM %s stays until the next start: %s", vm, error)
-
-    def _compare(self, finished: Finished) -> None:
-        """A task that was given up, and was done all the same: clients have not heard of the VM's devices."""
-        entry = self._tools.journal.read(finished.vm)
-        if entry is None or entry.task != finished.task or entry.finished in (None, finished):
-            return
-        try:
-            tell_again(entry, self._tools)
-        except XenopsError as error:
-            _LOG.warning("what task %d has changed of VM %s is not told: %s", entry.task, entry.vm, error)
-
-    def _is_half_done(self, finished: Finished) -> bool:
-        """Whether a task was ended for a worker that was lost: who ends one itself notes it before.
-
-        Should that worker only stand still, it has the VM's lock, and ends what it has begun.
-        """
-        entry = self._tools.journal.read(finished.vm)
-        return entry is not None and entry.task == finished.task and entry.finished is None
-
-    def _recover(self, vm: VmId, task: TaskId) -> None:
-        try:
-            with self._tools.locks.held(vm, self._threads.sleep) as held:
-                entry = self._tools.journal.read(vm)
-                if entry is not None and entry.finished is None and entry.task == task:
-                    outcome = put_right(entry, self._tools, held, self._signal)
-                    held.regain(vm)
-                    self._note_recovered(entry, outcome or crashed(self._settings.name))
-        except XenopsError as error:
-            _LOG.warning("VM %s could not be put right: %s", vm, error)
-
-    def _note_recovered(self, entry: JournalEntry, outcome: Outcome) -> None:
-        """Whoever still has the lease, another worker of this host, must not take it for one never begun."""
-        ended = Finished(vm=entry.vm, task=entry.task, outcome=outcome, token=entry.token)
-        self._tools.journal.end(entry, ended)
 
     def _signal(self, changed: ObjectId) -> None:
         vm = vm_of(changed)
@@ -311,13 +227,13 @@ class WorkerService:
                 case TellAll():
                     tell_all(self._tools)
                 case Compare(finished):
-                    self._threads.begin(partial(self._compare, finished))
+                    self._threads.begin(partial(self._aftermath.compare, finished))
                 case TakeOver(finished):
-                    if self._is_half_done(finished):
-                        self._threads.begin(partial(self._recover, finished.vm, finished.task))
+                    if self._aftermath.is_half_done(finished):
+                        self._threads.begin(partial(self._aftermath.put_right, finished.vm, finished.task))
                 case Forget(vm):
-                    for oldest in self._note_gone(vm):
-                        self._threads.begin(partial(self._forget, oldest))
+                    for oldest in self._gone.note(vm):
+                        self._threads.begin(partial(self._gone.forget, oldest))
 
     def _stop(self, task: TaskId, how: Callable[[Cancellation], None]) -> None:
         if (runner := self._running.get(task)) is not None:
@@ -370,30 +286,3 @@ class WorkerService:
 @cache
 def _own_version() -> str:
     return version("xenops-engine")
-
-
-def vm_of(changed: ObjectId) -> VmId | None:
-    """The VM that an object belongs to; a task belongs to none."""
-    match changed:
-        case VmObject(id=vm):
-            return VmId(vm)
-        case TaskObject():
-            return None
-        case _:
-            return VmId(changed.id.vm)
-
-
-def _check_of(changed: ObjectId) -> Check | None:
-    match changed:
-        case VmObject(id=vm):
-            return VmCheckState(vm=VmId(vm))
-        case VbdObject(id=vbd):
-            return VbdCheckState(id=vbd)
-        case VifObject(id=vif):
-            return VifCheckState(id=vif)
-        case PciObject(id=pci):
-            return PciCheckState(id=pci)
-        case VusbObject(id=vusb):
-            return VusbCheckState(id=vusb)
-        case VgpuObject() | TaskObject():
-            return None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schema.wire.types import Arm, DeviceId, Variant
+from schema.wire.types import Arm, DeviceId, Variant, VmId
 
 
 class VmObject(Arm):
@@ -62,3 +62,10 @@ ObjectId = Annotated[
     Variant("id"),
 ]
 """`Dynamic.id`."""
+
+
+def vm_of(changed: ObjectId) -> VmId | None:
+    """The VM that an object belongs to; a task belongs to none."""
+    if isinstance(changed, TaskObject):
+        return None
+    return VmId(changed.id if isinstance(changed, VmObject) else changed.id.vm)

@@ -1,0 +1,57 @@
+"""Aftermath: what a worker does about executions whose own worker has died, or was given up."""
+
+import logging
+
+from schema.fault import XenopsError
+from schema.ids import TaskId, VmId, WorkerName
+from schema.records import Finished, Outcome
+
+from engine.journal import JournalEntry
+from engine.worker.righting import Signal, crashed, put_right, tell_again
+from engine.worker.tools import Tools
+
+_LOG = logging.getLogger("worker")
+
+
+class Aftermath:
+    """Of all that the journal of this host has noted; `worker` is who sees to it."""
+
+    def __init__(self, worker: WorkerName, tools: Tools, signal: Signal) -> None:
+        self._worker = worker
+        self._tools = tools
+        self._signal = signal
+
+    def put_right(self, vm: VmId, task: TaskId) -> None:
+        """Bring what a dead worker left of a task to its end, unless another has; waits for the VM's lock."""
+        try:
+            with self._tools.locks.held(vm, self._tools.threads.sleep) as held:
+                entry = self._tools.journal.read(vm)
+                if entry is not None and entry.finished is None and entry.task == task:
+                    outcome = put_right(entry, self._tools, held, self._signal)
+                    held.regain(vm)
+                    self._note(entry, outcome or crashed(self._worker))
+        except XenopsError as error:
+            _LOG.warning("VM %s could not be put right: %s", vm, error)
+
+    def is_half_done(self, finished: Finished) -> bool:
+        """Whether a task was ended for a worker that was lost: who ends one itself notes it before.
+
+        Should that worker only stand still, it has the VM's lock, and ends what it has begun.
+        """
+        entry = self._tools.journal.read(finished.vm)
+        return entry is not None and entry.task == finished.task and entry.finished is None
+
+    def compare(self, finished: Finished) -> None:
+        """A task that was given up, and was done all the same: clients have not heard of the VM's devices."""
+        entry = self._tools.journal.read(finished.vm)
+        if entry is None or entry.task != finished.task or entry.finished in (None, finished):
+            return
+        try:
+            tell_again(entry, self._tools)
+        except XenopsError as error:
+            _LOG.warning("what task %d has changed of VM %s is not told: %s", entry.task, entry.vm, error)
+
+    def _note(self, entry: JournalEntry, outcome: Outcome) -> None:
+        """Whoever still has the lease, another worker of this host, must not take it for one never begun."""
+        ended = Finished(vm=entry.vm, task=entry.task, outcome=outcome, token=entry.token)
+        self._tools.journal.end(entry, ended)
