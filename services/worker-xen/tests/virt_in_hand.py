@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from typing_extensions import override
-from virt.connection import Connection, Listener
+from virt.connection import Connection
+from virt.link import Listener
 from virt.mark import MARK
 from virt.values import (
     DomainInfo,

@@ -13,7 +13,8 @@ from schema.fault import XenopsError
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator, NotEnoughMemory
 from typing_extensions import override
-from virt.connection import Connection, Listener
+from virt.connection import Connection
+from virt.link import Listener
 from virt.mark import MARK, instance_of, life_of
 from virt.seal import seal
 from virt.spoken import configured, spoken
