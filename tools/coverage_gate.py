@@ -30,6 +30,7 @@ NOT_UNIT_TESTED = (
     "services/worker-kvm/worker_kvm/ways.py",
     "shared/virt/virt/connection.py",
     "shared/virt/virt/handover.py",
+    "shared/virt/virt/link.py",
     "shared/virt/virt/meaning.py",
     "shared/virt/virt/phases.py",
     "services/worker-xen/worker_xen/classic/",
