@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.ports import Entry
-from engine.migrate.destination import GIVE_UP_TRIES
 from eventhub import tokens
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.records import (
@@ -121,14 +120,8 @@ def _complaints_at(stage: Stage, site: Site) -> Iterator[str]:
 
 
 def _places(stage: Stage) -> Iterator[str]:
-    """Where VMs migrate, each is at one place in the end, under its own name.
-
-    But for those of which a hypervisor has failed as often as it is tried to take one away.
-    """
+    """Where VMs migrate, each is at one place in the end, under its own name."""
     if len(stage.sites) == 1:
-        return
-    failed = [step.vm for step in stage.scenario.steps if step.kind == "verb_fails"]
-    if any(failed.count(vm) >= GIVE_UP_TRIES for vm in failed):
         return
     for vm in stage.scenario.vms:
         if (count := sum(site.machine.knows(vm) for site in stage.sites)) != 1:

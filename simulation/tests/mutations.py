@@ -266,9 +266,9 @@ def who_died_has_told_all(patch: Patch) -> None:
     patch.setattr("engine.worker.service.tell_again", lambda *_: None)
 
 
-def giving_up_is_tried_once(patch: Patch) -> None:
-    """What a destination cannot take away stays there, and its source never hears that it may go on."""
-    patch.setattr("engine.migrate.destination.GIVE_UP_TRIES", 1)
+def what_is_left_over_stays(patch: Patch) -> None:
+    """What cannot be taken away in some seconds stays where it is, for good."""
+    patch.setattr(Journal, "leave_over", lambda *_: None)
 
 
 def changes_by_requests_are_not_noted(patch: Patch) -> None:
@@ -378,7 +378,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     who_does_not_answer_has_the_vm: "a-destination-that-is-away-for-longer-than-its-source-asks",
     half_a_rename_stays: "a-name-half-changed-when-its-worker-died",
     who_died_has_told_all: "an-arrival-that-its-worker-has-told-nobody",
-    giving_up_is_tried_once: "a-destination-that-fails-while-it-gives-up",
+    what_is_left_over_stays: "left-over-at-a-source-whose-worker-is-started-anew",
     who_has_gone_on_never_arrived: "gone-on-before-its-source-asked",
     fenced_tasks_do_not_end: "a-log-that-lost-its-end-and-a-lease-that-came-back",
     what_is_sent_again_is_what_it_was: "another-log-in-which-what-was-read-last-came-to-stand-again",

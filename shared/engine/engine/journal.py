@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from schema.fault import internal_error
 from schema.ids import LeaseToken, TaskId, VmId
-from schema.migration import arriving_of, departing_id
+from schema.migration import arriving_id, arriving_of, departing_id
 from schema.operations import Operation, VmMigrate, VmReceiveMemory
 from schema.records import Finished
 
@@ -34,6 +34,9 @@ class JournalEntry(BaseModel):
     handed_over: bool = False
     """Of a migration: the VM is the destination's, or about to be told so."""
 
+    left_over: bool = False
+    """Of a migration: the VM lives elsewhere, or shall, and what is here could not be taken away yet."""
+
     finished: Finished | None = None
 
     @property
@@ -51,8 +54,8 @@ class JournalEntry(BaseModel):
                 return None
 
 
-_DEPARTING = departing_id(VmId(""))
-"""What all departing ids end in."""
+_DEPARTING, _ARRIVING = departing_id(VmId("")), arriving_id(VmId(""))
+"""What all temporary ids end in."""
 
 
 class FencedError(Exception):
@@ -94,9 +97,17 @@ class Journal:
         """The destination of a migration does not say whether it has the VM; noted under its departing id."""
         self._write(entry.model_copy(update={"vm": departing_id(entry.vm), "handed_over": True}))
 
+    def leave_over(self, entry: JournalEntry, vm: VmId) -> None:
+        """What a migration has left of a VM under its temporary id `vm` could not be taken away yet."""
+        self._write(entry.model_copy(update={"vm": vm, "left_over": True}))
+
     def kept(self) -> list[VmId]:
-        """The departing ids of VMs that may be noted so."""
-        return [VmId(path.stem) for path in self._directory.glob(f"*{_DEPARTING}.json")]
+        """The temporary ids under which VMs stand that are kept, or of which something is left over."""
+        names = [
+            path.stem for end in (_DEPARTING, _ARRIVING) for path in self._directory.glob(f"*{end}.json")
+        ]
+        entries = [self.read(VmId(name)) for name in names]
+        return [entry.vm for entry in entries if entry is not None and (entry.is_kept or entry.left_over)]
 
     def has_arrived(self, arrived: VmId) -> bool:
         """Whether that is the arrived id of a VM that was taken in here, wherever it is now."""
@@ -119,9 +130,12 @@ class Journal:
         last = max(about, key=lambda entry: (entry.life, entry.token), default=None)
         return last is not None and last.departing == vm
 
-    def let_go(self, vm: VmId) -> None:
-        """It is known what became of a VM that was kept."""
-        self._entries.remove(self._path(vm))
+    def let_go(self, entry: JournalEntry) -> None:
+        """It is known what became of a VM that was kept, or nothing is left over of it any more."""
+        if entry.is_kept:
+            self._entries.remove(self._path(entry.vm))
+        else:
+            self._write(entry.model_copy(update={"left_over": False}))
 
     def end(self, entry: JournalEntry, finished: Finished) -> None:
         """An execution has ended; kept, so that a restarted worker can say it again.

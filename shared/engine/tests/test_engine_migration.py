@@ -11,6 +11,7 @@ from engine.cancellation import Cancellation
 from engine.conformance import SuiteExecution
 from engine.conformance.hosts import PATIENCE_S, Host, Killed, Life, Task
 from engine.conformance.samples import plug_sample, sample_vbd, sample_vm, start_sample
+from engine.migrate import remains
 from engine.migrate.fate import fate_of
 from engine.simulator import Fail, Fault
 from schema.atomics.vm import RenameWhen
@@ -187,6 +188,37 @@ def test_a_destination_that_fails_also_while_it_gives_up_tries_again(tmp_path: P
     assert "told to fail here" in str(pair.migrate().end())
     pair.end_there()
     pair.assert_one_lives(pair.here)
+    pair.close()
+
+
+@pytest.mark.parametrize("failures", [2, 4])
+def test_a_source_that_fails_also_while_it_clears_up_tries_again_and_then_notes_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    monkeypatch.setattr("engine.migrate.remains.TRIES_WAIT_S", 0.0)
+    faults = [Fault(verb="VM.destroy", call=call + 1, effect=Fail()) for call in range(failures)]
+    pair = Pair(tmp_path, *faults)
+    assert "told to fail here" in str(pair.migrate().end())
+    assert pair.end_there() == [None]
+    assert pair.there.state(VM) is PowerState.RUNNING
+    is_left = failures > remains.TRIES
+    assert pair.here.left_over == list(pair.here.store.ids()) == is_left * [departing_id(VM)]
+    pair.close()
+
+
+def test_a_destination_that_cannot_take_away_what_it_made_notes_that_and_the_vm_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.migrate.remains.TRIES_WAIT_S", 0.0)
+    monkeypatch.setattr("engine.migrate.source.TIDY_TIMEOUT_S", 0.0)
+    verbs = ("VM.restore", *(remains.TRIES * ("VM.destroy",)))
+    calls = [(verb, verbs[:number].count(verb) + 1) for number, verb in enumerate(verbs)]
+    faults = [Fault(verb=verb, vm=arriving_id(VM), call=call, effect=Fail()) for verb, call in calls]
+    pair = Pair(tmp_path, there=tuple(faults))
+    assert "told to fail here" in str(pair.migrate().end())
+    pair.end_there()
+    assert pair.there.left_over == [arriving_id(VM)]
+    assert pair.here.state(VM) is PowerState.RUNNING
     pair.close()
 
 

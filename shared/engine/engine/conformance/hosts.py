@@ -119,6 +119,7 @@ class Host:
         self.records: list[Record] = []
         self.handed_over = False
         self.keeps = False
+        self.left_over: list[VmId] = []
         self.notes = True
         self.life = Life()
         self.cancellation = Cancellation(TaskId(1))
@@ -172,6 +173,7 @@ class Host:
             append=self.records.append,
             note_handover=note if task else lambda: None,
             keep=lambda: setattr(self, "keeps", True),
+            leave_over=self.left_over.append,
             threads=self.threads,
             network=SOCKETS,
             dbg="test",

@@ -31,7 +31,8 @@ _LOG = logging.getLogger(__name__)
 class Course:
     """Of one task.
 
-    `note_handover` writes down that the VM is the destination's from now on; `keep`, that nobody knows so.
+    `note_handover` writes down that the VM is the destination's from now on; `keep`, that nobody knows so;
+    `leave_over`, that what is here under a temporary id goes, and could not be taken away yet.
     `spanning` puts a span around each step.
     `held` are the VMs whose locks this task has; the lock of a name goes from side to side with the name.
     """
@@ -45,6 +46,7 @@ class Course:
     append: Callable[[Record], None]
     note_handover: Callable[[], None]
     keep: Callable[[], None]
+    leave_over: Callable[[VmId], None]
     threads: Threads
     network: Network
     progress: Callable[[float], None] = lambda _: None

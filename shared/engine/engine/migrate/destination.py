@@ -17,14 +17,11 @@ from engine.migrate.channel import Channel, interruptible
 from engine.migrate.connect import TicketError, join
 from engine.migrate.course import Course
 from engine.migrate.offers import Offers
+from engine.migrate.remains import clear
 from engine.migrate.zstd import DecompressingStream
 from engine.objects import objects_of
 from engine.plan import migrate as plans
 from engine.sharing import told
-
-GIVE_UP_TRIES = 3
-GIVE_UP_WAIT_S = 1.0
-"""How often a hypervisor that fails is asked to take away what was made, and how much later each time."""
 
 _MADE_ROOM, _RESTORED = 1 / 12, 11 / 12
 
@@ -162,12 +159,7 @@ class Arrival:
     def give_up(self) -> None:
         """Nothing is left of what was made: while anything is, a source that asks cannot go on."""
         course = self._course.insisting()
-        for tried in range(GIVE_UP_TRIES):
-            if not course.store.exists(self._vm):
-                break
-            course.threads.sleep(GIVE_UP_WAIT_S * tried)
-            devices = course.store.devices(self._vm)
-            course.attempt("destination: give up", plans.give_up_arrival(self._vm, devices))
+        clear(self._vm, course)
         if self._vm != self._final:
             course.append(Removed(vm=self._vm))
 

@@ -46,6 +46,7 @@ from engine.migrate.channel import Channel, ChannelLostError, interruptible
 from engine.migrate.course import Course
 from engine.migrate.export import export, maps_of, under
 from engine.migrate.fate import Fate, fate_of
+from engine.migrate.remains import clear
 from engine.migrate.stay import insist, stay
 from engine.migrate.zstd import CompressingStream
 from engine.plan import migrate as plans
@@ -362,8 +363,7 @@ class Departure:
         try:
             course.perform("source: leave", plans.leave(self._vm, devices))
         finally:
-            if course.store.exists(self._gone):
-                course.attempt("source: leave by force", plans.give_up_arrival(self._gone, devices))
+            clear(self._gone, course)
 
     def _ask(self, method: str, **params: Any) -> Any:
         course, verify = self._course, self._operation.verify_dest

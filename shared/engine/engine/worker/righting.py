@@ -163,6 +163,7 @@ def course_of(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
         append=tools.append,
         note_handover=lambda: tools.journal.note_handover(entry),
         keep=lambda: tools.journal.keep(entry),
+        leave_over=lambda vm: tools.journal.leave_over(entry, vm),
         threads=tools.threads,
         network=tools.network,
         instance=tools.instance,

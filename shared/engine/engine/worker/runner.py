@@ -134,15 +134,9 @@ class Runner:
             return 0.0  # what fails here fails again, and is told, when it is executed
 
     def _run_locked(self, worker: WorkerName, held: Held) -> None:
-        lease, journal = self.lease, self._tools.journal
-        entry = JournalEntry(
-            vm=self._vm,
-            task=lease.task,
-            token=lease.token,
-            life=lease.life,
-            operation=lease.submitted.operation,
-        )
+        journal = self._tools.journal
         last = journal.read(self._vm)
+        entry = self._entry(last)
         outcome: Outcome = crashed(worker)
         if last is not None and last.finished is None and not last.is_kept:
             outcome = put_right(last, self._tools, held, self.reporter.signal) or outcome
@@ -162,6 +156,18 @@ class Runner:
             return
         self.reporter.begin(worker, tell=self._until is not None)
         self._end(entry, self._finished(self._outcome(entry, held)), held)
+
+    def _entry(self, last: JournalEntry | None) -> JournalEntry:
+        """What is left over of a migration stays noted as such while it is only tried to remove it."""
+        lease = self.lease
+        return JournalEntry(
+            vm=self._vm,
+            task=lease.task,
+            token=lease.token,
+            life=lease.life,
+            operation=lease.submitted.operation,
+            left_over=last is not None and last.left_over and removes(lease.submitted.operation),
+        )
 
     def _on_fenced(self, error: FencedError) -> None:
         """Its task has ended long ago; in a log that has lost its end since it had not, and does now."""
