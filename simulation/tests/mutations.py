@@ -107,7 +107,7 @@ def no_locks(patch: Patch) -> None:
 def crashed_is_not_put_right(patch: Patch) -> None:
     """What a worker has died in is left as it is."""
     patch.setattr(runners, "put_right", lambda *_: None)
-    patch.setattr("engine.worker.service.put_right", lambda *_: None)
+    patch.setattr("engine.worker.aftermath.put_right", lambda *_: None)
 
 
 def owed_checks_are_not_done(patch: Patch) -> None:
@@ -208,7 +208,7 @@ def end_is_not_asked_for(patch: Patch) -> None:
 
 def removed_vm_is_not_fenced(patch: Patch) -> None:
     """What a VM was executed under last is forgotten with it."""
-    patch.setattr("engine.worker.service.GONE_KEPT", 0)
+    patch.setattr("engine.worker.gone.GONE_KEPT", 0)
 
 
 def cancel_of_what_waits_is_ignored(patch: Patch) -> None:
@@ -263,7 +263,7 @@ def half_a_rename_stays(patch: Patch) -> None:
 def who_died_has_told_all(patch: Patch) -> None:
     """What a worker that died has changed counts as told."""
     patch.setattr(runners, "tell_again", lambda *_: None)
-    patch.setattr("engine.worker.service.tell_again", lambda *_: None)
+    patch.setattr("engine.worker.aftermath.tell_again", lambda *_: None)
 
 
 def what_is_left_over_stays(patch: Patch) -> None:
