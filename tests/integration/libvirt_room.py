@@ -19,7 +19,7 @@ from typing_extensions import override
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.hypervisor import LibvirtSettings
 from worker_kvm.network import make_namespace, remove_namespace
-from worker_kvm.storage import DirectoryStorage
+from worker_kvm.storage import DirectoryStorage, Storage
 
 QUIET_S = 0.1
 
@@ -54,10 +54,14 @@ class LibvirtRoom(Host):
                 "tcg",
                 namespace=self.namespace,
                 rounds_s=0.2,
-                storage=DirectoryStorage(self.directory / "sr"),
+                storage=self.storage(),
             )
         )
         self.backend.start(self.changes.put)
+
+    def storage(self) -> Storage:
+        """Where the disks named `SR/VDI` are."""
+        return DirectoryStorage(self.directory / "sr")
 
     def tidy(self) -> None:
         """As at first, with the same libvirtd: whose start is the dearest of it."""

@@ -47,7 +47,8 @@ def head(**fields: Any) -> Head:
     return Head(machine="pc-q35-7.2", accelerator="tcg", domain=kept.model_copy(update=fields))
 
 
-def find(_: Vbd, backend: LocalDisk | Vdi) -> Source:
+def find(_: Vbd, backend: LocalDisk | Vdi, domid: int) -> Source:
+    assert domid == EMPTY.domid
     assert isinstance(backend, LocalDisk)
     return Source(path=backend.path, format="raw")
 
@@ -73,7 +74,11 @@ def test_the_machine_is_as_large_as_it_was() -> None:
 
 def test_a_disk_keeps_its_place_and_has_the_content_that_is_here() -> None:
     [found] = fit(head(disks=(disk(),)), vbds=(sample_vbd(backend=HERE),)).disks
-    assert (found.slot.unit, found.vbd.position, found.source) == (3, POSITION, find(found.vbd, HERE))
+    assert (found.slot.unit, found.vbd.position, found.source) == (
+        3,
+        POSITION,
+        find(found.vbd, HERE, EMPTY.domid),
+    )
 
 
 def test_a_disk_that_the_guest_did_not_have_stays_out() -> None:

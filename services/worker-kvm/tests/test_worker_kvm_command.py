@@ -6,7 +6,6 @@ After a change that is meant, write them anew and review the difference:
 """
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from schema.objects.vm import (
 )
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
-from worker_kvm.qemu.given import Layer
+from worker_kvm.qemu.given import Given, Layer, Served
 from worker_kvm.qemu.machine import Disk, Machine, Source, attached, created, plugged
 
 COMMANDS = Path(__file__).parent / "commands"
@@ -100,20 +99,21 @@ def words(name: str, accelerator: Accelerator) -> list[str]:
         ramdisk=13 if name == "kernel-without-screen" else None,
         **given(name),
     )
-    assert {9, 10, 11, 14} <= set(inherited.descriptors)
+    assert {9, 10, 11, 14, 30} <= set(inherited.descriptors)
     return command_line(machine.living(), accelerator, inherited)
 
 
 def given(name: str) -> dict[str, Any]:
-    nodes: dict[str, Sequence[Layer]] = {}
+    nodes: dict[str, Given] = {}
     if name.endswith("uefi"):
         nodes = {"uefi-code": [Layer("raw", 1)], "uefi-variables": [Layer("raw", 2)]}
     elif name.endswith("with-devices"):
         chain = [Layer("qcow2", 2), Layer("qcow2", 3), Layer("raw", 4, is_device=True)]
-        disks = ([Layer("raw", 1)], chain, [Layer("raw", 5, is_device=True)])
+        disks = ([Layer("raw", 1)], chain, Served("an, export", "30"))
         nodes = dict(zip(("sata0-node", "scsi1-node", "scsi2-node"), disks, strict=True))
-    files = [(20 + layer.fdset, node) for node, layers in nodes.items() for layer in layers]
-    return {"files": files, "contents": nodes}
+    layers = {node: found for node, found in nodes.items() if not isinstance(found, Served)}
+    files = [(20 + layer.fdset, node) for node, found in layers.items() for layer in found]
+    return {"files": files, "connections": [30], "contents": nodes}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -14,7 +14,7 @@ from worker_kvm.qemu.machine import Source
 def find(directory: Path, name: str, chosen: str | None = None) -> Source:
     keys = () if chosen is None else (("format", chosen),)
     vbd = sample_vbd(extra_backend_keys=keys)
-    return Content(directory / "overlays").find(vbd, LocalDisk(path=str(directory / name)))
+    return Content(directory / "overlays").find(vbd, LocalDisk(path=str(directory / name)), 1)
 
 
 @pytest.mark.parametrize(
@@ -49,30 +49,30 @@ def test_what_cannot_be_used_is_named_with_the_remedy(tmp_path: Path) -> None:
 
 def test_a_disk_of_a_storage_service_is_not_known(tmp_path: Path) -> None:
     content, vdi = Content(tmp_path), Vdi(name="sr/1")
-    assert isinstance(refusal(content.find, sample_vbd(), vdi), Unimplemented)
-    assert isinstance(refusal(content.begin, vdi), Unimplemented)
+    assert isinstance(refusal(content.find, sample_vbd(), vdi, 1), Unimplemented)
+    assert isinstance(refusal(lambda: content.begin(vdi, 1, persistent=False)), Unimplemented)
 
 
 def test_an_epoch_has_an_overlay_made_once(tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
     path.write_bytes(bytes(1024))
     content, disk = Content(tmp_path / "overlays"), LocalDisk(path=str(path))
-    content.begin(disk)
-    found = content.find(sample_vbd(), disk)
+    content.begin(disk, None, persistent=False)
+    found = content.find(sample_vbd(), disk, 1)
     written = Path(found.path).read_bytes()
     assert (found.format, Path(found.path).parent) == ("qcow2", tmp_path / "overlays")
     assert written.startswith(b"QFI\xfb")
-    assert content.find(sample_vbd(), disk) == found
-    content.end(disk)
-    content.end(disk)
-    assert content.find(sample_vbd(), disk) == Source(path=str(path), format="raw")
+    assert content.find(sample_vbd(), disk, 1) == found
+    content.end(disk, None)
+    content.end(disk, None)
+    assert content.find(sample_vbd(), disk, 1) == Source(path=str(path), format="raw")
 
 
 def test_an_overlay_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     path = tmp_path / "damaged.qcow2"
     path.write_bytes(b"no qcow2")
     content, disk = Content(tmp_path / "overlays"), LocalDisk(path=str(path))
-    content.begin(disk)
-    error = refusal(content.find, sample_vbd(), disk)
+    content.begin(disk, None, persistent=False)
+    error = refusal(content.find, sample_vbd(), disk, 1)
     assert isinstance(error, InternalError)
     assert "Cannot make an overlay for the disk" in error.message

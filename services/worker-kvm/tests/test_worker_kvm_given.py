@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from engine.conformance.subject import refusal
 from schema.objects.errors import InternalError
-from worker_kvm.qemu.given import content_words, give_content, open_readable
+from worker_kvm.qemu.given import connected, content_words, give_content, open_readable
 from worker_kvm.qemu.machine import Source
 from worker_kvm.qemu.qcow2 import Backing, backing_of
 
@@ -100,6 +100,12 @@ def test_a_disk_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     error = refusal(lambda: give_content(top, lambda _: 1, read_only=True))
     assert isinstance(error, InternalError)
     assert f"{tmp_path}/base" in error.message
+
+
+def test_an_nbd_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    error = refusal(lambda: connected(Source(path=str(tmp_path / "s"), format="raw", export="e")))
+    assert isinstance(error, InternalError)
+    assert f"The NBD server at {tmp_path}/s cannot be reached" in error.message
 
 
 def test_an_image_on_top_of_itself_is_refused(tmp_path: Path) -> None:

@@ -191,6 +191,9 @@ def test_disks_and_interfaces_are_told_as_they_are() -> None:
     block = device.model_copy(update={"source": Source(path="/dev/x", format="raw", is_device=True)})
     assert attribute(disk_node(block), "source", "dev") == "/dev/x"
     assert disk_node(block).get("type") == "block"
+    served = disk_node(device.model_copy(update={"source": Source(path="/s", format="raw", export="e")}))
+    assert (served.get("type"), attribute(served, "source", "name")) == ("network", "e")
+    assert attribute(served, "source/host", "socket") == "/s"
     assert disk_node(device).find("readonly") is not None
     assert disk_node(device).find("serial") is None
     assert disk_node(device.model_copy(update={"vbd": vbd()})).findtext("serial") == "xvda"

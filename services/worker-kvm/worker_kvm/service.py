@@ -14,7 +14,8 @@ from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
 from worker_kvm.qemu.user import RightsError, find_user, launcher
 from worker_kvm.settings import BackendName, Settings
-from worker_kvm.storage import DirectoryStorage
+from worker_kvm.storage import DirectoryStorage, Storage
+from worker_kvm.storage_service import StorageService
 
 
 def build(bus: Bus, settings: Settings) -> WorkerService:
@@ -25,7 +26,7 @@ def build(bus: Bus, settings: Settings) -> WorkerService:
     """
     settings.worker.state.mkdir(parents=True, exist_ok=True)
     try:
-        backend = open_backend(settings)
+        backend = open_backend(settings, storage_of(bus, settings))
     except RunDirectoryInUseError as error:
         raise SettingsError(str(error)) from error
     return WorkerService(
@@ -33,8 +34,15 @@ def build(bus: Bus, settings: Settings) -> WorkerService:
     )
 
 
-def open_backend(settings: Settings) -> Backend:
-    """The backend that was chosen.
+def storage_of(bus: Bus, settings: Settings) -> Storage | None:
+    """Where the disks named `SR/VDI` are; None: there are none."""
+    if settings.storage_queue is not None:
+        return StorageService(bus, settings.storage_queue)
+    return None if settings.repositories is None else DirectoryStorage(settings.repositories)
+
+
+def open_backend(settings: Settings, storage: Storage | None = None) -> Backend:
+    """The backend that was chosen, with that storage.
 
     Raises:
         SettingsError: QEMU cannot be run, or libvirt is not reached.
@@ -42,12 +50,12 @@ def open_backend(settings: Settings) -> Backend:
     """
     match settings.backend:
         case BackendName.QEMU:
-            return Qemu(qemu_settings(settings))
+            return Qemu(qemu_settings(settings, storage))
         case BackendName.LIBVIRT:
-            return _libvirt(settings)
+            return _libvirt(settings, storage)
 
 
-def _libvirt(settings: Settings) -> Backend:
+def _libvirt(settings: Settings, storage: Storage | None) -> Backend:
     try:
         # only here: who runs QEMU without libvirt need not have its library
         from worker_kvm.libvirt.opening import open_libvirt  # noqa: PLC0415
@@ -57,10 +65,10 @@ def _libvirt(settings: Settings) -> Backend:
         accelerator = _accelerator(settings, find_qemu())
     except QemuMissingError as error:
         raise SettingsError(str(error)) from error
-    return open_libvirt(settings, accelerator)
+    return open_libvirt(settings, accelerator, storage)
 
 
-def qemu_settings(settings: Settings) -> QemuSettings:
+def qemu_settings(settings: Settings, storage: Storage | None = None) -> QemuSettings:
     """What the backend must know; the accelerator is probed where it was not chosen. Errors as of `build`."""
     try:
         qemu = find_qemu()
@@ -75,7 +83,7 @@ def qemu_settings(settings: Settings) -> QemuSettings:
         accelerator=_accelerator(settings, qemu, launcher(user, 0)),
         bridged=settings.network == "bridge",
         namespace=settings.namespace,
-        storage=None if settings.repositories is None else DirectoryStorage(settings.repositories),
+        storage=storage,
         user=user,
         kept=settings.worker.state / "kept",
         migration_mib_s=settings.migration_mib_s,

@@ -18,6 +18,7 @@ from worker_kvm.qemu.command import has_screen
 from worker_kvm.qemu.devices import DEFAULT_BOOT_ORDER
 from worker_kvm.qemu.firmware import wants_secure_boot
 from worker_kvm.qemu.hostdevices import PORTS
+from worker_kvm.qemu.machine import Source
 from worker_kvm.throttle import throttle_of
 
 QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
@@ -105,7 +106,6 @@ def disk_node(disk: Disk, boot_order: int | None = None) -> Element:
     host it reads next.
     """
     source, takes_media = disk.source, disk.vbd.ty is VbdType.CDROM
-    kind = "block" if source is not None and source.is_device else "file"
     children = [
         node("driver", name="qemu", type="raw" if source is None else source.format, discard="unmap"),
         node("target", dev=disk.target, bus=disk.bus),
@@ -113,7 +113,7 @@ def disk_node(disk: Disk, boot_order: int | None = None) -> Element:
         _drive_place(disk),
     ]
     if source is not None:
-        children.append(node("source", **{"dev" if source.is_device else "file": source.path}))
+        children.append(_source(source))
     if takes_media or disk.vbd.mode is VbdMode.READ_ONLY:
         children.append(node("readonly"))
     if not takes_media and _SERIAL.fullmatch(disk.vbd.id.device):
@@ -121,7 +121,21 @@ def disk_node(disk: Disk, boot_order: int | None = None) -> Element:
     limits = {name: rate for name, rate in asdict(throttle_of(disk.vbd)).items() if rate}
     if limits:
         children.append(node("iotune", *(node(name, text=str(rate)) for name, rate in limits.items())))
-    return node("disk", *children, *_order(boot_order), type=kind, device="cdrom" if takes_media else "disk")
+    kind = {"type": _kind(source), "device": "cdrom" if takes_media else "disk"}
+    return node("disk", *children, *_order(boot_order), **kind)
+
+
+def _kind(source: Source | None) -> str:
+    if source is None or not (source.is_device or source.export is not None):
+        return "file"
+    return "block" if source.export is None else "network"
+
+
+def _source(source: Source) -> Element:
+    if source.export is None:
+        return node("source", **{"dev" if source.is_device else "file": source.path})
+    server = node("host", transport="unix", socket=source.path)
+    return node("source", server, protocol="nbd", name=source.export)
 
 
 def drive_node(drive: Disk) -> Element:

@@ -7,10 +7,10 @@ from worker_kvm.accelerator import Accelerator
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.hypervisor import LibvirtSettings
 from worker_kvm.settings import Settings
-from worker_kvm.storage import DirectoryStorage
+from worker_kvm.storage import Storage
 
 
-def open_libvirt(settings: Settings, accelerator: Accelerator) -> Libvirt:
+def open_libvirt(settings: Settings, accelerator: Accelerator, storage: Storage | None = None) -> Libvirt:
     """Reach libvirt. Errors: `SettingsError`, `RunDirectoryInUseError`."""
     try:
         return Libvirt(
@@ -23,7 +23,7 @@ def open_libvirt(settings: Settings, accelerator: Accelerator) -> Libvirt:
                 bridged=settings.network == "bridge",
                 namespace=settings.namespace,
                 migration_mib_s=settings.migration_mib_s,
-                storage=None if settings.repositories is None else DirectoryStorage(settings.repositories),
+                storage=storage,
             )
         )
     except VirtError as error:

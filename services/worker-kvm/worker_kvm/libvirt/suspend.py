@@ -228,8 +228,9 @@ def _with_devices(
     machine: Machine, document: Element, devices: Devices, content: Content, *, bridged: bool
 ) -> Machine:
     """With what the saved machine has; a disk or an interface that it has not is plugged into it later."""
+    domid = machine.living().domid
     for vbd in devices.vbds:
-        source = None if vbd.backend is None else content.find(vbd, vbd.backend)
+        source = None if vbd.backend is None else content.open(vbd, vbd.backend, domid)
         disk = attached(machine, vbd, source).disk(vbd.id)
         placed = None if disk is None else placed_disk(document, disk)
         if placed is None:

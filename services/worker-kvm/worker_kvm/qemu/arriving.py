@@ -13,8 +13,8 @@ from worker_kvm.qemu.content import OVERLAYS
 from worker_kvm.qemu.framing import Head
 from worker_kvm.qemu.machine import Disk, Domain, Nic, Source
 
-Find = Callable[[Vbd, DiskBackend], Source]
-"""Where a disk's content is on this host."""
+Find = Callable[[Vbd, DiskBackend, int], Source]
+"""Where a disk's content is on this host, for the domain of that number, which has it open at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def _disk(disk: Disk, domain: Domain, devices: Devices, find: Find) -> Disk:
     vbd = next((found for found in devices.vbds if found.id.device == name), None)
     if vbd is None:
         raise _missing(domain, f"VBD {name}")
-    source = None if vbd.backend is None else find(vbd, vbd.backend)
+    source = None if vbd.backend is None else find(vbd, vbd.backend, domain.domid)
     if is_aside(disk.source) and not is_aside(source):
         raise left_behind(domain.vm.id, name)
     placed = vbd.model_copy(update={"position": disk.vbd.position})

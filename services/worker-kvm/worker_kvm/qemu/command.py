@@ -18,7 +18,7 @@ from worker_kvm.qemu.devices import (
     nic_device,
 )
 from worker_kvm.qemu.firmware import wants_secure_boot
-from worker_kvm.qemu.given import Layer, Words, content_words
+from worker_kvm.qemu.given import Given, Words, content_words
 from worker_kvm.qemu.hostdevices import PORTS
 from worker_kvm.qemu.machine import Domain
 from worker_kvm.qemu.passthrough import usb_controller
@@ -92,7 +92,7 @@ class Inherited:
     """What QEMU is given as open files, because it opens none by itself; perhaps a state, later.
 
     `taps` are by device id, `contents` are disks' by node, made of `files`: these are the descriptors of
-    the sets that they are numbered by, each with the node that it is for.
+    the sets that they are numbered by, each with the node that it is for. `connections` are to NBD servers.
     """
 
     monitor: int
@@ -103,7 +103,8 @@ class Inherited:
     kernel: int | None = None
     ramdisk: int | None = None
     files: Sequence[tuple[int, str]] = ()
-    contents: Mapping[str, Sequence[Layer]] = field(default_factory=dict)
+    connections: Sequence[int] = ()
+    contents: Mapping[str, Given] = field(default_factory=dict)
     awaits_state: bool = False
 
     @property
@@ -111,7 +112,8 @@ class Inherited:
         """All of them."""
         perhaps = (self.agent, self.tpm, self.kernel, self.ramdisk)
         there = [descriptor for descriptor in perhaps if descriptor is not None]
-        return [self.monitor, self.console, *self.taps.values(), *there, *(found for found, _ in self.files)]
+        files = (found for found, _ in self.files)
+        return [self.monitor, self.console, *self.taps.values(), *there, *files, *self.connections]
 
 
 def has_screen(vm: Vm) -> bool:
@@ -155,7 +157,7 @@ def _files(files: Sequence[tuple[int, str]]) -> Iterator[str]:
         yield from ("-add-fd", f"fd={descriptor},set={number},opaque={node}")
 
 
-def _machine(domain: Domain, accelerator: Accelerator, contents: Mapping[str, Sequence[Layer]]) -> list[str]:
+def _machine(domain: Domain, accelerator: Accelerator, contents: Mapping[str, Given]) -> list[str]:
     vm = domain.vm
     firmware = f",pflash0={UEFI_CODE},pflash1={UEFI_VARIABLES}" if UEFI_CODE in contents else ""
     if wants_secure_boot(vm):
@@ -174,7 +176,7 @@ def _machine(domain: Domain, accelerator: Accelerator, contents: Mapping[str, Se
     ]
 
 
-def _flash(contents: Mapping[str, Sequence[Layer]]) -> Iterator[str]:
+def _flash(contents: Mapping[str, Given]) -> Iterator[str]:
     for name in (UEFI_CODE, UEFI_VARIABLES):
         if name in contents:
             node = {"node-name": name, "read-only": name == UEFI_CODE, **content_words(contents[name])}

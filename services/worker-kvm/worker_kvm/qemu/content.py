@@ -2,15 +2,16 @@
 
 import hashlib
 import subprocess
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from engine.hosted.localdisk import format_of, refuse_unless_disk
-from schema.fault import internal_error
+from schema.fault import XenopsError, internal_error
 from schema.objects.disk import Disk, LocalDisk, Vdi
-from schema.objects.vbd import Vbd
+from schema.objects.vbd import Vbd, VbdMode, VbdType
 
 from worker_kvm.qemu.machine import Source
-from worker_kvm.storage import NoStorage, Storage
+from worker_kvm.storage import NoStorage, Storage, Use
 
 OVERLAYS = "overlays"
 """The directory that is for overlays alone."""
@@ -25,14 +26,15 @@ class Content:
         self._directory = directory
         self._storage = storage or NoStorage()
 
-    def find(self, vbd: Vbd, disk: Disk) -> Source:
-        """Where a disk is, or the overlay of its epoch.
+    def find(self, vbd: Vbd, disk: Disk, domid: int) -> Source:
+        """Where a disk is for a domain, or the overlay of its epoch; storage has it attached from now on.
 
-        Errors: `Internal_error` that names the file; those of `Storage.locate`.
+        Errors: `Internal_error` that names the file; those of `Storage.attach`.
         """
-        path = self._path(disk)
-        is_device = refuse_unless_disk(path)
-        source = Source(path=path, format=format_of(vbd, path), is_device=is_device)
+        found = disk.path if isinstance(disk, LocalDisk) else self._storage.attach(_use(vbd, disk, domid))
+        if isinstance(found, Source):
+            return found
+        source = Source(path=found, format=format_of(vbd, found), is_device=refuse_unless_disk(found))
         overlay = self._overlay(disk)
         if not overlay.exists():
             return source
@@ -40,26 +42,59 @@ class Content:
             _make_overlay(overlay, source)
         return Source(path=str(overlay), format="qcow2")
 
-    def begin(self, disk: Disk) -> None:
-        """From now on what is written to a disk goes to an overlay, made when the disk is first found."""
-        self._path(disk)
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._overlay(disk).write_bytes(b"")
+    def open(self, vbd: Vbd, disk: Disk, domid: int) -> Source:
+        """The same of one that is opened at once. Errors: those of `find` and `activate`."""
+        source = self.find(vbd, disk, domid)
+        self.activate(vbd, disk, domid)
+        return source
 
-    def end(self, disk: Disk) -> None:
-        """Forget the overlay; there is none, nothing to do."""
+    def activate(self, vbd: Vbd, disk: Disk | None, domid: int) -> None:
+        """A disk that was found is opened from now on. Errors: those of `Storage.activate`."""
+        if isinstance(disk, Vdi):
+            self._storage.activate(_use(vbd, disk, domid))
+
+    def deactivate(self, vbd: Vbd, disk: Disk | None, domid: int, *, force: bool = False) -> None:
+        """It is closed. By force, what storage says to that is not waited for: `release` follows.
+
+        Errors: those of `Storage.deactivate`.
+        """
+        if isinstance(disk, Vdi):
+            with suppress(XenopsError) if force else nullcontext():
+                self._storage.deactivate(_use(vbd, disk, domid))
+
+    def release(self, vbd: Vbd, disk: Disk | None, domid: int) -> None:
+        """Nothing of a domain uses it any more."""
+        if isinstance(disk, Vdi):
+            self._storage.detach(_use(vbd, disk, domid))
+
+    def begin(self, disk: Disk, domid: int | None, *, persistent: bool) -> None:
+        """A life of a disk's content begins.
+
+        One that is not persistent has what is written go to an overlay, made when the disk is first found.
+        Errors: those of `Storage.begin`; what `Storage.attach` says of a disk that is not known.
+        """
+        if isinstance(disk, Vdi) and self._storage.keeps_epochs:
+            self._storage.begin(disk.name, domid, persistent=persistent)
+        elif not persistent:
+            if isinstance(disk, Vdi):
+                self._storage.attach(Use(disk.name, domid or 0, ""))  # which is to be known before it begins
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._overlay(disk).write_bytes(b"")
+
+    def end(self, disk: Disk, domid: int | None) -> None:
+        """That life ends, and the overlay with it; there is none, nothing to do. Errors: `Storage.end`'s."""
+        if isinstance(disk, Vdi):
+            self._storage.end(disk.name, domid)
         self._overlay(disk).unlink(missing_ok=True)
-
-    def _path(self, disk: Disk) -> str:
-        match disk:
-            case LocalDisk(path=path):
-                return path
-            case Vdi(name=name):
-                return self._storage.locate(name)
 
     def _overlay(self, disk: Disk) -> Path:
         digest = hashlib.sha256(disk.model_dump_json().encode()).hexdigest()
         return self._directory / f"{digest}.qcow2"
+
+
+def _use(vbd: Vbd, disk: Vdi, domid: int) -> Use:
+    read_only = vbd.ty is VbdType.CDROM or vbd.mode is VbdMode.READ_ONLY
+    return Use(disk.name, domid, vbd.id.device, read_only)
 
 
 def _make_overlay(overlay: Path, source: Source) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vm import Hvm, Vm
 
-from worker_kvm.qemu.given import Layer, Words, content_words
+from worker_kvm.qemu.given import Given, Words, content_words
 from worker_kvm.qemu.machine import Disk, Nic, Slot
 
 _DRIVERS = {
@@ -25,14 +25,14 @@ def takes_media(disk: Disk) -> bool:
     return disk.vbd.ty is VbdType.CDROM
 
 
-def block_node(slot: Slot, layers: Sequence[Layer], *, read_only: bool) -> Words:
+def block_node(slot: Slot, given: Given, *, read_only: bool) -> Words:
     """The content of a disk, for `blockdev-add`.
 
     The format is never guessed from the content: a guest that writes a header into its raw disk would
     choose which file of the host it reads next.
     """
     node = {"node-name": slot.node, "read-only": read_only, "discard": "unmap"}
-    return {**node, **content_words(layers)}
+    return {**node, **content_words(given)}
 
 
 def is_read_only(disk: Disk) -> bool:

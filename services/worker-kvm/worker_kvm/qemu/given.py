@@ -1,9 +1,11 @@
 """Given: the files that QEMU is given open, because it may open none itself: disks, firmware, kernels.
 
-QEMU calls an open file `/dev/fdset/N`. A disk may be a chain of files, an image on top of others.
+QEMU calls an open file `/dev/fdset/N`. A disk may be a chain of files, an image on top of others; or an NBD
+server has it, to which QEMU is given a connection.
 """
 
 import os
+import socket
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -36,6 +38,18 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """A disk that an NBD server has under that name, and what QEMU knows a connection to it by."""
+
+    export: str
+    connection: str
+
+
+Given = Sequence[Layer] | Served
+"""A disk's content as QEMU has it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """An open file of a disk."""
 
@@ -43,9 +57,12 @@ class Opened:
     descriptor: int
 
 
-def content_words(layers: Sequence[Layer]) -> Words:
+def content_words(given: Given) -> Words:
     """A disk's content in QEMU's words. Its format is said, never guessed, and so is what it is on top of."""
-    top, *below = layers
+    if isinstance(given, Served):
+        server = {"type": "fd", "str": given.connection}
+        return {"driver": "raw", "file": {"driver": "nbd", "server": server, "export": given.export}}
+    top, *below = given
     driver = "host_device" if top.is_device else "file"
     words: Words = {
         "driver": top.format,
@@ -84,6 +101,19 @@ def opened_content(source: Source, *, read_only: bool) -> Iterator[Sequence[Open
             files.append(Opened(below, descriptor))
             below = _below(below, descriptor)
         yield files
+
+
+def connected(source: Source) -> socket.socket:
+    """A connection to the NBD server that has a disk. Errors: `Internal_error` that names its socket."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(source.path)
+    except (OSError, ValueError) as error:
+        connection.close()
+        raise internal_error(
+            f"The NBD server at {source.path} cannot be reached: {error}; see to the storage service"
+        ) from error
+    return connection
 
 
 def open_file(path: str | Path, *, read_only: bool = True) -> int:

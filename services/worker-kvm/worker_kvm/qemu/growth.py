@@ -62,6 +62,8 @@ def _may_grow(disk: Disk) -> bool:
 
 def size_on_host(source: Source) -> int | None:
     """Of a raw disk, in bytes, whole sectors; None: it cannot be told."""
+    if source.export is not None:
+        return None
     try:
         if not source.is_device:
             size = Path(source.path).stat().st_size

@@ -20,7 +20,7 @@ from virt.monitor import (
 from worker_kvm.qemu.command import AGENT, Sockets
 from worker_kvm.qemu.devices import block_node
 from worker_kvm.qemu.ending import action_of, complaint, logged_action
-from worker_kvm.qemu.given import give_content
+from worker_kvm.qemu.given import Given, Served, connected, give_content
 from worker_kvm.qemu.listener import Listener
 from worker_kvm.qemu.machine import Process, Slot, Source
 from worker_kvm.qemu.process import ends, kill
@@ -178,17 +178,23 @@ class Live(Watched):
 
     def open_node(self, slot: Slot, source: Source, *, read_only: bool) -> None:
         """Give QEMU the content of a disk. Errors as of `do`; `Internal_error` that names a file."""
-
-        def give(descriptor: int) -> int:
-            return int(self._give(descriptor, "add-fd", {"opaque": slot.node})["fdset-id"])
-
         try:
-            layers = give_content(source, give, read_only=read_only)
-            self.do("blockdev-add", block_node(slot, layers, read_only=read_only))
+            given = self._give_content(slot.node, source, read_only=read_only)
+            self.do("blockdev-add", block_node(slot, given, read_only=read_only))
         except XenopsError:
             with suppress(XenopsError):
                 self._forget_files(slot.node)
             raise
+
+    def _give_content(self, node: str, source: Source, *, read_only: bool) -> Given:
+        def give(descriptor: int) -> int:
+            return int(self._give(descriptor, "add-fd", {"opaque": node})["fdset-id"])
+
+        if source.export is None:
+            return give_content(source, give, read_only=read_only)
+        with connected(source) as connection:
+            self.give(connection.fileno(), node)
+        return Served(source.export, node)
 
     def devices(self) -> set[str]:
         """All devices that the machine has and that were given a name."""

@@ -35,6 +35,8 @@ class Source(Value):
     path: str
     format: Literal["raw", "qcow2"]
     is_device: bool = False
+    export: str | None = None
+    """What it is called by the NBD server whose Unix socket `path` is; None: it is a file or a device."""
 
 
 class Slot(Value):

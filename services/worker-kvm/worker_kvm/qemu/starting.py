@@ -5,13 +5,14 @@ import socket
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from schema.objects.vm import DirectBoot, Hvm, Vm
 
 from worker_kvm.qemu.command import UEFI_CODE, UEFI_VARIABLES, Inherited, Sockets
 from worker_kvm.qemu.devices import is_read_only
 from worker_kvm.qemu.firmware import UefiFiles
-from worker_kvm.qemu.given import Layer, open_readable, opened_content
+from worker_kvm.qemu.given import Given, Layer, Served, connected, open_readable, opened_content
 from worker_kvm.qemu.machine import Domain, Source
 from worker_kvm.qemu.user import User
 
@@ -39,8 +40,12 @@ def with_files(inherited: Inherited, domain: Domain, uefi: UefiFiles | None, clo
     Errors: `Internal_error` that names the file.
     """
     files: list[tuple[int, str]] = []
+    connections: list[int] = []
 
-    def opened(node: str, source: Source, *, read_only: bool) -> list[Layer]:
+    def opened(node: str, source: Source, *, read_only: bool) -> Given:
+        if source.export is not None:
+            connections.append(closing.enter_context(connected(source)).fileno())
+            return Served(source.export, str(connections[-1]))
         layers = []
         for file in closing.enter_context(opened_content(source, read_only=read_only)):
             files.append((file.descriptor, node))
@@ -56,7 +61,8 @@ def with_files(inherited: Inherited, domain: Domain, uefi: UefiFiles | None, clo
             node = disk.slot.node
             contents[node] = opened(node, disk.source, read_only=is_read_only(disk))
     kernel, ramdisk = _boot_files(domain.vm, closing)
-    return replace(inherited, kernel=kernel, ramdisk=ramdisk, files=files, contents=contents)
+    given: dict[str, Any] = {"files": files, "connections": connections, "contents": contents}
+    return replace(inherited, kernel=kernel, ramdisk=ramdisk, **given)
 
 
 def _boot_files(vm: Vm, closing: ExitStack) -> tuple[int | None, int | None]:
