@@ -16,7 +16,7 @@ from frontend.http.address import Address, DoorError, Place, wants_tls
 from frontend.http.door import Door
 from frontend.http.message import Limits
 from frontend.http.server import HttpServer
-from frontend.migration import Migrations, for_sources
+from frontend.migration import LIMITS_OF_SOURCES, Migrations, for_sources
 from frontend.routes import is_harmless
 from frontend.rpc_door import AskInstance, RpcDoor
 from frontend.settings import Doors
@@ -97,7 +97,9 @@ class OpenDoors:
             return None
         migrations = Migrations(self._bus, meeting[0])
         streams = partial(migrations.take_over, instances)
-        server = _server(RpcDoor(instances, for_sources(ask), is_fixed=False, streams=streams))
+        server = HttpServer(
+            RpcDoor(instances, for_sources(ask), is_fixed=False, streams=streams), LIMITS_OF_SOURCES
+        )
         self._places += [(place, server) for place in places]
         return migrations
 

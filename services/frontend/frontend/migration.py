@@ -22,7 +22,7 @@ from schema.records import ChannelOffered, Submitted, TaskDestroyed
 from schema.wire.codec import encode_text
 
 from frontend.arrivals import Opening, Rendezvous, read_opening, record_of
-from frontend.http.message import HttpRequest
+from frontend.http.message import HttpRequest, Limits
 from frontend.rpc_door import AskInstance
 from frontend.stream import Stream, nothing
 
@@ -35,6 +35,10 @@ RENDEZVOUS_S = 60.0
 
 WAITING_MAX = 1_000
 """Connections that wait at a time: three for each VM that is about to arrive."""
+
+LIMITS_OF_SOURCES = Limits(connections_max=1024, bytes_max=64 << 20, request_s=30.0, idle_s=10.0)
+"""What other hosts may take at a door for migrations, where without TLS anybody may come. Their requests have
+some kB of a VM's metadata, follow each other at once, and a connection that became a channel is no client."""
 
 SOURCE_METHODS = ("VM.import_metadata", "VM.exists", "VM.remove")
 """What a migration's source calls: all that is taken of hosts that nobody has asked who they are."""

@@ -204,6 +204,12 @@ def test_a_client_that_is_silent_is_let_go(echo: Echo) -> None:
         assert rest_of(connection) == b""
 
 
+def test_a_client_that_never_says_anything_is_let_go(echo: Echo) -> None:
+    with served(echo, Limits(idle_s=0.05, sweep_s=0.05)) as door, connected(door.path) as connection:
+        assert rest_of(connection) == b""
+        until(lambda: not door.server.connections, door)
+
+
 def test_a_client_that_does_not_wait_for_its_answer_costs_nothing(door: Served) -> None:
     for _ in range(20):
         with connected(door.path) as connection:
@@ -250,6 +256,35 @@ def test_too_many_clients_are_told_so_and_places_become_free_again(echo: Echo) -
                 assert response(another) == (503, b"3 clients are connected already: try again later")
         until(lambda: echo.closed == 3, door)
         assert_serves(door)
+
+
+def test_too_many_bytes_of_requests_are_not_taken_whoever_sends_them(echo: Echo) -> None:
+    with served(echo, Limits(bytes_max=1_000, linger_s=0.5)) as door:
+        with connected(door.path) as first, connected(door.path) as second:
+            first.sendall(post(b"x" * 400, "/hold") + post(b"y" * 400))  # one is at the door, one waits
+            until(lambda: door.server.held_bytes == 800, door)
+            second.sendall(post(b"z" * 300))
+            status, words = response(second)
+            assert (status, words[:14]) == (503, b"too many bytes")
+            assert ask(door.path, post(b"small")) == (200, b"small")
+            door.on_loop(lambda: echo.held[0].reply(200, b"at last"))
+            assert response(first) == (200, b"at last")
+            assert response(first) == (200, b"y" * 400)
+            assert door.server.held_bytes == 0
+        assert ask(door.path, post(b"z" * 1_000)) == (200, b"z" * 1_000)
+
+
+def test_bytes_of_requests_that_came_to_nothing_are_not_held(echo: Echo) -> None:
+    half = b"POST /echo HTTP/1.1\r\ncontent-length: 500\r\n\r\n" + b"x" * 400
+    with served(echo, Limits(bytes_max=1_000, request_s=0.05, sweep_s=0.05)) as door:
+        with connected(door.path) as slow:
+            slow.sendall(half)
+            assert response(slow)[0] == 408
+            assert door.server.held_bytes == 0
+        with connected(door.path) as gone:
+            gone.sendall(post(b"x" * 400, "/hold") + half)
+            until(lambda: door.server.held_bytes == 800, door)
+        until(lambda: door.server.held_bytes == 0, door)
 
 
 @pytest.mark.parametrize("cuts", [(), (10,), (33,), (34,), (35,), (36,), (40,)])

@@ -2,14 +2,16 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bus.ports import Request
 from frontend.arrivals import Opening, Rendezvous, read_opening, record_of
-from frontend.migration import TAKES_DESCRIPTOR, for_sources
+from frontend.migration import LIMITS_OF_SOURCES, TAKES_DESCRIPTOR, for_sources
 from frontend.passing import pass_on
 from frontend.settings import from_environment
+from http_client import connected, post, response, rest_of
 from migration_room import COMING, INSTANCE, VM, World, read
 from schema import rpc
 from schema.ids import InstanceName, TaskId, VmId
@@ -251,3 +253,19 @@ def test_a_source_that_says_too_little_is_refused_in_its_own_protocol(world: Wor
 
 def test_other_puts_are_no_migrations(world: World) -> None:
     assert read(world.put("/elsewhere", "content-length: 0\r\n"), 12) == b"HTTP/1.1 404"
+
+
+def test_other_hosts_may_not_send_without_end_and_silent_ones_are_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = replace(LIMITS_OF_SOURCES, bytes_max=100, idle_s=0.05, sweep_s=0.05)
+    monkeypatch.setattr("frontend.doors.LIMITS_OF_SOURCES", limits)
+    world = World(tmp_path)
+    try:
+        with connected(world.path) as loud, connected(world.path) as silent:
+            loud.sendall(post(b"x" * 101, "/services/xenops"))
+            assert response(loud)[0] == 503
+            assert rest_of(silent) == b""
+        assert world.put("/elsewhere", "content-length: 0\r\n").recv(12) == b"HTTP/1.1 404"
+    finally:
+        world.close()

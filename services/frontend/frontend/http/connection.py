@@ -22,6 +22,7 @@ from frontend.http.message import (
 QUEUED_MAX = 64
 """Requests of one connection that wait for the one before them; more are not read yet."""
 
+_FULL = "too many bytes of requests wait here already: try again later"
 _BUG = b"Error: Internal Server Error"
 _WITHOUT_BODY = ("GET", "HEAD", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 _HEAD_END = b"\r\n\r\n"
@@ -39,6 +40,7 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._queue: deque[HttpRequest | RefusedError] = deque()
         self._busy = False  # a request is at the door
+        self._held_bytes = self._busy_bytes = 0  # of bodies: all that are here, and of the one at the door
         self._pumping = False
         self._is_last = False  # nothing more is read: what is queued is answered, then it is over
         self._closing_since: float | None = None
@@ -99,6 +101,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_last = True
         self._queue.clear()
+        self._let_go(self._held_bytes)
         self._parser = None  # it refers to us
         if self._keeper.dismiss(self):
             self._keeper.door.on_closed(self)
@@ -119,6 +122,7 @@ class Connection(asyncio.Protocol):
         if not self._busy or self._transport.is_closing():
             return
         self._busy = False
+        self._let_go(self._busy_bytes)
         ends = self._is_last and not self._queue
         answer = encode_reply(status, body, more, closes=ends)
         self._transport.write(answer[: len(answer) - len(body)] if self._answers_head else answer)
@@ -157,7 +161,7 @@ class Connection(asyncio.Protocol):
             if isinstance(request, RefusedError):
                 self._turn_away(request)
                 break
-            self._busy = True
+            self._busy, self._busy_bytes = True, len(request.body)
             self._answers_head = request.method == "HEAD"
             try:
                 self._keeper.door.on_request(self, request)
@@ -173,6 +177,13 @@ class Connection(asyncio.Protocol):
         """Read no more; say why, when what came before is answered."""
         self._is_last = True
         self._queue.append(refusal)
+        self._let_go(sum(map(len, self._body)))
+        self._body = []
+
+    def _let_go(self, size: int) -> None:
+        """Some bytes of bodies are not here any more."""
+        self._keeper.hold(-size)
+        self._held_bytes -= size
 
     def _turn_away(self, refusal: RefusedError) -> None:
         """Say why, and listen for a while: who is cut off while he still sends does not hear it."""
@@ -231,12 +242,16 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         """Some of the body."""
+        if not self._keeper.hold(len(part)):
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, _FULL)
+        self._held_bytes += len(part)
         self._body.append(part)
 
     def on_message_complete(self) -> None:
         """A whole request is there."""
         self._began_at = None
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
         self._queue.append(self._request(body))
         if not self._parser.should_keep_alive():
             self._is_last = True

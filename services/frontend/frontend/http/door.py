@@ -52,6 +52,9 @@ class Keeper(Protocol):
     def admit(self, connection: Kept) -> bool:
         """Count a connection in; answers whether there is a place for it."""
 
+    def hold(self, size: int) -> bool:
+        """Count some bytes of requests in, or out; answers whether there was room for them."""
+
     def dismiss(self, connection: Kept) -> bool:
         """Count a connection out; answers whether it was in."""
 

@@ -40,6 +40,9 @@ class Limits:
     connections_max: int = 8192
     """Clients at a time; one that waits costs some kB."""
 
+    bytes_max: int = 256 << 20
+    """Of the bodies of all clients' requests: those that come in, wait their turn, or are at the door."""
+
     request_s: float = 60.0
     """How long a request may take to come in."""
 

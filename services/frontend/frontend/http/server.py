@@ -17,6 +17,7 @@ class HttpServer:
         self.door = door
         self.limits = limits
         self.connections: set[Kept] = set()
+        self.held_bytes = 0
         self._sweeping: asyncio.TimerHandle | None = None
 
     def factory(self) -> Connection:
@@ -30,6 +31,13 @@ class HttpServer:
         self.connections.add(connection)
         if self._sweeping is None:
             self._sweeping = connection.loop.call_later(self.limits.sweep_s, self._sweep, connection.loop)
+        return True
+
+    def hold(self, size: int) -> bool:
+        """Count some bytes of requests in, or out; answers whether there was room for them."""
+        if size > 0 and self.held_bytes + size > self.limits.bytes_max:
+            return False
+        self.held_bytes += size
         return True
 
     def dismiss(self, connection: Kept) -> bool:
