@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import async_client
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import BusUnavailableError, Request, RequestTimeoutError
+from bus.ports import BusUnavailableError, Request, RequestTimeoutError, UndeliveredError
 from schema.objects.dynamic import VmObject
 from schema.objects.host import Query
 from schema.rpc import decode_request, encode_result
@@ -155,6 +155,22 @@ def test_an_instance_is_reached_by_its_socket(path: Path) -> None:
         server = await served(path, "200 OK", encode_result("query", WHO))
         async with server, await connect(f"unix://{path}", "i") as client:
             assert await client.query() == WHO
+
+    asyncio.run(ask())
+
+
+def test_an_instance_whose_socket_is_not_there_yet_is_waited_for(path: Path) -> None:
+    async def ask() -> None:
+        async with await connect(f"unix://{path}", "i") as client:
+            asked = asyncio.create_task(client.query())
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert not asked.done()
+            async with await served(path, "200 OK", encode_result("query", WHO)):
+                assert await asked == WHO
+        async with await connect(f"unix://{path}", "i", timeout_s=0.3) as client:
+            with pytest.raises(UndeliveredError, match="is the stack up"):
+                await client.query()
 
     asyncio.run(ask())
 

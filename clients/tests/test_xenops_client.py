@@ -1,17 +1,19 @@
 """The client and its waiting, against a scripted door."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import BusUnavailableError
+from bus.ports import BusUnavailableError, UndeliveredError
 from schema.objects.dynamic import TaskObject, VmObject
 from schema.objects.errors import Cancelled, DoesNotExist
 from schema.objects.host import Query
 from schema.objects.task import Completed, Completion, Failed, Pending, Task, TaskState
-from schema.rpc import ResponseError
+from schema.rpc import ResponseError, encode_result
 from xenops import Client, WaitTimeoutError, XenopsError, event_wait, wait_for_task
+from xenops.calling import AGAIN_S, UNSERVED_S, Attempts
 from xenops.events import outcome_of
 
 OURS = TaskObject(id="7")
@@ -48,8 +50,51 @@ def test_a_refusal_is_raised_as_the_error_it_is(client: Client, door: Any) -> No
 
 
 def test_an_instance_that_nobody_serves_is_not_reached(broker: MemoryBroker) -> None:
-    with Client(MemoryBus(broker), "nobody") as client, pytest.raises(BusUnavailableError, match="nobody"):
+    with (
+        Client(MemoryBus(broker), "nobody", timeout_s=0.3) as client,
+        pytest.raises(UndeliveredError, match="nobody serves the queue nobody"),
+    ):
         client.vm.list()
+
+
+class Returning:
+    """A door at which the first requests reach nobody, and the next one is lost with its connection."""
+
+    def __init__(self, *answers: BusUnavailableError | bytes) -> None:
+        self._answers = list(answers)
+        self.sent: list[bytes] = []
+
+    def call(self, _queue: str, body: bytes, _timeout_s: float) -> bytes:
+        self.sent.append(body)
+        answer = self._answers.pop(0)
+        if isinstance(answer, BusUnavailableError):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def test_a_request_that_has_reached_nobody_is_sent_again_until_it_is_served() -> None:
+    door = Returning(UndeliveredError("nobody"), UndeliveredError("nobody"), encode_result("VM.start", "7"))
+    assert Client(door, "i").vm.start("vm1") == "7"
+    assert door.sent[0] == door.sent[1] == door.sent[2]
+
+
+def test_a_request_that_may_have_been_served_is_not_sent_again() -> None:
+    door = Returning(UndeliveredError("nobody"), BusUnavailableError("the connection was lost"))
+    with pytest.raises(BusUnavailableError, match="connection was lost"):
+        Client(door, "i").vm.start("vm1")
+    assert len(door.sent) == 2
+
+
+def test_whoever_serves_an_instance_may_be_away_for_some_seconds_and_no_longer() -> None:
+    undelivered = UndeliveredError("nobody")
+    now = time.monotonic()
+    assert Attempts(60.0, now - UNSERVED_S + 1.0).pause_s(undelivered) == AGAIN_S
+    for attempts in (Attempts(60.0, now - UNSERVED_S), Attempts(1.0, now - 1.0)):
+        with pytest.raises(UndeliveredError, match="nobody"):
+            attempts.pause_s(undelivered)
 
 
 def test_words_instead_of_an_answer_are_told(client: Client, door: Any) -> None:

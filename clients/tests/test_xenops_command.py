@@ -323,7 +323,7 @@ def test_without_broker_or_instance_nothing_is_done(
 
 
 def test_a_service_that_is_not_there_has_its_own_code(client: Client, capsys: Capture) -> None:
-    nobody = Client(client.door, "nobody")
+    nobody = Client(client.door, "nobody", timeout_s=0.3)
     assert command.main(["list"], lambda _: nobody) == command.UNREACHABLE
     assert "nobody" in capsys.readouterr().err
 

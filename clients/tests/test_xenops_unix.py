@@ -91,7 +91,7 @@ def test_a_socket_that_nobody_serves_is_not_reached(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"unix://{tmp_path}/door"
-    assert main(["--broker", url, "--instance", INSTANCE, "list"]) == UNREACHABLE
+    assert main(["--broker", url, "--instance", INSTANCE, "--call-timeout", "0.3", "list"]) == UNREACHABLE
     assert "is the stack up?" in capsys.readouterr().err
 
 

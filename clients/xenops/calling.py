@@ -1,8 +1,10 @@
 """Calling: what is the same of every call, whether its answer is waited for or awaited."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
+from bus.ports import UndeliveredError
 from schema.rpc import encode_request
 
 CALL_TIMEOUT_S = 60.0
@@ -10,6 +12,26 @@ CALL_TIMEOUT_S = 60.0
 
 GET_WAIT_S_MAX = 300.0
 """How long UPDATES.get may wait when asked to wait for ever: the service's own limit."""
+
+UNSERVED_S = 10.0
+"""How long whoever serves an instance may be away: a restart and a broker's failover take some seconds."""
+
+AGAIN_S = 0.2
+"""How long after an attempt that reached nobody the next one is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The attempts of one call: what has reached nobody does nothing twice, and is sent again for a while."""
+
+    patience_s: float
+    begun: float = field(default_factory=time.monotonic)
+
+    def pause_s(self, undelivered: UndeliveredError) -> float:
+        """How long to wait before the next attempt; raises why the last one failed if there is none."""
+        if time.monotonic() - self.begun + AGAIN_S > min(UNSERVED_S, self.patience_s):
+            raise undelivered
+        return AGAIN_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
 """The client: one connection to one instance, with the whole interface in typed Python."""
 
+import time
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from bus.ports import LookingBus
+from bus.ports import LookingBus, UndeliveredError
 from bus.topology import door_queue
 from schema.ids import InstanceName
 from schema.objects.host import Query
 from schema.rpc import decode_response
 
-from xenops.calling import CALL_TIMEOUT_S, Calling
+from xenops.calling import CALL_TIMEOUT_S, Attempts, Calling
 from xenops.calls import (
     DebugCalls,
     EventsCalls,
@@ -30,7 +31,7 @@ from xenops.calls import (
 from xenops.unix import SCHEME, UnixDoor
 
 CONNECT_TIMEOUT_S = 10.0
-"""How long a broker may take to let a client in."""
+"""How long a node of a broker may take to let a client in; of a cluster, each is given as long."""
 
 
 class Door(Protocol):
@@ -88,10 +89,16 @@ class Client:
         return answer
 
     def call(self, method: str, /, **params: Any) -> Any:
-        """Perform any method by its wire name."""
+        """Perform any method by its wire name; one that nobody serves yet is tried for `UNSERVED_S`."""
         body = self._calling.request(method, params)
-        patience_s = self._calling.patience_s(method, params)
-        return decode_response(method, self.door.call(self._queue, body, patience_s))
+        attempts = Attempts(self._calling.patience_s(method, params))
+        while True:
+            try:
+                answer = self.door.call(self._queue, body, attempts.patience_s)
+            except UndeliveredError as error:
+                time.sleep(attempts.pause_s(error))
+            else:
+                return decode_response(method, answer)
 
     def close(self) -> None:
         """Close the bus."""
@@ -114,21 +121,23 @@ def connect(url: str, instance: str, *, dbg: str = "xenops", timeout_s: float = 
     """
     if url.startswith(SCHEME):
         return Client(UnixDoor(url), instance, dbg=dbg, timeout_s=timeout_s)
-    bus = connect_bus(url, dbg, min(timeout_s, CONNECT_TIMEOUT_S))
+    bus = connect_bus(url, dbg, timeout_s)
     return Client(bus, instance, dbg=dbg, timeout_s=timeout_s)
 
 
-def connect_bus(url: str, name: str, timeout_s: float = CONNECT_TIMEOUT_S) -> LookingBus:
-    """A bus on the broker at `url`, which makes no logs.
+def connect_bus(url: str, name: str, timeout_s: float = CALL_TIMEOUT_S) -> LookingBus:
+    """A bus on the broker at `url`, which makes no logs; `timeout_s` is the most that it may take.
 
     Raises:
         BusUnavailableError: the broker is not reached in time.
     """
     from bus.rabbit import RabbitBus  # noqa: PLC0415  a client on a bus in memory needs no AMQP library
+    from bus.rabbit.address import nodes_of  # noqa: PLC0415  the same
 
+    nodes = len(nodes_of(url, name))
     bus = RabbitBus(url, name, makes_logs=None)
     try:
-        bus.ready(timeout_s)
+        bus.ready(min(timeout_s, CONNECT_TIMEOUT_S * nodes))
     except BaseException:
         bus.close()
         raise

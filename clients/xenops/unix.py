@@ -6,7 +6,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import quote
 
-from bus.ports import BusUnavailableError, RequestTimeoutError
+from bus.ports import BusUnavailableError, RequestTimeoutError, UndeliveredError
 from typing_extensions import override
 
 SCHEME = "unix://"
@@ -24,7 +24,8 @@ class UnixDoor:
 
         Raises:
             RequestTimeoutError: nobody answered in time.
-            BusUnavailableError: nobody listens there, or it refuses; with its words.
+            UndeliveredError: nobody listens there.
+            BusUnavailableError: it is no service's, may not be used, or refuses; with its words.
         """
         connection = _UnixConnection(self._path, timeout_s)
         try:
@@ -36,8 +37,7 @@ class UnixDoor:
         except TimeoutError as error:
             raise RequestTimeoutError(f"no answer from {self._path} within {timeout_s:g} s") from error
         except (OSError, http.client.HTTPException) as error:
-            sentence = f"nobody answers at the socket {self._path} ({error}): is the stack up?"
-            raise BusUnavailableError(sentence) from error
+            raise unanswered(self._path, error) from error
         finally:
             connection.close()
         if response.status != HTTPStatus.OK:
@@ -46,6 +46,13 @@ class UnixDoor:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+def unanswered(path: str, error: Exception) -> BusUnavailableError:
+    """What it means that a socket cannot be talked to."""
+    sentence = f"nobody answers at the socket {path} ({error}): is the stack up?"
+    is_away = isinstance(error, (FileNotFoundError, ConnectionRefusedError))
+    return UndeliveredError(sentence) if is_away else BusUnavailableError(sentence)
 
 
 class _UnixConnection(http.client.HTTPConnection):

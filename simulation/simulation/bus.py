@@ -12,7 +12,16 @@ from itertools import count
 from bus.calls import Calls
 from bus.follow import Followed, Follower, Rhythm
 from bus.place import Place
-from bus.ports import BEGINNING, Bus, BusUnavailableError, Entry, Fold, OnAnswer, Request
+from bus.ports import (
+    BEGINNING,
+    Bus,
+    BusUnavailableError,
+    Entry,
+    Fold,
+    OnAnswer,
+    Request,
+    UndeliveredError,
+)
 from bus.quarantine import Quarantined
 from schema.ids import InstanceName, Offset
 from schema.records import Record
@@ -248,7 +257,7 @@ class SimBus(Bus):
 
     def _come_back(self, queue: str, request: Request) -> None:
         reason = f"nobody serves the queue {queue}: is its service running?"
-        if self._calls.end(request.correlation_id, BusUnavailableError(reason)):
+        if self._calls.end(request.correlation_id, UndeliveredError(reason)):
             return
         for handler in self._on_undeliverable:
             handler(queue, request)

@@ -98,6 +98,7 @@ def test_an_instance_without_a_frontend_is_not_reached(
 ) -> None:
     xenops_instance.stop(Part.FRONTEND)
     xenops_instance.stop(Part.FRONTEND)
+    xenops_client = xenops_client.patient(0.3)
     with pytest.raises(BusUnavailableError):
         xenops_client.vm.list()
 
@@ -138,8 +139,10 @@ def test_many_calls_are_awaited_at_once(xenops_async_client: AsyncClient) -> Non
 
 
 def test_an_awaited_call_fails_as_a_plain_one(
-    xenops_async_client: AsyncClient, xenops_instance: Instance
+    xenops_async_client: AsyncClient, xenops_instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("xenops.calling.UNSERVED_S", 0.3)
+
     async def unknown() -> None:
         await xenops_async_client.vm.stat("nobody")
 

@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
-from bus.ports import Bus
+from bus.ports import Bus, UndeliveredError
 from bus.topology import door_queue
 from schema.ids import InstanceName
 from schema.objects.host import Query
@@ -28,8 +28,8 @@ from xenops.aio.calls import (
     AsyncWorkerCalls,
 )
 from xenops.aio.doors import AsyncBusDoor, AsyncDoor, AsyncUnixDoor
-from xenops.calling import CALL_TIMEOUT_S, Calling
-from xenops.client import CONNECT_TIMEOUT_S, connect_bus
+from xenops.calling import CALL_TIMEOUT_S, Attempts, Calling
+from xenops.client import connect_bus
 from xenops.unix import SCHEME
 
 
@@ -81,10 +81,16 @@ class AsyncClient:
         return answer
 
     async def call(self, method: str, /, **params: Any) -> Any:
-        """Perform any method by its wire name."""
+        """Perform any method by its wire name; one that nobody serves yet is tried for `UNSERVED_S`."""
         body = self._calling.request(method, params)
-        patience_s = self._calling.patience_s(method, params)
-        return decode_response(method, await self.door.call(self._queue, body, patience_s))
+        attempts = Attempts(self._calling.patience_s(method, params))
+        while True:
+            try:
+                answer = await self.door.call(self._queue, body, attempts.patience_s)
+            except UndeliveredError as error:
+                await asyncio.sleep(attempts.pause_s(error))
+            else:
+                return decode_response(method, answer)
 
     async def close(self) -> None:
         """Close the way to the services; other tasks of the event loop go on meanwhile."""
@@ -109,5 +115,5 @@ async def connect(
     """
     if url.startswith(SCHEME):
         return AsyncClient(AsyncUnixDoor(url), instance, dbg=dbg, timeout_s=timeout_s)
-    bus = await asyncio.to_thread(connect_bus, url, dbg, min(timeout_s, CONNECT_TIMEOUT_S))
+    bus = await asyncio.to_thread(connect_bus, url, dbg, timeout_s)
     return AsyncClient.on_bus(bus, instance, dbg=dbg, timeout_s=timeout_s)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from bus.ports import Bus, BusError, BusUnavailableError, Request, RequestTimeoutError
 from typing_extensions import override
 
-from xenops.unix import SCHEME
+from xenops.unix import SCHEME, unanswered
 
 GRACE_S = 5.0
 """How much longer than it should a bus may take to say that nobody has answered."""
@@ -83,8 +83,7 @@ class AsyncUnixDoor:
         except TimeoutError as error:
             raise RequestTimeoutError(f"no answer from {self._path} within {timeout_s:g} s") from error
         except (OSError, http.client.HTTPException) as error:
-            sentence = f"nobody answers at the socket {self._path} ({error}): is the stack up?"
-            raise BusUnavailableError(sentence) from error
+            raise unanswered(self._path, error) from error
         answer = response.read()
         if response.status != HTTPStatus.OK:
             raise BusUnavailableError(f"{self._path}: {answer.decode(errors='replace')}")

@@ -20,7 +20,7 @@ from bus.logs import about, of_entry
 from bus.loop import Action, guarded
 from bus.looped import LoopedBus
 from bus.place import Place
-from bus.ports import BusUnavailableError, Entry, Fold, OnAnswer, Request
+from bus.ports import BusUnavailableError, Entry, Fold, OnAnswer, Request, UndeliveredError
 from bus.quarantine import Quarantined
 from bus.snapshots import Assembly
 from bus.stamp import Stamp
@@ -307,7 +307,7 @@ class MemoryBus(LoopedBus):
         asked = replace(question, reply_to=self._reply_to, correlation_id=correlation_id)
         if not self._broker.deliver(queue, asked):
             sentence = f"nobody serves the queue {queue}: is its service running?"
-            self._calls.end(correlation_id, BusUnavailableError(sentence))
+            self._calls.end(correlation_id, UndeliveredError(sentence))
 
     def _on_reply(self, reply: Request) -> None:
         self._calls.end(reply.correlation_id, reply.body)

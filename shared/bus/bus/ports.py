@@ -71,6 +71,10 @@ class BusUnavailableError(BusError):
     """The broker cannot be reached, or the bus is closed."""
 
 
+class UndeliveredError(BusUnavailableError):
+    """A request has reached nobody: to send it again does nothing twice."""
+
+
 class BusAddressError(BusUnavailableError):
     """What the bus was told of the broker makes no sense: trying again will not help."""
 
@@ -170,8 +174,8 @@ class Bus(Protocol):
 
         Raises:
             RequestTimeoutError: nobody answered in time.
-            BusUnavailableError: nobody serves the queue, or the broker cannot be reached. If the connection
-                was lost meanwhile, the request may have been served all the same.
+            UndeliveredError: nobody serves the queue, or there is no connection to the broker.
+            BusUnavailableError: the connection was lost meanwhile: it may have been served all the same.
         """
 
     def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:

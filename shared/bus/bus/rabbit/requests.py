@@ -12,7 +12,7 @@ from typing_extensions import override
 from bus.calls import Calls
 from bus.logs import Concern, about
 from bus.loop import Loop, guarded
-from bus.ports import BusUnavailableError, OnAnswer, Request
+from bus.ports import BusUnavailableError, OnAnswer, Request, UndeliveredError
 from bus.rabbit.connection import Tenant
 from bus.rabbit.constants import MESSAGE_TTL_MS, QUEUE_UNUSED_MS
 
@@ -132,7 +132,7 @@ class Post(Tenant):
         self._come_back(queue, _request(properties, body), reason)
 
     def _come_back(self, queue: str, request: Request, reason: str) -> None:
-        if self._calls.end(request.correlation_id, BusUnavailableError(reason)):
+        if self._calls.end(request.correlation_id, UndeliveredError(reason)):
             return
         for handler in self._on_undeliverable:
             guarded(lambda handler=handler: handler(queue, request))  # type: ignore[misc]
