@@ -1,52 +1,7 @@
-"""Sentences: every error of the interface in words that name the thing and the remedy."""
+"""Sentences: an error in the words that all of the product has for it, and by which command one sees more."""
 
-from schema.objects.errors import DoesNotExist, Error, InternalError
-
-_SENTENCES = {
-    "Already_exists": "the {klass} {id} exists already: remove it first, or choose another name",
-    "Does_not_exist": "there is no {klass} {id}",
-    "Unimplemented": "{what} is not implemented by this instance's hypervisor",
-    "Domain_not_built": "the VM has no built domain: start it first",
-    "Invalid_vcpus": "{count} is no number of CPUs that this VM can have: choose 1 up to its maximum",
-    "Bad_power_state": "the VM is {found}, but must be {expected} for this",
-    "Failed_to_acknowledge_shutdown_request": (
-        "the guest did not react when asked to shut down: ask again, or shut down without a timeout, by force"
-    ),
-    "Failed_to_acknowledge_suspend_request": (
-        "the guest did not react when asked to suspend: are its drivers running?"
-    ),
-    "Failed_to_shutdown": (
-        "the VM {vm} did not shut down within {timeout_s:g} s: allow more, or none, which is by force"
-    ),
-    "Failed_to_suspend": "the VM {vm} did not suspend within {timeout_s:g} s: try again when it is less busy",
-    "Device_is_connected": "the device is plugged: unplug it first",
-    "Device_not_connected": "the device is not plugged: plug it first",
-    "Device_detach_rejected": "the guest keeps {klass} {id} ({reason}): release it there, or unplug by force",
-    "Media_not_ejectable": "the medium cannot be ejected: the device is no CD drive, or is locked",
-    "Media_present": "there is a medium in the drive already: eject it first",
-    "Media_not_present": "there is no medium in the drive: insert one first",
-    "No_bootable_device": "the VM has no device to boot from: add a bootable disk, or a kernel",
-    "Bootloader_error": "the bootloader {bootloader} failed: {message}",
-    "Cannot_free_this_much_memory": (
-        "{needed_kib} KiB of memory are needed, {free_kib} KiB can be freed: shut down or shrink a VM"
-    ),
-    "Vms_failed_to_cooperate": "these VMs gave no memory back in time: {vms}; try again, or shut one down",
-    "IO_error": "reading or writing failed: the worker's log says what",
-    "Failed_to_contact_remote_service": "the service {service} could not be reached: is it running?",
-    "Hook_failed": "the hook {script} ({reason}) ended with {exit_code} and forbade it, saying: {stdout}",
-    "Not_enough_memory": "{needed_bytes} bytes of memory are not free: shut down a VM, or shrink this one",
-    "Cancelled": "the task {task} was cancelled",
-    "Storage_backend_error": "the storage failed with {code}: {args}",
-    "PCIBack_not_loaded": "no driver for giving PCI devices away is loaded: load pciback or vfio-pci",
-    "Failed_to_run_script": "the script could not be run in the guest: {message}",
-    "Failed_to_start_emulator": "{name} could not be started for the VM {vm}: {message}",
-    "Ballooning_timeout_before_migration": (
-        "the guest did not reach its memory target in time before migration: try again when it is less busy"
-    ),
-    "Internal_error": "{message}",
-    "Unknown_error": "an error that this client does not know: is it older than the service?",
-}
-"""By the name of the error; a field in braces is the error's own."""
+from schema.objects.errors import DoesNotExist, Error
+from schema.sentences import sentence as plain
 
 _WHAT_THERE_IS = {
     "VM": "`xenops list` shows the VMs",
@@ -60,17 +15,7 @@ _WHAT_THERE_IS = {
 
 def sentence(error: Error) -> str:
     """An error in words."""
-    if isinstance(error, InternalError):
-        return error.message
-    fields = {name: _words(value) for name, value in error if name != "kind"}
-    told = _SENTENCES[error.kind].format(**fields)
+    told = plain(error)
     if isinstance(error, DoesNotExist) and (shown := _WHAT_THERE_IS.get(error.klass)):
         return f"{told}: {shown}"
     return told
-
-
-def _words(value: object) -> object:
-    """A field as it stands in a sentence; a VM's configuration file names the VM."""
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    return value.removesuffix("/config") if isinstance(value, str) else value

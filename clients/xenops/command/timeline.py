@@ -175,6 +175,7 @@ def _value(story: Story) -> Dict:
             ("duration_s", story.duration_s),
             ("progress", 1.0 if story.ended else story.progress),
             ("error", story.error or None),
+            ("error_kind", story.error_kind or None),
             ("atoms", atoms),
         ]
     )

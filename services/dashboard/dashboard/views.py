@@ -55,7 +55,8 @@ class TaskView(View):
     into: int | None = Field(description="The task that it was merged into.")
     ended_at: float | None
     duration_s: float
-    error: str
+    error: str = Field(description="Why it failed, in words.")
+    error_kind: str = Field(description="The same by its name in the interface, as `Bad_power_state`.")
     trace: str = Field(description="The id of its trace, where one is kept.")
 
 

@@ -155,7 +155,13 @@ def test_tasks_are_found_by_what_is_known_of_them(page: Page) -> None:
         return [task["id"] for task in page.get(f"/tasks?vm=found{query}").json["tasks"]]
 
     assert found("") == [waits, done]
-    assert found("&state=failed") == found("&error=disk") == found(f"&worker={WORKER}") == [done]
+    assert (
+        found("&state=failed")
+        == found("&error=disk")
+        == found("&error=Internal_error")
+        == found(f"&worker={WORKER}")
+        == [done]
+    )
     assert found("&operation=VM_poweroff") == found("&error=network") == []
     assert (found("&limit=1"), found("&skip=1")) == ([waits], [done])
     detail = page.get(f"/tasks/{done}").json

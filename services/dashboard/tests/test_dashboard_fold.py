@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import pytest
 from bus.snapshots import SnapshotError
-from bus.stories.sentence import sentence
 from bus.stories.story import State
 from bus.stories.tasks import Tasks, name_of, vm_of
 from dashboard.fold.instance import InstanceFold
@@ -12,8 +11,7 @@ from log_in_hand import VM, WORKER, Hand
 from schema import records
 from schema.atomics.vm import VmPause
 from schema.ids import LeaseToken, TaskId, Term, VmId, WorkerName
-from schema.objects.errors import BadPowerState, Cancelled, InternalError
-from schema.objects.vm import PowerState
+from schema.objects.errors import Cancelled, InternalError
 from schema.operations import AtomicOperation
 from schema.overseen import Acted, Atom, Pinged
 
@@ -88,19 +86,16 @@ def test_a_lease_of_a_leader_that_was_replaced_counts_for_nothing() -> None:
     ("outcome", "state", "words"),
     [
         (FAILURE, State.FAILED, "the disk is full"),
-        (records.Failed(error=Cancelled(task="1")), State.CANCELLED, "Cancelled: task 1"),
+        (records.Failed(error=Cancelled(task="1")), State.CANCELLED, "the task 1 was cancelled"),
     ],
 )
-def test_how_a_task_failed_is_said_in_words(outcome: records.Failed, state: State, words: str) -> None:
+def test_how_a_task_failed_is_said_in_words_and_by_its_name(
+    outcome: records.Failed, state: State, words: str
+) -> None:
     hand = Hand()
     [ended] = hand.finish(hand.submit(), outcome)
-    assert (ended.state, ended.error) == (state, words)
+    assert (ended.state, ended.error, ended.error_kind) == (state, words, outcome.error.kind)
     assert ended.waited_s == 0.0  # it never ran, and waits no more
-
-
-def test_an_error_is_told_by_its_kind_and_what_it_holds() -> None:
-    error = BadPowerState(found=PowerState.RUNNING, expected=PowerState.HALTED)
-    assert sentence(error) == "Bad_power_state: found Running, expected Halted"
 
 
 def test_what_was_merged_ends_with_the_task_that_it_was_merged_into() -> None:

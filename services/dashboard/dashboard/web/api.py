@@ -87,7 +87,7 @@ class TasksWanted:
             and (self.state is None or story.state is self.state)
             and (not self.operation or story.operation == self.operation)
             and (not self.worker or story.worker == self.worker)
-            and (not self.error or self.error in story.error.lower())
+            and (not self.error or self.error in f"{story.error_kind} {story.error}".lower())
         )
 
 
@@ -208,7 +208,7 @@ def _add_tasks(router: APIRouter, watches: Watches) -> None:
         limit: Limit = 100,
         skip: Skip = 0,
     ) -> views.TasksView:
-        """Tasks that are known, the newest first; `error` finds a part of an error's text."""
+        """Tasks that are known, the newest first; `error` finds a part of an error's name or text."""
         watch = find(watches, instance)
         found, now = select(watch, wanted), watch.bus.clock.now()
         shown = tuple(showing.task(story, now) for story in found[skip : skip + limit])

@@ -177,8 +177,8 @@ class Connection(asyncio.Protocol):
         """Read no more; say why, when what came before is answered."""
         self._is_last = True
         self._queue.append(refusal)
-        self._let_go(sum(map(len, self._body)))
-        self._body = []
+        self._let_go(sum(len(part) for part in self._body))
+        self._body.clear()
 
     def _let_go(self, size: int) -> None:
         """Some bytes of bodies are not here any more."""
@@ -251,7 +251,7 @@ class Connection(asyncio.Protocol):
         """A whole request is there."""
         self._began_at = None
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body = []
+        self._body.clear()
         self._queue.append(self._request(body))
         if not self._parser.should_keep_alive():
             self._is_last = True

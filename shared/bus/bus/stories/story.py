@@ -57,6 +57,9 @@ class Story:
     ended_at: float | None = None
     duration_s: float = 0.0
     error: str = ""
+    """Why it failed, in words."""
+    error_kind: str = ""
+    """The same by its name in the interface."""
     atoms: tuple[Atom, ...] = ()
     """Those that have ended; while it runs, as far as its worker has told."""
 

@@ -11,9 +11,9 @@ from schema.ids import Term
 from schema.objects.errors import Cancelled
 from schema.operations import AtomicOperation, Operation
 from schema.records import Record
+from schema.sentences import sentence
 
 from bus.ports import Entry
-from bus.stories.sentence import sentence
 from bus.stories.story import State, Story
 
 ENDED_MAX = 10_000
@@ -120,7 +120,8 @@ class Tasks:
         story = self._live_one(record.task)
         if story is None or records.is_void(record, Term(self._term)):
             return ()
-        story.state, story.error = State.REFUSED, sentence(record.error)
+        story.state = State.REFUSED
+        story.error, story.error_kind = sentence(record.error), record.error.kind
         self._end(story, at)
         return (story,)
 
@@ -178,10 +179,10 @@ class Tasks:
         if story is None:
             return ()
         story.duration_s, story.atoms, story.atom = record.duration_s, record.atoms, ""
-        state, error = _outcome(record.outcome)
+        state, error, kind = _outcome(record.outcome)
         ended = (story, *self._followers(story))
         for one in ended:
-            one.state, one.error = state, error
+            one.state, one.error, one.error_kind = state, error, kind
             self._end(one, at)
         return ended
 
@@ -209,11 +210,12 @@ class Tasks:
             del self._stories[oldest]
 
 
-def _outcome(outcome: records.Outcome) -> tuple[State, str]:
+def _outcome(outcome: records.Outcome) -> tuple[State, str, str]:
+    """What has become of a task; of a failure, in words and by its name, too."""
     if isinstance(outcome, records.Succeeded):
-        return State.DONE, ""
+        return State.DONE, "", ""
     state = State.CANCELLED if isinstance(outcome.error, Cancelled) else State.FAILED
-    return state, sentence(outcome.error)
+    return state, sentence(outcome.error), outcome.error.kind
 
 
 def name_of(operation: Operation) -> str:
