@@ -298,6 +298,14 @@ def test_a_log_is_judged(seen: dict[str, Any], verdicts: dict[str, str]) -> None
     assert {check.name: check.verdict for check in checks.of_log(changed, time.time())} == verdicts
 
 
+@pytest.mark.parametrize(("seconds", "words"), [(300.0, "5 minutes"), (9_000.0, "2.5 hours")])
+def test_it_is_said_how_far_a_log_goes_back(seconds: float, words: str) -> None:
+    found = [
+        check.found for check in checks.of_log(SEEN, SEEN.began_at + seconds) if check.name == "retention"
+    ]
+    assert found == [f"it goes back {words}, and no service needs more"]
+
+
 def test_urls_are_shown_without_their_secrets() -> None:
     urls = "amqp://a:b@h:1/,amqps://c:d%40@g:2/v?x=y"
     assert checks.masked(urls) == "amqp://a:…@h:1/,amqps://c:…@g:2/v?x=y"

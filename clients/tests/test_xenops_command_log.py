@@ -16,7 +16,18 @@ from bus.quarantine import Quarantined
 from schema.ids import InstanceName, Offset, TaskId, Term, VmId, WorkerName
 from schema.objects.errors import InternalError
 from schema.operations import VmStart
-from schema.records import Elected, Failed, Finished, LaneHeld, Leased, Merged, Record, Submitted
+from schema.records import (
+    Elected,
+    Failed,
+    Finished,
+    Heartbeat,
+    LaneHeld,
+    Leased,
+    Merged,
+    Pinged,
+    Record,
+    Submitted,
+)
 from typing_extensions import override
 from xenops import Log, open_log
 from xenops.command import main as command
@@ -93,6 +104,21 @@ def test_each_record_is_a_line_with_offset_time_kind_vm_and_task(lines: Lines) -
     assert submitted[5:7] == ["operation=VM_start(vm=vm1", "force=False)"]
     assert "outcome=Failed(" in ended
     assert "Internal_error" in ended
+
+
+def test_what_is_written_though_nothing_happens_is_shown_to_who_asks_for_it(
+    filled: MemoryBroker, lines: Lines, xenops: Xenops, capsys: Capture
+) -> None:
+    bus = MemoryBus(filled, "writer")
+    bus.append(INSTANCE, Heartbeat(worker=WorkerName("w")), Pinged(by="page", number=1)).result()
+    bus.close()
+    assert xenops("log") == 0
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.out.splitlines()] == ["0", "1", "2", "3", "4", "5"]
+    assert "2 more are heartbeats, pings and snapshots: --all shows them" in told.err
+    assert [line.split()[2] for line in lines("--all")[6:]] == ["Heartbeat", "Pinged"]
+    assert [line.split()[0] for line in lines("--kind", "Pinged")] == ["7"]
+    assert len(lines("--json")) == 8
 
 
 def test_a_terminal_obeys_nothing_that_stands_in_a_log(lines: Lines) -> None:

@@ -11,6 +11,8 @@ from schema.objects.host import Host
 from schema.objects.lane import Lanes, Worker
 from schema.objects.quarantine import Quarantine
 
+HOUR_S = 3600.0
+
 SLOW_S = 1.0
 """A service that takes longer to answer is behind, or its machine is busy."""
 
@@ -159,8 +161,9 @@ def _retention(seen: LogSeen, now: float) -> Check:
     if seen.warnings:
         remedy = "keep more (XENOPS_LOG_BYTES_MAX), or look at why that service makes no snapshots"
         return Check("retention", Verdict.WARN, "; ".join(seen.warnings), remedy)
-    hours = (now - seen.began_at) / 3600
-    return Check("retention", Verdict.OK, f"the newest {hours:.1f} hours are kept, and no service needs more")
+    seconds = now - seen.began_at
+    span = f"{seconds / 3600:.1f} hours" if seconds >= HOUR_S else f"{seconds / 60:.0f} minutes"
+    return Check("retention", Verdict.OK, f"it goes back {span}, and no service needs more")
 
 
 def _clock(late_s: float | None) -> Check:

@@ -25,13 +25,17 @@ Each line: offset, time (UTC, by the clock of whoever wrote it), kind, VM, task,
 room for. A message that no service takes has the kind QUARANTINED, and says why. A task's id is the offset of
 its Submitted. The log of an instance's observers is that of --instance NAME:observers.
 
-All of the log is read, but with --since alone: where that begins, a record that its writer had to repeat just
-then may be shown as if it counted.
+What services write every few seconds although nothing happens is shown by --all, --kind and --json alone; an
+exported file has it. All of the log is read, but with --since alone: where that begins, a record that its
+writer had to repeat just then may be shown as if it counted.
 
 What clients have sent stands in the log with all its parameters, secrets too; so it does in an exported file,
 which nobody else may read when this command makes it. The broker's user must be one that may read logs, as
 xenops-operator. From an exported file `python -m stack replay` shows what a service made of it.
 """
+
+ROUTINE = frozenset({"Heartbeat", "Pinged", "Snapshotted"})
+"""What services write every few seconds although nothing happens: people ask for it."""
 
 _KINDS = sorted(get_args(one.model_fields["kind"].annotation)[0] for one in get_args(get_args(Record)[0]))
 
@@ -82,6 +86,7 @@ def add_log_command(command: Command) -> None:
         metavar="KIND",
         help=f"only such: {', '.join(_KINDS)}, or {QUARANTINED}",
     )
+    log.add_argument("--all", action="store_true", help=f"also {', '.join(sorted(ROUTINE))}")
     log.add_argument("--since", type=time_of, metavar="TIME", help=f"only from then on: {TIMES}")
     log.add_argument("--until", type=time_of, metavar="TIME", help="only up to then")
     log.add_argument("--from", type=int, default=0, dest="first", metavar="OFFSET", help="begin there")
@@ -105,10 +110,22 @@ def show_log(log: Log, arguments: Namespace, screen: Screen) -> None:
                 _write(file, exported(log.instance, one), flush=arguments.follow)
                 lines += 1
         screen.say(f"{lines} lines are in {arguments.export}; what clients sent is in them, secrets too")
-        return
+    elif arguments.json:
+        for one in found:
+            _write(sys.stdout, exported(log.instance, one), flush=arguments.follow)
+    else:
+        _show_people(found, arguments, screen)
+
+
+def _show_people(found: Iterator[Standing], arguments: Namespace, screen: Screen) -> None:
+    passed_over = 0
     for one in found:
-        line = exported(log.instance, one) if arguments.json else line_of(one)
-        _write(sys.stdout, line, flush=arguments.follow)
+        if kind_of(one) in ROUTINE and not (arguments.all or arguments.kind):
+            passed_over += 1
+            continue
+        _write(sys.stdout, line_of(one), flush=arguments.follow)
+    if passed_over:
+        screen.say(f"{passed_over} more are heartbeats, pings and snapshots: --all shows them")
 
 
 def _found(log: Log, arguments: Namespace) -> Iterator[Standing]:
