@@ -76,20 +76,14 @@ class Volume:
         self.way.unlink(missing_ok=True)
 
 
-class StorageServer:
-    """The service; `calls` is what it was asked, in order, as method and VDI or datapath."""
+class Storage:
+    """What the service does; `calls` is what it was asked, in order, as method and VDI or datapath."""
 
-    def __init__(self, url: str, directory: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.volumes: dict[str, Volume] = {}
         self.calls: list[tuple[str, str]] = []
         self.failing: dict[str, list[object]] = {}
-        self._connection = pika.BlockingConnection(pika.URLParameters(url))
-        self._channel = self._connection.channel()
-        self._channel.queue_declare(QUEUE)
-        self._channel.basic_consume(QUEUE, self._on_request, auto_ack=True)
-        self._thread = threading.Thread(target=self._channel.start_consuming)
-        self._thread.start()
 
     def add(self, name: str, kind: str = "File", size: int = 8 << 20) -> Volume:
         """A VDI `SR/VDI`, empty."""
@@ -103,21 +97,8 @@ class StorageServer:
         """The datapaths that are left, by VDI."""
         return {name: dict(volume.paths) for name, volume in self.volumes.items() if volume.paths}
 
-    def close(self) -> None:
-        """End it, and what it serves."""
-        self._connection.add_callback_threadsafe(self._channel.stop_consuming)
-        self._thread.join()
-        self._connection.close()
-        for volume in self.volumes.values():
-            volume.shut()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _on_request(self, channel: Any, _: Any, properties: pika.BasicProperties, body: bytes) -> None:
+    def perform(self, body: bytes) -> bytes:
+        """The answer to a call."""
         call = json.loads(body)
         [params] = call["params"]
         result, error = None, None
@@ -125,9 +106,12 @@ class StorageServer:
             result = self._do(call["method"], params)
         except StorageError as refused:
             error = refused.error
-        answer = json.dumps({"result": result, "error": error, "id": call["id"]}).encode()
-        told = pika.BasicProperties(correlation_id=properties.correlation_id)
-        channel.basic_publish("", properties.reply_to, answer, told)
+        return json.dumps({"result": result, "error": error, "id": call["id"]}).encode()
+
+    def shut(self) -> None:
+        """End what it serves."""
+        for volume in self.volumes.values():
+            volume.shut()
 
     def _do(self, method: str, params: dict[str, Any]) -> object:
         if method == "DP.destroy":
@@ -191,3 +175,33 @@ class StorageServer:
     def _leave(self, volume: Volume, dp: str) -> None:
         self._deactivate(volume, dp)
         volume.paths.pop(dp, None)
+
+
+class StorageServer(Storage):
+    """The service at a queue of the broker."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        super().__init__(directory)
+        self._connection = pika.BlockingConnection(pika.URLParameters(url))
+        self._channel = self._connection.channel()
+        self._channel.queue_declare(QUEUE)
+        self._channel.basic_consume(QUEUE, self._on_request, auto_ack=True)
+        self._thread = threading.Thread(target=self._channel.start_consuming)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it, and what it serves."""
+        self._connection.add_callback_threadsafe(self._channel.stop_consuming)
+        self._thread.join()
+        self._connection.close()
+        self.shut()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _on_request(self, channel: Any, _: Any, properties: pika.BasicProperties, body: bytes) -> None:
+        told = pika.BasicProperties(correlation_id=properties.correlation_id)
+        channel.basic_publish("", properties.reply_to, self.perform(body), told)

@@ -3,12 +3,14 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bus.node import PrivateNode
 from bus.rabbit import RabbitBus
+from bus.topology import storage_queue
 from engine.backend import CreateOptions, Devices
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
@@ -24,9 +26,10 @@ from stack.guest import guest_in
 from stack.layout import Layout
 from stack.local import LocalStack
 from stack.shape import QEMU_INSTANCE, WORKER_KVM, Network, Shape
-from storage_server import QUEUE, StorageServer
+from storage_server import QUEUE, Storage, StorageServer
+from switch_client import SwitchServer
 from typing_extensions import override
-from worker_kvm.storage import Storage
+from worker_kvm.storage import Storage as Port
 from worker_kvm.storage_service import StorageService
 from xenops.client import Client
 from xenops.events import wait_for_task
@@ -64,15 +67,18 @@ class ServedHost(Host):
             self.server.close()
 
 
-@pytest.fixture(name="host")
-def make_host(node: PrivateNode) -> Iterator[ServedHost]:
-    """In a directory whose path is short enough for sockets."""
+@pytest.fixture(name="directory")
+def make_directory() -> Iterator[Path]:
+    """One whose path is short enough for sockets."""
     directory = Path(tempfile.mkdtemp(prefix="xs-"))
-    try:
-        with ServedHost(directory, node.url) as host:
-            yield host
-    finally:
-        shutil.rmtree(directory)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(name="host")
+def make_host(node: PrivateNode, directory: Path) -> Iterator[ServedHost]:
+    with ServedHost(directory, node.url) as host:
+        yield host
 
 
 @pytest.mark.parametrize("kind", ["File", "Nbd"])
@@ -116,7 +122,7 @@ class ServedRoom(LibvirtRoom):
         super().__init__()
 
     @override
-    def storage(self) -> Storage:
+    def storage(self) -> Port:
         return StorageService(self.bus, QUEUE)
 
     @override
@@ -126,8 +132,7 @@ class ServedRoom(LibvirtRoom):
 
 
 @pytest.mark.parametrize("kind", ["File", "Nbd"])
-def test_on_libvirt_a_guest_has_them_too(node: PrivateNode, kind: str) -> None:
-    directory = Path(tempfile.mkdtemp(prefix="xs-"))
+def test_on_libvirt_a_guest_has_them_too(node: PrivateNode, directory: Path, kind: str) -> None:
     with StorageServer(node.url, directory) as server, ServedRoom(node.url, server) as room:
         cold, hot = server.add("sr/cold", kind), server.add("sr/hot", kind)
         first, second = xvd("a", Vdi(name="sr/cold")), xvd("b", Vdi(name="sr/hot"))
@@ -151,7 +156,6 @@ def test_on_libvirt_a_guest_has_them_too(node: PrivateNode, kind: str) -> None:
         room.backend.vm.destroy(room.task, vm)
         assert cold.content.read_bytes().startswith(b"first-words")
         assert server.in_use() == {}
-    shutil.rmtree(directory)
 
 
 def test_a_worker_that_starts_anew_lets_go_of_what_the_one_before_took(host: ServedHost) -> None:
@@ -240,20 +244,39 @@ def test_a_suspended_guest_has_its_disk_again(host: ServedHost) -> None:
     assert [path.active for path in host.server.in_use()["sr/a"].values()] == [True]
 
 
-def test_a_vm_of_the_whole_has_its_disks_from_its_start_to_its_end(tmp_path: Path) -> None:
+@contextmanager
+def whole(directory: Path, **environment: str) -> Iterator[LocalStack]:
+    """A stack with QEMU, whose services are told this, too."""
     shape = Shape(workers={WORKER_KVM: QEMU_INSTANCE}, network=Network.USER, accelerator="tcg")
-    stack = LocalStack(Layout(tmp_path / "s"), shape, environment={"XENOPS_STORAGE_QUEUE": QUEUE})
+    stack = LocalStack(Layout(directory / "s"), shape, environment=environment)
     try:
         stack.up()
-        client = stack.client(QEMU_INSTANCE, timeout_s=PATIENCE_S)
-        with StorageServer(stack.administrator_url, tmp_path) as server:
-            live_and_die(client, server)
-        client.close()
+        yield stack
     finally:
         stack.down()
 
 
-def live_and_die(client: Client, server: StorageServer) -> None:
+def test_a_vm_of_the_whole_has_its_disks_from_its_start_to_its_end(tmp_path: Path) -> None:
+    with whole(tmp_path, XENOPS_STORAGE_QUEUE=QUEUE) as stack:
+        client = stack.client(QEMU_INSTANCE, timeout_s=PATIENCE_S)
+        with StorageServer(stack.administrator_url, tmp_path) as server:
+            live_and_die(client, server)
+        client.close()
+
+
+def test_a_service_behind_the_message_switch_does_as_xapis(directory: Path) -> None:
+    """Nothing of it knows the broker: as xapi, it is a client of the switch."""
+    told = {"XENOPS_STORAGE_QUEUE": storage_queue(InstanceName(QEMU_INSTANCE)), "XENOPS_SWITCH_STORAGE": QUEUE}
+    with whole(directory, **told) as stack:
+        client, storage = stack.client(QEMU_INSTANCE, timeout_s=PATIENCE_S), Storage(directory)
+        server = SwitchServer(Layout(directory / "s").switch, QUEUE, storage.perform)
+        live_and_die(client, storage)
+        server.close()
+        storage.shut()
+        client.close()
+
+
+def live_and_die(client: Client, server: Storage) -> None:
     def done(task: str) -> None:
         wait_for_task(client, task, PATIENCE_S)
 

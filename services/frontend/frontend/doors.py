@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bus.ports import Bus, BusError, Request
+from bus.topology import storage_queue
 from schema import rpc
 from schema.ids import InstanceName
 from schema.objects.errors import InternalError
@@ -23,6 +24,7 @@ from frontend.settings import Doors
 from frontend.switch.core import Switch
 from frontend.switch.door import LIMITS, SwitchDoor
 from frontend.switch.journal import Journal, JournalError
+from frontend.switch.passage import Passage
 from frontend.switch.queues import Queues
 
 SOCKET_NAMES = ("xenopsd", "xenopsd.json")
@@ -63,7 +65,11 @@ class OpenDoors:
 
     def _bind(self, doors: Doors, instances: tuple[InstanceName, ...], ask: AskInstance) -> None:
         if doors.switch:
-            switch = HttpServer(self._make_switch(doors.state, instances, ask), LIMITS)
+            door = self._make_switch(doors.state, instances, ask)
+            switch = HttpServer(door, LIMITS)
+            if doors.storage is not None:
+                passage = Passage(self._bus, door, doors.storage)
+                self._start.append(lambda: passage.open(map(storage_queue, instances)))
             for address in doors.switch:
                 self._add(address, switch)
         sockets = {

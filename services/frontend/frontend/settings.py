@@ -24,6 +24,9 @@ class Doors:
     state: Path | None = None
     """Where the switch keeps its queues; without it they end with the process."""
 
+    storage: str | None = None
+    """The switch's queue of the host's storage service, which is asked for workers."""
+
     migration: tuple[Address, ...] = ()
     """Where migrations of other hosts are let in; the first without TLS is where workers come for them."""
 
@@ -46,7 +49,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     a Unix socket for calls to any instance. `XENOPS_MIGRATION`: addresses at which other hosts' migrations
     come in, divided by commas; workers must reach the first one without TLS. `tls:HOST:PORT` asks for TLS, at
     the switch and for migrations, see `frontend.http.tls`. `XENOPS_STATE_DIR`: where the switch's queues are
-    kept.
+    kept. `XENOPS_SWITCH_STORAGE`: the switch's queue of a storage service, which workers then reach.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
@@ -69,10 +72,20 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             sockets,
             Path(door) if door else None,
             Path(state) if state else None,
+            _storage(environment, switch),
             migration,
             tls_from_environment(environment) if any(map(wants_tls, (*switch, *migration))) else None,
         ),
     )
+
+
+def _storage(environment: Mapping[str, str], switch: tuple[Address, ...]) -> str | None:
+    name = environment.get("XENOPS_SWITCH_STORAGE") or None
+    if name is not None and not switch:
+        raise SettingsError(
+            "XENOPS_SWITCH_STORAGE names a queue of the switch, and there is none: set XENOPS_SWITCH, too"
+        )
+    return name
 
 
 def _addresses(

@@ -20,6 +20,7 @@ from bus.topology import (
     routing_word,
     snapshot_stream,
     snapshots_of,
+    storage_queue,
 )
 
 
@@ -127,7 +128,7 @@ def permissions(role: Role, instances: Iterable[InstanceName]) -> Permissions:
     snapshots = rf"{_any(snapshot_stream(name, '')[:-1] for name in names)}\.{role}(\..+)?"
     match role:
         case Role.FRONTEND:
-            own = _both(_any(map(door_queue, names)), _INBOXES)
+            own = _both(_any(map(door_queue, names)), _any(map(storage_queue, names)), _INBOXES)
             return Permissions(_only(own), _only(exchange, _POST), _only(own, logs), append, NOTHING)
         case Role.REDIRECTOR:
             made = _both(_any(map(leader_queue, names)), logs, exchange)

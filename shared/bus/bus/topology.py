@@ -60,6 +60,11 @@ def events_queue(instance: InstanceName) -> str:
     return f"xenops.events.{instance}"
 
 
+def storage_queue(instance: InstanceName) -> str:
+    """The queue of the storage service of an instance's host, where a frontend passes it on to its switch."""
+    return f"xenops.storage.{instance}"
+
+
 def lanes_queue(instance: InstanceName) -> str:
     """The queue of LANE.* and WORKER.*, served by redirectors; whoever does not lead passes them on."""
     return f"xenops.lanes.{instance}"

@@ -15,6 +15,7 @@ from bus.topology import (
     routing_word,
     snapshot_key,
     snapshot_stream,
+    storage_queue,
 )
 from schema.ids import InstanceName
 from schema.records import Record
@@ -61,6 +62,7 @@ def test_who_is_no_service_appends_nothing_and_may_not_write_to_the_exchange() -
 
 QUEUES = {
     "door": door_queue(MINE),
+    "storage": storage_queue(MINE),
     "control": control_queue(MINE),
     "events": events_queue(MINE),
     "lanes": lanes_queue(MINE),
@@ -75,7 +77,7 @@ QUEUES = {
     "worker's snapshots": snapshot_stream(MINE, "worker.w.1"),
 }
 MADE = {
-    Role.FRONTEND: {"door", "inbox"},
+    Role.FRONTEND: {"door", "storage", "inbox"},
     Role.REDIRECTOR: {"redirector's snapshots", "inbox", "lanes", "leader", "log", "observers"},
     Role.EVENTHUB: {"hub's snapshots", "events"},
     Role.WORKER: {"worker's snapshots", "control"},
@@ -84,7 +86,7 @@ MADE = {
     Role.CLIENT: {"reply"},
 }
 READ = {
-    Role.FRONTEND: {"door", "inbox", "log", "observers"},
+    Role.FRONTEND: {"door", "storage", "inbox", "log", "observers"},
     Role.REDIRECTOR: {"redirector's snapshots", "inbox", "lanes", "log", "observers"},
     Role.EVENTHUB: {"hub's snapshots", "events", "log", "observers"},
     Role.WORKER: {"worker's snapshots", "control", "log", "observers"},
