@@ -266,7 +266,10 @@ def test_a_vm_of_the_whole_has_its_disks_from_its_start_to_its_end(tmp_path: Pat
 
 def test_a_service_behind_the_message_switch_does_as_xapis(directory: Path) -> None:
     """Nothing of it knows the broker: as xapi, it is a client of the switch."""
-    told = {"XENOPS_STORAGE_QUEUE": storage_queue(InstanceName(QEMU_INSTANCE)), "XENOPS_SWITCH_STORAGE": QUEUE}
+    told = {
+        "XENOPS_STORAGE_QUEUE": storage_queue(InstanceName(QEMU_INSTANCE)),
+        "XENOPS_SWITCH_STORAGE": QUEUE,
+    }
     with whole(directory, **told) as stack:
         client, storage = stack.client(QEMU_INSTANCE, timeout_s=PATIENCE_S), Storage(directory)
         server = SwitchServer(Layout(directory / "s").switch, QUEUE, storage.perform)
