@@ -157,9 +157,11 @@ def standing(daemon: str, make: Callable[[Path, Path], Made], directory: Path) -
     place = Path(tempfile.mkdtemp(prefix="xs-"))
     with PrivateXenstored(place, daemon) as xenstored:
         subject = make(directory, xenstored.socket)
-        yield subject
-        subject.backend.stop()
-        subject.host.end()
+        try:
+            yield subject
+        finally:
+            subject.backend.stop()
+            subject.host.end()
     shutil.rmtree(place)
 
 

@@ -6,16 +6,18 @@ The hypervisor, the drivers and the guests live on, and so do xenstored and what
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import Life, Step, make_life
+from hvm_in_hand import have_programs
 from mortal import Death, let_die
 from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState
 from stack.xenstored import PrivateXenstored
-from test_classic_conformance import ClassicSubject
+from test_classic_conformance import ClassicHvmSubject, ClassicSubject, standing
 
 
 class DiedError(BaseException):
@@ -124,3 +126,25 @@ def test_a_worker_that_dies_while_it_saves_a_vm_leaves_it_running_or_suspended(
         nothing_is_left(subject)
         at += 1
     assert at > 2, "hardly anything was done"
+
+
+def test_a_worker_that_dies_while_it_switches_hardware_on_leaves_a_guest_whose_start_ends_as_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again it tells where the guest's serial port is, whoever has started the device model."""
+    have_programs(tmp_path, monkeypatch)
+    with standing("xenstored", ClassicHvmSubject, tmp_path) as subject:
+        at, came = 1, True
+        while came:
+            life = make_life(subject)
+            *before, switch_on, _ = life.start_steps()
+            for step in before:
+                step(SuiteExecution())
+            came = dies(subject, partial(list, [switch_on]), at)
+            life.start_steps()[-2](SuiteExecution())
+            (domid,) = subject.backend.vm.get_state(life.vm).domids
+            assert subject.host.store.read(f"/local/domain/{domid}/serial/0/tty")
+            life.stop()
+            nothing_is_left(subject)
+            at += 1
+        assert at > 5, "hardly anything was done"

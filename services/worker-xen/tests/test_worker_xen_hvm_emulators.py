@@ -1,5 +1,6 @@
 """Device models are known by their directory, whoever started them, and no other process is taken for one."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from worker_xen.classic.hvm.emulators import Emulators
 
 WAITS = "import sys; print(flush=True); sys.stdin.read()"
 """It says when it has begun: only then its command line can be read."""
+
+HAS_MUCH = f"import os; os.posix_fallocate(os.memfd_create('much'), 0, 256 << 20); {WAITS}"
+"""It has a file open that takes the kernel a while to let go of."""
 
 
 @pytest.fixture(name="emulators")
@@ -86,3 +90,13 @@ def test_one_whose_start_broke_off_is_found_without_a_number(
     assert not emulators.is_there(7)
     emulators.end(7)
     assert model.wait() == -9
+
+
+def test_one_that_was_ended_has_let_go_of_all_that_it_had_open(emulators: Emulators, tmp_path: Path) -> None:
+    """A process that is killed loses its command line first, and what it has open some moments later."""
+    (tmp_path / "7").mkdir()
+    with started([sys.executable, "-c", HAS_MUCH, "-pidfile", marker(tmp_path / "7")]) as model:
+        tell(tmp_path / "7", model.pid)
+        emulators.end(7)
+        ended = os.waitid(os.P_PID, model.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        assert ended is not None

@@ -5,6 +5,7 @@ started it. It is restricted by the kernel to its own domain, and sees an empty 
 """
 
 import os
+import select
 import shutil
 import signal
 import socket
@@ -207,11 +208,8 @@ class Emulators:
         self._deaths.forget(domid)
         word, pids = marker(self._of(domid)), self._pids(domid)
         (self._of(domid) / _READY).unlink(missing_ok=True)
-        while pids := [pid for pid in pids if _was_started_with(pid, word)]:
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(_POLL_S)
+        for pid in pids:
+            _kill(pid, word)
 
     def _pids(self, domid: int) -> list[int]:
         """Processes that were started for a domain, by whichever worker.
@@ -277,6 +275,27 @@ def _was_started_with(pid: int, word: str) -> bool:
         return word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
+
+
+def _kill(pid: int, word: str) -> None:
+    """End a process that was started with a word, and wait until it has let go of all that it had open.
+
+    What it was started with is forgotten first of all, its taps and disks are let go of later.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if _was_started_with(pid, word):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            ended = select.poll()
+            ended.register(descriptor, select.POLLIN)
+            ended.poll()
+    except ProcessLookupError:  # it has just ended
+        pass
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

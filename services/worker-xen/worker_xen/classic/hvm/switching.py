@@ -11,16 +11,23 @@ from worker_xen.xenstore.layout import serial_nodes
 
 
 def switch_on(hypervisor: Hypervisor, domain: Domain, domid: int, execution: Execution) -> None:
-    """Start a domain's device model, unless it runs. Errors: `Failed_to_start_emulator`."""
-    if hypervisor.emulators.is_there(domid):
-        return
+    """Have a domain's device model run, and tell where its serial port is.
+
+    A worker may have died between the two: so the second is done whether or not there was one to start.
+    Errors: `Failed_to_start_emulator`.
+    """
+    if not hypervisor.emulators.is_there(domid):
+        _start(hypervisor, domain, domid, execution)
+    terminal = hypervisor.emulators.terminal(domid) if has_serial(hvm_info(domain.vm)) else None
+    if terminal is not None:
+        hypervisor.store.write(serial_nodes(domid, terminal))
+
+
+def _start(hypervisor: Hypervisor, domain: Domain, domid: int, execution: Execution) -> None:
     found = ((disk, _content(hypervisor, domain, domid, disk)) for disk in domain.disks if disk.activated)
     contents = {disk.id.device: path for disk, path in found if path is not None}
     with connected(hypervisor.dom0, domid, domain.nics) as taps:
         hypervisor.emulators.start(hardware_of(domain, domid, contents), taps, execution)
-    terminal = hypervisor.emulators.terminal(domid) if has_serial(hvm_info(domain.vm)) else None
-    if terminal is not None:
-        hypervisor.store.write(serial_nodes(domid, terminal))
 
 
 def _content(hypervisor: Hypervisor, domain: Domain, domid: int, disk: Disk) -> str | None:
