@@ -46,6 +46,7 @@ DEBIAN_PACKAGES = {
     "mmdebstrap": "the Xen test host's dom0",
     "openssh-client": "the way into it: ssh",
     "e2fsprogs": "its file system: mke2fs",
+    "lz4": "its guests' kernel, unpacked once and not at each start",
     "libvirt-dev": "libvirt's headers, for the Python binding that compiles against them",
     "libvirt-daemon": "the virtual machines of the libvirt backend, for its tests",
     "libvirt-daemon-driver-qemu": "the same: its driver of QEMU",

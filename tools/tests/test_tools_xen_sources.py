@@ -3,6 +3,8 @@
 import importlib.machinery
 import importlib.util
 import os
+import struct
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -59,3 +61,18 @@ def test_where_xen_is_for_the_compiler_is_said_only_while_it_compiles(
     with xen_sources.compiling_against(Path("/image/include"), Path("/image/lib")):
         assert (os.environ["C_INCLUDE_PATH"], os.environ["LIBRARY_PATH"]) == ("/image/include", "/image/lib")
     assert dict(os.environ) == before
+
+
+def test_the_guests_kernel_is_unpacked_where_it_can_be(xen_sources: ModuleType) -> None:
+    kernel = b"\x7fELF" + bytes(range(256)) * 100
+    packed = subprocess.run(["xz", "-c"], input=kernel, capture_output=True, check=True).stdout
+    assert xen_sources.unpacked_kernel(boot_image(packed)) == kernel
+    assert xen_sources.unpacked_kernel(boot_image(b"packed by none that is known")) is None
+
+
+def boot_image(packed: bytes) -> bytes:
+    """As Linux's boot protocol has it: two sectors and its head, then what is packed, and its length."""
+    head = bytearray(3 * 512)
+    head[0x1F1] = 2
+    struct.pack_into("<II", head, 0x248, 100, len(packed) + 4)
+    return bytes(head) + bytes(100) + packed + struct.pack("<I", 1)
