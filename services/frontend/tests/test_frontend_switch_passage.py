@@ -118,6 +118,22 @@ def test_an_answer_to_nobody_hurts_nobody(room: Room) -> None:
     storage.line.close()
 
 
+def test_of_a_request_that_is_not_answered_nothing_is_kept_for_ever(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frontend.switch.passage.ASKED_S", 0.0)
+    storage = Storage(room.path)
+    room.ask(b"one")
+    [first] = storage.requests()
+    storage.get(f"/ack/{STORAGE}/{first[0][1]}")
+    room.ask(b"two")
+    [second] = storage.requests()
+    storage.answer(first, b"did one, late")
+    storage.answer(second, b"did two")
+    assert room.answer() == b"did two"
+    storage.line.close()
+
+
 def test_a_switch_that_takes_no_more_says_so(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("frontend.switch.queues.MESSAGES_MAX", 1)
     room.ask(b"one")

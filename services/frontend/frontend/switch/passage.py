@@ -4,8 +4,8 @@ import asyncio
 import json
 import logging
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,9 @@ from frontend.http.message import HttpRequest
 WAIT_S = 3600.0
 """How long answers are waited for at a time."""
 
+ASKED_S = 900.0
+"""An answer that comes later is to nobody: workers wait for a third of that."""
+
 _log = logging.getLogger("frontend")
 
 
@@ -33,16 +36,15 @@ class Passage:
         self._bus = bus
         self._service = service
         self._session = f"xenops-passage:{uuid.uuid4().hex}"
-        self._asking = _Line(door, None)
-        self._waiting = _Line(door, self._on_transfer)
-        self._asked: dict[tuple[str, int], Request] = {}
+        self._asking, self._waiting = _Line(door), _Line(door)
+        self._asked: OrderedDict[tuple[str, int], tuple[float, Request]] = OrderedDict()
 
     def open(self, queues: Iterable[str]) -> None:
         """Join the switch, then take what comes by these queues of the bus."""
         for line in (self._asking, self._waiting):
             line.open()
-            line.send("GET", f"/login/{quote(self._session)}")
-        self._asking.send("GET", f"/transient/{quote(self._session)}")
+            line.ask("GET", f"/login/{quote(self._session)}")
+        self._asking.ask("GET", f"/transient/{quote(self._session)}")
         self._wait(None)
         for queue in queues:
             self._bus.serve(queue, self._on_request)
@@ -51,30 +53,37 @@ class Passage:
     def _on_request(self, request: Request) -> None:
         """The service's queue is made where it is not there yet, as the original's clients do."""
         service, session = quote(self._service), quote(self._session)
-        self._asking.send("GET", f"/persistent/{service}")
-        status, body = self._asking.send("POST", f"/request/{service}/{session}", request.body)
+        self._asking.ask("GET", f"/persistent/{service}")
+        status, body = self._asking.ask("POST", f"/request/{service}/{session}", request.body)
         place = _place(body) if status == HTTPStatus.OK else None
         if place is not None:
-            self._asked[place] = request
+            self._note(place, request)
             return
         sentence = f"the message switch does not take a request to {self._service}: {_text(body)}"
         self._answer(request, rpc.encode_failure(InternalError(message=sentence)))
+
+    def _note(self, place: tuple[str, int], request: Request) -> None:
+        """Whose answer it will be; a service that answers none costs no memory for long."""
+        now = self._asking.loop.time()
+        while self._asked and next(iter(self._asked.values()))[0] < now - ASKED_S:
+            self._asked.popitem(last=False)
+        self._asked[place] = now, request
 
     def _wait(self, after: str | None) -> None:
         told: dict[str, object] = {"timeout": WAIT_S, "queues": [self._session]}
         if after is not None:
             told["from"] = after
-        self._waiting.send("POST", "/transfer", json.dumps(told).encode())
+        self._waiting.await_answer("POST", "/transfer", json.dumps(told).encode(), self._on_transfer)
 
-    def _on_transfer(self, _: int, body: bytes) -> None:
+    def _on_transfer(self, body: bytes) -> None:
         """Answers, or none within the time; each is for a request of ours, or for nobody."""
         told = json.loads(_text(body))
         for (queue, number), message in told["messages"]:
             kind, of = message["kind"]
-            request = self._asked.pop(tuple(of), None) if kind == "Response" else None
-            if request is not None:
-                self._answer(request, message["payload"].encode("utf-8", "surrogateescape"))
-            self._asking.send("GET", f"/ack/{quote(queue)}/{number}")
+            asked = self._asked.pop(tuple(of), None) if kind == "Response" else None
+            if asked is not None:
+                self._answer(asked[1], message["payload"].encode("utf-8", "surrogateescape"))
+            self._asking.ask("GET", f"/ack/{quote(queue)}/{number}")
         self._wait(told["next"])
 
     def _answer(self, request: Request, body: bytes) -> None:
@@ -87,29 +96,33 @@ class _Line:
 
     loop: asyncio.AbstractEventLoop
 
-    def __init__(self, door: Door, on_later: Callable[[int, bytes], None] | None) -> None:
+    def __init__(self, door: Door) -> None:
         self.state: Any = None
         self._door = door
-        self._on_later = on_later
-        self._answers: list[tuple[int, bytes]] = []
+        self._answer = (0, b"")
+        self._on_answer: Callable[[bytes], None] | None = None
 
     def open(self) -> None:
         """From here on there is a loop."""
         self.loop = asyncio.get_running_loop()
 
-    def send(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
-        """One request; answers what it is answered at once, nothing for one that waits."""
+    def ask(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
+        """One request that is answered at once; answers its status and body."""
         self._door.on_request(self, HttpRequest(method, target, (), body))
-        with suppress(IndexError):
-            return self._answers.pop()
-        return 0, b""
+        return self._answer
+
+    def await_answer(self, method: str, target: str, body: bytes, on_answer: Callable[[bytes], None]) -> None:
+        """One request that may be answered later: `on_answer` is told the body, never within this call."""
+        self._on_answer = on_answer
+        self._door.on_request(self, HttpRequest(method, target, (), body))
 
     def reply(self, status: int, body: bytes, _more: bytes = b"") -> None:
-        """The door is in the midst of something: what waits hears of it afterwards."""
-        if self._on_later is not None and body.startswith(b"{"):
-            self.loop.call_soon(self._on_later, status, body)
+        """The door is in the midst of something: who awaits the answer hears of it afterwards."""
+        on_answer, self._on_answer = self._on_answer, None
+        if on_answer is None:
+            self._answer = status, body
         else:
-            self._answers.append((status, body))
+            self.loop.call_soon(on_answer, body)
 
 
 def _place(body: bytes) -> tuple[str, int] | None:
