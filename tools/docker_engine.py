@@ -191,7 +191,7 @@ def private(programs: Path, data: Path) -> Iterator[Mapping[str, str]]:
         with (place / "log").open("wb") as log:
             daemon = subprocess.Popen(
                 command_of(place, data),
-                env=environment | {"LD_LIBRARY_PATH": ":".join(libraries_of(programs))},
+                env=environment | unpacked(programs),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -219,9 +219,17 @@ def command_of(place: Path, data: Path) -> list[str]:
     return ["dockerd", *roots, f"--host=unix://{place}/socket", *OPTIONS]
 
 
-def libraries_of(programs: Path) -> Iterable[str]:
-    """The directories of the unpacked libraries."""
-    return (str(path) for usr in ("usr/lib", "lib") for path in (programs / usr).glob("*-linux-gnu*"))
+def unpacked(programs: Path) -> Mapping[str, str]:
+    """Where the engine's programs find what they were installed with elsewhere.
+
+    Without its extensions iptables passes no container's question for a name on to the engine.
+    """
+    places = [path for usr in ("usr/lib", "lib") for path in (programs / usr).glob("*-linux-gnu*")]
+    extensions = [place / "xtables" for place in places if (place / "xtables").is_dir()]
+    return {
+        "LD_LIBRARY_PATH": ":".join(map(str, places)),
+        "XTABLES_LIBDIR": ":".join(map(str, extensions)),
+    }
 
 
 def await_answer(daemon: "subprocess.Popen[bytes]", environment: Mapping[str, str], log: Path) -> None:
