@@ -1,5 +1,6 @@
 """Host: a Debian with systemd as its first process, in a container, on which the package is installed."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -64,6 +65,11 @@ class Host:
     def prop(self, unit: str, name: str) -> str:
         """What systemd says of a unit."""
         return self.run("systemctl", "show", "--value", "--property", name, unit).strip()
+
+    def failures(self, unit: str) -> list[float]:
+        """When a unit's process has ended as a failure, each time, in seconds since the epoch."""
+        told = self.run("journalctl", "--output", "json", "--unit", unit, "UNIT_RESULT=exit-code")
+        return [int(json.loads(line)["__REALTIME_TIMESTAMP"]) / 1e6 for line in told.splitlines()]
 
     def xenops(self, instance: str, *arguments: str) -> str:
         """What the command prints, as an operator."""

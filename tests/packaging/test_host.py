@@ -12,6 +12,7 @@ import pytest
 from debian_host import CREDENTIALS, NAME, ROOT, Host, docker
 
 SIMULATOR, QEMU = "org.xen.xapi.xenops.simulator", "org.xen.xapi.xenops.qemu"
+XEN = "org.xen.xapi.xenops.classic"
 SERVICES = ("redirector", "eventhub", "frontend", "dashboard", "worker-sim", "worker-kvm")
 UNITS = tuple(f"xenops-{service}.service" for service in SERVICES)
 CAP_NET_ADMIN = 1 << 12
@@ -43,11 +44,11 @@ def configure(bare: Host) -> Host:
     nothing_started_before(bare)
     bare.run(
         *("xenops-stack", "credentials", "--directory", CREDENTIALS),
-        *("--broker", "127.0.0.1:5672", SIMULATOR, QEMU),
+        *("--broker", "127.0.0.1:5672", SIMULATOR, QEMU, XEN),
     )
     definitions = bare.run("cat", f"{CREDENTIALS}/broker/definitions.json")
     bare.run("rabbitmqctl", "import_definitions", "--format", "json", told=definitions)
-    bare.tell("/etc/xenops/xenops.conf", f"XENOPS_INSTANCE={SIMULATOR},{QEMU}\n")
+    bare.tell("/etc/xenops/xenops.conf", f"XENOPS_INSTANCE={SIMULATOR},{QEMU},{XEN}\n")
     bare.tell("/etc/xenops/worker-sim.conf", f"XENOPS_INSTANCE={SIMULATOR}\nXENOPS_WORKER=sim\n")
     bare.tell("/etc/xenops/worker-kvm.conf", f"XENOPS_INSTANCE={QEMU}\nXENOPS_KVM_ACCELERATOR=tcg\n")
     bare.run("systemctl", "enable", "--now", *UNITS)
@@ -141,6 +142,39 @@ def test_the_package_installed_again_keeps_services_and_settings(host: Host) -> 
 def test_where_there_is_no_xen_its_worker_is_not_started(host: Host) -> None:
     host.run("systemctl", "start", "xenops-worker-xen")
     assert host.prop("xenops-worker-xen", "ConditionResult") == "no"
+
+
+def test_its_worker_that_is_started_all_the_same_says_why_it_cannot_and_is_tried_again_without_haste(
+    host: Host,
+) -> None:
+    """As on a host whose kernel speaks of Xen, and where it does not answer."""
+    unit = "xenops-worker-xen"
+    host.run("mkdir", "-p", f"/etc/systemd/system/{unit}.service.d")
+    host.tell(f"/etc/systemd/system/{unit}.service.d/anyway.conf", "[Unit]\nConditionPathExists=\n")
+    host.tell("/etc/xenops/worker-xen.conf", f"XENOPS_INSTANCE={XEN}\n")
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "start", unit)
+    try:
+        host.run("sh", "-c", UNTIL_ANEW.replace("-gt 0", "-gt 1"), "until", unit)
+        first, second = host.failures(unit)[:2]
+        assert second - first >= 5.0
+        said = host.run("journalctl", "--unit", unit, "--output", "cat", "--grep", "cannot start")
+        assert "this host runs without Xen" in said.splitlines()[0]
+        assert "on QEMU or KVM, worker-kvm serves" in said.splitlines()[0]
+        assert host.prop(unit, "ActiveState") in {"activating", "active"}
+        assert "cannot start" in host.run("sh", "-c", f"systemctl status --lines 20 {unit} || true")
+    finally:
+        host.run("systemctl", "stop", unit)
+    assert host.prop(unit, "ActiveState") in {"inactive", "failed"}
+
+
+def test_the_doctor_knows_what_to_do_where_an_instance_has_no_worker(host: Host) -> None:
+    asked = (
+        f"XENOPS_INSTANCE={XEN} XENOPS_BROKER=$(cat {CREDENTIALS}/operator/url) xenops doctor; test $? = 1"
+    )
+    told = host.run("sh", "-c", asked)
+    assert f"no worker of instance {XEN} is running" in told
+    assert "start the worker of this instance" in told
 
 
 def test_once_it_is_purged_nothing_of_it_runs_or_lies_about(host: Host) -> None:

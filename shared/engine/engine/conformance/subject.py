@@ -48,7 +48,7 @@ class Subject(ABC):
 
     @abstractmethod
     def make_cd(self, vm: Vm, number: int) -> Vbd:
-        """A CD drive with a medium in."""
+        """A CD drive with a medium in, another one in each."""
 
     @abstractmethod
     def make_vif(self, vm: Vm, number: int) -> Vif:
