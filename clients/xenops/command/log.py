@@ -12,6 +12,7 @@ from typing import TextIO, get_args
 
 from bus.exported import Standing, exported
 from schema.ids import Offset
+from schema.log_records import ROUTINE
 from schema.records import Record
 
 from xenops.command.screen import Screen
@@ -33,9 +34,6 @@ What clients have sent stands in the log with all its parameters, secrets too; s
 which nobody else may read when this command makes it. The broker's user must be one that may read logs, as
 xenops-operator. From an exported file `python -m stack replay` shows what a service made of it.
 """
-
-ROUTINE = frozenset({"Heartbeat", "Pinged", "Snapshotted"})
-"""What services write every few seconds although nothing happens: people ask for it."""
 
 _KINDS = sorted(get_args(one.model_fields["kind"].annotation)[0] for one in get_args(get_args(Record)[0]))
 

@@ -212,6 +212,21 @@ def test_workers_tell_their_version_and_the_broker_is_shown(page: Page) -> None:
     assert "memory at this process" in text
 
 
+def test_the_log_is_shown_without_what_is_written_though_nothing_happens(page: Page) -> None:
+    page.append(
+        records.TaskDestroyed(vm=VmId("told"), task=TaskId(1)),
+        records.Pinged(by="somebody-else", number=1),
+    )
+    cookie = page.enter()
+    page.await_(f"/api/v1/instances/{INSTANCE}/log", lambda reply: "somebody-else" in reply.text)
+    told, all_of_it, only = (
+        page.screen(cookie, f"log?{query}").text for query in ("", "kind=all", "kind=Pinged")
+    )
+    assert ("TaskDestroyed</td>" in told, "Pinged</td>" in told) == (True, False)
+    assert ("TaskDestroyed</td>" in all_of_it, "Pinged</td>" in all_of_it) == (True, True)
+    assert ("TaskDestroyed</td>" in only, "Pinged</td>" in only) == (False, True)
+
+
 def test_versions_of_redirector_and_event_hub_are_shown(page: Page) -> None:
     page.append(records.Elected(redirector="r", version="4.5.6"))
     shown = page.await_(f"/api/v1/instances/{INSTANCE}", lambda reply: HUB_VERSION in reply.text)

@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+ROUTINE = frozenset({"Heartbeat", "Pinged", "Snapshotted"})
+"""The kinds of what services write every few seconds although nothing happens: people ask for them."""
+
 
 class LogRecord(BaseModel):
     """A fact or a wish, once appended never changed. Unknown keys of a newer writer are ignored."""

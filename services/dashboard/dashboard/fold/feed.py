@@ -14,14 +14,16 @@ KEPT_MAX = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What somebody wants of the log; "" is anything."""
+    """What somebody wants of the log; "" is anything, but those kinds that are passed over."""
 
     vm: str = ""
     kind: str = ""
+    passed_over: frozenset[str] = frozenset()
 
     def takes(self, entry: Entry) -> bool:
         """Whether an entry is wanted."""
-        if self.kind and entry.record.kind != self.kind:
+        kind = entry.record.kind
+        if kind in self.passed_over or (self.kind and kind != self.kind):
             return False
         return not self.vm or vm_of(entry.record) == self.vm
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from bus.stories.story import State
 from fastapi import APIRouter, Depends, Query, Request
 from schema.fault import XenopsError
+from schema.log_records import ROUTINE
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dashboard import plots, showing, timeline, views
@@ -236,6 +237,17 @@ def _add_others(router: APIRouter, screens: Screens) -> None:
         return screens.show("quarantine", session, watch, quarantine=shown, why=why)
 
 
+def _wanted(vm: str, kind: str) -> Wanted:
+    """What of the log: people who name no kind look for what has happened."""
+    match kind:
+        case "":
+            return Wanted(vm, passed_over=ROUTINE)
+        case "all":
+            return Wanted(vm)
+        case _:
+            return Wanted(vm, kind)
+
+
 def _add_log(router: APIRouter, screens: Screens) -> None:
 
     @router.get("/i/{instance}/log")
@@ -249,7 +261,7 @@ def _add_log(router: APIRouter, screens: Screens) -> None:
     ) -> Response:
         watch = find(screens.watches, instance)
         below = int(before) if before.isascii() and before.isdecimal() and int(before) <= OFFSET_MAX else None
-        found = watch.feed.newest_first(Wanted(vm, kind), below)
+        found = watch.feed.newest_first(_wanted(vm, kind), below)
         entries = [showing.entry(one) for one, _ in zip(found, range(ROWS), strict=False)]
         kinds = sorted(watch.fold.kinds)
         asked = {"vm": vm, "kind": kind, "before": before}
