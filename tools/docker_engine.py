@@ -191,7 +191,7 @@ def private(programs: Path, data: Path) -> Iterator[Mapping[str, str]]:
         with (place / "log").open("wb") as log:
             daemon = subprocess.Popen(
                 command_of(place, data),
-                env=environment | unpacked(programs),
+                env={**environment, **unpacked(programs)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -219,7 +219,7 @@ def command_of(place: Path, data: Path) -> list[str]:
     return ["dockerd", *roots, f"--host=unix://{place}/socket", *OPTIONS]
 
 
-def unpacked(programs: Path) -> Mapping[str, str]:
+def unpacked(programs: Path) -> dict[str, str]:
     """Where the engine's programs find what they were installed with elsewhere.
 
     Without its extensions iptables passes no container's question for a name on to the engine.

@@ -16,6 +16,7 @@ from bus.quarantine import Quarantined
 from schema.ids import InstanceName, Offset, TaskId, Term, VmId, WorkerName
 from schema.objects.errors import InternalError
 from schema.operations import VmStart
+from schema.overseen import Pinged
 from schema.records import (
     Elected,
     Failed,
@@ -24,7 +25,6 @@ from schema.records import (
     LaneHeld,
     Leased,
     Merged,
-    Pinged,
     Record,
     Submitted,
 )

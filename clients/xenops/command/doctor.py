@@ -26,7 +26,7 @@ from xenops.sentences import sentence
 PATIENCE_S = 15.0
 """How long a log may take until something of it comes: workers write every five seconds."""
 
-ASK_S = 5.0
+ASK_S = 8.0
 """How long a service may take to answer."""
 
 LANES_MAX = 1_000

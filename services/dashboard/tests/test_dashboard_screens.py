@@ -14,7 +14,7 @@ from schema.fault import internal_error
 from schema.ids import TaskId, VmId, WorkerName
 from schema.objects.quarantine import Quarantine, QuarantinedRecord
 from schema.operations import VmStart
-from schema.overseen import Atom
+from schema.overseen import Atom, Pinged
 from typing_extensions import override
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><svg onload=alert(3)>{{7*7}}\u202e\x00"
@@ -215,7 +215,7 @@ def test_workers_tell_their_version_and_the_broker_is_shown(page: Page) -> None:
 def test_the_log_is_shown_without_what_is_written_though_nothing_happens(page: Page) -> None:
     page.append(
         records.TaskDestroyed(vm=VmId("told"), task=TaskId(1)),
-        records.Pinged(by="somebody-else", number=1),
+        Pinged(by="somebody-else", number=1),
     )
     cookie = page.enter()
     page.await_(f"/api/v1/instances/{INSTANCE}/log", lambda reply: "somebody-else" in reply.text)

@@ -15,6 +15,7 @@ from schema.objects.task import Completed, Failed
 from schema.records import Submitted
 from schema.wire.codec import from_rpc
 
+from frontend.returned import Returned
 from frontend.routes import Control, Events, Lanes, Queued, route
 
 ACCEPT_TIMEOUT_S = 10.0
@@ -88,6 +89,7 @@ class Frontend:
     instance: InstanceName
     inbox: str
     _pending: dict[str, _Pending] = field(default_factory=dict)
+    _returned: Returned = field(default_factory=Returned)
 
     def on_request(self, request: Request, request_id: str, now: float) -> list[Effect]:
         """A client's request; `request_id` is fresh, `now` in seconds since the epoch."""
@@ -170,21 +172,21 @@ class Frontend:
         del self._pending[record.request_id]
         return _fail(pending.client, InternalError(message=reason))
 
-    def on_undeliverable(self, queue: str, request: Request) -> list[Effect]:
-        """A request that was handed on came back: nobody serves that queue."""
+    def on_undeliverable(self, queue: str, request: Request, now: float) -> list[Effect]:
+        """A request that was handed on came back: nobody serves that queue. For a while it is sent again."""
         who = {
             control_queue(self.instance): "worker",
             events_queue(self.instance): "event hub",
             lanes_queue(self.instance): "redirector",
         }.get(queue)
-        if who is None:
+        if who is None or self._returned.keeps(queue, request, now):
             return []
         sentence = f"no {who} of instance {self.instance} is running: start one, then ask again"
         return _fail(request, InternalError(message=sentence))
 
     def on_time(self, now: float) -> list[Effect]:
-        """Repeat what is not answered; give up what cannot be accepted any more."""
-        effects: list[Effect] = []
+        """Repeat what is not answered or came back; give up what cannot be accepted any more."""
+        effects: list[Effect] = [Forward(queue, request) for queue, request in self._returned.due(now)]
         for request_id, pending in list(self._pending.items()):
             if pending.task is not None:
                 effects += self._await_end(pending, pending.task, now)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 
-from bus.ports import Bus, BusError, Request
+from bus.ports import Bus, BusError, Request, UndeliveredError
 from bus.topology import door_queue
 from bus.trouble import report
 from pydantic import TypeAdapter, ValidationError
@@ -25,7 +25,7 @@ from frontend.settings import Settings
 from frontend.spans import RequestSpans
 
 TICK_S = 0.5
-"""How often requests are looked for that nobody has accepted."""
+"""How often requests are looked for that nobody has accepted, or that came back."""
 
 _NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
 _log = logging.getLogger("frontend")
@@ -80,9 +80,7 @@ class _Instance:
 
     def start(self) -> None:
         self._observers.start()
-        self._bus.undeliverable(
-            lambda queue, request: self._perform(self._core.on_undeliverable(queue, request))
-        )
+        self._bus.undeliverable(self._on_undeliverable)
         self._bus.serve(door_queue(self._name), self._on_request)
         self._bus.every(TICK_S, lambda: self._perform(self._core.on_time(self._bus.clock.now())))
         _log.info("instance %s: the door is open", self._name)
@@ -106,7 +104,7 @@ class _Instance:
         self._perform(self._core.on_request(request, request_id, self._bus.clock.now()))
 
     def _on_undeliverable(self, queue: str, request: Request) -> None:
-        self._perform(self._core.on_undeliverable(queue, request))
+        self._perform(self._core.on_undeliverable(queue, request, self._bus.clock.now()))
 
     def _on_notice(self, message: Request) -> None:
         try:
@@ -137,14 +135,17 @@ class _Instance:
                 case Forward(queue, request) if isinstance(queue, _Here):
                     self._answer(queue, request.body)
                 case Forward(queue, request) if isinstance(request.reply_to, _Here):
-                    answered = partial(self._on_answer, request.reply_to)
+                    answered = partial(self._on_answer, queue, request)
                     self._bus.ask(queue, request, CALL_TIMEOUT_S, answered)
                 case Forward(queue, request):
                     self._bus.send(queue, request)
 
-    def _on_answer(self, place: str, outcome: bytes | BusError) -> None:
+    def _on_answer(self, queue: str, request: Request, outcome: bytes | BusError) -> None:
         """What a service says to one at a door."""
-        self._answer(place, answer_of(outcome))
+        if isinstance(outcome, UndeliveredError):
+            self._on_undeliverable(queue, request)
+        else:
+            self._answer(request.reply_to or "", answer_of(outcome))
 
     def _answer(self, place: str, body: bytes) -> None:
         """The first answer counts."""

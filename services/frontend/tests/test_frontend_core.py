@@ -14,6 +14,7 @@ from frontend.core import (
     Forward,
     Frontend,
 )
+from frontend.returned import AWAY_S
 from frontend.routes import Control, Events, Queued, route
 from schema import rpc
 from schema.fault import XenopsError
@@ -117,7 +118,9 @@ def test_what_is_about_lanes_goes_to_the_redirector_and_says_so_if_there_is_none
     [forward] = frontend.on_request(request(method, id="vm"), "r", NOW)
     assert isinstance(forward, Forward)
     assert forward.queue == lanes_queue(INSTANCE)
-    error = failure(frontend.on_undeliverable(forward.queue, forward.request), method)
+    assert frontend.on_undeliverable(forward.queue, forward.request, NOW) == []
+    assert frontend.on_time(NOW + 1) == [Forward(forward.queue, forward.request)]
+    error = failure(frontend.on_undeliverable(forward.queue, forward.request, NOW + AWAY_S), method)
     assert "no redirector of instance" in error.message
 
 
@@ -218,12 +221,15 @@ def test_reads_go_to_a_worker_and_tasks_to_the_event_hub(frontend: Frontend) -> 
     ("queue", "words"), [("xenops.control.i", "no worker of"), ("xenops.events.i", "no event hub of")]
 )
 def test_a_service_that_is_not_there_is_named(frontend: Frontend, queue: str, words: str) -> None:
-    error = failure(frontend.on_undeliverable(queue, request("VM.exists", id="vm")), "VM.exists")
+    asked = request("VM.exists", id="vm")
+    assert frontend.on_undeliverable(queue, asked, NOW) == []
+    assert frontend.on_time(NOW + 1) == [Forward(queue, asked)]
+    error = failure(frontend.on_undeliverable(queue, asked, NOW + AWAY_S), "VM.exists")
     assert words in error.message
 
 
 def test_an_answer_that_nobody_waits_for_is_dropped(frontend: Frontend) -> None:
-    assert frontend.on_undeliverable("amq.gen-gone", Request(b"")) == []
+    assert frontend.on_undeliverable("amq.gen-gone", Request(b""), NOW) == []
     body = rpc.encode_request("VM.start", debug_info="d", id="../x", paused=False)
     assert frontend.on_request(Request(body), "r", NOW) == []
 

@@ -176,11 +176,16 @@ def test_an_instance_may_be_quoted_and_an_unknown_one_is_refused(directory: Path
 
 
 @pytest.mark.usefixtures("service")
-@pytest.mark.parametrize("body", [EXISTS, encode_request("UPDATES.last_id", debug_info="d")])
-def test_that_nobody_serves_an_instance_is_an_error_of_the_interface(directory: Path, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "who"), [(EXISTS, b"worker"), (encode_request("UPDATES.last_id", debug_info="d"), b"event hub")]
+)
+def test_that_nobody_serves_an_instance_is_an_error_of_the_interface(
+    directory: Path, body: bytes, who: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frontend.returned.AWAY_S", 0.1)
     status, words = ask(directory / "u/xenopsd", post(body))
     assert status == 200
-    assert b'["Internal_error","nobody serves the queue' in words
+    assert b'["Internal_error","no %b of instance ' % who in words
 
 
 @pytest.mark.usefixtures("service")
