@@ -19,7 +19,7 @@ from qemu_host import VM, Host, line, xvd
 from schema.fault import XenopsError
 from schema.ids import DeviceId, InstanceName
 from schema.objects.disk import BusType, LocalDisk, Vdi
-from schema.objects.errors import DoesNotExist, InternalError, StorageBackendError
+from schema.objects.errors import DoesNotExist, InternalError, StorageBackendError, Unimplemented
 from schema.objects.vbd import Vbd, VbdType
 from schema.objects.vm import PowerState
 from stack.guest import guest_in
@@ -111,6 +111,37 @@ def test_a_guest_writes_to_a_disk_that_it_began_with_and_to_one_that_came(
         *("VDI.attach3", "VDI.activate3") * 2,
         *("VDI.deactivate", "DP.destroy") * 2,
     ]
+
+
+def test_a_guest_is_suspended_to_a_vdi_and_comes_back_from_it(host: ServedHost) -> None:
+    vm, image = host.vm(), Vdi(name="sr/memory")
+    volume = host.server.add(image.name, size=256 * MIB)
+    verbs = host.backend.vm
+    with host.up(vm) as console:
+        console.say("kept=here")
+        host.server.add("sr/nbd", "Nbd")
+        error = refusal(lambda: verbs.save(host.task, vm, Vdi(name="sr/nbd"), live=False))
+        assert isinstance(error, Unimplemented)
+        assert "VDI sr/nbd, which its storage has not as a raw file or a device" in error.what
+        host.server.failing["VDI.activate3"] = FULL
+        refusal(lambda: verbs.save(host.task, vm, image, live=False))
+        host.server.failing.clear()
+        assert host.server.in_use() == {}
+        console.say("echo it runs o\\n")
+        line(console, "it runs on")
+        verbs.save(host.task, vm, image, live=False)
+        verbs.destroy_device_model(host.task, vm)
+        verbs.destroy(host.task, vm)
+    assert host.server.in_use() == {}
+    assert volume.content.stat().st_size == 256 * MIB
+    assert list(host.directory.glob("*.partial")) == []
+    verbs.create(host.task, vm, Devices(), CreateOptions())
+    verbs.restore(host.task, vm, Devices(), image)
+    assert host.server.in_use() == {}
+    with host.console(vm) as console:
+        verbs.unpause(host.task, vm)
+        console.say("echo it was kept $kept")
+        line(console, "it was kept here")
 
 
 class ServedRoom(LibvirtRoom):

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from engine.conformance.samples import sample_vbd
 from engine.conformance.subject import refusal
+from schema.fault import XenopsError
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import InternalError, Unimplemented
 from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.machine import Source
+from worker_kvm.storage import DirectoryStorage
 
 
 def find(directory: Path, name: str, chosen: str | None = None) -> Source:
@@ -66,6 +68,20 @@ def test_an_epoch_has_an_overlay_made_once(tmp_path: Path) -> None:
     content.end(disk, None)
     content.end(disk, None)
     assert content.find(sample_vbd(), disk, 1) == Source(path=str(path), format="raw")
+
+
+def test_a_suspend_image_is_written_over_what_is_storages_and_beside_what_is_not(tmp_path: Path) -> None:
+    (tmp_path / "sr").mkdir()
+    for name in ("a.raw", "b.qcow2"):
+        (tmp_path / "sr" / name).touch()
+    content = Content(tmp_path / "overlays", DirectoryStorage(tmp_path))
+    with content.image(Vdi(name="sr/a"), 1, read_only=False) as place:
+        assert (place.path, place.draft) == (tmp_path / "sr" / "a.raw", None)
+    with content.image(LocalDisk(path=str(tmp_path / "i")), 1, read_only=False) as place:
+        assert place.draft == tmp_path / "i.partial"
+    with pytest.raises(XenopsError) as caught, content.image(Vdi(name="sr/b"), 1, read_only=True):
+        pytest.fail("qcow2 has no room for it")
+    assert isinstance(caught.value.error, Unimplemented)
 
 
 def test_an_overlay_that_cannot_be_made_is_told(tmp_path: Path) -> None:

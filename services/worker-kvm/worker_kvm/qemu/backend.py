@@ -30,5 +30,5 @@ class Qemu(HostedBackend[Hypervisor]):
         self.vif = QemuVifs(hypervisor)
         self.pci = pcis = QemuPcis(hypervisor, Vfio())
         self.vusb = vusbs = QemuVusbs(hypervisor, Usbfs())
-        savings = Savings(hypervisor, content.open)
+        savings = Savings(hypervisor, content)
         self.vm = QemuVms(hypervisor, savings, self.vif.plug, (pcis.let_go, vusbs.let_go))

@@ -2,7 +2,8 @@
 
 import hashlib
 import subprocess
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from engine.hosted.localdisk import format_of, refuse_unless_disk
@@ -10,8 +11,12 @@ from schema.fault import XenopsError, internal_error
 from schema.objects.disk import Disk, LocalDisk, Vdi
 from schema.objects.vbd import Vbd, VbdMode, VbdType
 
+from worker_kvm.qemu.imagefile import Place, local_place, storages_place
 from worker_kvm.qemu.machine import Source
 from worker_kvm.storage import NoStorage, Storage, Use
+
+SUSPENDED = "suspended"
+"""What a domain has its suspend image as, for storage; no VBD's name is like it."""
 
 OVERLAYS = "overlays"
 """The directory that is for overlays alone."""
@@ -66,6 +71,21 @@ class Content:
         """Nothing of a domain uses it any more."""
         if isinstance(disk, Vdi):
             self._storage.detach(_use(vbd, disk, domid))
+
+    @contextmanager
+    def image(self, disk: Disk, domid: int, *, read_only: bool) -> Iterator[Place]:
+        """Where a suspend image is, while inside. Errors: those of `Storage` and `storages_place`."""
+        if isinstance(disk, LocalDisk):
+            yield local_place(disk.path)
+            return
+        use = Use(disk.name, domid, SUSPENDED, read_only)
+        found = self._storage.attach(use)
+        try:
+            place = storages_place(disk.name, found)
+            self._storage.activate(use)
+            yield place
+        finally:
+            self._storage.detach(use)
 
     def begin(self, disk: Disk, domid: int | None, *, persistent: bool) -> None:
         """A life of a disk's content begins.

@@ -4,31 +4,47 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.image import SIGNATURE
 from schema.fault import XenopsError, internal_error
-from schema.objects.disk import Disk, LocalDisk, Vdi
 from schema.objects.errors import Unimplemented
 
 from worker_kvm.qemu.framing import Read, Write
+from worker_kvm.qemu.machine import Source
 
 _DRAFT = ".partial"
 
 
-def path_of(image: Disk) -> Path:
-    """Where an image is. Errors: `Unimplemented`, on a storage service."""
-    match image:
-        case LocalDisk(path=path):
-            return Path(path)
-        case Vdi(name=name):
-            what = f"VM.suspend to the VDI {name}: only local disks are known"
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an image is; `lasts`: what is there is written over, as a device, or a file that is storage's."""
+
+    path: Path
+    lasts: bool
+
+    @property
+    def draft(self) -> Path | None:
+        """Where it is written to until it is whole; None: in its place."""
+        return None if self.lasts else self.path.with_name(self.path.name + _DRAFT)
+
+
+def local_place(path: str) -> Place:
+    """Of an image on a disk of this host."""
+    return Place(Path(path), _is_device(Path(path)))
+
+
+def storages_place(name: str, source: str | Source) -> Place:
+    """Of an image on a VDI. Errors: `Unimplemented`, it is no raw file or device."""
+    match source:
+        case str() as path if not path.endswith(".qcow2"):
+            return Place(Path(path), lasts=True)
+        case Source(path=path, format="raw", export=None):
+            return Place(Path(path), lasts=True)
+        case _:
+            what = f"a suspend image on the VDI {name}, which its storage has not as a raw file or a device"
             raise XenopsError(Unimplemented(what=what))
-
-
-def draft_of(path: Path) -> Path | None:
-    """Where an image is written to until it is whole; None: in its place, on a block device."""
-    return None if _is_device(path) else path.with_name(path.name + _DRAFT)
 
 
 class Draft:
@@ -61,12 +77,12 @@ class Draft:
 
 
 @contextmanager
-def drafted(path: Path) -> Iterator[Draft]:
-    """A new image, gone again unless it is committed. On a block device its signature is written last.
+def drafted(place: Place) -> Iterator[Draft]:
+    """A new image, gone again unless it is committed. In a place that lasts its signature is written last.
 
     Errors: `Internal_error` that names it.
     """
-    draft = draft_of(path)
+    path, draft = place.path, place.draft
     flags = os.O_WRONLY | os.O_CLOEXEC | (0 if draft is None else os.O_CREAT | os.O_TRUNC)
     with _explained(path):
         descriptor = os.open(draft or path, flags, 0o600)

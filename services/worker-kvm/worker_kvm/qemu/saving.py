@@ -1,7 +1,7 @@
 """Saving: a VM to its suspend image or to another host, and back, or on in its domain."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest
 from schema.objects.vm import Vm
 
-from worker_kvm.qemu.arriving import Find, Here, fitted
+from worker_kvm.qemu.arriving import Here, fitted
+from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.exporting import exporting
 from worker_kvm.qemu.framing import Head, Reader, Writer, version_of
 from worker_kvm.qemu.hypervisor import Hypervisor
-from worker_kvm.qemu.imagefile import draft_of, drafted, opened, path_of, without_signature
+from worker_kvm.qemu.imagefile import Place, drafted, opened, without_signature
 from worker_kvm.qemu.incoming import announce, receive, receive_itself
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Disk, Domain, Saving, restored, resumed, saved
@@ -48,11 +49,12 @@ class _State:
 
 
 class Savings:
-    """States of this host's VMs; safe for any thread. `find` tells where a disk's content is."""
+    """States of this host's VMs; safe for any thread. `content` tells where a disk's content is."""
 
-    def __init__(self, hypervisor: Hypervisor, find: Find) -> None:
+    def __init__(self, hypervisor: Hypervisor, content: Content) -> None:
         self._hypervisor = hypervisor
-        self._here = Here(find, hypervisor.settings.bridged)
+        self._content = content
+        self._here = Here(content.open, hypervisor.settings.bridged)
 
     def save(self, vm: Vm, image: Image, execution: Execution, *, live: bool) -> None:
         """Write the guest's state; it is not asked, and takes no part. Not `live`, it stands still at once.
@@ -71,18 +73,26 @@ class Savings:
         if qemu.status is Status.ENDED:
             raise XenopsError(FailedToAcknowledgeSuspendRequest())
         execution.check_cancelled()
-        path = path_of(image) if isinstance(image, LocalDisk | Vdi) else None
-        draft = None if path is None else draft_of(path)
+        if not isinstance(image, LocalDisk | Vdi):
+            bound(qemu, self._hypervisor.settings.migration_mib_s)
+            self._save(domain, qemu, None, lambda: self._to_stream(image, domain, qemu, execution), live=live)
+            return
+        with self._content.image(image, domain.domid, read_only=False) as place:
+            bound(qemu, None)
+            self._save(
+                domain, qemu, place.draft, lambda: self._to_file(place, domain, qemu, execution), live=live
+            )
+
+    def _save(
+        self, domain: Domain, qemu: Live, draft: Path | None, write: Callable[[], None], *, live: bool
+    ) -> None:
+        """Note that a save is under way; one that fails is taken back."""
         saving = Saving(was_running=qemu.status is Status.RUNNING, draft=draft and str(draft))
-        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(saving=saving))
+        self._hypervisor.change_domain(domain.domid, lambda machine: machine.with_domain(saving=saving))
         try:
             if saving.was_running and not live:
                 qemu.pause()
-            bound(qemu, None if path is not None else self._hypervisor.settings.migration_mib_s)
-            if path is not None:
-                self._to_file(path, domain, qemu, execution)
-            elif not isinstance(image, LocalDisk | Vdi):
-                self._to_stream(image, domain, qemu, execution)
+            write()
         except BaseException:
             if saving.was_running and qemu.status is Status.PAUSED:
                 _go_on(qemu)
@@ -100,7 +110,11 @@ class Savings:
         execution.check_cancelled()
         try:
             if isinstance(image, LocalDisk | Vdi):
-                with opened(path_of(image), vm.id) as read:
+                domid = self._hypervisor.look(vm.id).living().domid
+                with (
+                    self._content.image(image, domid, read_only=True) as place,
+                    opened(place.path, vm.id) as read,
+                ):
                     self._read(vm, devices, _State(Reader(read)), execution)
             else:
                 self._read(vm, devices, _State(Reader(image.read), image), execution)
@@ -119,9 +133,9 @@ class Savings:
         announce(live)
         self._hypervisor.change(vm.id, resumed)
 
-    def _to_file(self, path: Path, domain: Domain, live: Live, execution: Execution) -> None:
-        with drafted(path) as draft:
-            write = without_signature(draft.write) if draft_of(path) is None else draft.write
+    def _to_file(self, place: Place, domain: Domain, live: Live, execution: Execution) -> None:
+        with drafted(place) as draft:
+            write = without_signature(draft.write) if place.lasts else draft.write
             writer = Writer(write)
             writer.head(self._head(domain, live))
             self._write(writer, live, execution, ALONE)
