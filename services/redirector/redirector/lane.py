@@ -77,6 +77,24 @@ class Lane:
         id_, brief = task.id, task.brief
         self.tasks[id_] = task
         heapq.heappush(self._order, task.rank if task.priority else id_)
+        if brief.check is not None or brief.stop is Stop.CLEAN:
+            self._note(id_, brief)
+
+    def fill(self, tasks: list[Waiting]) -> None:
+        """All these wait from now on, oldest first."""
+        if self.tasks:
+            for task in tasks:
+                self.push(task)
+            return
+        self.tasks = {task.id: task for task in tasks}
+        self._order = sorted([task.rank if task.priority else task.id for task in tasks])
+        for task in tasks:
+            brief = task.brief
+            if brief.check is not None or brief.stop is Stop.CLEAN:
+                self._note(task.id, brief)
+
+    def _note(self, id_: TaskId, brief: Brief) -> None:
+        """A check, or a clean stop, waits from now on."""
         if brief.check is not None:
             self._checks = {} if self._checks is None else self._checks
             self._checks[brief.check] = min(id_, self._checks.get(brief.check, id_))

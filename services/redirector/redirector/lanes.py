@@ -4,7 +4,9 @@ Every step is O(1) or O(log n). A leader's decision on a task that waits takes t
 once, but nobody else knows of it before it has been read in the log: until then it is remembered as decided.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby, repeat
+from operator import attrgetter
 
 from schema.ids import TaskId, VmId
 
@@ -75,6 +77,10 @@ class Lanes:
         yield from self.undecided()
         yield from self._decided.values()
 
+    def decided(self) -> Iterator[Waiting]:
+        """All that are decided on."""
+        yield from self._decided.values()
+
     def undecided(self) -> Iterator[Waiting]:
         """All that wait, for any VM, in no order; not what is decided on."""
         for lane in self._lanes.values():
@@ -113,23 +119,20 @@ class Lanes:
         self._note(task)
         self._turn(lane)
 
-    def fill(self, tasks: list[Waiting], leased: Container[TaskId]) -> None:
-        """All these wait from now on, oldest first, or are leased; nothing has waited or run before."""
-        lanes, vm_of = self._lanes, self._vm_of
-        for task in tasks:
-            id_, brief = task.id, task.brief
-            lane = lanes.get(task.vm) or self._lane(task.vm)
-            task.vm = lane.vm
-            if id_ in leased:
-                lane.running = task
-                self.claims.add(id_, lane.vm, brief)
-                continue
-            lane.push(task)
-            vm_of[id_] = lane.vm
-            if brief.is_notable:
-                self._notable[id_] = None
+    def fill(self, tasks: list[Waiting], leased: Iterable[TaskId]) -> None:
+        """All these wait, or are leased, from now on, each VM's oldest first; nothing did before.
+
+        It is faster where those of a VM stand together.
+        """
+        for vm, found in groupby(tasks, attrgetter("vm")):
+            lane, together = self._lane(vm), list(found)
+            lane.fill(together)
+            self._vm_of.update(zip(map(attrgetter("id"), together), repeat(vm)))
         for lane in list(self._lanes.values()):
             self._turn(lane)
+        self._notable = {task.id: None for task in tasks if task.brief.is_notable}
+        for id_ in leased:
+            self.lease(id_)
 
     def remove(self, task: TaskId) -> Waiting | None:
         """A task neither waits nor is decided on any more; answers it if it did, or was."""

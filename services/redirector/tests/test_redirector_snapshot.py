@@ -3,17 +3,21 @@
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 
 import pytest
 from bus.ports import Entry
 from bus.snapshots import SnapshotError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redirector import snapshot as snapshots
 from redirector.collector import resting
 from redirector.columns import TEXTS, ColumnsError, Reader, Writer
 from redirector.core import Redirector
 from redirector.effects import Append, Effect
-from redirector.snapshot import MAGIC
+from redirector.fold import Fold
+from redirector.lane import Waiting
+from redirector.snapshot import MAGIC, restored
 from schema.atomics.vm import VmDelay, VmRemove
 from schema.ids import LeaseToken, Offset, TaskId, VmId, WorkerName
 from schema.log_records import LifeBegan
@@ -207,6 +211,36 @@ def test_who_goes_on_from_a_snapshot_comes_to_the_same_as_who_has_read_all(
     for offset in range(cut, len(log.log)):
         restored.on_entry(log.entry(offset), NOW)
     assert restored.snapshot() == replica(log, len(log.log)).snapshot()
+
+
+@settings(deadline=None, max_examples=50)
+@given(steps)
+def test_a_snapshot_of_before_in_which_tasks_stand_by_age_alone_is_read_as_well(history: list[Step]) -> None:
+    log = History()
+    for step in history:
+        log.take(step)
+
+    def by_age(fold: Fold) -> list[list[Waiting]]:
+        return [sorted(chain.from_iterable(in_lanes(fold)), key=lambda task: task.id)]
+
+    in_lanes, now = snapshots._in_lanes, log.leader.snapshot()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshots, "_in_lanes", by_age)
+        before = log.leader.snapshot()
+    successor = Redirector("successor")
+    successor.restore(before)
+    assert successor.snapshot() == now
+    assert turns_of(before) == turns_of(now)
+
+
+def turns_of(snapshot: bytes) -> list[TaskId]:
+    """The tasks in the order in which they would go, were each leased and ended at once."""
+    lanes, turns = restored(snapshot).lanes, list[TaskId]()
+    while (task := lanes.next() or lanes.next_arrival()) is not None:
+        turns.append(task.id)
+        lanes.lease(task.id)
+        lanes.release(task.vm, task.id)
+    return turns
 
 
 @settings(deadline=None, max_examples=50)
