@@ -1,5 +1,6 @@
 """What people see, what they may ask for, and what others cannot make the page do."""
 
+import html
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -225,6 +226,17 @@ def test_the_log_is_shown_without_what_is_written_though_nothing_happens(page: P
     assert ("TaskDestroyed</td>" in told, "Pinged</td>" in told) == (True, False)
     assert ("TaskDestroyed</td>" in all_of_it, "Pinged</td>" in all_of_it) == (True, True)
     assert ("TaskDestroyed</td>" in only, "Pinged</td>" in only) == (False, True)
+
+
+def test_an_entry_is_summed_up_without_machinery_and_shown_as_a_whole_on_demand(page: Page) -> None:
+    operation = VmStart(vm=VmId("summed"))
+    page.append(
+        records.Submitted(vm=VmId("summed"), operation=operation, request_id="r7", dbg="her", accept_by=0.0)
+    )
+    told = page.screen(page.enter(), "log?vm=summed").text
+    assert "<b>dbg</b> her" in told
+    assert "<b>request_id</b>" not in told
+    assert '"request_id": "r7"' in html.unescape(told)
 
 
 def test_versions_of_redirector_and_event_hub_are_shown(page: Page) -> None:
