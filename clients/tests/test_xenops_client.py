@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import BusUnavailableError, UndeliveredError
+from bus.ports import BusError, BusUnavailableError, RequestTimeoutError, UndeliveredError
 from schema.objects.dynamic import TaskObject, VmObject
 from schema.objects.errors import Cancelled, DoesNotExist
 from schema.objects.host import Query
 from schema.objects.task import Completed, Completion, Failed, Pending, Task, TaskState
-from schema.rpc import ResponseError, encode_result
+from schema.rpc import ResponseError, decode_request, encode_result
 from xenops import Client, WaitTimeoutError, XenopsError, event_wait, wait_for_task
 from xenops.calling import AGAIN_S, UNSERVED_S, Attempts
 from xenops.events import outcome_of
@@ -173,6 +173,42 @@ def test_a_task_is_kept_when_told_so(client: Client, door: Any, task_in: TaskIn)
     door.answer("Task.stat", task_in(DONE))
     wait_for_task(client, "7", destroy=False)
     assert "Task.destroy" not in door.methods()
+
+
+class ByMethod:
+    """A door that answers each method in turn; an error is that of the bus."""
+
+    def __init__(self, answers: dict[str, list[Any]]) -> None:
+        self._answers = answers
+
+    def call(self, _queue: str, body: bytes, _timeout_s: float) -> bytes:
+        method = decode_request(body).method
+        answer = self._answers[method].pop(0)
+        if isinstance(answer, BusError):
+            raise answer
+        return encode_result(method, answer)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def test_a_waiter_outlives_whom_it_has_asked_but_not_all_of_them(task_in: TaskIn) -> None:
+    gone = RequestTimeoutError("no answer")
+    answers: dict[str, list[Any]] = {
+        "UPDATES.last_id": [1],
+        "Task.stat": [task_in(Pending(progress=0.5)), task_in(DONE)],
+        "UPDATES.get": [gone],
+        "Task.destroy": [None],
+    }
+    assert wait_for_task(Client(ByMethod(answers), "i"), "7") == DONE.completion
+    assert not any(answers.values())
+    answers |= {
+        "UPDATES.last_id": [1],
+        "Task.stat": [task_in(Pending(progress=0.5)), gone],
+        "UPDATES.get": [gone],
+    }
+    with pytest.raises(RequestTimeoutError):
+        wait_for_task(Client(ByMethod(answers), "i"), "7")
 
 
 def test_a_waiter_gives_up_in_time_and_leaves_the_task(client: Client, door: Any, task_in: TaskIn) -> None:

@@ -6,9 +6,10 @@ asked last may have known less than the one that told of the task.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bus.ports import BusError
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, TaskObject
 from schema.objects.errors import Error
@@ -101,8 +102,17 @@ def _last_stat(client: Client, task: str, until: _Until, on_progress: Callable[[
             on_progress(seen)
             if not isinstance(seen.state, Pending):
                 return seen
-        _, objects, token = client.updates.get(token, until.next_get_s())
+        objects, token = _news(client, token, until)
         told = not objects or ours in objects or time.monotonic() - looked_at >= GET_TIMEOUT_S
+
+
+def _news(client: Client, token: int, until: _Until) -> tuple[Sequence[ObjectId], int]:
+    """What has changed; nothing, if whoever was asked has died: the task is looked at all the same."""
+    try:
+        _, objects, newest = client.updates.get(token, until.next_get_s())
+    except BusError:
+        return (), token
+    return objects, newest
 
 
 def outcome_of(task: Task) -> Completion:

@@ -8,8 +8,9 @@ Made of `xenops/events.py` by `make async-client`: change that one.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from bus.ports import BusError
 from schema.objects.dynamic import ObjectId, TaskObject
 from schema.objects.task import Completion, Pending, Task
 
@@ -75,5 +76,14 @@ async def _last_stat(
             on_progress(seen)
             if not isinstance(seen.state, Pending):
                 return seen
-        _, objects, token = await client.updates.get(token, until.next_get_s())
+        objects, token = await _news(client, token, until)
         told = not objects or ours in objects or time.monotonic() - looked_at >= GET_TIMEOUT_S
+
+
+async def _news(client: AsyncClient, token: int, until: _Until) -> tuple[Sequence[ObjectId], int]:
+    """What has changed; nothing, if whoever was asked has died: the task is looked at all the same."""
+    try:
+        _, objects, newest = await client.updates.get(token, until.next_get_s())
+    except BusError:
+        return (), token
+    return objects, newest
