@@ -92,7 +92,7 @@ def test_a_socket_that_nobody_serves_is_not_reached(
 ) -> None:
     url = f"unix://{tmp_path}/door"
     assert main(["--broker", url, "--instance", INSTANCE, "--call-timeout", "0.3", "list"]) == UNREACHABLE
-    assert "is the stack up?" in capsys.readouterr().err
+    assert f"{tmp_path}/door (no such file or directory): is the stack up?" in capsys.readouterr().err
 
 
 def test_a_service_that_says_nothing_is_waited_for_no_longer_than_asked() -> None:

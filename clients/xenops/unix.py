@@ -50,7 +50,8 @@ class UnixDoor:
 
 def unanswered(path: str, error: Exception) -> BusUnavailableError:
     """What it means that a socket cannot be talked to."""
-    sentence = f"nobody answers at the socket {path} ({error}): is the stack up?"
+    why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
+    sentence = f"nobody answers at the socket {path} ({why}): is the stack up?"
     is_away = isinstance(error, (FileNotFoundError, ConnectionRefusedError))
     return UndeliveredError(sentence) if is_away else BusUnavailableError(sentence)
 
