@@ -78,6 +78,12 @@ class Journal:
         except DamagedError:
             return None
 
+    def now(self, entry: JournalEntry) -> JournalEntry:
+        """An execution as it is noted by now, for another may have ended it; as it was, if a later one is."""
+        last = self.read(entry.vm)
+        same = last is not None and (last.life, last.token) == (entry.life, entry.token)
+        return last if last is not None and same else entry
+
     def begin(self, entry: JournalEntry) -> None:
         """An execution begins.
 

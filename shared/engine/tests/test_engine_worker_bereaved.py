@@ -1,6 +1,8 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,20 @@ from engine.conformance.samples import sample_vbd, sample_vm
 from engine.journal import FencedError, Journal, JournalEntry
 from engine.simulator import Simulator, SimulatorSettings
 from engine.store.xenstore import XenstoreStore
+from engine.threads import SystemThreads
 from engine.worker import WorkerService, WorkerSettings, host_of
+from engine.worker.aftermath import Aftermath
 from engine.worker.core import Forget, TakeOver, TellAll
 from engine.worker.righting import put_right
 from schema.atomics.vm import VmRemove
 from schema.ids import DeviceId, InstanceName, LeaseToken, TaskId, VmId, WorkerName
 from schema.migration import arriving_id, departing_id
+from schema.objects.dynamic import VmObject
 from schema.objects.errors import InternalError
 from schema.objects.vif import Vif
 from schema.operations import AtomicOperation, VmMigrate, VmReceiveMemory, VmStart
 from schema.records import Changed, Failed, Finished, Removed, Succeeded
+from typing_extensions import override
 
 VM = VmId("v1")
 GONE = VmId("gone")
@@ -238,6 +244,29 @@ def test_what_was_handed_over_and_put_right_by_another_meanwhile_is_left_alone(
         assert put_right(handed, tools, held, bereaved.service._signal) is None
         assert LEAVING not in held
         assert departing_id(LEAVING) in held
+
+
+def test_what_another_has_ended_meanwhile_stays_as_it_ended_and_is_told(bereaved: Bereaved) -> None:
+    """That other one may have died, or lost its broker, before it could say so."""
+    tools = bereaved.service._tools
+    handed = _entry(LEAVING).model_copy(
+        update={"operation": _migration(LEAVING, "unix:///nobody"), "handed_over": True}
+    )
+    ended = Finished(vm=LEAVING, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(2))
+    bereaved.journal.begin(handed)
+    with ExitStack() as locks:
+        locks.enter_context(tools.locks.held(departing_id(LEAVING), tools.threads.sleep))
+
+        class Threads(SystemThreads):
+            @override
+            def sleep(self, delay_s: float) -> None:
+                bereaved.journal.end(handed, ended)
+                locks.close()
+
+        waiting = replace(tools, threads=Threads())
+        Aftermath(WorkerName("w"), waiting, bereaved.service._signal).put_right(LEAVING, TaskId(1))
+    assert bereaved.journal.read(LEAVING) == handed.model_copy(update={"finished": ended})
+    assert bereaved.changes() == [Changed(vm=LEAVING, changed=(VmObject(id=LEAVING),))]
 
 
 def _look_at_kept(bereaved: Bereaved) -> None:

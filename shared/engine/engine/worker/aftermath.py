@@ -29,7 +29,11 @@ class Aftermath:
                 if entry is not None and entry.finished is None and entry.task == task:
                     outcome = put_right(entry, self._tools, held, self._signal)
                     held.regain(vm)
-                    self._note(entry, outcome or crashed(self._worker))
+                    now = self._tools.journal.now(entry)
+                    if now.finished is None:
+                        self._note(entry, outcome or crashed(self._worker))
+                    else:
+                        tell_again(now, self._tools)  # who ended it may have died before it said so
         except XenopsError as error:
             _LOG.warning("VM %s could not be put right: %s", vm, error)
 

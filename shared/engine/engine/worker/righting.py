@@ -7,7 +7,7 @@ from schema.atomics.vm import VmRemove
 from schema.fault import XenopsError
 from schema.ids import TaskId, VmId
 from schema.migration import departing_id
-from schema.objects.dynamic import ObjectId
+from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
 from schema.operations import (
@@ -118,7 +118,10 @@ def tell_again(entry: JournalEntry, tools: Tools) -> None:
         if not tools.store.exists(vm):
             tools.append(Removed(vm=vm))
     for name in dict.fromkeys(names):
-        if changed := tuple(objects_of(name, tools.store)):
+        changed = tuple(objects_of(name, tools.store))
+        if not changed and isinstance(entry.operation, VmMigrate):
+            changed = (VmObject(id=vm),)  # it has left
+        if changed:
             tools.append(Changed(vm=name, changed=changed))
 
 

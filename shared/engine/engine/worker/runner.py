@@ -141,6 +141,7 @@ class Runner:
         if last is not None and last.finished is None and not last.is_kept:
             outcome = put_right(last, self._tools, held, self.reporter.signal) or outcome
             held.regain(self._vm, self._tools.threads.sleep)
+            last = journal.now(last)
         if last is not None and self._leased_as(last):
             if last.finished is not None:
                 tell_again(last, self._tools)
