@@ -340,4 +340,7 @@ def test_access_to_xen_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("xenops.command.machine.find_library", lambda _: None)
     assert "libxenctrl is not installed" in machine.of_access(tmp_path).found
     monkeypatch.setattr("xenops.command.machine.find_library", lambda name: f"lib{name}.so")
+    assert "xenstored does not run" in machine.of_access(tmp_path).found
+    (tmp_path / "var/run/xenstored").mkdir(parents=True)
+    (tmp_path / "var/run/xenstored/socket").touch()
     assert machine.of_access(tmp_path).verdict is Verdict.OK

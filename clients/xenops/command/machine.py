@@ -9,6 +9,7 @@ from pathlib import Path
 from xenops.command.checks import Check, Verdict, of_disk
 
 QEMU = "qemu-system-x86_64"
+XENSTORED = "var/run/xenstored/socket"
 
 
 def of_state(directories: list[Path]) -> Iterator[Check]:
@@ -52,7 +53,10 @@ def _xen(root: Path) -> Check:
     if find_library("xenctrl") is None:
         remedy = "install it (Debian: libxen-dev, xen-utils)"
         return Check("access", Verdict.FAIL, "this is dom0, but libxenctrl is not installed", remedy)
-    return Check("access", Verdict.OK, "this is dom0, with /dev/xen/privcmd and libxenctrl")
+    if not (root / XENSTORED).exists():
+        remedy = f"start xenstored (Debian: `systemctl start xen`), which listens at /{XENSTORED}"
+        return Check("access", Verdict.FAIL, "this is dom0, but xenstored does not run", remedy)
+    return Check("access", Verdict.OK, "this is dom0, with /dev/xen/privcmd, libxenctrl and xenstored")
 
 
 def _text(path: Path) -> str:
