@@ -51,13 +51,17 @@ class Departure:
         each disk that goes along, take so much of the network, None: all.
         """
         speed = _UNBOUND_MIB_S if mib_per_s is None else mib_per_s
-        self._on("bound a downtime", lambda domain: domain.migrateSetMaxDowntime(downtime_ms))
+        self.allow_downtime(downtime_ms)
         self._on("bound a migration", lambda domain: domain.migrateSetMaxSpeed(speed))
         chosen = {"migrate_disks": self.disks} if self.disks else {}
         document, cookie = self._on(
             "begin a migration", lambda domain: phases.begin(domain, chosen, _flags(self.disks))
         )
         return document, cookie.decode()
+
+    def allow_downtime(self, downtime_ms: int) -> None:
+        """Its guest may stand still for so long; from any thread, while it is performed, too."""
+        self._on("bound a downtime", lambda domain: domain.migrateSetMaxDowntime(downtime_ms))
 
     def perform(self, sockets: Sockets, cookie: str) -> str:
         """Have QEMU write all to these, where somebody listens, until its guest stands still.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from threading import Timer
 
 from engine.backend import Execution
 from engine.image import ImageStream
@@ -31,6 +32,12 @@ from worker_kvm.libvirt.working import working
 from worker_kvm.qemu.mirrored import Mirrored, goes_along
 from worker_kvm.qemu.outgoing import DOWNTIME_MS
 from worker_kvm.ways import open_way_out
+
+FIRST_DOWNTIME_MS = 20
+"""How long what is left of memory may take while the guest stands still, for as long as `PATIENCE_S`."""
+
+PATIENCE_S = 5.0
+"""From then on it may take `DOWNTIME_MS`."""
 
 DRAIN_TIMEOUT_S = 10.0
 """How long what QEMU has written may take from this process to the network."""
@@ -111,7 +118,7 @@ class _Leaving:
             Mirrored(device=disk.target, size=self.hypervisor.virt.disk_bytes(self.live.uuid, disk.target))
             for disk in self.disks
         )
-        document, cookie = self.departure.begin(DOWNTIME_MS, self.hypervisor.settings.migration_mib_s)
+        document, cookie = self.departure.begin(FIRST_DOWNTIME_MS, self.hypervisor.settings.migration_mib_s)
         talk.say(
             Offer(host=host_of(self.hypervisor.virt), document=document, cookie=cookie, mirrored=mirrored)
         )
@@ -131,6 +138,9 @@ class _Leaving:
             if self.disks:
                 lines = [stream.line(disk.target) for disk in self.disks]
                 threads += open_way_out(sockets.disks, lines, ending, owner)
+            patience = Timer(PATIENCE_S, self._allow_more)
+            ending.callback(patience.cancel)
+            patience.start()
             performed = working(
                 self.hypervisor.virt,
                 self.live.uuid,
@@ -140,6 +150,10 @@ class _Leaving:
             for thread in threads:
                 thread.join(DRAIN_TIMEOUT_S)
             return performed
+
+    def _allow_more(self) -> None:
+        with suppress(VirtError):  # it may have come to its end just now
+            self.departure.allow_downtime(DOWNTIME_MS)
 
 
 def _refuse_file(vm: str, disks: Sequence[Disk]) -> None:
