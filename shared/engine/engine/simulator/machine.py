@@ -104,7 +104,7 @@ class Machine(Struct, wire="machine"):
         domain = self.living()
         if all(getattr(domain, name) == value for name, value in fields.items()):
             return self  # nothing changes, nothing is written
-        return self.but(domain=domain.model_copy(update=fields))
+        return self.model_copy(update={"domain": domain.model_copy(update=fields)})
 
 
 def created(machine: Machine, vm: Vm, domid: int, now: float) -> Machine:
