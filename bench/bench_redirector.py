@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bus.collector import be_rare, resting
 from bus.ports import Entry
-from redirector.collector import be_rare, resting
 from redirector.core import Redirector
 from redirector.effects import Append
 from redirector.lane import Waiting

@@ -4,10 +4,8 @@ import sys
 
 from bus.process import run_with
 
-from redirector.collector import be_rare
 from redirector.service import build
 from redirector.settings import from_environment
 
 if __name__ == "__main__":
-    be_rare()
     sys.exit(run_with("redirector", from_environment, lambda bus, own: build(bus, own.bus, own.limits)))

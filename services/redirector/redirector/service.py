@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 
+from bus.collector import resting
 from bus.fold import FoldOf
 from bus.insist import Insistent
 from bus.ports import Bus, Entry, Request
@@ -13,7 +14,6 @@ from bus.topology import lanes_queue, leader_queue
 from schema.ids import InstanceName
 from traces import ObserverLog, Tracer
 
-from redirector.collector import resting
 from redirector.core import Redirector
 from redirector.effects import Answer, Append, Effect, Notify, Pass, Reply
 from redirector.limits import Limits

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 import pytest
+from bus.collector import resting
 from bus.ports import Entry
 from bus.snapshots import SnapshotError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redirector import snapshot as snapshots
-from redirector.collector import resting
 from redirector.columns import TEXTS, ColumnsError, Reader, Writer
 from redirector.core import Redirector
 from redirector.effects import Append, Effect

@@ -13,6 +13,7 @@ from schema.fault import XenopsError
 from schema.ids import InstanceName, is_safe_name
 from schema.log_records import LifeBegan
 
+from bus.collector import be_rare
 from bus.crash import CrashPoint, CrashPoints, crash_point
 from bus.crashing import CrashingBus
 from bus.ending import await_end, listen
@@ -171,6 +172,7 @@ def run_with(
     itself. A broker that is not there is waited for.
     """
     lost = Lost(listen())
+    be_rare()
     try:
         written = write_to_stderr(log_format(os.environ), name)
         settings = read(os.environ)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -42,3 +44,12 @@ def test_the_brokers_url_may_be_in_a_file(tmp_path: Path) -> None:
         from_environment(environment)
     file.write_text("amqp://user:secret@localhost/\n")
     assert from_environment(environment).broker == "amqp://user:secret@localhost/"
+
+
+def test_a_process_seldom_looks_for_garbage_and_never_at_its_program() -> None:
+    told = "import gc; from bus.process import run; run('x', None); "
+    told += "print(gc.get_threshold(), gc.get_freeze_count())"
+    ran = subprocess.run([sys.executable, "-c", told], env={}, capture_output=True, text=True, check=True)
+    threshold, frozen = ran.stdout.rsplit(maxsplit=1)
+    assert threshold == "(100000, 20, 20)"
+    assert int(frozen) > 10_000
