@@ -1,6 +1,6 @@
 """The verbs on VMs, on libxl."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.backend import Devices, Execution
 from engine.image import Image, ImageStream
@@ -65,15 +65,11 @@ class XenlightVms(GatheredVms[Hypervisor]):
 
     @override
     def pause(self, execution: Execution, vm: Vm) -> None:
-        _, domid = self._hypervisor.running(vm.id)
-        with spoken():
-            self._hypervisor.libxl.pause(domid)
+        self._hold(vm, self._hypervisor.libxl.pause, paused=True)
 
     @override
     def unpause(self, execution: Execution, vm: Vm) -> None:
-        _, domid = self._hypervisor.running(vm.id)
-        with spoken():
-            self._hypervisor.libxl.unpause(domid)
+        self._hold(vm, self._hypervisor.libxl.unpause, paused=False)
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
@@ -116,3 +112,11 @@ class XenlightVms(GatheredVms[Hypervisor]):
     @override
     def set_internal_state(self, vm: Vm, state: str) -> None:
         """Nothing: see `get_internal_state`."""
+
+    def _hold(self, vm: Vm, do: Callable[[int], None], *, paused: bool) -> None:
+        """Pause a guest or let it run, unless it is so: Xen counts pauses, and ends none too many."""
+        domain, domid = self._hypervisor.running(vm.id)
+        info = self._hypervisor.info(domain)
+        if info is None or info.paused != paused:
+            with spoken():
+                do(domid)

@@ -106,7 +106,7 @@ class VmConformance:
         assert subject.backend.vm.get_domain_action_request(life.vm) is None
 
     def test_pause_and_unpause_are_seen_and_may_be_repeated(self, subject: Subject) -> None:
-        """Paused, Running, and Paused again."""
+        """Paused, Running, Paused again; and one that was paused twice runs when it is told to once."""
         life = make_life(subject)
         life.start()
         verbs = subject.backend.vm
@@ -116,6 +116,8 @@ class VmConformance:
         for _ in range(2):
             verbs.pause(SuiteExecution(), life.vm)
             assert _state(life).power_state is PowerState.PAUSED
+        verbs.unpause(SuiteExecution(), life.vm)
+        assert _state(life).power_state is PowerState.RUNNING
 
     def test_a_vm_without_a_domain_cannot_run(self, subject: Subject) -> None:
         """Every verb that needs a domain says that there is none."""
