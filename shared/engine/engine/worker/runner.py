@@ -237,6 +237,8 @@ class Runner:
                     result = self._execute(operation, view)
         except Exception:
             self._perform_owed(operation, held)
+            if not isinstance(operation, VmMigrate | AtomicOperation):
+                self.reporter.signal(VmObject(id=self._vm))  # it may stand where its plan has left it
             raise
         self.reporter.signal(VmObject(id=self._vm))
         return result
