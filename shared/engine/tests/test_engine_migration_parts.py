@@ -17,7 +17,7 @@ from engine.migrate.accompanied import Accompanied
 from engine.migrate.address import Address, TcpHost, UnixSocket, read_socket, read_url
 from engine.migrate.channel import Channel, ChannelLostError, interruptible
 from engine.migrate.export import Maps, export, under
-from engine.migrate.fate import Fate, fate_of
+from engine.migrate.fate import FATE_TIMEOUT_S, Fate, fate_of
 from engine.migrate.offers import OFFERS_MAX, Offers
 from engine.migrate.sockets import SOCKETS, SocketWire
 from engine.migrate.zstd import CompressingStream, DecompressingStream
@@ -296,24 +296,57 @@ def test_a_destination_is_asked_until_it_knows() -> None:
             raise answer
         return answer
 
-    assert fate_of(VM, ask, _pause) is Fate.ARRIVED
+    assert fate_of(VM, ask, SystemThreads()) is Fate.ARRIVED
 
 
 def test_a_vm_that_has_gone_on_from_its_destination_had_arrived_there() -> None:
-    assert fate_of(VM, lambda _method, **asked: asked["id"] == arrived_id(VM), _pause) is Fate.ARRIVED
+    assert (
+        fate_of(VM, lambda _method, **asked: asked["id"] == arrived_id(VM), SystemThreads()) is Fate.ARRIVED
+    )
 
 
 def test_a_destination_that_has_neither_has_given_the_vm_up_and_one_that_is_away_says_nothing() -> None:
-    assert fate_of(VM, lambda _method, **_: False, _pause) is Fate.GIVEN_UP
+    assert fate_of(VM, lambda _method, **_: False, SystemThreads()) is Fate.GIVEN_UP
 
     def ask(_method: str, **_: object) -> object:
         raise internal_error("away")
 
-    assert fate_of(VM, ask, _pause, timeout_s=0.1) is Fate.UNKNOWN
+    assert fate_of(VM, ask, SystemThreads(), timeout_s=0.1) is Fate.UNKNOWN
 
 
-def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)
+class Elapsing(SystemThreads):
+    """Threads by a clock that goes on only when somebody waits or is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = self.hand = SetClock()
+
+    @override
+    def sleep(self, seconds: float) -> None:
+        self.hand.at += seconds
+
+
+class SetClock:
+    """A clock that stands until it is set."""
+
+    at = 0.0
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+def test_a_destination_that_takes_long_to_say_nothing_is_not_asked_for_longer() -> None:
+    threads = Elapsing()
+
+    def ask(_method: str, **_: object) -> object:
+        threads.hand.at += 5.0
+        raise internal_error("nobody serves it yet")
+
+    assert fate_of(VM, ask, threads) is Fate.UNKNOWN
+    assert threads.hand.at < FATE_TIMEOUT_S + 10.0
 
 
 class Kept(ImageStream):

@@ -9,6 +9,8 @@ from schema.fault import XenopsError
 from schema.ids import VmId
 from schema.migration import arrived_id, arriving_id
 
+from engine.threads import Threads
+
 FATE_TIMEOUT_S = 300.0
 """How long a destination that has died may take to come back and say; its worker is restarted meanwhile."""
 
@@ -30,14 +32,14 @@ class Fate(Enum):
     UNKNOWN = "the destination does not answer"
 
 
-def fate_of(vm: VmId, ask: Ask, sleep: Callable[[float], None], timeout_s: float = FATE_TIMEOUT_S) -> Fate:
-    """Ask until the destination has decided; `sleep` waits between two questions.
+def fate_of(vm: VmId, ask: Ask, threads: Threads, timeout_s: float = FATE_TIMEOUT_S) -> Fate:
+    """Ask until the destination has decided, or for so long, however long each question takes.
 
     Its arriving id is asked for first: there, the new name is whole before the old one goes, and so a VM that
     has neither has been given up, and none of its channels is left. Or it has gone on since: that is what its
     arrived id is asked for, which the original knows nothing of.
     """
-    waited_s, wait_s = 0.0, _ASK_S
+    begun, wait_s = threads.clock.monotonic(), _ASK_S
     while True:
         try:
             if not ask("VM.exists", id=arriving_id(vm)):
@@ -45,7 +47,7 @@ def fate_of(vm: VmId, ask: Ask, sleep: Callable[[float], None], timeout_s: float
                 return Fate.ARRIVED if any(ask("VM.exists", id=name) for name in names) else Fate.GIVEN_UP
         except XenopsError as error:
             _LOG.info("VM %s: whether it has arrived is not known yet: %s", vm, error)
-        if waited_s >= timeout_s:
+        if threads.clock.monotonic() - begun >= timeout_s:
             return Fate.UNKNOWN
-        sleep(wait_s)
-        waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, _ASK_S_MAX)
+        threads.sleep(wait_s)
+        wait_s = min(2 * wait_s, _ASK_S_MAX)

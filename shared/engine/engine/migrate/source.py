@@ -271,22 +271,23 @@ class Departure:
 
         One that cannot do it now, or is just being started anew, is waited for, unless it was never there.
         """
-        waited_s, wait_s = 0.0, _TIDY_WAIT_S
+        clock, wait_s = self._course.threads.clock, _TIDY_WAIT_S
+        until = clock.monotonic() + TIDY_TIMEOUT_S
         while True:
             try:
                 self._ask("VM.remove", id=self._arriving)
             except connect.UnreachableError as error:
-                if self._is_unknown_there or waited_s > TIDY_TIMEOUT_S:
+                if self._is_unknown_there or clock.monotonic() > until:
                     _LOG.warning("VM %s may still be at its destination: %s", self._arriving, error)
                     return
             except XenopsError as error:
-                if isinstance(error.error, DoesNotExist) or waited_s > TIDY_TIMEOUT_S:
+                if isinstance(error.error, DoesNotExist) or clock.monotonic() > until:
                     _LOG.info("VM %s at its destination: %s", self._arriving, error)
                     return
             else:
                 return
             self._course.threads.sleep(wait_s)
-            waited_s, wait_s = waited_s + wait_s, 2 * wait_s
+            wait_s = 2 * wait_s
 
     # --- from the third point on --------------------------------------------------------------------
 
@@ -307,7 +308,7 @@ class Departure:
 
     def settle(self, lost: XenopsError) -> None:
         """The destination was told, or not; it knows. Raises `lost` when the VM goes on here."""
-        match fate_of(self._vm, self._ask, self._course.threads.sleep):
+        match fate_of(self._vm, self._ask, self._course.threads):
             case Fate.ARRIVED:
                 self.leave()
             case Fate.GIVEN_UP:
@@ -338,7 +339,7 @@ class Departure:
         if course.store.exists(self._vm):
             self.leave()
             return True
-        match fate_of(self._vm, self._ask, course.threads.sleep, timeout_s=0.0):
+        match fate_of(self._vm, self._ask, course.threads, timeout_s=0.0):
             case Fate.ARRIVED:
                 self.leave()
             case Fate.GIVEN_UP:
