@@ -17,7 +17,6 @@ from engine.migrate.accompanied import Accompanied
 from engine.migrate.address import Address, TcpHost, UnixSocket, read_socket, read_url
 from engine.migrate.channel import Channel, ChannelLostError, interruptible
 from engine.migrate.export import Maps, export, under
-from engine.migrate.fate import FATE_TIMEOUT_S, Fate, fate_of
 from engine.migrate.offers import OFFERS_MAX, Offers
 from engine.migrate.sockets import SOCKETS, SocketWire
 from engine.migrate.zstd import CompressingStream, DecompressingStream
@@ -28,7 +27,6 @@ from engine.threads import SystemThreads
 from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId, VmId
 from schema.migration import Channel as ChannelName
-from schema.migration import arrived_id
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import Cancelled
 from schema.objects.network import LocalNetwork
@@ -285,68 +283,6 @@ def test_offers_that_nobody_takes_make_room_for_others() -> None:
         raise stop
 
     assert refusal(offers.take, VmId("vm-0"), ChannelName.MEMORY, look) == stop.error
-
-
-def test_a_destination_is_asked_until_it_knows() -> None:
-    answers = iter([internal_error("away"), True, False, True])
-
-    def ask(_method: str, **_: object) -> object:
-        answer = next(answers)
-        if isinstance(answer, XenopsError):
-            raise answer
-        return answer
-
-    assert fate_of(VM, ask, SystemThreads()) is Fate.ARRIVED
-
-
-def test_a_vm_that_has_gone_on_from_its_destination_had_arrived_there() -> None:
-    assert (
-        fate_of(VM, lambda _method, **asked: asked["id"] == arrived_id(VM), SystemThreads()) is Fate.ARRIVED
-    )
-
-
-def test_a_destination_that_has_neither_has_given_the_vm_up_and_one_that_is_away_says_nothing() -> None:
-    assert fate_of(VM, lambda _method, **_: False, SystemThreads()) is Fate.GIVEN_UP
-
-    def ask(_method: str, **_: object) -> object:
-        raise internal_error("away")
-
-    assert fate_of(VM, ask, SystemThreads(), timeout_s=0.1) is Fate.UNKNOWN
-
-
-class Elapsing(SystemThreads):
-    """Threads by a clock that goes on only when somebody waits or is asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = self.hand = SetClock()
-
-    @override
-    def sleep(self, seconds: float) -> None:
-        self.hand.at += seconds
-
-
-class SetClock:
-    """A clock that stands until it is set."""
-
-    at = 0.0
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-
-def test_a_destination_that_takes_long_to_say_nothing_is_not_asked_for_longer() -> None:
-    threads = Elapsing()
-
-    def ask(_method: str, **_: object) -> object:
-        threads.hand.at += 5.0
-        raise internal_error("nobody serves it yet")
-
-    assert fate_of(VM, ask, threads) is Fate.UNKNOWN
-    assert threads.hand.at < FATE_TIMEOUT_S + 10.0
 
 
 class Kept(ImageStream):
