@@ -244,7 +244,10 @@ class Host:
     def _meet(self, client: socket.socket) -> None:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
-            head += client.recv(1) or b"\r\n\r\n"
+            part = client.recv(1)
+            if not part:
+                raise ConnectionAbortedError(f"who had come went after {head!r}")
+            head += part
         line, *lines = head.decode().split("\r\n")
         headers = dict(header.lower().split(": ", 1) for header in lines if ": " in header)
         target = line.split(" ")[1]
