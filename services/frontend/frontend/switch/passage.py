@@ -65,7 +65,7 @@ class Passage:
     def _note(self, place: tuple[str, int], request: Request) -> None:
         """Whose answer it will be; a service that answers none costs no memory for long."""
         now = self._asking.loop.time()
-        while self._asked and next(iter(self._asked.values()))[0] < now - ASKED_S:
+        while self._asked and next(iter(self._asked.values()))[0] <= now - ASKED_S:
             self._asked.popitem(last=False)
         self._asked[place] = now, request
 
