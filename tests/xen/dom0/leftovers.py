@@ -3,6 +3,7 @@
 import re
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 from xen_guests import PATIENCE_S
@@ -29,11 +30,20 @@ def of_domains() -> dict[str, list[str]]:
 
 
 def await_no_more_than(before: dict[str, list[str]]) -> None:
-    """Wait until there is what there was before: drivers let go of a device some moments after its end."""
+    """Wait until nothing is left: drivers let go of a device some moments after its end.
+
+    What was there before may have gone since, as a daemon's short-lived process; a domain may not.
+    """
     end = time.monotonic() + PATIENCE_S
-    while (now := of_domains()) != before:
-        assert time.monotonic() < end, f"left: {now}, before: {before}"
+    while left := _left(of_domains(), before):
+        assert time.monotonic() < end, f"left: {left}"
         time.sleep(0.1)
+    assert set(before["domains"]) <= set(domains())
+
+
+def _left(now: dict[str, list[str]], before: dict[str, list[str]]) -> dict[str, list[str]]:
+    more = {kind: list((Counter(found) - Counter(before[kind])).elements()) for kind, found in now.items()}
+    return {kind: found for kind, found in more.items() if found}
 
 
 def _nodes(folder: str) -> list[str]:
