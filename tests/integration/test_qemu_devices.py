@@ -86,7 +86,7 @@ def test_who_plugs_an_interface_waits_for_the_one_that_was_taken_by_force(
         host.backend.vm.pause(host.task, vm)
         host.backend.vif.unplug(host.task, VM, interface, force=True)
         with monkeypatch.context() as context:
-            context.setattr("worker_kvm.qemu.leftovers.UNPLUG_TIMEOUT_S", 0.1)
+            context.setattr("worker_kvm.qemu.vifs.UNPLUG_TIMEOUT_S", 0.1)
             error = refusal(lambda: host.backend.vif.plug(host.task, VM, interface))
         assert isinstance(error, InternalError)
         assert "has not let go yet of the interface that was taken from position 0" in error.message

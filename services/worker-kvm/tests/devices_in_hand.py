@@ -143,9 +143,6 @@ class Qemu:
             raise internal_error("no answer")
         return device in self.there
 
-    def devices(self) -> set[str]:
-        return set(self.there)
-
     def lacks(self, device: str) -> bool:
         return self.answers and device not in self.there
 
@@ -168,7 +165,7 @@ class Qemu:
         return f"/dev/fdset/{len(self.lent)}"
 
     def forget(self, name: str) -> None:
-        self.lent = [lent for lent in self.lent if lent != name]
+        self.lent.remove(name)
 
 
 class Host:

@@ -100,27 +100,6 @@ def test_what_qemu_does_not_take_the_host_has_again(kernel: Kernel, host: Host, 
     assert (kernel.driver(NIC), host.look("a").living().pcis, groups(host)) == ("e1000e", (), ())
 
 
-@pytest.mark.parametrize("kind", ["pci", "usb"])
-def test_no_device_shares_a_port_with_an_interface_that_was_taken_by_force(
-    host: Host, pcis: QemuPcis, usbs: QemuVusbs, kind: str
-) -> None:
-    """Its guest may have it still, and sees no second device there."""
-
-    def plug() -> None:
-        if kind == "pci":
-            pcis.plug(TASK, A, pci(NIC), use_qmp=True)
-        else:
-            usbs.plug(TASK, A, sample_vusb(A))
-
-    qemu = host.qemus["a"]
-    qemu.there, qemu.lets_go = {"nic7-0", "nic70-0"}, False
-    assert "has not let go yet of the interface that was taken from position 7" in words(plug)
-    qemu.lets_go = True
-    pcis.unplug(TASK, A, pci(NIC))
-    plug()
-    assert qemu.there & {"nic7-0", "nic70-0"} == {"nic70-0"}
-
-
 def test_a_second_vm_is_refused(pcis: QemuPcis) -> None:
     pcis.plug(TASK, A, pci(NIC), use_qmp=True)
     assert "in use by VM a" in words(lambda: pcis.plug(TASK, B, pci(NIC, "b"), use_qmp=True))

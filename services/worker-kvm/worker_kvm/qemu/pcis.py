@@ -18,7 +18,6 @@ from worker_kvm.pci import name_of
 from worker_kvm.qemu.command import MIB, memory_mib
 from worker_kvm.qemu.hostdevices import HeldPci, TakenGroup
 from worker_kvm.qemu.hypervisor import Hypervisor
-from worker_kvm.qemu.leftovers import clear_port
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Domain, Machine
 from worker_kvm.qemu.passthrough import (
@@ -120,7 +119,6 @@ class QemuPcis(PciVerbs):
         if user is not None:
             self._vfio.hand_over(group.number, user.of(domain.domid))
         _let_pin(live.process.pid, memory_mib(domain.vm) * MIB + _PINNED_BESIDE_BYTES)
-        clear_port(live, vm, held.port)
         live.do("device_add", pci_device(held))
 
     def _take(self, vm: str, live: Live | None, held: HeldPci) -> None:

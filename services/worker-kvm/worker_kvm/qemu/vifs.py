@@ -16,7 +16,6 @@ from typing_extensions import override
 from worker_kvm.network import NetworkError
 from worker_kvm.qemu.devices import netdev, nic_device
 from worker_kvm.qemu.hypervisor import Hypervisor
-from worker_kvm.qemu.leftovers import clear_port
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Machine, Nic, plugged
 from worker_kvm.tapless import refuse_unheld
@@ -127,9 +126,15 @@ class QemuVifs(HostedVifs[Hypervisor]):
 
         A guest that was told to let go of the one before may do so only now.
         """
-        if live.has_device(nic.device):
+        devices = live.devices()
+        if nic.device in devices:
             return
-        clear_port(live, nic.vif.id.vm, nic.vif.position, nic.device)
+        for left in filter(nic.shares_place_with, devices):
+            if not live.remove_device(left, UNPLUG_TIMEOUT_S):
+                raise internal_error(
+                    f"The guest of VM {nic.vif.id.vm} has not let go yet of the interface that was taken "
+                    f"from position {nic.vif.position} by force: let it run and try again"
+                )
         live.try_to("netdev_del", {"id": nic.netdev})  # a worker that died may have left it
         if nic.tap is not None:
             descriptor = self._hypervisor.open_tap(nic)

@@ -14,7 +14,6 @@ from typing_extensions import override
 
 from worker_kvm.qemu.hostdevices import HeldUsb
 from worker_kvm.qemu.hypervisor import Hypervisor
-from worker_kvm.qemu.leftovers import clear_port
 from worker_kvm.qemu.live import DEVICES, Live
 from worker_kvm.qemu.machine import Domain, Machine
 from worker_kvm.qemu.passthrough import USB, usb_controller, usb_device, with_usb, without_usb
@@ -89,7 +88,6 @@ class QemuVusbs(VusbVerbs):
 
     def _give(self, live: Live, domain: Domain, held: HeldUsb, device: UsbDevice) -> None:
         if domain.usb_port is not None and not live.has_device(USB):
-            clear_port(live, held.id.vm, domain.usb_port)
             live.do("device_add", usb_controller(domain.usb_port))
         descriptor = self._usb.open(device)
         try:
