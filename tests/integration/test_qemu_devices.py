@@ -4,7 +4,6 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from engine.backend import CreateOptions, Devices
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
-from qemu_host import MIB, PATIENCE_S, VM, Host, line, vif, xvd
+from qemu_host import MIB, VM, Host, line, vif, xvd
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import DoesNotExist, FailedToStartEmulator, InternalError, Unimplemented
@@ -74,27 +73,6 @@ def test_an_interface_taken_by_force_from_a_guest_that_does_not_answer_may_be_pl
         line(console, "interface eth0 went")
         host.backend.vif.plug(host.task, VM, interface)
         line(console, "came")
-
-
-def test_who_plugs_an_interface_waits_for_the_one_that_was_taken_by_force(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    vm, interface = host.vm(), vif(0)
-    with host.up(vm) as console, ThreadPoolExecutor(1) as plugger:
-        host.backend.vif.plug(host.task, VM, interface)
-        line(console, "interface eth0 came")
-        host.backend.vm.pause(host.task, vm)
-        host.backend.vif.unplug(host.task, VM, interface, force=True)
-        with monkeypatch.context() as context:
-            context.setattr("worker_kvm.qemu.vifs.UNPLUG_TIMEOUT_S", 0.1)
-            error = refusal(lambda: host.backend.vif.plug(host.task, VM, interface))
-        assert isinstance(error, InternalError)
-        assert "has not let go yet of the interface that was taken from position 0" in error.message
-        plugged = plugger.submit(host.backend.vif.plug, host.task, VM, interface)
-        host.backend.vm.unpause(host.task, vm)
-        plugged.result(PATIENCE_S)
-        console.say("until [ -e /sys/class/net/eth0 ]; do sleep 0.1; done; echo a new car\\d")
-        line(console, "a new card")
 
 
 def test_taps_end_with_their_qemu(host: Host) -> None:

@@ -115,5 +115,3 @@ def test_each_plug_of_an_interface_has_names_of_its_own() -> None:
     assert plugged(first, vif(2), bridged=True) is first
     again = plugged(first.without_nic(vif(2).id), vif(2), bridged=False)
     assert (nic(again, "2").tap, nic(again, "2").device, nic(again, "2").netdev) == (None, "nic2-1", "net2-1")
-    assert nic(again, "2").shares_place_with("nic2-0")
-    assert not any(map(nic(again, "2").shares_place_with, ("nic2-1", "nic20-0", "port2")))

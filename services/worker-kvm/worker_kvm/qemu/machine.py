@@ -76,10 +76,6 @@ class Nic(HeldNic):
         """The device's id in QEMU."""
         return f"nic{self.vif.position}-{self.plugs}"
 
-    def shares_place_with(self, device: str) -> bool:
-        """Whether a device of that id is one that had its place before."""
-        return device.startswith(f"nic{self.vif.position}-") and device != self.device
-
     @property
     def netdev(self) -> str:
         """The id of its other end in QEMU."""

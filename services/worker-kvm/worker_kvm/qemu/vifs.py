@@ -122,19 +122,9 @@ class QemuVifs(HostedVifs[Hypervisor]):
         self._set(vm, vif, **fields)
 
     def _add(self, live: Live, nic: Nic) -> None:
-        """The tap goes to QEMU as an open file; what QEMU refuses leaves nothing behind.
-
-        A guest that was told to let go of the one before may do so only now.
-        """
-        devices = live.devices()
-        if nic.device in devices:
+        """The tap goes to QEMU as an open file; what QEMU refuses leaves nothing behind."""
+        if live.has_device(nic.device):
             return
-        for left in filter(nic.shares_place_with, devices):
-            if not live.remove_device(left, UNPLUG_TIMEOUT_S):
-                raise internal_error(
-                    f"The guest of VM {nic.vif.id.vm} has not let go yet of the interface that was taken "
-                    f"from position {nic.vif.position} by force: let it run and try again"
-                )
         live.try_to("netdev_del", {"id": nic.netdev})  # a worker that died may have left it
         if nic.tap is not None:
             descriptor = self._hypervisor.open_tap(nic)
