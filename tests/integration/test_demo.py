@@ -33,14 +33,19 @@ def make_root() -> Iterator[Path]:
 
 
 def begin(root: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """As at a terminal: who runs tests in the background may ignore Ctrl and C, and so would a child."""
     command = [sys.executable, "-m", "stack", "--root", str(root / "stack"), "demo"]
-    return subprocess.Popen(
-        command,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run(root: Path, environment: Mapping[str, str]) -> tuple[int, str]:
