@@ -17,11 +17,11 @@ class _Kept:
     """One request: since when it comes back, and as what it goes on next; None: it is on its way."""
 
     since: float
-    queue: str
-    request: Request | None
+    request: Request | None = None
 
 
-_Key = tuple[str, str | None, str | None]
+_Key = tuple[str, str, str | None]
+"""The queue where nobody is, and who waits for the answer, to what."""
 
 
 @dataclass(slots=True)
@@ -36,21 +36,20 @@ class Returned:
 
         One that nobody awaits is not kept, nor one that cannot be told from another that is.
         """
-        key = (queue, request.reply_to, request.correlation_id)
-        kept = self._kept.pop(key, None)
         if request.reply_to is None:
             return False
+        key = (queue, request.reply_to, request.correlation_id)
+        kept = self._kept.get(key)
         if kept is None:
-            kept = _Kept(now, queue, None)
             if len(self._kept) >= KEPT_MAX:
                 return False
+            kept = self._kept[key] = _Kept(now)
         elif kept.request is not None:
-            self._kept[key] = kept
             return False
         if now - kept.since >= AWAY_S or self._bytes + len(request.body) > KEPT_BYTES_MAX:
+            del self._kept[key]
             return False
         kept.request = request
-        self._kept[key] = kept
         self._bytes += len(request.body)
         return True
 
@@ -59,7 +58,7 @@ class Returned:
         going = []
         for key, kept in list(self._kept.items()):
             if kept.request is not None:
-                going.append((kept.queue, kept.request))
+                going.append((key[0], kept.request))
                 self._bytes -= len(kept.request.body)
                 kept.request = None
             elif now - kept.since >= 2 * AWAY_S:

@@ -1,7 +1,7 @@
 """Lane: one VM's tasks in the order in which they go: by priority, then by age; every step O(log n)."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from schema.debug_info import Baggage
@@ -74,11 +74,9 @@ class Lane:
 
     def push(self, task: Waiting) -> None:
         """A task waits from now on."""
-        id_, brief = task.id, task.brief
-        self.tasks[id_] = task
-        heapq.heappush(self._order, task.rank if task.priority else id_)
-        if brief.check is not None or brief.stop is Stop.CLEAN:
-            self._note(id_, brief)
+        self.tasks[task.id] = task
+        heapq.heappush(self._order, task.rank if task.priority else task.id)
+        self._note((task,))
 
     def fill(self, tasks: list[Waiting]) -> None:
         """All these wait from now on, oldest first."""
@@ -88,19 +86,18 @@ class Lane:
             return
         self.tasks = {task.id: task for task in tasks}
         self._order = sorted([task.rank if task.priority else task.id for task in tasks])
-        for task in tasks:
-            brief = task.brief
-            if brief.check is not None or brief.stop is Stop.CLEAN:
-                self._note(task.id, brief)
+        self._note(tasks)
 
-    def _note(self, id_: TaskId, brief: Brief) -> None:
-        """A check, or a clean stop, waits from now on."""
-        if brief.check is not None:
-            self._checks = {} if self._checks is None else self._checks
-            self._checks[brief.check] = min(id_, self._checks.get(brief.check, id_))
-        if brief.stop is Stop.CLEAN:
-            self._stops = {} if self._stops is None else self._stops
-            self._stops[id_] = None
+    def _note(self, tasks: Iterable[Waiting]) -> None:
+        """Those that are checks, or clean stops, wait from now on."""
+        for task in tasks:
+            check = task.brief.check
+            if check is not None:
+                self._checks = {} if self._checks is None else self._checks
+                self._checks[check] = min(task.id, self._checks.get(check, task.id))
+            if task.brief.stop is Stop.CLEAN:
+                self._stops = {} if self._stops is None else self._stops
+                self._stops[task.id] = None
 
     def pop(self, id_: TaskId) -> Waiting:
         """A task of those here waits no more."""

@@ -75,7 +75,7 @@ class Lanes:
     def every(self) -> Iterator[Waiting]:
         """All that wait, for any VM, also what is decided on, in no order."""
         yield from self.undecided()
-        yield from self._decided.values()
+        yield from self.decided()
 
     def decided(self) -> Iterator[Waiting]:
         """All that are decided on."""
