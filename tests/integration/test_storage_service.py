@@ -21,7 +21,8 @@ from schema.ids import DeviceId, InstanceName
 from schema.objects.disk import BusType, LocalDisk, Vdi
 from schema.objects.errors import DoesNotExist, InternalError, StorageBackendError, Unimplemented
 from schema.objects.vbd import Vbd, VbdType
-from schema.objects.vm import PowerState
+from schema.objects.vm import PowerState, Vm
+from stack.console import Console
 from stack.guest import guest_in
 from stack.layout import Layout
 from stack.local import LocalStack
@@ -81,13 +82,9 @@ def make_host(node: PrivateNode, directory: Path) -> Iterator[ServedHost]:
         yield host
 
 
-@pytest.mark.parametrize("kind", ["File", "Nbd"])
-def test_a_guest_writes_to_a_disk_that_it_began_with_and_to_one_that_came(
-    host: ServedHost, kind: str
-) -> None:
-    cold, hot = host.server.add("sr, one/cold", kind), host.server.add("sr, one/hot", kind)
-    first, second = xvd("a", Vdi(name="sr, one/cold")), xvd("b", Vdi(name="sr, one/hot"))
-    vm = host.vm()
+@contextmanager
+def written(host: Host | LibvirtRoom, vm: Vm, first: Vbd, second: Vbd) -> Iterator[Console]:
+    """A guest has begun with one disk, got another, written to both, and the other is taken away."""
     host.create(vm)
     host.plug(first)
     host.launch(vm)
@@ -99,6 +96,17 @@ def test_a_guest_writes_to_a_disk_that_it_began_with_and_to_one_that_came(
         console.say("echo first-words > /dev/sda; echo second-words > /dev/sdb; sync; echo writ\\ten")
         line(console, "written")
         host.unplug(second)
+        yield console
+
+
+@pytest.mark.parametrize("kind", ["File", "Nbd"])
+def test_a_guest_writes_to_a_disk_that_it_began_with_and_to_one_that_came(
+    host: ServedHost, kind: str
+) -> None:
+    cold, hot = host.server.add("sr, one/cold", kind), host.server.add("sr, one/hot", kind)
+    first, second = xvd("a", Vdi(name="sr, one/cold")), xvd("b", Vdi(name="sr, one/hot"))
+    vm = host.vm()
+    with written(host, vm, first, second) as console:
         line(console, "disk sdb went")
     assert hot.content.read_bytes().startswith(b"second-words")
     assert list(host.server.in_use()) == ["sr, one/cold"]
@@ -168,17 +176,8 @@ def test_on_libvirt_a_guest_has_them_too(node: PrivateNode, directory: Path, kin
         cold, hot = server.add("sr/cold", kind), server.add("sr/hot", kind)
         first, second = xvd("a", Vdi(name="sr/cold")), xvd("b", Vdi(name="sr/hot"))
         vm = room.vm()
-        room.create(vm)
-        room.plug(first)
-        room.launch(vm)
-        with room.console(vm) as console:
-            room.backend.vm.unpause(room.task, vm)
-            line(console, "userland is up")
-            room.plug(second)
-            line(console, "disk sdb came")
-            console.say("echo first-words > /dev/sda; echo second-words > /dev/sdb; sync; echo writ\\ten")
-            line(console, "written")
-            room.unplug(second)
+        with written(room, vm, first, second):
+            pass
         assert hot.content.read_bytes().startswith(b"second-words")
         assert list(server.in_use()) == ["sr/cold"]
         room.backend.vm.destroy_device_model(room.task, vm)
