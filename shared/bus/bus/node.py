@@ -33,6 +33,9 @@ SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 START_TIMEOUT_S = 240.0
 STOP_TIMEOUT_S = 20.0
+PORTS_TIMEOUT_S = 15.0
+"""How long a broker whose owner was killed may take to end: who was its client comes to its port again."""
+
 _POLL_S = 0.02
 _PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
 _HOST = "127.0.0.1"
@@ -202,7 +205,7 @@ class PrivateNode:
             return self._seat.ports
         file = self._directory / "ports"
         ports = [int(word) for word in file.read_text().split()] if file.exists() else []
-        if len(ports) != 3 or not all(map(_is_free, ports)):
+        if len(ports) != 3 or not _are_free_in_time(ports):
             ports = _free_ports(3)
             file.write_text(" ".join(map(str, ports)))
         return ports
@@ -300,6 +303,16 @@ def _free_ports(count: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
+
+
+def _are_free_in_time(ports: Iterable[int]) -> bool:
+    """Wait for whoever has them, usually the broker before, which is about to end; no: it goes on."""
+    end = time.monotonic() + PORTS_TIMEOUT_S
+    while not all(map(_is_free, ports)):
+        if time.monotonic() > end:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 def _is_free(port: int) -> bool:

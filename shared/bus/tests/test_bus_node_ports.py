@@ -1,0 +1,43 @@
+"""Which ports a private node has when it is started again."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from bus import node
+from bus.node import PrivateNode
+
+LOOPBACK = "127.0.0.1"
+
+
+@contextmanager
+def listening() -> Iterator[socket.socket]:
+    """Somebody has a port."""
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        listener.listen()
+        yield listener
+
+
+def known(directory: Path, port: int) -> list[int]:
+    """The ports of the node before, of which that one is in use."""
+    ports = [port, *node._free_ports(2)]
+    (directory / "ports").write_text(" ".join(map(str, ports)))
+    return ports
+
+
+def test_a_node_waits_for_the_ports_of_the_one_before_which_is_about_to_end(tmp_path: Path) -> None:
+    with listening() as before:
+        ports = known(tmp_path, before.getsockname()[1])
+        threading.Timer(0.2, before.close).start()
+        assert PrivateNode(tmp_path)._ports() == ports
+
+
+def test_who_keeps_its_port_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.node.PORTS_TIMEOUT_S", 0.05)
+    with listening() as stranger:
+        ports = known(tmp_path, stranger.getsockname()[1])
+        assert not set(ports) & set(PrivateNode(tmp_path)._ports())
