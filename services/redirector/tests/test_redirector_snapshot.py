@@ -9,7 +9,7 @@ import pytest
 from bus.collector import resting
 from bus.ports import Entry
 from bus.snapshots import SnapshotError
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from redirector import snapshot as snapshots
 from redirector.columns import TEXTS, ColumnsError, Reader, Writer
@@ -215,6 +215,7 @@ def test_who_goes_on_from_a_snapshot_comes_to_the_same_as_who_has_read_all(
 
 @settings(deadline=None, max_examples=50)
 @given(steps)
+@example([("submit", 0, 0), ("submit", 1, 0), ("submit", 0, 0)])
 def test_a_snapshot_of_before_in_which_tasks_stand_by_age_alone_is_read_as_well(history: list[Step]) -> None:
     log = History()
     for step in history:
