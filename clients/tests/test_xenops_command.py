@@ -157,7 +157,7 @@ def test_an_interrupted_wait_says_that_the_task_goes_on(
         raise KeyboardInterrupt
 
     door.answer("VM.start", "7")
-    monkeypatch.setattr("xenops.command.actions.wait_for_task", interrupt)
+    monkeypatch.setattr("xenops.command.operate.wait_for_task", interrupt)
     assert xenops("start", "web1") == command.INTERRUPTED
     assert "`xenops cancel 7` stops it" in capsys.readouterr().err
 

@@ -17,7 +17,6 @@ from schema.objects.dynamic import TaskObject
 from schema.objects.errors import DoesNotExist
 from schema.objects.host import ChipsetInfo, CpuInfo, Host, Hypervisor, Query
 from schema.objects.metadata import Metadata
-from schema.objects.pci import PciAddress
 from schema.objects.task import Completed, Completion, Task, TaskState
 from schema.objects.vm import Console, ConsoleProtocol
 from schema.own_methods import ALL_METHODS
@@ -198,21 +197,6 @@ def test_what_is_exported_can_be_imported(
     assert capsys.readouterr().out == "web1\nweb1\n"
     assert xenops("export", "web1", "--file", str(tmp_path / "none" / "x")) == command.USAGE
     assert "cannot write" in capsys.readouterr().err
-
-
-def test_a_pci_device_is_given_and_taken(xenops: Callable[..., int], door: Any, capsys: Capture) -> None:
-    door.answer("PCI.add", lambda pci, **_: pci.id)
-    door.answer("PCI.remove", None)
-    assert xenops("pci-add", "web1", "1", "0000:03:00.0") == command.DONE
-    pci = door.asked[0][1]["pci"]
-    assert (pci.id, pci.position) == (DeviceId("web1", "1"), 1)
-    assert pci.address == PciAddress(domain=0, bus=3, dev=0, fn=0)
-    assert xenops("pci-remove", "web1", "1") == command.DONE
-    capsys.readouterr()
-    assert xenops("pci-add", "web1", "1", "somewhere") == command.USAGE
-    assert "0000:03:00.0" in capsys.readouterr().err
-    assert xenops("pci-add", "web1", "gpu", "0000:03:00.0") == command.USAGE
-    assert "give a number" in capsys.readouterr().err
 
 
 def test_the_service_says_who_it_is(xenops: Callable[..., int], door: Any, capsys: Capture) -> None:

@@ -130,3 +130,13 @@ def test_the_documented_file_is_valid(tmp_path: Path) -> None:
     (tmp_path / "vm.json").write_text(text)
     metadata = read_vm_file(tmp_path / "vm.json")
     assert [len(devices) for devices in (metadata.vbds, metadata.vifs, metadata.pcis)] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("disk", "words"),
+    [({}, "neither disk nor vdi"), ({"disk": "/a", "vdi": "sr/a"}, "both disk and vdi")],
+)
+def test_a_disk_has_one_source(disk: dict[str, str], words: str) -> None:
+    told = complaint(vm={"id": "a"}, vbds=[{"device": "xvda", **disk}])
+    assert told.startswith(f"{FILE}: vbds[0]: has {words}")
+    assert "'device'" not in told

@@ -1,6 +1,7 @@
 """Sentences: an error in the words that all of the product has for it, and by which command one sees more."""
 
 from schema.objects.errors import DoesNotExist, Error
+from schema.sentences import missing_device
 from schema.sentences import sentence as plain
 
 _WHAT_THERE_IS = {
@@ -16,6 +17,9 @@ _WHAT_THERE_IS = {
 def sentence(error: Error) -> str:
     """An error in words."""
     told = plain(error)
+    missing = missing_device(error)
+    if missing is not None:
+        return f"{told}: `xenops stat {missing.vm}` shows what it has"
     if isinstance(error, DoesNotExist) and (shown := _WHAT_THERE_IS.get(error.klass)):
         return f"{told}: {shown}"
     return told

@@ -17,9 +17,17 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from string import ascii_lowercase
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from schema.ids import is_safe_name
 from schema.objects.disk import BusType, DeviceNumber, LocalDisk, Vdi
 from schema.objects.metadata import Metadata
@@ -95,6 +103,9 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+P = TypeVar("P", bound=_Part)
+
+
 class KernelBoot(_Part):
     """Start a kernel directly."""
 
@@ -130,6 +141,14 @@ class VbdPart(_Part):
     vdi: str | None = None
     mode: Literal["rw", "ro"] | None = None
     type: Literal["disk", "cdrom", "floppy"] = "disk"
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if self.disk and self.vdi:
+            raise ValueError("has both disk and vdi: give one of them")
+        if self.type == "disk" and not (self.disk or self.vdi):
+            raise ValueError("has neither disk nor vdi: only a drive of type cdrom or floppy can be empty")
+        return self
 
 
 class VifPart(_Part):
@@ -197,6 +216,24 @@ def write_text(path: Path, text: str) -> None:
         raise VmFileError(f"cannot write the VM file {path}: {_why(error)}") from error
 
 
+def parse_vbd(vm: str, values: Mapping[str, object]) -> Vbd:
+    """A VM's disk from what a VM file says of one; its path begins at the current directory.
+
+    Raises:
+        VmFileError: something makes no sense.
+    """
+    return _vbd(vm, _part(VbdPart, values), Path.cwd())
+
+
+def parse_vif(vm: str, values: Mapping[str, object]) -> Vif:
+    """A VM's interface from what a VM file says of one.
+
+    Raises:
+        VmFileError: something makes no sense.
+    """
+    return _vif(vm, _part(VifPart, values))
+
+
 def parse_pci(vm: str, device: str, address: str) -> Pci:
     """A VM's PCI device by its name, which is its place in the order, and its address.
 
@@ -205,11 +242,14 @@ def parse_pci(vm: str, device: str, address: str) -> Pci:
     """
     if not device.isdecimal():
         raise VmFileError(f"{device!r} is no name of a PCI device in a VM: give a number, as 0")
+    return _pci(vm, int(device), _part(PciPart, {"device": device, "address": address}))
+
+
+def _part(kind: type[P], values: Mapping[str, object]) -> P:
     try:
-        part = PciPart(device=device, address=address)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise VmFileError("; ".join(_complaint(one) for one in error.errors())) from error
-    return _pci(vm, int(device), part)
+        raise VmFileError("; ".join(_complaint(one, values["device"]) for one in error.errors())) from error
 
 
 def parse_vm_file(text: str, path: Path) -> Metadata:
@@ -234,13 +274,14 @@ def _is_exported(values: Any) -> bool:
     return isinstance(values, dict) and isinstance(values.get("vm"), dict) and "ty" in values["vm"]
 
 
-def _complaint(error: Mapping[str, Any]) -> str:
+def _complaint(error: Mapping[str, Any], whole: object = "the file") -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
     if error["type"] == "extra_forbidden":
         return f"{place} is not known here: remove it, or see `xenops add --help`"
     if error["type"] == "missing":
         return f"{place} is missing"
-    return f"{place or 'the file'}: {error['msg'].removeprefix('Value error, ')}, not {error['input']!r}"
+    told = f"{place or whole}: {error['msg'].removeprefix('Value error, ')}"
+    return told if isinstance(error["input"], dict) else f"{told}, not {error['input']!r}"
 
 
 def _metadata(file: VmFile, base: Path) -> Metadata:
@@ -248,16 +289,7 @@ def _metadata(file: VmFile, base: Path) -> Metadata:
     return Metadata(
         vm=_vm(file.vm, base),
         vbds=tuple(_vbd(vm, part, base) for part in file.vbds),
-        vifs=tuple(
-            Vif(
-                id=DeviceId(vm, part.device),
-                position=int(part.device),
-                mac=part.mac,
-                mtu=part.mtu,
-                backend=LocalNetwork(bridge=part.bridge),
-            )
-            for part in file.vifs
-        ),
+        vifs=tuple(_vif(vm, part) for part in file.vifs),
         pcis=tuple(_pci(vm, position, part) for position, part in enumerate(file.pcis)),
     )
 
@@ -312,6 +344,16 @@ def _vbd(vm: str, part: VbdPart, base: Path) -> Vbd:
 
 def _position(device: str) -> DeviceNumber:
     return _BUSES[device[:-1]], ascii_lowercase.index(device[-1]), 0
+
+
+def _vif(vm: str, part: VifPart) -> Vif:
+    return Vif(
+        id=DeviceId(vm, part.device),
+        position=int(part.device),
+        mac=part.mac,
+        mtu=part.mtu,
+        backend=LocalNetwork(bridge=part.bridge),
+    )
 
 
 def _pci(vm: str, position: int, part: PciPart) -> Pci:

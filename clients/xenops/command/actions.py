@@ -14,27 +14,19 @@ from schema.wire.value import Dict
 from xenops.client import Client
 from xenops.command import views
 from xenops.command.console import attach, text_console
-from xenops.command.lanes import ACTIONS
-from xenops.command.operations import OPERATIONS, device_of
+from xenops.command.devices import ACTIONS as DEVICE_ACTIONS
+from xenops.command.lanes import ACTIONS as LANE_ACTIONS
+from xenops.command.operate import operate
 from xenops.command.raw import CallError, call, usage_of
 from xenops.command.screen import Screen, Shown, Table
 from xenops.command.watch import show_watch
-from xenops.events import GET_TIMEOUT_S, wait_for_task
-from xenops.vmfile import parse_pci, read_text, read_vm_file, write_text
-
-
-class InterruptedWaitError(Exception):
-    """The user does not want to wait for a task any longer."""
-
-    def __init__(self, task: str) -> None:
-        super().__init__(
-            f"task {task} goes on: `xenops tasks` shows how far it is, `xenops cancel {task}` stops it"
-        )
+from xenops.events import GET_TIMEOUT_S
+from xenops.vmfile import read_text, read_vm_file, write_text
 
 
 def run(client: Client, arguments: Namespace, screen: Screen) -> None:
     """Do one command; a VM may be called by its name, too."""
-    act = _ACTIONS.get(arguments.command, _operate)
+    act = _ACTIONS.get(arguments.command, operate)
     try:
         act(client, arguments, screen)
     except XenopsError as error:
@@ -52,30 +44,6 @@ def _named(client: Client, arguments: Namespace) -> str | None:
         return None
     ids = [vm.id for vm, _ in client.vm.list() if vm.name == given]
     return ids[0] if len(ids) == 1 else None
-
-
-def _operate(client: Client, arguments: Namespace, screen: Screen) -> None:
-    vm, command = arguments.vm, arguments.command
-    operation = OPERATIONS[command]
-    tasks = operation.submit(client, arguments)
-    if arguments.no_wait:
-        for task in tasks:
-            screen.show(Shown(Dict([("task", task)]), (Table(("",), ((task,),)),)))
-        return
-    duration_s = sum(_wait(client, task, arguments, screen) for task in tasks)
-    hint = operation.hint_on(client, vm) if len(tasks) == 1 and screen.is_for_people else ""
-    screen.say(f"{command} of {vm} is done, in {duration_s:.3f} s{hint}")
-
-
-def _wait(client: Client, task: str, arguments: Namespace, screen: Screen) -> float:
-    """Wait for one task and show its end; answers how long it took, in seconds."""
-    try:
-        with screen.progress(f"{arguments.command} {arguments.vm} (task {task})") as on_progress:
-            done = wait_for_task(client, task, arguments.wait, on_progress)
-    except KeyboardInterrupt as interrupt:
-        raise InterruptedWaitError(task) from interrupt
-    screen.show(Shown(Dict([("task", task), ("duration", done.duration)])))
-    return done.duration
 
 
 def _add(client: Client, arguments: Namespace, screen: Screen) -> None:
@@ -99,7 +67,7 @@ def _add_file(client: Client, file: Path, screen: Screen) -> str:
 
 def _create(client: Client, arguments: Namespace, screen: Screen) -> None:
     vm = _add_file(client, arguments.file, screen)
-    _operate(client, Namespace(command="start", vm=vm, run=True, no_wait=False, wait=None), screen)
+    operate(client, Namespace(command="start", vm=vm, run=True, no_wait=False, wait=None), screen)
 
 
 def _export(client: Client, arguments: Namespace, screen: Screen) -> None:
@@ -122,18 +90,6 @@ def _console(client: Client, arguments: Namespace, screen: Screen) -> None:
     path = text_console(arguments.vm, state.consoles)
     screen.say(f"attached to {path}; Ctrl and ] leaves it")
     attach(path, sys.stdin.fileno(), sys.stdout.fileno())
-
-
-def _pci_add(client: Client, arguments: Namespace, screen: Screen) -> None:
-    pci = parse_pci(arguments.vm, arguments.device, arguments.address)
-    device = client.pci.add(pci).device
-    screen.show(Shown(Dict([("device", device)]), (Table(("",), ((device,),)),)))
-
-
-def _pci_remove(client: Client, arguments: Namespace, screen: Screen) -> None:
-    client.pci.remove(device_of(arguments))
-    screen.say(f"{arguments.vm} has the device {arguments.device} no more")
-    screen.show(Shown(Dict([("device", arguments.device)])))
 
 
 def _query(client: Client, _arguments: Namespace, screen: Screen) -> None:
@@ -225,8 +181,6 @@ _ACTIONS: dict[str, Action] = {
     "stat": _stat,
     "watch": show_watch,
     "console": _console,
-    "pci-add": _pci_add,
-    "pci-remove": _pci_remove,
     "tasks": _tasks,
     "cancel": _cancel,
     "events": _events,
@@ -235,6 +189,7 @@ _ACTIONS: dict[str, Action] = {
     "query": _query,
     "set-worker-pool-size": _set_worker_pool_size,
     "call": _call,
-    **ACTIONS,
+    **DEVICE_ACTIONS,
+    **LANE_ACTIONS,
 }
 """All commands but the operations."""

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from xenops.command.completion import add_completion_command
 from xenops.command.config import Config
+from xenops.command.devices import add_commands as add_device_commands
 from xenops.command.doctor import add_doctor_command
-from xenops.command.lanes import add_commands
+from xenops.command.lanes import add_commands as add_lane_commands
 from xenops.command.log import add_log_command
-from xenops.command.operations import OPERATIONS, Operation, add_device
+from xenops.command.operations import OPERATIONS, Operation
 from xenops.command.parsing import Parser, Subjects, listing
 from xenops.command.timeline import add_timeline_command
 from xenops.command.top import add_top_command
@@ -43,8 +44,8 @@ SUBJECTS: Subjects = {
         *("migrate", "delay", "set-vcpus", "set-memory"),
     ),
     "devices": (
-        *("vbd-plug", "vbd-unplug", "vbd-insert", "vbd-eject", "vif-plug", "vif-unplug"),
-        *("pci-add", "pci-remove"),
+        *("vbd-add", "vbd-remove", "vbd-plug", "vbd-unplug", "vbd-insert", "vbd-eject"),
+        *("vif-add", "vif-remove", "vif-plug", "vif-unplug", "pci-add", "pci-remove"),
     ),
     "tasks and workers": (
         *("tasks", "cancel", "prioritise", "deadline", "lanes", "lane-hold", "lane-release"),
@@ -90,7 +91,8 @@ def parser(config: Config = NOTHING) -> argparse.ArgumentParser:
         _operation(command(name, operation.sentence), operation)
     _vms(command)
     _host(command)
-    add_commands(command)
+    add_device_commands(command)
+    add_lane_commands(command)
     add_log_command(command)
     add_doctor_command(command)
     add_timeline_command(command)
@@ -125,15 +127,6 @@ def _vms(command: Command) -> None:
     command("console", "attach this terminal to a VM's text console; Ctrl and ] leaves it").add_argument(
         "vm", metavar="VM"
     )
-    pci = command("pci-add", "let a VM have a PCI device of its host, from its next start on")
-    pci.add_argument("vm", metavar="VM")
-    pci.add_argument(
-        "device", metavar="DEVICE", help="its name in the VM, a number: devices come in its order"
-    )
-    pci.add_argument("address", metavar="ADDRESS", help="on the host, as 0000:03:00.0")
-    remove = command("pci-remove", "let a VM have a PCI device no more")
-    remove.add_argument("vm", metavar="VM")
-    add_device(remove)
 
 
 def _host(command: Command) -> None:

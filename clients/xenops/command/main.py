@@ -16,13 +16,14 @@ from schema.wire.codec import to_rpc
 from schema.wire.value import Dict
 
 from xenops.client import Client, connect
-from xenops.command.actions import InterruptedWaitError, run
+from xenops.command.actions import run
 from xenops.command.arguments import parser
 from xenops.command.completion import complete, print_completion
 from xenops.command.config import ConfigError, read_config
 from xenops.command.console import ConsoleError
 from xenops.command.doctor import ASK_S, Doors, examine
 from xenops.command.log import LogFileError, show_log
+from xenops.command.operate import InterruptedWaitError
 from xenops.command.raw import CallError
 from xenops.command.screen import Screen, Shown, screen_for
 from xenops.command.timeline import TimelineError, show_timeline

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from bus.ports import BusError
 from schema.fault import XenopsError
@@ -50,12 +51,12 @@ def add_device(command: ArgumentParser) -> None:
 
 def disk_of(arguments: Namespace) -> Disk:
     """The disk that a command names: a file or device of the host, or one of its storage service."""
-    return Vdi(name=arguments.vdi) if arguments.vdi else LocalDisk(path=arguments.disk)
+    return Vdi(name=arguments.vdi) if arguments.vdi else LocalDisk(path=str(Path(arguments.disk).absolute()))
 
 
-def add_disk(command: ArgumentParser) -> None:
+def add_disk(command: ArgumentParser, *, required: bool = True) -> None:
     """A file or device, or a disk of a storage service."""
-    which = command.add_mutually_exclusive_group(required=True)
+    which = command.add_mutually_exclusive_group(required=required)
     which.add_argument("--disk", "--block-device", metavar="PATH", help="a file or device of the VM's host")
     which.add_argument("--vdi", metavar="SR/NAME", help="a disk of a storage service")
 

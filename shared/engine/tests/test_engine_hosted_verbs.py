@@ -16,6 +16,7 @@ from schema.objects.disk import Disk, LocalDisk
 from schema.objects.errors import (
     BallooningTimeoutBeforeMigration,
     DeviceDetachRejected,
+    DeviceNotConnected,
     MediaNotEjectable,
     MediaPresent,
 )
@@ -136,7 +137,8 @@ def test_what_is_no_drive_of_the_vm_s_is_not_changed() -> None:
     host = Host(VBD)
     vbds = Vbds(host)
     assert refusal(lambda: vbds.eject(EXECUTION, V1, VBD)) == MediaNotEjectable()
-    vbds.eject(EXECUTION, V1, CD)
+    assert refusal(lambda: vbds.eject(EXECUTION, V1, CD)) == DeviceNotConnected()
+    assert refusal(lambda: vbds.insert(EXECUTION, V1, CD, MEDIUM)) == DeviceNotConnected()
     assert host.told == []
 
 

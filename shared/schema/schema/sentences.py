@@ -1,6 +1,9 @@
 """Sentences: every error of the interface in words that name the thing and the remedy, wherever shown."""
 
-from schema.objects.errors import Error, InternalError
+import re
+from typing import NamedTuple
+
+from schema.objects.errors import DoesNotExist, Error, InternalError
 
 _SENTENCES = {
     "Already_exists": "the {klass} {id} exists already: remove it first, or choose another name",
@@ -49,10 +52,31 @@ _SENTENCES = {
 """By the name of the error; a field in braces is the error's own."""
 
 
+_DEVICE = re.compile(r"(?P<vm>[^/]+)/(?P<klass>vbd|vif|pci|vgpu|vusb)\.(?P<name>.+)", re.DOTALL)
+"""How an id names the file in which a device of a VM is kept."""
+
+
+class MissingDevice(NamedTuple):
+    """A device that a VM does not have."""
+
+    vm: str
+    klass: str
+    name: str
+
+
+def missing_device(error: Error) -> MissingDevice | None:
+    """Which device an error says that there is none of; its class names the VM's, as the original's does."""
+    found = _DEVICE.fullmatch(error.id) if isinstance(error, DoesNotExist) else None
+    return None if found is None else MissingDevice(found["vm"], found["klass"].upper(), found["name"])
+
+
 def sentence(error: Error) -> str:
     """An error in words; an internal one has its own."""
     if isinstance(error, InternalError):
         return error.message
+    missing = missing_device(error)
+    if missing is not None:
+        return f"the VM {missing.vm} has no {missing.klass} {missing.name}"
     fields = {name: _words(value) for name, value in error if name != "kind"}
     return _SENTENCES[error.kind].format(**fields)
 
@@ -61,4 +85,6 @@ def _words(value: object) -> object:
     """A field as it stands in a sentence; a VM's configuration file names the VM."""
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
-    return value.removesuffix("/config") if isinstance(value, str) else value
+    if isinstance(value, str) and value.endswith("/config"):
+        return value.removeprefix("VM/").removesuffix("/config")
+    return value

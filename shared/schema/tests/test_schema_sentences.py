@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any, get_args
 
-from schema.objects.errors import Error
+import pytest
+from schema.objects.errors import AlreadyExists, DoesNotExist, Error
 from schema.objects.vm import PowerState
 from schema.sentences import sentence
 
@@ -28,3 +29,20 @@ def test_every_error_has_its_sentence() -> None:
     errors = map(a_sample, get_args(get_args(Error)[0]))
     told = [f"{error.kind}: {sentence(error)}" for error in errors]
     assert told == GOLDEN.read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (DoesNotExist(klass="VM", id="v1/config"), "there is no VM v1"),
+        (DoesNotExist(klass="VM", id="v1/vbd.xvda"), "the VM v1 has no VBD xvda"),
+        (DoesNotExist(klass="PCI", id="v1/pci.0000:04:00.0"), "the VM v1 has no PCI 0000:04:00.0"),
+        (DoesNotExist(klass="VM", id="v1/disk.xvda"), "there is no VM v1/disk.xvda"),
+        (
+            AlreadyExists(klass="VM", id="VM/v1/config"),
+            "the VM v1 exists already: remove it first, or choose another name",
+        ),
+    ],
+)
+def test_of_files_of_the_store_their_vm_and_device_are_told(error: Error, told: str) -> None:
+    assert sentence(error) == told

@@ -6,7 +6,7 @@ from typing import Any, Generic
 from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
-from schema.objects.errors import DeviceDetachRejected, MediaNotEjectable, MediaPresent
+from schema.objects.errors import DeviceDetachRejected, DeviceNotConnected, MediaNotEjectable, MediaPresent
 from schema.objects.vbd import Vbd, VbdState, VbdType
 from typing_extensions import override
 
@@ -95,12 +95,13 @@ class HostedVbds(UnrestrictedVbds, Generic[HostT, DiskT]):
         self._hypervisor.change(vm, lambda machine: machine.with_disk(disk))
 
     def _change_medium(self, execution: Execution, vm: VmId, vbd: Vbd, medium: DiskBackend | None) -> None:
-        """Change what is in the drive that the domain has, if it has it."""
+        """Change what is in a drive of the domain. Errors: `Device_not_connected`, as in the original."""
         execution.check_cancelled()
         machine = self._hypervisor.look(vm)
+        machine.living()
         drive: DiskT | None = machine.disk(vbd.id)
         if drive is None:
-            return
+            raise XenopsError(DeviceNotConnected())
         if medium is not None and drive.vbd.backend not in {None, medium}:
             raise XenopsError(MediaPresent())
         changed = self._holding(drive, vbd, medium)
