@@ -11,7 +11,13 @@ from typing import Any, get_type_hints
 import async_client
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import BusUnavailableError, Request, RequestTimeoutError, UndeliveredError
+from bus.ports import (
+    BusUnavailableError,
+    Request,
+    RequestTimeoutError,
+    UndeliveredError,
+    UnknownInstanceError,
+)
 from schema.objects.dynamic import VmObject
 from schema.objects.host import Query
 from schema.rpc import decode_request, encode_result
@@ -73,6 +79,15 @@ def test_an_awaited_call_sends_what_the_plain_one_sends(namespace: str, name: st
     made = type(getattr(AWAITABLE, namespace))(awaited)
     assert getattr(expected, name)(**given) == asyncio.run(getattr(made, name)(**given))
     assert sent[0] == sent[1]
+
+
+def test_an_instance_that_never_was_is_told_so_at_once() -> None:
+    async def ask() -> None:
+        async with AsyncClient.on_bus(MemoryBus(MemoryBroker()), "nobody") as client:
+            with pytest.raises(UnknownInstanceError, match="there is no instance 'nobody', and never was"):
+                await client.query()
+
+    asyncio.run(ask())
 
 
 def test_an_answer_of_the_bus_is_awaited_and_a_closed_one_refuses() -> None:

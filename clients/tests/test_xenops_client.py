@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import BusError, BusUnavailableError, RequestTimeoutError, UndeliveredError
+from bus.ports import (
+    BusError,
+    BusUnavailableError,
+    RequestTimeoutError,
+    UndeliveredError,
+    UnknownInstanceError,
+)
+from schema.ids import InstanceName
 from schema.objects.dynamic import TaskObject, VmObject
 from schema.objects.errors import Cancelled, DoesNotExist
 from schema.objects.host import Query
 from schema.objects.task import Completed, Completion, Failed, Pending, Task, TaskState
+from schema.records import Elected
 from schema.rpc import ResponseError, decode_request, encode_result
 from xenops import Client, WaitTimeoutError, XenopsError, event_wait, wait_for_task
 from xenops.calling import AGAIN_S, UNSERVED_S, Attempts
@@ -49,19 +57,42 @@ def test_a_refusal_is_raised_as_the_error_it_is(client: Client, door: Any) -> No
     assert raised.value.error == DoesNotExist(klass="VM", id="vm1/config")
 
 
-def test_an_instance_that_nobody_serves_is_not_reached(broker: MemoryBroker) -> None:
+def test_an_instance_that_never_was_is_told_so_at_once(broker: MemoryBroker) -> None:
     with (
-        Client(MemoryBus(broker), "nobody", timeout_s=0.3) as client,
-        pytest.raises(UndeliveredError, match="nobody serves the queue nobody"),
+        Client(MemoryBus(broker), "nobody") as client,
+        pytest.raises(UnknownInstanceError, match="there is no instance 'nobody', and never was"),
     ):
         client.vm.list()
+
+
+def test_an_instance_that_nobody_serves_is_waited_for_and_that_is_said_once(
+    broker: MemoryBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus = MemoryBus(broker)
+    bus.append(InstanceName("away"), Elected(redirector="r"))
+    with (
+        Client(bus, "away", timeout_s=0.5) as client,
+        pytest.raises(UndeliveredError, match="nobody serves the queue away"),
+    ):
+        client.vm.list()
+    assert caplog.messages == [
+        "nobody serves the queue away: is its service running? (trying for 0.5 s)",
+    ]
+
+
+def test_who_asks_for_an_instance_that_never_was_does_not_try_again() -> None:
+    door = Returning(UndeliveredError("nobody"), has_instance=False)
+    with pytest.raises(UnknownInstanceError, match="is its name right"):
+        Client(door, "nobody").vm.list()
+    assert len(door.sent) == 1
 
 
 class Returning:
     """A door at which the first requests reach nobody, and the next one is lost with its connection."""
 
-    def __init__(self, *answers: BusUnavailableError | bytes) -> None:
+    def __init__(self, *answers: BusUnavailableError | bytes, has_instance: bool = True) -> None:
         self._answers = list(answers)
+        self._has_instance = has_instance
         self.sent: list[bytes] = []
 
     def call(self, _queue: str, body: bytes, _timeout_s: float) -> bytes:
@@ -70,6 +101,9 @@ class Returning:
         if isinstance(answer, BusUnavailableError):
             raise answer
         return answer
+
+    def knows(self, _instance: InstanceName) -> bool:
+        return self._has_instance
 
     def close(self) -> None:
         """Nothing is kept open."""

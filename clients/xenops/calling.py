@@ -1,11 +1,15 @@
 """Calling: what is the same of every call, whether its answer is waited for or awaited."""
 
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from bus.ports import UndeliveredError
+from bus.ports import UndeliveredError, UnknownInstanceError
+from schema.ids import InstanceName
 from schema.rpc import encode_request
+
+_log = logging.getLogger("xenops")
 
 CALL_TIMEOUT_S = 60.0
 """How long a call may take; operations answer at once, with a task."""
@@ -20,18 +24,30 @@ AGAIN_S = 0.2
 """How long after an attempt that reached nobody the next one is made."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempts:
     """The attempts of one call: what has reached nobody does nothing twice, and is sent again for a while."""
 
     patience_s: float
     begun: float = field(default_factory=time.monotonic)
+    is_first: bool = True
 
     def pause_s(self, undelivered: UndeliveredError) -> float:
         """How long to wait before the next attempt; raises why the last one failed if there is none."""
         if time.monotonic() - self.begun + AGAIN_S > min(UNSERVED_S, self.patience_s):
             raise undelivered
         return AGAIN_S
+
+    def wait_for(self, instance: InstanceName, undelivered: UndeliveredError, *, is_known: bool) -> None:
+        """Say, after the first attempt, what is waited for; raises that there is no such instance."""
+        self.is_first = False
+        if not is_known:
+            sentence = (
+                f"there is no instance {instance!r}, and never was (the broker has no log of it): "
+                "is its name right, and has its redirector been started once?"
+            )
+            raise UnknownInstanceError(sentence) from undelivered
+        _log.warning("%s (trying for %g s)", undelivered, min(UNSERVED_S, self.patience_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from bus.ports import LookingBus, UndeliveredError
 from bus.topology import door_queue
@@ -44,6 +44,14 @@ class Door(Protocol):
         """Let go of it."""
 
 
+@runtime_checkable
+class Knowing(Protocol):
+    """A door that can tell which instances there are, as a bus can."""
+
+    def knows(self, instance: InstanceName) -> bool:
+        """Whether there is such an instance, or may be; see `bus.ports.Bus`."""
+
+
 class Client:
     """Calls one instance's services; its methods may be called from any thread but the bus's own.
 
@@ -55,8 +63,8 @@ class Client:
         self, bus: Door, instance: str, *, dbg: str = "xenops", timeout_s: float = CALL_TIMEOUT_S
     ) -> None:
         self.door = bus
-        self._instance = instance
-        self._queue = door_queue(InstanceName(instance))
+        self._instance = InstanceName(instance)
+        self._queue = door_queue(self._instance)
         self._calling = Calling(dbg, timeout_s)
         self.vm = VmCalls(self.call)
         self.vbd = VbdCalls(self.call)
@@ -96,9 +104,15 @@ class Client:
             try:
                 answer = self.door.call(self._queue, body, attempts.patience_s)
             except UndeliveredError as error:
-                time.sleep(attempts.pause_s(error))
+                pause_s = attempts.pause_s(error)
+                if attempts.is_first:
+                    attempts.wait_for(self._instance, error, is_known=self._is_known())
+                time.sleep(pause_s)
             else:
                 return decode_response(method, answer)
+
+    def _is_known(self) -> bool:
+        return not isinstance(self.door, Knowing) or self.door.knows(self._instance)
 
     def close(self) -> None:
         """Close the bus."""

@@ -235,6 +235,15 @@ def test_a_client_is_told_who_may_read_the_log(stack: Stack) -> None:
         next(log.read())
 
 
+@pytest.mark.parametrize("role", Role)
+def test_whoever_asks_is_told_whether_there_is_an_instance(stack: Stack, role: Role) -> None:
+    bus = connect_bus(stack.node.url_of(role), "asks")
+    try:
+        assert (bus.knows(INSTANCE), bus.knows(InstanceName("misspelt"))) == (True, False)
+    finally:
+        bus.close()
+
+
 def test_all_that_was_tried_has_harmed_nobody(stack: Stack, client: Client) -> None:
     client.vm.list()
     assert stack.dead() == []

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from bus.ports import BusError, Request, UndeliveredError
+from bus.ports import BusError, Request, UndeliveredError, UnknownInstanceError
 from bus.rabbit import RabbitBus
 from bus.topology import door_queue
 from container_node import Node, node_for_tests
@@ -24,13 +24,18 @@ class Told:
     def __init__(self, bus: RabbitBus) -> None:
         self._bus = bus
         self.undelivered = threading.Event()
+        self.tried = 0
 
     def call(self, queue: str, body: bytes, timeout_s: float) -> bytes:
+        self.tried += 1
         try:
             return self._bus.call(queue, body, timeout_s)
         except UndeliveredError:
             self.undelivered.set()
             raise
+
+    def knows(self, instance: InstanceName) -> bool:
+        return self._bus.knows(instance)
 
     def close(self) -> None:
         self._bus.close()
@@ -41,7 +46,7 @@ class Server:
 
     def __init__(self, url: str) -> None:
         self.asked = 0
-        self._bus = RabbitBus(url, "server")
+        self._bus = RabbitBus(url, "server", (INSTANCE,))
         self._bus.serve(door_queue(INSTANCE), self._on_request)
         self._bus.ready(PATIENCE_S)
 
@@ -76,6 +81,18 @@ def started(door: Told, come_back: Callable[[], Server]) -> tuple[str, Server]:
         assert not answer.done()
         server = come_back()
         return answer.result(PATIENCE_S), server
+
+
+def test_an_instance_that_never_was_is_told_so_at_once(door: Told) -> None:
+    name = "test.misspelt"
+    with pytest.raises(UnknownInstanceError, match=f"there is no instance '{name}', and never was"):
+        Client(door, name).vm.list()
+    assert door.tried == 1
+
+
+def test_a_broker_that_is_away_may_have_any_instance(node: Node, door: Told) -> None:
+    node.stop()
+    assert door.knows(InstanceName("test.misspelt"))
 
 
 def test_a_call_waits_for_a_service_that_is_started_anew_and_is_served_once(node: Node, door: Told) -> None:

@@ -27,7 +27,7 @@ from xenops.aio.calls import (
     AsyncVusbCalls,
     AsyncWorkerCalls,
 )
-from xenops.aio.doors import AsyncBusDoor, AsyncDoor, AsyncUnixDoor
+from xenops.aio.doors import AsyncBusDoor, AsyncDoor, AsyncKnowing, AsyncUnixDoor
 from xenops.calling import CALL_TIMEOUT_S, Attempts, Calling
 from xenops.client import connect_bus
 from xenops.unix import SCHEME
@@ -45,7 +45,8 @@ class AsyncClient:
         self, door: AsyncDoor, instance: str, *, dbg: str = "xenops", timeout_s: float = CALL_TIMEOUT_S
     ) -> None:
         self.door = door
-        self._queue = door_queue(InstanceName(instance))
+        self._instance = InstanceName(instance)
+        self._queue = door_queue(self._instance)
         self._calling = Calling(dbg, timeout_s)
         self.vm = AsyncVmCalls(self.call)
         self.vbd = AsyncVbdCalls(self.call)
@@ -88,9 +89,15 @@ class AsyncClient:
             try:
                 answer = await self.door.call(self._queue, body, attempts.patience_s)
             except UndeliveredError as error:
-                await asyncio.sleep(attempts.pause_s(error))
+                pause_s = attempts.pause_s(error)
+                if attempts.is_first:
+                    attempts.wait_for(self._instance, error, is_known=await self._is_known())
+                await asyncio.sleep(pause_s)
             else:
                 return decode_response(method, answer)
+
+    async def _is_known(self) -> bool:
+        return not isinstance(self.door, AsyncKnowing) or await self.door.knows(self._instance)
 
     async def close(self) -> None:
         """Close the way to the services; other tasks of the event loop go on meanwhile."""

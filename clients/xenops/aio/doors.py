@@ -5,10 +5,11 @@ import http.client
 import io
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import quote
 
 from bus.ports import Bus, BusError, BusUnavailableError, Request, RequestTimeoutError
+from schema.ids import InstanceName
 from typing_extensions import override
 
 from xenops.unix import SCHEME, unanswered
@@ -25,6 +26,14 @@ class AsyncDoor(Protocol):
 
     def close(self) -> None:
         """Let go of it; may take a moment."""
+
+
+@runtime_checkable
+class AsyncKnowing(Protocol):
+    """A door that can tell which instances there are, as a bus can."""
+
+    async def knows(self, instance: InstanceName) -> bool:
+        """Whether there is such an instance, or may be; see `bus.ports.Bus`."""
 
 
 class AsyncBusDoor:
@@ -57,6 +66,10 @@ class AsyncBusDoor:
         if isinstance(outcome, BusError):
             raise outcome
         return outcome
+
+    async def knows(self, instance: InstanceName) -> bool:
+        """See `AsyncKnowing`."""
+        return await asyncio.to_thread(self._bus.knows, instance)
 
     def close(self) -> None:
         """Close the bus."""

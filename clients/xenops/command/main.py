@@ -161,8 +161,16 @@ def _code_of(error: Exception) -> int:
 
 
 def entry() -> None:
-    """The console script: what libraries log on the way is summed up by the one sentence at the end."""
+    """The console script: what libraries log on the way is summed up by the one sentence at the end.
+
+    But what the client waits for is said when the wait begins.
+    """
     logging.basicConfig(level=logging.CRITICAL)
+    waits, said = logging.getLogger("xenops"), logging.StreamHandler()
+    said.setFormatter(logging.Formatter("xenops: %(message)s"))
+    waits.addHandler(said)
+    waits.setLevel(logging.WARNING)
+    waits.propagate = False
     try:
         code = main()
         sys.stdout.flush()

@@ -111,6 +111,11 @@ class MemoryBroker:
         with self._lock:
             return list(self._logs[instance])
 
+    def knows(self, instance: InstanceName) -> bool:
+        """Whether anybody has written or reads the log of an instance."""
+        with self._lock:
+            return bool(self._logs.get(instance) or self._tails.get(instance))
+
     def add_tail(self, instance: InstanceName, make: Callable[[list[Envelope]], _Tail]) -> _Tail:
         """Register a reader of a log, made from the log itself."""
         with self._lock:
@@ -283,6 +288,10 @@ class MemoryBus(LoopedBus):
     @override
     def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
         self.call_soon(lambda: self._ask_here(queue, question, timeout_s, on_answer))
+
+    @override
+    def knows(self, instance: InstanceName) -> bool:
+        return self._broker.knows(instance)
 
     @override
     def ready(self, timeout_s: float) -> None:

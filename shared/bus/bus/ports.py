@@ -75,6 +75,10 @@ class UndeliveredError(BusUnavailableError):
     """A request has reached nobody: to send it again does nothing twice."""
 
 
+class UnknownInstanceError(UndeliveredError):
+    """The bus has never had an instance of that name: to wait for it will not help."""
+
+
 class BusAddressError(BusUnavailableError):
     """What the bus was told of the broker makes no sense: trying again will not help."""
 
@@ -219,6 +223,13 @@ class Bus(Protocol):
     def broker(self) -> BrokerSeen:
         """What is between this process and the others; to be called on the bus's thread."""
         return BrokerSeen("memory", "this process")
+
+    def knows(self, instance: InstanceName) -> bool:  # noqa: ARG002  who can tell, overrides this
+        """Whether there is an instance of that name, or may be; False: there never was, for it has no log.
+
+        It may ask the broker, and wait for it: not to be called from the bus's own thread.
+        """
+        return True
 
     def ready(self, timeout_s: float) -> None:
         """Wait until connected and all that was asked for so far is in place.

@@ -20,6 +20,7 @@ from bus.ports import BEGINNING, BrokerSeen, BusUnavailableError, Entry, Fold, O
 from bus.quarantine import Quarantined
 from bus.rabbit.connection import Connection
 from bus.rabbit.constants import CLOSE_TIMEOUT_S, READY_POLL_S
+from bus.rabbit.existence import may_have_log
 from bus.rabbit.leader import Candidate
 from bus.rabbit.publisher import Publisher, Signature
 from bus.rabbit.reader import OnLost, Reader, Subscription, Watch, say_lost
@@ -180,6 +181,11 @@ class RabbitBus(LoopedBus):
     def _ask_here(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
         if not self._ways.ask(queue, question, timeout_s, on_answer):
             self._post.ask(queue, question, timeout_s, on_answer)
+
+    @override
+    def knows(self, instance: InstanceName) -> bool:
+        self._refuse_here("knows")
+        return may_have_log(self._connection.parameters, instance)
 
     @override
     def ready(self, timeout_s: float) -> None:
