@@ -38,7 +38,8 @@ UNKNOWN_MAX = 3
 """So often in a row an event hub must not know an awaited task, and it is gone: with a log that was lost."""
 
 PENDING_MAX = 10_000
-"""Requests that may wait for the redirector, or for their task's end, at a time."""
+PENDING_BYTES_MAX = 256 << 20
+"""Requests that may wait for the redirector, or for their task's end, at a time, and how much they hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class _Pending:
     It is repeated at `repeat_at`, at half time and when nothing is accepted any more: whoever leads then says
     what became of it. Once it is `repeated`, that the broker takes no more of it says nothing of the first.
     `answer` is what the client is told at the end of a task that is awaited; `task` is known once accepted,
-    and asked for at `ask_at`; `unknown`: how often in a row the event hub has not known it.
+    and asked for at `ask_at`; `unknown`: how often in a row the event hub has not known it. `size`: of the
+    request, in bytes.
     """
 
     method: str
@@ -80,6 +82,7 @@ class _Pending:
     task: TaskId | None = None
     ask_at: float = 0.0
     unknown: int = 0
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -89,6 +92,7 @@ class Frontend:
     instance: InstanceName
     inbox: str
     _pending: dict[str, _Pending] = field(default_factory=dict)
+    _pending_bytes: int = 0
     _returned: Returned = field(default_factory=Returned)
 
     def on_request(self, request: Request, request_id: str, now: float) -> list[Effect]:
@@ -145,9 +149,20 @@ class Frontend:
         if len(self._pending) >= PENDING_MAX:
             sentence = f"{PENDING_MAX} requests wait for the redirector already: is it running? Try later"
             return _fail(request, InternalError(message=sentence))
+        size = len(request.body)
+        if self._pending_bytes + size > PENDING_BYTES_MAX:
+            sentence = f"{self._pending_bytes} bytes of requests wait for the redirector already: try later"
+            return _fail(request, InternalError(message=sentence))
         repeat_at = record.accept_by + NOTICE_S - ACCEPT_TIMEOUT_S / 2
-        self._pending[record.request_id] = _Pending(method, request, record, repeat_at, answer=answer)
+        client = replace(request, body=b"")  # the record says it all
+        pending = _Pending(method, client, record, repeat_at, answer=answer, size=size)
+        self._pending[record.request_id] = pending
+        self._pending_bytes += size
         return [Append(record, method)]
+
+    def _forget(self, request_id: str) -> None:
+        """One that waits no more."""
+        self._pending_bytes -= self._pending.pop(request_id).size
 
     def on_notice(self, notice: Notice) -> list[Effect]:
         """The redirector has decided; a notice that comes too late, or again, says nothing."""
@@ -157,7 +172,7 @@ class Frontend:
         if isinstance(notice, Accepted) and pending.record.awaited:
             pending.task = notice.task
             return []
-        del self._pending[notice.request_id]
+        self._forget(notice.request_id)
         if isinstance(notice, Accepted):
             return _reply(pending.client, rpc.encode_result(pending.method, str(notice.task)))
         if notice.error is None:
@@ -169,7 +184,7 @@ class Frontend:
         pending = self._pending.get(record.request_id)
         if pending is None or pending.repeated:
             return []
-        del self._pending[record.request_id]
+        self._forget(record.request_id)
         return _fail(pending.client, InternalError(message=reason))
 
     def on_undeliverable(self, queue: str, request: Request, now: float) -> list[Effect]:
@@ -191,7 +206,7 @@ class Frontend:
             if pending.task is not None:
                 effects += self._await_end(pending, pending.task, now)
             elif now > pending.record.accept_by + NOTICE_S:
-                del self._pending[request_id]
+                self._forget(request_id)
                 sentence = (
                     f"no redirector of instance {self.instance} has answered within {ACCEPT_TIMEOUT_S:g} s: "
                     "is one running? The request is void, unless one took it before it fell silent: look at "
@@ -208,7 +223,7 @@ class Frontend:
     def _await_end(self, pending: _Pending, task: TaskId, now: float) -> list[Effect]:
         """Look now and then whether an accepted task has ended."""
         if now > pending.record.accept_by + END_TIMEOUT_S:
-            del self._pending[pending.record.request_id]
+            self._forget(pending.record.request_id)
             sentence = (
                 f"{pending.method} has not ended within {END_TIMEOUT_S:g} s and goes on: it is task {task}"
             )
@@ -247,7 +262,7 @@ class Frontend:
         pending.unknown += 1
         if pending.unknown < UNKNOWN_MAX:
             return []
-        del self._pending[pending.record.request_id]
+        self._forget(pending.record.request_id)
         sentence = (
             f"what became of {pending.method} of VM {pending.record.vm} is not known, its task "
             f"{pending.task} is gone with a log that was lost: look whether it was done"

@@ -65,8 +65,9 @@ class RpcDoor:
             return
         self._ask(instance, _question(request, call), lambda answer: reply(xml_of_answer(answer)))
 
-    def on_closed(self, connection: Client) -> None:
-        """An answer to a connection that is no more goes nowhere."""
+    def on_closed(self, _connection: Client) -> bool:
+        """Who is asked does not hear of it, and answers."""
+        return True
 
     def take_over(self, request: HttpRequest) -> asyncio.Protocol | None:
         """A stream, for whoever takes those of that path."""

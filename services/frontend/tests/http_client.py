@@ -26,6 +26,7 @@ class Echo:
     def __init__(self) -> None:
         self.held: list[Client] = []
         self.closed = 0
+        self.goes_on = False  # whether a request outlives its connection
 
     def on_request(self, connection: Client, request: HttpRequest) -> None:
         match request.target:
@@ -38,8 +39,9 @@ class Echo:
             case _:
                 connection.reply(404, request.target.encode(), b"user-agent: echo\r\n")
 
-    def on_closed(self, _connection: Client) -> None:
+    def on_closed(self, _connection: Client) -> bool:
         self.closed += 1
+        return self.goes_on
 
     def take_over(self, request: HttpRequest) -> asyncio.Protocol | None:
         return Upper() if request.header(b"cookie") == b"a=b" else None

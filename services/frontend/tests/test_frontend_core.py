@@ -274,6 +274,18 @@ def test_too_many_waiting_requests_are_refused(frontend: Frontend, monkeypatch: 
     assert "wait for the redirector already" in failure(start(frontend, "one more")).message
 
 
+def test_too_many_bytes_of_waiting_requests_are_refused_until_one_is_answered(
+    frontend: Frontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(frontend, "r0")
+    monkeypatch.setattr(core, "PENDING_BYTES_MAX", 2 * len(request("VM.start", id="vm", paused=False).body))
+    start(frontend, "r1")
+    assert "bytes of requests wait for the redirector already" in failure(start(frontend, "r2")).message
+    frontend.on_notice(Accepted(request_id="r0", task=TaskId(7)))
+    (effect,) = start(frontend, "r3")
+    assert isinstance(effect, Append)
+
+
 def remove(frontend: Frontend) -> Append:
     (effect,) = frontend.on_request(request("VM.remove", id="vm"), "r", NOW)
     assert isinstance(effect, Append)

@@ -287,6 +287,23 @@ def test_bytes_of_requests_that_came_to_nothing_are_not_held(echo: Echo) -> None
         until(lambda: door.server.held_bytes == 0, door)
 
 
+def test_bytes_of_a_request_that_outlives_its_connection_are_held_until_it_is_answered(echo: Echo) -> None:
+    echo.goes_on = True
+    with served(echo, Limits(bytes_max=1_000, linger_s=0.5)) as door:
+        with connected(door.path) as gone:
+            gone.sendall(post(b"x" * 800, "/hold") + post(b"y" * 100))
+            until(lambda: door.server.held_bytes == 900, door)
+        until(lambda: echo.closed == 1, door)
+        assert door.server.held_bytes == 800
+        status, words = ask(door.path, post(b"z" * 300))
+        assert (status, words[:14]) == (503, b"too many bytes")
+        door.on_loop(lambda: echo.held[0].reply(200, b"to nobody"))
+        until(lambda: door.server.held_bytes == 0, door)
+        door.on_loop(lambda: echo.held[0].reply(200, b"once more"))
+        assert door.server.held_bytes == 0
+        assert ask(door.path, post(b"z" * 300)) == (200, b"z" * 300)
+
+
 @pytest.mark.parametrize("cuts", [(), (10,), (33,), (34,), (35,), (36,), (40,)])
 def test_a_stream_takes_over_wherever_its_head_ends(door: Served, cuts: tuple[int, ...]) -> None:
     whole = b"PUT /stream HTTP/1.1\r\ncookie: a=b\r\n\r\nfirst words"

@@ -101,10 +101,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_last = True
         self._queue.clear()
-        self._let_go(self._held_bytes)
         self._parser = None  # it refers to us
-        if self._keeper.dismiss(self):
-            self._keeper.door.on_closed(self)
+        goes_on = self._keeper.dismiss(self) and self._keeper.door.on_closed(self)
+        self._busy = self._busy and goes_on
+        self._let_go(self._held_bytes - (self._busy_bytes if self._busy else 0))
 
     @override
     def pause_writing(self) -> None:
@@ -119,10 +119,12 @@ class Connection(asyncio.Protocol):
 
     def reply(self, status: int, body: bytes, more: bytes = b"") -> None:
         """Answer the request at hand, with `more` header lines; without one, nothing happens."""
-        if not self._busy or self._transport.is_closing():
+        if not self._busy:
             return
         self._busy = False
         self._let_go(self._busy_bytes)
+        if self._transport.is_closing():
+            return
         ends = self._is_last and not self._queue
         answer = encode_reply(status, body, more, closes=ends)
         self._transport.write(answer[: len(answer) - len(body)] if self._answers_head else answer)

@@ -22,8 +22,11 @@ class Door(Protocol):
     def on_request(self, client: Client, request: HttpRequest) -> None:
         """One request; answer it by `client.reply`, now or later. The next one waits for that."""
 
-    def on_closed(self, client: Client) -> None:
-        """The connection is no more; an answer to it goes nowhere."""
+    def on_closed(self, client: Client) -> bool:
+        """The connection is no more; an answer to it goes nowhere.
+
+        Answers whether the request at hand is seen to all the same: then its body counts until that `reply`.
+        """
 
     def take_over(self, request: HttpRequest) -> asyncio.Protocol | None:
         """Who takes the connection's bytes after this head, if it is no request but the start of a stream.

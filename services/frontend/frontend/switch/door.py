@@ -47,11 +47,12 @@ class SwitchDoor:
         self._perform(self._core.on_request(number, request, _now()))
         self._set_timer(connection.loop)
 
-    def on_closed(self, connection: Client) -> None:
-        """A client has gone."""
+    def on_closed(self, connection: Client) -> bool:
+        """A client has gone, and with him what he asked."""
         if connection.state is not None:
             del self._connections[connection.state]
             self._perform(self._core.on_gone(connection.state))
+        return False
 
     def take_over(self, _request: HttpRequest) -> asyncio.Protocol | None:
         """There are no streams on a switch."""
