@@ -6,14 +6,19 @@ from pathlib import Path
 
 import pytest
 from bus.fold import FoldOf
+from bus.loop import Loop
 from bus.ports import BEGINNING, BusBlockedError, BusUnavailableError, Entry, Request, RequestTimeoutError
 from bus.rabbit import RabbitBus
 from bus.rabbit.address import nodes_of
+from bus.rabbit.connection import Connection, Tenant
 from bus.rabbit.shelf import RabbitShelf
-from bus.retention import Retention
+from bus.rabbit.stream import Logs
+from bus.retention import USUAL, Retention
 from container_node import Node, node_for_tests
+from pika.channel import Channel
 from schema.ids import InstanceName, VmId
 from schema.records import LaneHeld
+from typing_extensions import override
 
 PATIENCE_S = 60.0
 
@@ -121,6 +126,44 @@ def test_a_reader_from_a_time_on_is_given_no_older_record_and_what_comes(
     again = Log(bus, instance, since)
     assert again.wait_for(1) == ["vm-1"]
     assert Log(bus, instance, 0.0).wait_for(2) == ["vm-0", "vm-1"]
+
+
+class Leaving(Tenant):
+    """Leaves its first channel while the log is still being put in place there, as a reader may have to."""
+
+    def __init__(self, instance: InstanceName) -> None:
+        super().__init__()
+        self._instance = instance
+        self.settled = 0
+
+    @override
+    def settle(self, channel: Channel) -> None:
+        def then() -> None:
+            channel.basic_qos()
+            self.mark_placed()
+
+        self.settled += 1
+        Logs(USUAL).declare(channel, self._instance, then)
+        if self.settled == 1:
+            channel.close()
+
+
+def test_what_a_channel_is_told_while_it_closes_costs_no_connection(
+    node: Node, instance: InstanceName
+) -> None:
+    loop, settled = Loop("test"), threading.Event()
+    connection, leaving = Connection(node.url, "test", loop), Leaving(instance)
+    connection.add(leaving)
+    loop.soon(connection.open)
+    loop.soon(lambda: loop.every(0.01, lambda: settled.set() if connection.settled() else None))
+    loop.start()
+    try:
+        assert settled.wait(PATIENCE_S)
+        assert leaving.settled == 2
+        assert "Channel" not in connection.trouble
+    finally:
+        loop.soon(connection.close)
+        assert loop.join(PATIENCE_S)
 
 
 def test_a_request_is_answered(bus: RabbitBus) -> None:

@@ -45,6 +45,8 @@ class Candidate(Tenant):
         self._is_free = True  # the confirm follows
 
     def _on_probed(self, channel: Channel) -> None:
+        if not channel.is_open:
+            return
         if self._is_free:
             drop_all = {"x-message-ttl": 0}
             channel.queue_declare(

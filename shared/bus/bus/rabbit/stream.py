@@ -30,10 +30,15 @@ class Logs:
         self._as_made: set[InstanceName] = set()
 
     def declare(self, channel: Channel, instance: InstanceName, then: Action) -> None:
-        """Put all in place; `then` it is."""
+        """Put all in place; `then` it is. A channel that closes meanwhile hears nothing of it."""
         stream = log_stream(instance)
+
+        def in_place(_: object) -> None:
+            if channel.is_open:
+                then()
+
         if self._retention is None:
-            channel.queue_declare(stream, passive=True, callback=lambda _: then())
+            channel.queue_declare(stream, passive=True, callback=in_place)
             return
         channel.exchange_declare(EXCHANGE, "topic", durable=True)
         if instance in self._as_made:
@@ -41,7 +46,7 @@ class Logs:
         else:
             channel.add_on_close_callback(lambda _, reason: self._on_closed(instance, reason))
             channel.queue_declare(stream, durable=True, arguments=self._retention.arguments())
-        channel.queue_bind(stream, EXCHANGE, f"{routing_word(instance)}.#", callback=lambda _: then())
+        channel.queue_bind(stream, EXCHANGE, f"{routing_word(instance)}.#", callback=in_place)
 
     def _on_closed(self, instance: InstanceName, reason: Exception) -> None:
         if not isinstance(reason, ChannelClosedByBroker) or reason.reply_code != _PRECONDITION_FAILED:
