@@ -62,7 +62,7 @@ class InHand(Subject):
 
     def __init__(self, directory: Path) -> None:
         self.room = Room()
-        self.nodes = NodesInHand()
+        self.nodes = NodesInHand(self.room)
         self.directory = directory
         self.changes: queue.Queue[ObjectId] = queue.Queue()
         self._numbers = itertools.count()
@@ -325,6 +325,16 @@ def test_a_resumed_vm_has_the_devices_of_now(subject: InHand, life: Life) -> Non
     found = subject.room.only().document.find("devices/interface/source")
     assert found is not None
     assert found.get("bridge") == "xenbr1"
+
+
+def test_an_interface_has_the_name_that_xen_s_scripts_take_its_domain_from(subject: InHand) -> None:
+    """Under another name they write into xenstore what nobody removes."""
+    life = make_life(subject)
+    life.start()
+    subject.backend.vif.plug(SuiteExecution(), life.id, later := subject.make_vif(life.vm, 1))
+    ends = [subject.backend.vif.get_state(life.id, vif).device for vif in (*life.devices.vifs, later)]
+    assert ends == ["vif1.0", "vif1.1"]
+    assert subject.room.only().document.find("devices/interface/target") is None
 
 
 def test_what_the_host_has_no_memory_for_is_told_in_figures(subject: InHand) -> None:

@@ -36,7 +36,6 @@ from worker_xen.libvirt.document import (
     disk_node,
     domain_document,
     domain_name,
-    end_of,
     nic_node,
     refuse_unless_sayable,
     screen_of,
@@ -136,13 +135,10 @@ def test_disks_are_told_as_they_are() -> None:
 
 
 def test_interfaces_are_told_as_they_are() -> None:
-    plain, special = domain(), vif(mtu=9000, rate=(1024, 50_000))
-    assert end_of(plain, special) == "x01234567.2"
-    written_ = nic_node(plain, Nic(vif=special))
-    assert attribute(written_, "target", "dev") == "x01234567.2"
+    written_ = nic_node(Nic(vif=vif(mtu=9000, rate=(1024, 50_000))))
     assert attribute(written_, "mtu", "size") == "9000"
     assert attribute(written_, "bandwidth/outbound", "average") == "1024"
-    usual = nic_node(plain, Nic(vif=vif()))
+    usual = nic_node(Nic(vif=vif()))
     assert usual.find("mtu") is None
     assert usual.find("bandwidth") is None
 

@@ -22,7 +22,7 @@ from virt.values import (
     VirtEvent,
     VirtGoneError,
 )
-from virt.xml import Element, node, parsed, written
+from virt.xml import Element, attribute, node, parsed, written
 from worker_xen.libvirt.stream import head, is_whole
 from worker_xen.xenlight.xenstore import Nodes
 
@@ -100,14 +100,23 @@ class Room:
 
 
 class NodesInHand(Nodes):
-    """Of guests that acknowledge all."""
+    """Of guests that acknowledge all; libvirt numbers their interfaces in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
         super().__init__(Path("/nowhere"))
+        self._room = room
         self.written: dict[int, dict[str, str]] = {}
 
     @override
     def read(self, domid: int, name: str) -> str | None:
+        return None
+
+    @override
+    def nic_number(self, domid: int, mac: str) -> int | None:
+        for domain in self._room.domains.values():
+            if domain.number == domid:
+                macs = [found.get("address") for found in domain.devices.findall("interface/mac")]
+                return macs.index(mac) if mac in macs else None
         return None
 
     @override
@@ -259,5 +268,6 @@ class VirtInHand(Connection):
 
 
 def _target(device: Element) -> tuple[str, str | None]:
-    found = device.find("target")
-    return device.tag, None if found is None else found.get("dev")
+    if device.tag == "interface":
+        return device.tag, attribute(device, "mac", "address")
+    return device.tag, attribute(device, "target", "dev")

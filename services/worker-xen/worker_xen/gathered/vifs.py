@@ -35,8 +35,8 @@ class GatheredVifs(HostedVifs[Host]):
         """Take an interface from a domain that is there. Errors: `refusal`."""
 
     @abstractmethod
-    def _end(self, domain: Domain, domid: int, vif: Vif) -> str:
-        """The name of the interface's end in dom0, of a domain that is there."""
+    def _end(self, domain: Domain, domid: int, vif: Vif) -> str | None:
+        """The name of the interface's end in dom0, of a domain that is there; None: it has none."""
 
     @override
     def plug(self, execution: Execution, vm: VmId, vif: Vif) -> None:
@@ -97,12 +97,14 @@ class GatheredVifs(HostedVifs[Host]):
 
     @override
     def _end_of(self, machine: Machine, vif: Vif) -> str | None:
-        domain = machine.domain
-        return None if domain is None or domain.domid is None else self._end(domain, domain.domid, vif)
+        domain, nic = machine.domain, machine.nic(vif.id)
+        if domain is None or domain.domid is None or nic is None:
+            return None
+        return self._end(domain, domain.domid, nic.vif)
 
 
-def set_carrier_of(name: str, vif: Vif) -> None:
+def set_carrier_of(name: str | None, vif: Vif) -> None:
     """What an interface that has just been plugged shall have for a carrier; usually it has one."""
-    if not vif.carrier:
+    if not vif.carrier and name is not None:
         for end in there(name):
             set_carrier(end, carrier=False)

@@ -18,9 +18,6 @@ from worker_xen.xenlight.machine import Disk, Domain, Nic
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """Libvirt names files by a domain's name, and refuses others."""
 
-_LIFE_LETTERS = 9
-"""An interface's name has 15 at most, of which Xen's scripts want 4 for `-emu`."""
-
 _USUAL_MTU = 1500
 
 _BOOT_WORDS = {"c": "hd", "d": "cdrom", "n": "network"}
@@ -92,23 +89,17 @@ def disk_node(vm: Vm, disk: Disk) -> Element:
     return node("disk", *children, type="file", device="cdrom" if is_drive and is_emulated else "disk")
 
 
-def nic_node(domain: Domain, nic: Nic) -> Element:
-    """An interface on a bridge of dom0. Errors: `Unimplemented`."""
+def nic_node(nic: Nic) -> Element:
+    """An interface on a bridge of dom0, whose end Xen names. Errors: `Unimplemented`."""
     vif = nic.vif
     children = [
         node("mac", address=vif.mac),
         node("source", bridge=bridge_of(vif.backend)),
-        node("target", dev=end_of(domain, vif)),
         *_rate(vif),
     ]
     if vif.mtu != _USUAL_MTU:
         children.append(node("mtu", size=vif.mtu))
     return node("interface", *children, type="bridge")
-
-
-def end_of(domain: Domain, vif: Vif) -> str:
-    """The interface's end in dom0; Xen's own name for it would have a number that libvirt chooses."""
-    return f"x{domain.life[: _LIFE_LETTERS - 1]}.{vif.position}"
 
 
 def console_of(document: Element) -> str | None:
@@ -178,7 +169,7 @@ def _devices(domain: Domain) -> Iterator[Element]:
         if disk.activated and is_given(domain.vm, disk):
             yield disk_node(domain.vm, disk)
     for nic in domain.nics:
-        yield nic_node(domain, nic)
+        yield nic_node(nic)
     if not isinstance(domain.vm.ty, Hvm):
         yield node("console", node("target", type="xen", port=0), type="pty")
         return

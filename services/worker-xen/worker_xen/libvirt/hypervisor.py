@@ -12,6 +12,7 @@ from engine.hosted.records import Records
 from schema.fault import XenopsError
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator, NotEnoughMemory
+from schema.objects.vif import Vif
 from typing_extensions import override
 from virt.connection import Connection
 from virt.link import Listener
@@ -24,6 +25,7 @@ from virt.xml import Element, attribute, parsed, written
 
 from worker_xen.libvirt.document import Surroundings, domain_document
 from worker_xen.libvirt.stream import is_whole
+from worker_xen.xenlight.bridging import end_of
 from worker_xen.xenlight.machine import Domain, Machine
 from worker_xen.xenlight.values import DomainInfo
 from worker_xen.xenlight.xenstore import Nodes
@@ -166,6 +168,14 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
         if self._has(domain, device):
             self.virt.remove(domain.uuid, written(device))
 
+    def end_of(self, domid: int, vif: Vif) -> str | None:
+        """What an interface's end in dom0 is called; None: there is none. Errors: those of `Nodes`.
+
+        Xen names it by a number that libvirt chooses: it is found by its address, as libvirt itself does.
+        """
+        number = self.nodes.nic_number(domid, vif.mac)
+        return None if number is None else end_of(domid, number)
+
     def set_running(self, domain: Domain, *, runs: bool) -> None:
         """Let its vCPUs run, or stop them; that is no news. Errors: `Internal_error`."""
         self._runs[domain.uuid] = runs
@@ -234,9 +244,8 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
 
     def _has(self, domain: Domain, device: Element) -> bool:
         """A worker before us may have died before it noted what it did."""
-        name = attribute(device, "target", "dev")
-        found = parsed(self.virt.document(domain.uuid)).findall(f"./devices/{device.tag}/target")
-        return any(target.get("dev") == name for target in found)
+        found = parsed(self.virt.document(domain.uuid)).findall(f"./devices/{device.tag}")
+        return any(_name(other) == _name(device) for other in found)
 
     def _document(self, vm: str, domain: Domain) -> Element:
         with configured(f"start VM {vm}"):
@@ -303,6 +312,11 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
             self._on_change(VmObject(id=machine.id))
 
         self._tell_of(lambda domain: domain.uuid == uuid_, tell)
+
+
+def _name(device: Element) -> str | None:
+    """What a domain's device is known by: a disk by its name, an interface by its address."""
+    return attribute(device, "mac", "address") or attribute(device, "target", "dev")
 
 
 def _info(found: Found) -> DomainInfo:

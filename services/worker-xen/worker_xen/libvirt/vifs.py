@@ -1,14 +1,13 @@
 """The verbs on network interfaces, on libvirt."""
 
 from engine.backend import Execution
-from schema.ids import VmId
-from schema.objects.vif import Vif, VifState
+from schema.objects.vif import Vif
 from typing_extensions import override
 from virt.spoken import spoken
 from virt.values import VirtError
 
 from worker_xen.gathered.vifs import GatheredVifs
-from worker_xen.libvirt.document import end_of, nic_node
+from worker_xen.libvirt.document import nic_node
 from worker_xen.libvirt.hypervisor import Hypervisor
 from worker_xen.xenlight.machine import Domain, Nic
 
@@ -22,22 +21,13 @@ class LibvirtVifs(GatheredVifs[Hypervisor]):
     @override
     def _give(self, execution: Execution, domain: Domain, domid: int, nic: Nic) -> None:
         with spoken():
-            self._hypervisor.attach(domain, nic_node(domain, nic))
+            self._hypervisor.attach(domain, nic_node(nic))
 
     @override
     def _take(self, domain: Domain, domid: int, nic: Nic, *, force: bool) -> None:
         """Libxl asks the guest, and takes it all the same where it does not answer."""
-        self._hypervisor.detach(domain, nic_node(domain, nic))
+        self._hypervisor.detach(domain, nic_node(nic))
 
     @override
-    def _end(self, domain: Domain, domid: int, vif: Vif) -> str:
-        return end_of(domain, vif)
-
-    @override
-    def get_state(self, vm: VmId, vif: Vif) -> VifState:
-        """With the end's name, which is not Xen's."""
-        state, machine = super().get_state(vm, vif), self._hypervisor.look(vm)
-        nic = machine.nic(vif.id)
-        if nic is None or machine.domain is None or machine.domain.domid is None:
-            return state
-        return state.model_copy(update={"device": end_of(machine.domain, nic.vif)})
+    def _end(self, domain: Domain, domid: int, vif: Vif) -> str | None:
+        return self._hypervisor.end_of(domid, vif)

@@ -12,7 +12,7 @@ from virt.spoken import spoken
 
 from worker_xen.gathered.vifs import set_carrier_of
 from worker_xen.gathered.vms import GatheredVms
-from worker_xen.libvirt.document import console_of, end_of, refuse_unless_sayable, screen_of
+from worker_xen.libvirt.document import console_of, refuse_unless_sayable, screen_of
 from worker_xen.libvirt.hypervisor import Hypervisor
 from worker_xen.libvirt.suspend import restore_vm, resume_vm, save_vm
 from worker_xen.xenlight.config import scheduling
@@ -126,4 +126,4 @@ class LibvirtVms(GatheredVms[Hypervisor]):
         if domain.vm.xsdata:
             self._hypervisor.nodes.replace_xsdata(domid, dict(domain.vm.xsdata))
         for nic in domain.nics:
-            set_carrier_of(end_of(domain, nic.vif), nic.vif)
+            set_carrier_of(self._hypervisor.end_of(domid, nic.vif), nic.vif)

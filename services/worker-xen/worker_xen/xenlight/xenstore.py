@@ -30,6 +30,20 @@ class Nodes:
             value = self._do(lambda link: link.read(f"/local/domain/{domid}/{name}"))
         return None if value is None else value.decode(errors="replace")
 
+    def nic_number(self, domid: int, mac: str) -> int | None:
+        """The number that a domain's interface of an address has; None: it has none."""
+        stem = f"/local/domain/0/backend/vif/{domid}"
+
+        def find(link: Link) -> int | None:
+            for name in link.names(stem) or ():
+                found = link.read(f"{stem}/{name}/mac") or b""
+                if found.decode(errors="replace").lower() == mac.lower():
+                    return int(name)
+            return None
+
+        with self._lock:
+            return self._do(find)
+
     def replace_xsdata(self, domid: int, xsdata: dict[str, str]) -> None:
         """Replace what a client has written for the guest; keys elsewhere are left out."""
 
