@@ -1,14 +1,18 @@
 """What interfaces on classic let pass: the control domain is told before any frame."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import Life, make_life, refusal
 from engine.hosted.port_rules import RATE_TO_GUEST, PortRules, port_rules
+from hvm_in_hand import have_programs
 from schema.objects.errors import InternalError
+from schema.objects.network import LocalNetwork
 from schema.objects.vif import Autoconf6, Dhcp4, Locked, LockedAddresses, Static4, Unlocked, Unspecified4, Vif
-from test_classic_conformance import ClassicSubject
+from test_classic_conformance import ClassicHvmSubject, ClassicSubject, standing
 from test_classic_deaths import make_subject, nothing_is_left
 
 __all__ = ["make_subject", "nothing_is_left"]
@@ -94,3 +98,25 @@ def test_a_guests_agent_finds_which_addresses_an_interface_shall_have(
     verbs.set_ipv4_configuration(SuiteExecution(), life.id, another, Unspecified4())
     assert store.read(path) is None
     life.stop()
+
+
+def test_a_guest_may_put_its_emulated_card_away_at_any_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have_programs(tmp_path, monkeypatch)
+    with standing("xenstored", ClassicHvmSubject, tmp_path) as subject:
+        life, verbs = make_life(subject), subject.backend.vif
+        life.start()
+        vif, (domid,) = life.devices.vifs[0], subject.backend.vm.get_state(life.vm).domids
+        verbs_of_its_end: tuple[Callable[[SuiteExecution], None], ...] = (
+            lambda task: verbs.set_carrier(task, life.id, vif, carrier=False),
+            lambda task: verbs.move(task, life.id, vif, LocalNetwork(bridge="xenbr1")),
+            lambda task: verbs.set_locking_mode(task, life.id, vif, LOCKED),
+            lambda task: verbs.unplug(task, life.id, vif, force=True),
+        )
+        for verb in verbs_of_its_end:
+            subject.host.going.add(f"tap{domid}.0")
+            verb(SuiteExecution())
+            assert not subject.host.going, "the card was not even looked for"
+        life.stop()
+        subject.end_device_models()

@@ -129,6 +129,9 @@ class HostInHand(Xen, Dom0):
     rules: dict[str, PortRules] = field(default_factory=dict)
     """What interfaces let pass."""
 
+    going: set[str] = field(default_factory=set)
+    """Interfaces that are gone as soon as something is done to them."""
+
     def __post_init__(self) -> None:
         self.found[0] = DomainInfo(0, UUID(int=0), 1 << 30, 1 << 30, 0)
         self._numbers = itertools.count(1)
@@ -279,22 +282,30 @@ class HostInHand(Xen, Dom0):
 
     @override
     def has_interface(self, interface: str) -> bool:
-        return interface.replace("vif", "vif-").replace(".", "-") in self.devices
+        return interface in self.going or interface.replace("vif", "vif-").replace(".", "-") in self.devices
 
     @override
     def join(self, interface: str, bridge_name: str, mtu: int, *, up: bool) -> None:
         if bridge_name not in {"xenbr0", "xenbr1"}:
             raise internal_error(f"There is no bridge {bridge_name!r} on this host")
+        self._reach(interface)
         self.ports[interface] = bridge_name
         self.set_up(interface, up=up)
 
     @override
     def set_up(self, interface: str, *, up: bool) -> None:
+        self._reach(interface)
         (self.up.add if up else self.up.discard)(interface)
 
     @override
     def restrict(self, rules: PortRules) -> None:
+        self._reach(rules.tap)
         self.rules[rules.tap] = rules
+
+    def _reach(self, interface: str) -> None:
+        if interface in self.going:
+            self.going.remove(interface)
+            raise internal_error(f"There is no interface {interface}")
 
     @override
     def close(self) -> None:

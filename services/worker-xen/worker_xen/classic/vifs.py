@@ -1,13 +1,13 @@
 """The verbs on network interfaces: a card in the guest, whose other end is a port of a bridge."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from engine.backend import Execution
 from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
-from schema.fault import internal_error
+from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.network import Network
 from schema.objects.vif import Ipv4Configuration, Ipv6Configuration, LockingMode, Vif
@@ -77,8 +77,13 @@ class ClassicVifs(HostedVifs[Hypervisor]):
             return
         name = bridge_of(network)
         if found.info is not None:
-            for interface in self._interfaces(found.machine.living(), found.info.domid, nic):
-                self._hypervisor.dom0.join(interface, name, nic.vif.mtu, up=nic.vif.carrier)
+            mtu, up = nic.vif.mtu, nic.vif.carrier
+            self._at_ends(
+                found.machine.living(),
+                found.info.domid,
+                nic,
+                lambda interface: self._hypervisor.dom0.join(interface, name, mtu, up=up),
+            )
             self._write(nic_path(found.info.domid, nic), "bridge", name)
         self._set(vm, vif, backend=network)
 
@@ -132,22 +137,42 @@ class ClassicVifs(HostedVifs[Hypervisor]):
             return
         rules = rules_of(vif.id.device, nic.vif.model_copy(update=fields))
         if found.info is not None:
-            for interface in self._interfaces(found.machine.living(), found.info.domid, nic):
-                self._hypervisor.dom0.restrict(replace(rules, tap=interface))
+            self._at_ends(
+                found.machine.living(),
+                found.info.domid,
+                nic,
+                lambda interface: self._hypervisor.dom0.restrict(replace(rules, tap=interface)),
+            )
         self._set(vm, vif, **fields)
 
-    def _interfaces(self, domain: Domain, domid: int, nic: Nic) -> list[str]:
-        """All ends of an interface in the control domain: that of an emulated card goes with it."""
-        found = [interface_name(domid, nic.vif.position)]
-        tap = tap_name(domid, nic.vif.position)
-        return [*found, tap] if domain.is_hvm and self._hypervisor.dom0.has_interface(tap) else found
+    def _at_ends(self, domain: Domain, domid: int, nic: Nic, act: Callable[[str], None]) -> None:
+        """Do something to all ends of an interface in the control domain."""
+        act(interface_name(domid, nic.vif.position))
+        self._at_card(domain, domid, nic, act)
+
+    def _at_card(self, domain: Domain, domid: int, nic: Nic, act: Callable[[str], None]) -> None:
+        """Do something to the end of an emulated card, if there is one.
+
+        A guest that finds drivers of Xen's puts its cards away, at any moment, and their ends go with them.
+        """
+        tap, dom0 = tap_name(domid, nic.vif.position), self._hypervisor.dom0
+        if not domain.is_hvm or not dom0.has_interface(tap):
+            return
+        try:
+            act(tap)
+        except XenopsError:
+            if dom0.has_interface(tap):
+                raise
 
     def _link(self, domain: Domain, domid: int, nic: Nic, *, up: bool) -> None:
-        """Plug the cable of an emulated card in, or out; there is none, or its guest has put it away."""
-        for tap in self._interfaces(domain, domid, nic)[1:]:
+        """Plug the cable of an emulated card in, or out."""
+
+        def act(tap: str) -> None:
             self._hypervisor.dom0.set_up(tap, up=up)
             card = Card(nic.vif.position, nic.vif.mac)
             self._hypervisor.emulators.do(domid, "set_link", {"name": card.id, "up": up})
+
+        self._at_card(domain, domid, nic, act)
 
     def _forget_addresses(self, domid: int, nic: Nic) -> None:
         if address_nodes(domid, nic.vif):
