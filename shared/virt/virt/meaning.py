@@ -32,7 +32,7 @@ Handle = Any
 
 def info_of(domain: Handle, mark: str) -> DomainInfo:
     """A domain as it is now; `mark` is the XML namespace of our element in its metadata."""
-    state, _, memory_kib, *_ = domain.info()
+    state, memory_kib = _usage_of(domain)
     has_ended = state == libvirt.VIR_DOMAIN_SHUTOFF
     return DomainInfo(
         uuid=domain.UUIDString(),
@@ -49,6 +49,21 @@ def info_of(domain: Handle, mark: str) -> DomainInfo:
 def version(number: int) -> str:
     """A version as people write it."""
     return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
+
+
+def _usage_of(domain: Handle) -> tuple[int, int]:
+    """Its state, and how many KiB of memory it has.
+
+    One whose guest has ended is known to libvirt until all of it is gone, but on Xen not how much it has.
+    """
+    try:
+        state, _, memory_kib, *_ = domain.info()
+    except libvirt.libvirtError:
+        state = domain.state()[0]
+        if state != libvirt.VIR_DOMAIN_SHUTOFF:
+            raise
+        return state, 0
+    return state, memory_kib
 
 
 def _mark_of(domain: Handle, mark: str) -> str | None:
