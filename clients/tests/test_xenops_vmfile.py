@@ -140,3 +140,9 @@ def test_a_disk_has_one_source(disk: dict[str, str], words: str) -> None:
     told = complaint(vm={"id": "a"}, vbds=[{"device": "xvda", **disk}])
     assert told.startswith(f"{FILE}: vbds[0]: has {words}")
     assert "'device'" not in told
+
+
+def test_a_device_stands_once() -> None:
+    disks = [{"device": "hda", "disk": "/a"}, {"device": "hda", "disk": "/b"}]
+    told = complaint(vm={"id": "a"}, vbds=disks)
+    assert told == f"{FILE}: vbds: has hda twice: each needs a device name of its own"

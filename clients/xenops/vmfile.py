@@ -14,6 +14,7 @@ Only `vm.id` must be given. Without a kernel the firmware boots: `"boot": {"firm
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from string import ascii_lowercase
@@ -26,6 +27,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from schema.ids import is_safe_name
@@ -169,6 +171,9 @@ class PciPart(_Part):
     address: Annotated[str, _matching(_PCI_ADDRESS, "0000:03:00.0")]
 
 
+Device = VbdPart | VifPart | PciPart
+
+
 class VmFile(_Part):
     """The whole file."""
 
@@ -176,6 +181,14 @@ class VmFile(_Part):
     vbds: tuple[VbdPart, ...] = ()
     vifs: tuple[VifPart, ...] = ()
     pcis: tuple[PciPart, ...] = ()
+
+    @field_validator("vbds", "vifs", "pcis")
+    @classmethod
+    def _stand_once(cls, parts: tuple[Device, ...]) -> tuple[Device, ...]:
+        twice = [name for name, count in Counter(part.device for part in parts).items() if count > 1]
+        if twice:
+            raise ValueError(f"has {twice[0]} twice: each needs a device name of its own")
+        return parts
 
 
 def read_vm_file(path: Path) -> Metadata:
@@ -281,7 +294,7 @@ def _complaint(error: Mapping[str, Any], whole: object = "the file") -> str:
     if error["type"] == "missing":
         return f"{place} is missing"
     told = f"{place or whole}: {error['msg'].removeprefix('Value error, ')}"
-    return told if isinstance(error["input"], dict) else f"{told}, not {error['input']!r}"
+    return told if isinstance(error["input"], dict | list) else f"{told}, not {error['input']!r}"
 
 
 def _metadata(file: VmFile, base: Path) -> Metadata:

@@ -4,9 +4,20 @@ from pathlib import Path
 
 import pytest
 from schema.atomics.vm import DomainAction
+from schema.objects.vbd import Vbd
+from schema.wire.types import DeviceId
 from worker_kvm.qemu.ending import action_of, complaint, logged_action
+from worker_kvm.qemu.machine import Disk, Slot, Source
 
 CRASH = DomainAction.CRASHDUMP
+DISKS = (
+    Disk(
+        vbd=Vbd(id=DeviceId("v1", "xvda")),
+        slot=Slot(bus="scsi", unit=0),
+        source=Source(path="/d.qcow2", format="qcow2"),
+    ),
+    Disk(vbd=Vbd(id=DeviceId("v1", "xvdb")), slot=Slot(bus="scsi", unit=1), source=None),
+)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +66,28 @@ def test_a_complaint_is_qemus_words_in_one_line(tmp_path: Path) -> None:
         "Is another process using the image?\n"
     )
     assert complaint(log) == "-device x: no such model; Is another process using the image?"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            '-blockdev {"node-name": "scsi0-node", "file": {"driver": "file"}}: Image is not in qcow2 format',
+            "the VBD xvda, /d.qcow2: Image is not in qcow2 format",
+        ),
+        (
+            '-device {"driver": "scsi-cd", "drive": "scsi1-node"}: Failed to get "write" lock',
+            'the VBD xvdb: Failed to get "write" lock',
+        ),
+        ("Is another process using the image [/dev/fdset/2]?", "Is another process using the image?"),
+        ('-device {"drive": "other-node"}: no', '-device {"drive": "other-node"}: no'),
+        ('-device {"driver": "virtio-rng"}: no', '-device {"driver": "virtio-rng"}: no'),
+    ],
+)
+def test_disks_are_called_as_clients_do(tmp_path: Path, line: str, told: str) -> None:
+    log = tmp_path / "log"
+    log.write_text(f"qemu-system-x86_64: {line}\n" if line.startswith("-") else f"{line}\n")
+    assert complaint(log, DISKS) == told
 
 
 def test_only_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:

@@ -1,11 +1,18 @@
 """Ending: what a guest wants that has ended, by QEMU's events, or by its log when nobody listened."""
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from schema.atomics.vm import DomainAction
 
+from worker_kvm.qemu.machine import Disk
+
 _TRACED = re.compile(r"qemu_system_shutdown_request reason=(\d+)")
+
+_ABOUT = re.compile(r"-(?:blockdev|device) (?P<argument>\{.*?\}): (?P<words>.*)")
+_NODE = re.compile(r'"(?:node-name|drive)": "([^"]*)"')
+_OPENED = re.compile(r" \[/dev/fdset/\d+\]")
 
 _CAUSES = (
     "none",
@@ -61,7 +68,21 @@ def tail(log: Path) -> str:
         return ""
 
 
-def complaint(log: Path) -> str:
-    """What QEMU said, in one line, without what we had it trace."""
+def complaint(log: Path, disks: Iterable[Disk] = ()) -> str:
+    """What QEMU said, in one line, without what we had it trace; these disks are called as clients do."""
+    names = {disk.slot.node: _named(disk) for disk in disks}
     lines = (line.partition(": ")[2] or line for line in tail(log).splitlines())
-    return "; ".join(line for line in lines if line and not _TRACED.search(line))
+    return "; ".join(_about_disks(line, names) for line in lines if line and not _TRACED.search(line))
+
+
+def _named(disk: Disk) -> str:
+    source = "" if disk.source is None else f", {disk.source.path}"
+    return f"the VBD {disk.vbd.id.device}{source}"
+
+
+def _about_disks(line: str, names: Mapping[str, str]) -> str:
+    """A line about an argument of ours that is for a disk, with the disk's name in its place."""
+    found = _ABOUT.fullmatch(line)
+    node = None if found is None else _NODE.search(found["argument"])
+    name = None if node is None else names.get(node[1])
+    return _OPENED.sub("", line if found is None or name is None else f"{name}: {found['words']}")

@@ -331,7 +331,8 @@ class Hypervisor(Noting[Machine, Records]):
             kill(process)
             end_tpm(self.look(vm).living().tpm)
             self._forget_processes(vm)
-            words = "; ".join(filter(None, map(complaint, (sockets.log, sockets.tpm_log)))) or str(error)
+            said = complaint(sockets.log, domain.disks), complaint(sockets.tpm_log)
+            words = "; ".join(filter(None, said)) or str(error)
             raise XenopsError(FailedToStartEmulator(vm=vm, name="qemu", message=words)) from error
         self._lives[domain.domid] = live
         return live

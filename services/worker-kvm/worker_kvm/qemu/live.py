@@ -346,12 +346,16 @@ class Live(Watched):
             self._told.notify_all()
 
     def _refusal(self, command: str, error: Exception) -> XenopsError:
-        return internal_error(f"QEMU of domain {self._domid} did not do {command}: {error}")
+        remedy = _LOCKED if '" lock' in str(error) else ""
+        return internal_error(f"QEMU of domain {self._domid} did not do {command}: {error}{remedy}")
 
 
 def _nobody() -> None:
     """Nothing moves."""
 
+
+_LOCKED = ": another VM has that disk, or this one under another name"
+"""What QEMU adds only where it is asked by hand."""
 
 DEVICES = "/machine/peripheral"
 """Where QEMU has the devices that were given a name."""
