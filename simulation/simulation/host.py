@@ -245,8 +245,9 @@ class Machine:
         return list(Journal(self.directory / "journal").unfinished())
 
     def kept(self) -> list[VmId]:
-        """The VMs of which the journal says that nobody knows whether they have arrived."""
-        return Journal(self.directory / "journal").kept()
+        """The VMs of which the journal says that they are not yet where they shall be."""
+        there = FileStore(self.directory / "metadata").exists
+        return [vm for vm in Journal(self.directory / "journal").kept() if there(vm)]
 
     def locked(self) -> Iterator[VmId]:
         """The VMs whose locks anybody holds."""

@@ -1,10 +1,9 @@
 """Mutations: rules of the protocol, each broken on purpose: the simulation must notice."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from bus.dedup import Dedup
 from bus.follow import Follower
 from bus.insist import Insistent
@@ -13,18 +12,16 @@ from bus.ports import Entry
 from bus.window import Window
 from engine.journal import Journal, JournalEntry
 from engine.lock import Held, VmLocks
-from engine.migrate.fate import Fate
-from engine.migrate.source import Departure
 from engine.store import FileStore, refusals
 from engine.worker import runner as runners
 from engine.worker.aftermath import Aftermath
 from engine.worker.core import Effect as WorkerEffect
 from engine.worker.core import WorkerCore
-from engine.worker.service import WorkerService
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
 from frontend.core import Effect as FrontendEffect
 from frontend.core import Frontend
+from mutations_of_migrations import OF_MIGRATIONS, Mutation, Patch
 from redirector.core import Redirector
 from redirector.effects import Append, Notify
 from redirector.effects import Effect as RedirectorEffect
@@ -36,8 +33,6 @@ from schema.ids import LeaseToken, TaskId, VmId
 from schema.notices import Rejected
 from schema.records import Finished, Leased, Refused, Submitted
 from simulation.publisher import Publisher
-
-Patch = pytest.MonkeyPatch
 
 
 def dedup_off(patch: Patch) -> None:
@@ -226,28 +221,6 @@ def every_lease_has_the_same_token(patch: Patch) -> None:
     patch.setattr(WorkerCore, "_on_leased", on_leased)
 
 
-def who_left_is_not_told(patch: Patch) -> None:
-    """Clients hear of a migrated VM what its task says in the end, and nothing when that has failed."""
-
-    def leave(departure: Departure) -> None:
-        course = departure._course.insisting()
-        course.held.also(departure._gone, course.threads.sleep)
-        if course.store.exists(departure._gone):
-            departure._clear(course)
-
-    patch.setattr(Departure, "leave", leave)
-
-
-def who_fails_at_last_has_the_vm(patch: Patch) -> None:
-    """A source takes it that a destination which has agreed has the VM, whatever it says then."""
-    patch.setattr(Departure, "settle", lambda departure, _: departure.leave())
-
-
-def who_does_not_answer_has_the_vm(patch: Patch) -> None:
-    """A source that has asked its destination for long enough takes its own side of the VM away."""
-    patch.setattr(Departure, "_keep", lambda departure: departure.leave())
-
-
 def half_a_rename_stays(patch: Patch) -> None:
     """A VM that is being renamed is two when its worker dies, and no more renamed."""
     rename = FileStore.rename
@@ -266,24 +239,9 @@ def who_died_has_told_all(patch: Patch) -> None:
     patch.setattr("engine.worker.aftermath.tell_again", lambda *_: None)
 
 
-def what_is_left_over_stays(patch: Patch) -> None:
-    """What cannot be taken away in some seconds stays where it is, for good."""
-    patch.setattr(Journal, "leave_over", lambda *_: None)
-
-
 def changes_by_requests_are_not_noted(patch: Patch) -> None:
     """What a request has changed is told by nobody when its worker dies just then."""
     patch.setattr("engine.worker.untold.Untold.note", lambda *_: None)
-
-
-def name_is_taken_back_once(patch: Patch) -> None:
-    """A VM whose migration has failed keeps its departing id when that cannot be changed at once."""
-    patch.setattr("engine.migrate.stay.TRIES_TIMEOUT_S", 0.0)
-
-
-def who_has_gone_on_never_arrived(patch: Patch) -> None:
-    """A destination forgets a VM that has left it again, and its source takes it as given up."""
-    patch.setattr(WorkerService, "has_arrived", lambda *_: False)
 
 
 def fenced_tasks_do_not_end(patch: Patch) -> None:
@@ -299,28 +257,6 @@ def a_lost_log_is_told_nobody(patch: Patch) -> None:
 def what_another_ended_counts_as_told(patch: Patch) -> None:
     """Whoever executes a VM next says nothing of what its last worker died before it could say."""
     patch.setattr(Journal, "has_ended", lambda *_: True)
-
-
-def two_put_right_at_once(patch: Patch) -> None:
-    """Whoever finds that a VM was handed over when its worker died asks what became of it, and acts alone."""
-    patch.setattr(
-        "engine.worker.righting._another_has_done_it", lambda entry, _, held: held.release(entry.vm)
-    )
-
-
-def what_departs_is_listed(patch: Patch) -> None:
-    """Who is told of all VMs is told of those, too, that may be another host's by now."""
-    patch.setattr(Journal, "is_leaving", lambda *_: False)
-
-
-def handover_is_not_noted(patch: Patch) -> None:
-    """Nobody knows after a crash on which side of the third point a migration was."""
-    patch.setattr(Journal, "note_handover", lambda *_: None)
-
-
-def destination_is_not_asked(patch: Patch) -> None:
-    """A source that has lost its connection goes on with the VM."""
-    patch.setattr("engine.migrate.source.fate_of", lambda *_: Fate.GIVEN_UP)
 
 
 def snapshot_lacks_its_last_entry(patch: Patch) -> None:
@@ -345,9 +281,8 @@ def what_is_sent_again_is_what_it_was(patch: Patch) -> None:
     patch.setattr("simulation.broker.anchor_of", lambda body, _: anchor_of(body, None))
 
 
-Mutation = Callable[[Patch], None]
-
 CAUGHT_BY: dict[Mutation, int | str] = {
+    **OF_MIGRATIONS,
     dedup_off: "a-lease-that-is-read-twice",
     nothing_is_sent_again: 1,
     any_confirm_is_news: "a-record-lost-while-later-ones-are-confirmed",
@@ -373,24 +308,14 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     cancel_of_what_waits_is_ignored: 24,
     every_lease_has_the_same_token: 0,
     snapshot_lacks_its_last_entry: "begun-anew-from-a-snapshot",
-    who_left_is_not_told: "a-vm-that-has-left-while-its-migration-failed",
-    who_fails_at_last_has_the_vm: "a-destination-whose-disk-is-full-when-it-takes-over",
-    who_does_not_answer_has_the_vm: "a-destination-that-is-away-for-longer-than-its-source-asks",
     half_a_rename_stays: "a-name-half-changed-when-its-worker-died",
     who_died_has_told_all: "an-arrival-that-its-worker-has-told-nobody",
-    what_is_left_over_stays: "left-over-at-a-source-whose-worker-is-started-anew",
-    who_has_gone_on_never_arrived: "gone-on-before-its-source-asked",
     fenced_tasks_do_not_end: "a-log-that-lost-its-end-and-a-lease-that-came-back",
     what_is_sent_again_is_what_it_was: "another-log-in-which-what-was-read-last-came-to-stand-again",
     sent_before_the_log_is_known: "sent-again-to-a-log-that-lost-its-end",
     a_lost_log_is_told_nobody: "a-removal-lost-with-its-log",
     what_another_ended_counts_as_told: "devices-plugged-by-a-worker-that-ended-and-said-nothing",
     changes_by_requests_are_not_noted: "a-vm-added-by-a-worker-that-died-then",
-    name_is_taken_back_once: "a-full-disk-when-a-vm-takes-its-name-back",
-    two_put_right_at_once: "put-right-by-two-at-once-once-it-was-handed-over",
-    what_departs_is_listed: "xapi-started-while-a-vm-is-kept",
-    handover_is_not_noted: "its-source-dies-once-it-has-handed-over",
-    destination_is_not_asked: "its-destination-dies-once-it-has-taken-over",
     refusal_is_told_before_it_is_written: "told-that-it-is-refused-before-that-is-written",
 }
 """Each mutation with a seed or a file under `failures` that shows it."""

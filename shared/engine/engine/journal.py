@@ -13,7 +13,7 @@ from schema.fault import internal_error
 from schema.ids import LeaseToken, TaskId, VmId
 from schema.migration import arriving_id, arriving_of, departing_id
 from schema.operations import Operation, VmMigrate, VmReceiveMemory
-from schema.records import Finished
+from schema.records import Finished, Succeeded
 
 from engine.store.cells import DamagedError, Encoding, MakeCells, PassingCells
 
@@ -43,6 +43,13 @@ class JournalEntry(BaseModel):
     def is_kept(self) -> bool:
         """Whether it stands under a departing id, for a VM of which nobody knows whether it has arrived."""
         return isinstance(self.operation, VmMigrate) and self.operation.vm != self.vm
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a VM that has come here may still bear its arriving id: its task did not end well."""
+        if not isinstance(self.operation, VmReceiveMemory) or not self.handed_over:
+            return False
+        return self.finished is None or not isinstance(self.finished.outcome, Succeeded)
 
     @property
     def departing(self) -> VmId | None:
@@ -108,12 +115,13 @@ class Journal:
         self._write(entry.model_copy(update={"vm": vm, "left_over": True}))
 
     def kept(self) -> list[VmId]:
-        """The temporary ids under which VMs stand that are kept, or of which something is left over."""
+        """The temporary ids under which VMs stand, or may, that are kept, overdue, or left over in part."""
         names = [
             path.stem for end in (_DEPARTING, _ARRIVING) for path in self._directory.glob(f"*{end}.json")
         ]
         entries = [self.read(VmId(name)) for name in names]
-        return [entry.vm for entry in entries if entry is not None and (entry.is_kept or entry.left_over)]
+        known = [entry for entry in entries if entry is not None]
+        return [entry.vm for entry in known if entry.is_kept or entry.left_over or entry.is_overdue]
 
     def has_arrived(self, arrived: VmId) -> bool:
         """Whether that is the arrived id of a VM that was taken in here, wherever it is now."""

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.backend import Backend
 from engine.cancellation import Cancellation
 from engine.conformance import SuiteExecution
-from engine.conformance.hosts import PATIENCE_S, Host, Killed, Life, Task
-from engine.conformance.samples import plug_sample, sample_vbd, sample_vm, start_sample
+from engine.conformance.hosts import PATIENCE_S, Killed, Life, Task
+from engine.conformance.samples import sample_vbd, sample_vm, start_sample
 from engine.migrate import remains
 from engine.migrate.fate import fate_of
 from engine.simulator import Fail, Fault
+from pair_in_hand import LIVE, VM, Pair
 from schema.atomics.vm import RenameWhen
 from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId
@@ -22,58 +22,10 @@ from schema.objects.disk import LocalDisk
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import BadPowerState
 from schema.objects.vgpu import Vgpu
-from schema.objects.vm import PowerState, Vm
+from schema.objects.vm import PowerState
 from schema.operations import VmMigrate
 
-VM = VmId("5a5c9d47-0cd5-4aee-b3a4-6a1c0f3b8d2e")
 PAUSE_S = 0.02
-LIVE = (PowerState.RUNNING, PowerState.PAUSED)
-
-
-class Pair:
-    """Two hosts, the first with a VM that runs, unlike any other."""
-
-    def __init__(self, directory: Path, *faults: Fault, there: tuple[Fault, ...] = (), **more: Any) -> None:
-        for name in ("here", "there"):
-            (directory / name).mkdir(parents=True)
-        self.here = Host(directory / "here", *faults, **more)
-        self.there = Host(directory / "there", *there, **more)
-        self.vm = sample_vm(VM, memory_dynamic_min=1 << 27)
-        self.here.store.write(self.vm)
-        self.here.store.vbds.write(sample_vbd(vm=VM))
-        run_sample(self.here.backend, self.vm)
-
-    def migrate(self, **fields: Any) -> Task:
-        usual: dict[str, Any] = {"url": self.there.url, "compress": False, "localhost_migration": False}
-        maps: dict[str, Any] = {"vdi_map": (), "vif_map": (), "pci_map": (), "verify_dest": False}
-        return self.here.send(VmMigrate(vm=VM, **(usual | maps | fields)))
-
-    def end_there(self) -> list[BaseException | None]:
-        return [task.end() for _, task in self.there.arrivals]
-
-    def assert_one_lives(self, where: Host | None = None) -> None:
-        """Exactly one VM lives, with all that it had, and nothing temporary is left of its way."""
-        living = [host for host in (self.here, self.there) if host.state(VM) in LIVE]
-        assert [where or living[0]] == living
-        for host in (self.here, self.there):
-            assert set(host.store.ids()) <= {VM}
-            for temporary in (arriving_id(VM), departing_id(VM)):
-                assert host.state(temporary) is PowerState.HALTED
-        state = living[0].backend.vm.get_state(living[0].store.read(VM))
-        assert (state.vcpu_target, state.xsdata_state) == (3, (("vm-data/here", "before"),))
-        assert living[0].backend.vbd.get_state(VM, sample_vbd(vm=VM)).plugged
-
-    def close(self) -> None:
-        self.here.close()
-        self.there.close()
-
-
-def run_sample(backend: Backend, vm: Vm) -> None:
-    start_sample(backend, vm)
-    plug_sample(backend, sample_vbd(vm=VM))
-    backend.vm.unpause(SuiteExecution(), vm)
-    backend.vm.set_vcpus(SuiteExecution(), vm, 3)
-    backend.vm.set_xsdata(SuiteExecution(), vm, [("vm-data/here", "before")])
 
 
 @pytest.fixture(name="pair")
@@ -177,6 +129,24 @@ def test_a_destination_that_cannot_note_that_it_has_the_vm_gives_it_up_and_it_go
     pair.end_there()
     pair.assert_one_lives(pair.here)
     assert pair.here.state(VM) is PowerState.RUNNING
+
+
+def test_a_vm_that_cannot_take_its_name_at_its_destination_at_once_gets_it_later(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, failures = pair.there.store.rename, 2 * [internal_error("the disk is full")]
+
+    def rename_later(vm: str, name: str) -> None:
+        if failures:
+            raise failures.pop()
+        rename(vm, name)
+
+    monkeypatch.setattr(pair.there.store, "rename", rename_later)
+    assert pair.migrate().end() is None
+    assert pair.end_there() == [None]
+    assert not failures
+    pair.assert_one_lives(pair.there)
+    assert pair.there.state(VM) is PowerState.RUNNING
 
 
 GIVING_UP = ("VM.restore", "VM.destroy")

@@ -1,6 +1,7 @@
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from engine.journal import Journal, JournalEntry
 from engine.simulator import Fail, Fault, Simulator, SimulatorSettings
 from engine.store import FileStore
 from engine.worker import WorkerService, WorkerSettings, host_of
+from schema.atomics.vm import DomainAction, RenameWhen
+from schema.fault import internal_error
 from schema.ids import InstanceName, LeaseToken, TaskId, VmId, WorkerName
-from schema.migration import arriving_id, departing_id
+from schema.migration import arrived_id, arriving_id, departing_id
+from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
 from schema.operations import VmMigrate, VmReceiveMemory, VmStart
-from schema.records import Removed
+from schema.records import Failed, Finished, Removed, Succeeded
 
 VM = VmId("1f5a1c9e-0000-4000-8000-0123456789ab")
 DEPARTING, ARRIVING = departing_id(VM), arriving_id(VM)
@@ -23,10 +27,10 @@ PATIENCE_S = 20.0
 
 
 class Failing:
-    """A worker on a hypervisor that destroys nothing at the first two times."""
+    """A worker on a hypervisor that destroys nothing at the first two times, or always does."""
 
-    def __init__(self, directory: Path) -> None:
-        faults = tuple(Fault(verb="VM.destroy", call=call, effect=Fail()) for call in (1, 2))
+    def __init__(self, directory: Path, times: int = 2) -> None:
+        faults = tuple(Fault(verb="VM.destroy", call=call + 1, effect=Fail()) for call in range(times))
         self.backend = Simulator(SimulatorSettings(faults=faults))
         self.store = FileStore(directory / "metadata")
         self.directory = directory
@@ -76,12 +80,21 @@ def entry_of(vm: VmId, token: int = 2) -> JournalEntry:
     return JournalEntry(vm=vm, task=TaskId(1), token=LeaseToken(token), life=1, operation=operation)
 
 
-@pytest.fixture(name="failing")
-def make_failing(tmp_path: Path) -> Iterator[Failing]:
-    failing = Failing(tmp_path)
-    yield failing
-    for bus in failing.buses:
-        bus.close()
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[[int], Failing]]:
+    with ExitStack() as stack:
+
+        def make(times: int) -> Failing:
+            failing = Failing(tmp_path, times)
+            stack.callback(lambda: [bus.close() for bus in failing.buses])
+            return failing
+
+        yield make
+
+
+@pytest.fixture
+def failing(make: Callable[[int], Failing]) -> Failing:
+    return make(2)
 
 
 @pytest.mark.parametrize("vm", [DEPARTING, ARRIVING])
@@ -127,3 +140,88 @@ def test_what_is_left_over_and_was_removed_by_an_operator_is_noted_no_more(faili
     failing.store.remove(DEPARTING)
     failing.look()
     assert failing.journal.kept() == []
+
+
+def arrive(failing: Failing) -> JournalEntry:
+    """A VM has come, and its worker could give it no name, nor note that its task has ended."""
+    configured = sample_vm(ARRIVING)
+    failing.store.write(configured)
+    start_sample(failing.backend, configured)
+    failing.backend.vm.set_domain_action_request(configured, DomainAction.REBOOT)
+    entry = entry_of(ARRIVING)
+    failing.journal.begin(entry)
+    failing.journal.note_handover(entry)
+    return entry
+
+
+def states(failing: Failing) -> tuple[PowerState, PowerState]:
+    """As which it stands under its arriving id, and under its own."""
+    verbs = failing.backend.vm
+    at, named = (verbs.get_state(sample_vm(vm)).power_state for vm in (ARRIVING, VM))
+    return at, named
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_vm_that_could_not_take_its_name_takes_it_as_soon_as_it_can(
+    failing: Failing, *, ended: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    late = arrive(failing)
+    full = Failed(error=InternalError(message="the disk is full"))
+    if ended:
+        failing.journal.end(late, Finished(vm=ARRIVING, task=late.task, outcome=full, token=late.token))
+    assert failing.journal.kept() == [ARRIVING]
+    failing.look()
+    assert "has arrived here" in caplog.text
+    assert failing.journal.kept() == []
+    assert failing.store.ids() == (VM,)
+    assert states(failing) == (PowerState.HALTED, PowerState.RUNNING)
+    assert failing.removals() == [ARRIVING]
+    noted = failing.journal.read(ARRIVING)
+    assert noted is not None
+    assert noted.finished is not None
+    assert isinstance(noted.finished.outcome, Succeeded)
+    assert failing.service.has_arrived(arrived_id(VM))
+
+
+def test_of_a_vm_that_was_configured_anew_while_it_had_no_name_what_had_arrived_goes(
+    failing: Failing,
+) -> None:
+    arrive(failing)
+    failing.store.write(sample_vm(VM))
+    for _ in range(3):  # its hypervisor fails at the first two times
+        failing.look()
+    assert failing.store.ids() == (VM,)
+    assert states(failing) == (PowerState.HALTED, PowerState.HALTED)
+    assert failing.removals()[-1] == ARRIVING
+
+
+def test_a_vm_whose_name_is_half_taken_when_its_worker_dies_is_not_taken_for_one_configured_anew(
+    failing: Failing,
+) -> None:
+    arrive(failing)
+    failing.store.write(sample_vm(VM))
+    failing.backend.vm.rename(ARRIVING, VM, RenameWhen.POST_MIGRATION)
+    failing.look()
+    assert failing.store.ids() == (VM,)
+    assert states(failing) == (PowerState.HALTED, PowerState.RUNNING)
+
+
+def test_a_vm_that_can_take_no_name_yet_is_not_put_right_by_what_its_domain_asks_for(
+    make: Callable[[int], Failing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = make(0)
+    late = arrive(failing)
+    asked: list[object] = []
+
+    def fail(*arguments: object) -> None:
+        asked.append(arguments)
+        raise internal_error("the hypervisor fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.migrate.stay.TRIES_TIMEOUT_S", 0.0)
+        patched.setattr(failing.backend.vm, "rename", fail)
+        failing.service._aftermath.put_right(ARRIVING, late.task)
+    assert len(asked) == 1
+    assert states(failing) == (PowerState.PAUSED, PowerState.HALTED)
+    failing.look()
+    assert states(failing) == (PowerState.HALTED, PowerState.RUNNING)

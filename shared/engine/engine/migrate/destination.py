@@ -18,6 +18,7 @@ from engine.migrate.connect import TicketError, join
 from engine.migrate.course import Course
 from engine.migrate.offers import Offers
 from engine.migrate.remains import clear
+from engine.migrate.stay import insist
 from engine.migrate.zstd import DecompressingStream
 from engine.objects import objects_of
 from engine.plan import migrate as plans
@@ -166,12 +167,14 @@ class Arrival:
     # --- from the third point on --------------------------------------------------------------------
 
     def take_over(self) -> None:
-        """The VM takes its name and runs; asked again, it goes on where it was."""
+        """The VM takes its name and runs; asked again, it goes on where it was.
+
+        Under its arriving id neither side can go on with it, so its name is what it must have.
+        """
         course = self._course.insisting()
         if self._final != self._vm:
             course.held.also(self._final, course.threads.sleep)
-            if course.store.exists(self._vm):
-                course.perform("destination: take the name", plans.take_name(self._operation), _RESTORED)
+            insist(course, f"VM {self._final} cannot take its name yet", self._take_name)
             course.append(Removed(vm=self._vm))
         devices = course.store.devices(self._final)
         for record in told(self._final, (), devices.vgpus):
@@ -181,6 +184,11 @@ class Arrival:
         finally:
             for changed in objects_of(self._final, course.store):
                 course.signal(changed)
+
+    def _take_name(self) -> None:
+        course = self._course.insisting()
+        if course.store.exists(self._vm):
+            course.perform("destination: take the name", plans.take_name(self._operation), _RESTORED)
 
     def _tell_source(self, control: Channel) -> None:
         """The fourth point; a source that has died meanwhile finds out by itself."""

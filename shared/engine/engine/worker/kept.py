@@ -1,6 +1,8 @@
-"""Kept: VMs under temporary ids: of some nobody knows whether they have arrived, others are only left over.
+"""Kept: VMs under temporary ids though their migration has ended: what is to become of them is tried again.
 
-A left over one lives on the other side, or shall: a hypervisor has failed as often as it was to take it away.
+Of one that is kept nobody knows whether it has arrived. One that is left over lives on the other side, or
+shall: a hypervisor has failed as often as it was to take it away. One that is overdue has arrived and could
+not take its name: neither side goes on with it until it has.
 """
 
 import logging
@@ -10,20 +12,22 @@ from functools import partial
 from schema.fault import XenopsError
 from schema.ids import VmId
 from schema.objects.dynamic import ObjectId
-from schema.operations import VmMigrate
-from schema.records import Removed
+from schema.objects.vm import PowerState
+from schema.operations import VmMigrate, VmReceiveMemory
+from schema.records import Finished, Removed, Succeeded
 
 from engine.journal import JournalEntry
 from engine.lock import Held
 from engine.migrate.address import read_url
 from engine.migrate.course import Course
+from engine.migrate.destination import Arrival
 from engine.migrate.remains import try_to_clear
 from engine.migrate.source import Departure
 from engine.worker.righting import course_of
 from engine.worker.tools import Tools
 
 LOOK_AGAIN_S = 15.0
-"""How often their destinations are asked, and it is tried again to take away what is left over."""
+"""How often their destinations are asked, and what could not be done is tried again."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,7 +42,7 @@ class Kept:
         self._told: set[VmId] = set()
 
     def look(self) -> None:
-        """Ask what has become of each, or take it away, in threads."""
+        """Ask what has become of each, take it away, or give it its name, in threads."""
         for vm in self._tools.journal.kept():
             if vm not in self._asking:
                 self._asking.add(vm)
@@ -62,6 +66,8 @@ class Kept:
         if entry.left_over:
             self._tell_once(vm, f"VM {vm} is left over here from a migration: it is tried to take it away")
             return self._is_cleared(entry, course.silent_about(vm))
+        if isinstance(entry.operation, VmReceiveMemory) and entry.is_overdue:
+            self._arrive(entry, entry.operation, course)
         if not isinstance(entry.operation, VmMigrate) or not entry.is_kept:
             return False
         where, migrated = read_url(entry.operation.url).endpoint, entry.operation.vm
@@ -69,6 +75,25 @@ class Kept:
             vm, f"VM {migrated} stands still here as {vm} until {where} says whether it runs there"
         )
         return Departure(entry.operation, course).look_again()
+
+    def _arrive(self, entry: JournalEntry, operation: VmReceiveMemory, course: Course) -> None:
+        """Noted as its end, for whoever may still have its lease: what is asked for from now on is new."""
+        vm, final = entry.vm, operation.final
+        if not self._tools.store.exists(vm):
+            return
+        self._tell_once(vm, f"VM {final} has arrived here as {vm}, and could not take its name yet")
+        if self._is_there_anew(vm, final):
+            self._is_cleared(entry, course.silent_about(vm))
+            return
+        Arrival(operation, course, self._tools.offers).take_over()
+        outcome = Finished(vm=vm, task=entry.task, outcome=Succeeded(), token=entry.token)
+        self._tools.journal.end(entry, outcome)
+
+    def _is_there_anew(self, vm: VmId, final: VmId) -> bool:
+        """Whether somebody has configured it meanwhile: that one counts. A domain takes its name first."""
+        store, verbs = self._tools.store, self._tools.backend.vm
+        state = verbs.get_state(store.read(vm)).power_state
+        return final != vm and store.exists(final) and state is not PowerState.HALTED
 
     @staticmethod
     def _is_cleared(entry: JournalEntry, course: Course) -> bool:

@@ -73,8 +73,8 @@ def put_right(entry: JournalEntry, tools: Tools, held: Held, signal: Signal) -> 
         course = course_of(entry, tools, held, signal)
         crash = XenopsError(crashed("of this host").error)
         outcome = recover(entry.operation, course, handed_over=entry.handed_over, crash=crash)
-    if vm not in held:
-        return outcome  # the name is not ours any more
+    if vm not in held or (isinstance(entry.operation, VmReceiveMemory) and entry.handed_over):
+        return outcome  # the name is not ours any more, or it is no VM to be checked before it has its own
     if not tools.store.exists(vm):
         _LOG.warning("VM %s: a worker died while it executed it, and it is not configured any more", vm)
         if removes(entry.operation):
