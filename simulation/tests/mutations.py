@@ -61,6 +61,11 @@ def refused_is_forgotten(patch: Patch) -> None:
     patch.setattr(Insistent, "_keep", lambda *_: None)
 
 
+def what_the_log_has_lost_is_done_again(patch: Patch) -> None:
+    """A task is known by its lease alone, which the log may have lost with its end."""
+    patch.setattr(runners.Runner, "_leased_as", lambda runner, entry: entry.token == runner.lease.token)
+
+
 def journal_does_not_fence(patch: Patch) -> None:
     """A lease that was run before, or is older, is run all the same."""
     patch.setattr(Journal, "read", lambda *_: None)
@@ -126,7 +131,8 @@ def lost_worker_is_waited_for(patch: Patch) -> None:
 
 
 def term_ignored(patch: Patch) -> None:
-    """A leader that was replaced is still obeyed."""
+    """A leader that was replaced is still obeyed, and no journal knows a task by more than its lease."""
+    patch.setattr(runners.Runner, "_leased_as", lambda runner, entry: entry.token == runner.lease.token)
     obeyed = WorkerCore._on_leased
 
     def on_leased(core: WorkerCore, token: LeaseToken, record: Leased) -> list[WorkerEffect]:
@@ -283,11 +289,12 @@ def what_is_sent_again_is_what_it_was(patch: Patch) -> None:
 
 CAUGHT_BY: dict[Mutation, int | str] = {
     **OF_MIGRATIONS,
-    dedup_off: "a-lease-that-is-read-twice",
+    dedup_off: 1,
     nothing_is_sent_again: 1,
     any_confirm_is_news: "a-record-lost-while-later-ones-are-confirmed",
     refused_is_forgotten: 25,
     journal_does_not_fence: 8,
+    what_the_log_has_lost_is_done_again: "leased-again-before-the-loss-was-known",
     who_ends_late_is_noted: "a-migration-that-ends-after-the-next-task-of-its-vm",
     journal_forgets_what_was_put_right: "put-right-by-another-worker-and-run-again",
     no_locks: "executions-that-only-a-lock-keeps-apart",

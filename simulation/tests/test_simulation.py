@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 from bus.ports import Entry
-from mutations import CAUGHT_BY, Mutation
+from mutations import CAUGHT_BY
+from mutations_of_migrations import Mutation
 from schema.records import Submitted
 from simulation.__main__ import main
 from simulation.broker import Item

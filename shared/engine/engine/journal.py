@@ -31,6 +31,9 @@ class JournalEntry(BaseModel):
     token: LeaseToken
     life: float
     operation: Operation
+    request_id: str = ""
+    """Tells a task from another that has come to stand in its place; earlier versions noted none."""
+
     handed_over: bool = False
     """Of a migration: the VM is the destination's, or about to be told so."""
 

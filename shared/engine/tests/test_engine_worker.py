@@ -257,12 +257,17 @@ def test_what_is_asked_of_a_vm_that_is_kept_waits_for_no_destination(world: Worl
     assert world.run(VmStart(vm=VM)).outcome == Succeeded()
 
 
-def test_a_finished_task_whose_record_was_lost_is_told_again(world: World) -> None:
+@pytest.mark.parametrize("later", [-2, 0, 3])
+def test_a_finished_task_whose_record_was_lost_is_told_again_also_if_its_lease_was(
+    world: World, later: int
+) -> None:
     world.end()
     task = world.lease(VmStart(vm=VM))
-    outcome = Succeeded(result="as before")
-    finished = Finished(vm=VM, task=task, outcome=outcome, token=LeaseToken(task + 1))
-    Journal(world.directory / "state" / "journal").end(entry_of(world, task), finished)
+    begun = entry_of(world, task)
+    finished = Finished(vm=VM, task=task, outcome=Succeeded(result="as before"), token=begun.token)
+    was = {"token": LeaseToken(begun.token + later)}
+    before = begun.model_copy(update={**was, "request_id": "r"})
+    Journal(world.directory / "state" / "journal").end(before, finished.model_copy(update=was))
     world.start()
     assert world.end_of(task) == finished
     assert world.state() is PowerState.HALTED

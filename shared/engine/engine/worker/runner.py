@@ -112,7 +112,10 @@ class Runner:
         return last is not None and last.finished is None and self._leased_as(last)
 
     def _leased_as(self, entry: JournalEntry) -> bool:
-        return (entry.life, entry.token) == (self.lease.life, self.lease.token)
+        """Whether it was begun under this lease, or an earlier one that the log has lost with its end."""
+        lease = self.lease
+        asked = (entry.task, entry.request_id) == (lease.task, lease.submitted.request_id)
+        return entry.life == lease.life and (asked or entry.token == lease.token)
 
     def _pause_s(self) -> float:
         """How long to wait now: what a first step wants, less what has passed since."""
@@ -145,7 +148,9 @@ class Runner:
         if last is not None and self._leased_as(last):
             if last.finished is not None:
                 tell_again(last, self._tools)
-            self._end(entry, last.finished or self._finished(outcome), held)
+            under = {"token": self.lease.token}
+            finished = last.finished or self._finished(outcome)
+            self._end(last.model_copy(update=under), finished.model_copy(update=under), held)
             return
         if last is not None and last.finished is not None and not journal.has_ended(last):
             tell_again(last, self._tools)  # who executed that may have died before it said so
@@ -167,6 +172,7 @@ class Runner:
             token=lease.token,
             life=lease.life,
             operation=lease.submitted.operation,
+            request_id=lease.submitted.request_id,
             left_over=last is not None and last.left_over and removes(lease.submitted.operation),
         )
 
