@@ -12,7 +12,9 @@ from schema.fault import XenopsError
 from schema.ids import InstanceName
 from schema.objects.task import Task, TaskState
 from schema.rpc import decode_request, encode_failure, encode_result
+from typing_extensions import override
 from xenops import Client
+from xenops.command import main as command
 
 INSTANCE = "org.xen.xapi.xenops.simulator"
 
@@ -79,6 +81,21 @@ def door(broker: MemoryBroker) -> Iterator[Door]:
 def client(broker: MemoryBroker) -> Iterator[Client]:
     with Client(MemoryBus(broker), INSTANCE, dbg="test", timeout_s=10.0) as client:
         yield client
+
+
+class Kept(Client):
+    """A client that the command does not close."""
+
+    @override
+    def close(self) -> None:
+        """The fixture does."""
+
+
+@pytest.fixture
+def xenops(client: Client) -> Callable[..., int]:
+    """The command, by its words, at the door."""
+    client.__class__ = Kept
+    return lambda *argv: command.main(argv, lambda _: client)
 
 
 @pytest.fixture

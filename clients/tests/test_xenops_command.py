@@ -18,7 +18,6 @@ from schema.objects.vbd import Vbd, VbdState
 from schema.objects.vif import Vif, VifState
 from schema.objects.vm import PowerState
 from schema.wire.types import DeviceId
-from typing_extensions import override
 from xenops import Client, XenopsError
 from xenops.command import main as command
 from xenops.command.screen import PlainScreen, RichScreen, Shown, Table
@@ -28,20 +27,6 @@ TaskIn = Callable[[TaskState], Task]
 Capture = pytest.CaptureFixture[str]
 DONE = Completed(completion=Completion(duration=0.5))
 VM = parse_vm_file('{"vm": {"id": "web1"}}', Path("/x")).vm
-
-
-class Kept(Client):
-    """A client that the command does not close."""
-
-    @override
-    def close(self) -> None:
-        """The fixture does."""
-
-
-@pytest.fixture
-def xenops(client: Client) -> Callable[..., int]:
-    client.__class__ = Kept
-    return lambda *argv: command.main(argv, lambda _: client)
 
 
 def ends(door: Any, task_in: TaskIn, *states: TaskState) -> None:

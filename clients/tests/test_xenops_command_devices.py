@@ -12,27 +12,11 @@ from schema.objects.pci import PciAddress
 from schema.objects.task import Completed, Completion, Task, TaskState
 from schema.objects.vbd import VbdMode, VbdType
 from schema.wire.types import DeviceId
-from typing_extensions import override
-from xenops import Client
 from xenops.command import main as command
 
 Capture = pytest.CaptureFixture[str]
 TaskIn = Callable[[TaskState], Task]
 MAC = "52:54:00:12:34:56"
-
-
-class Kept(Client):
-    """A client that the command does not close."""
-
-    @override
-    def close(self) -> None:
-        """The fixture does."""
-
-
-@pytest.fixture
-def xenops(client: Client) -> Callable[..., int]:
-    client.__class__ = Kept
-    return lambda *argv: command.main(argv, lambda _: client)
 
 
 def test_a_disk_is_a_file_beginning_here_or_of_a_storage_service(

@@ -22,8 +22,6 @@ from schema.objects.vm import Console, ConsoleProtocol
 from schema.own_methods import ALL_METHODS
 from schema.wire.codec import encode_text
 from schema.wire.types import DeviceId
-from typing_extensions import override
-from xenops import Client
 from xenops.command import main as command
 from xenops.command.arguments import parser
 from xenops.command.console import ESCAPE, ConsoleError, attach, text_console
@@ -43,20 +41,6 @@ MIGRATE = {
     "verify_dest": False,
     "localhost_migration": False,
 }
-
-
-class Kept(Client):
-    """A client that the command does not close."""
-
-    @override
-    def close(self) -> None:
-        """The fixture does."""
-
-
-@pytest.fixture
-def xenops(client: Client) -> Callable[..., int]:
-    client.__class__ = Kept
-    return lambda *argv: command.main(argv, lambda _: client)
 
 
 @pytest.fixture
