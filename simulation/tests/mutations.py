@@ -62,8 +62,13 @@ def refused_is_forgotten(patch: Patch) -> None:
 
 
 def what_the_log_has_lost_is_done_again(patch: Patch) -> None:
-    """A task is known by its lease alone, which the log may have lost with its end."""
+    """Of a VM's last task, which is known by its lease alone; the log may have lost that with its end."""
     patch.setattr(runners.Runner, "_leased_as", lambda runner, entry: entry.token == runner.lease.token)
+
+
+def what_came_before_the_last_is_forgotten(patch: Patch) -> None:
+    """Of each VM the last execution alone is known."""
+    patch.setattr(JournalEntry, "followed", lambda _: ())
 
 
 def journal_does_not_fence(patch: Patch) -> None:
@@ -252,7 +257,7 @@ def changes_by_requests_are_not_noted(patch: Patch) -> None:
 
 def fenced_tasks_do_not_end(patch: Patch) -> None:
     """A lease that a lost log brings back is left alone."""
-    patch.setattr(runners.Runner, "_on_fenced", lambda *_: None)
+    patch.setattr(runners.Runner, "_refuse", lambda *_: None)
 
 
 def a_lost_log_is_told_nobody(patch: Patch) -> None:
@@ -294,6 +299,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     any_confirm_is_news: "a-record-lost-while-later-ones-are-confirmed",
     refused_is_forgotten: 25,
     journal_does_not_fence: 8,
+    what_came_before_the_last_is_forgotten: "leased-again-behind-another-task-of-its-vm",
     what_the_log_has_lost_is_done_again: "leased-again-before-the-loss-was-known",
     who_ends_late_is_noted: "a-migration-that-ends-after-the-next-task-of-its-vm",
     journal_forgets_what_was_put_right: "put-right-by-another-worker-and-run-again",

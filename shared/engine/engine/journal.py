@@ -17,6 +17,9 @@ from schema.records import Finished, Succeeded
 
 from engine.store.cells import DamagedError, Encoding, MakeCells, PassingCells
 
+EARLIER_MAX = 16
+"""Executions of a VM that are known besides its last; a power failure loses some 30 s of the log."""
+
 
 class JournalEntry(BaseModel):
     """The last execution of a VM: begun, and, with `finished`, ended.
@@ -34,6 +37,9 @@ class JournalEntry(BaseModel):
     request_id: str = ""
     """Tells a task from another that has come to stand in its place; earlier versions noted none."""
 
+    earlier: tuple[str, ...] = ()
+    """Those that were begun before, the last ones: a log that has lost its end may have them leased again."""
+
     handed_over: bool = False
     """Of a migration: the VM is the destination's, or about to be told so."""
 
@@ -41,6 +47,10 @@ class JournalEntry(BaseModel):
     """Of a migration: the VM lives elsewhere, or shall, and what is here could not be taken away yet."""
 
     finished: Finished | None = None
+
+    def followed(self) -> tuple[str, ...]:
+        """What is `earlier` of the execution that comes next."""
+        return (*self.earlier, self.request_id)[-EARLIER_MAX:]
 
     @property
     def is_kept(self) -> bool:

@@ -257,22 +257,6 @@ def test_what_is_asked_of_a_vm_that_is_kept_waits_for_no_destination(world: Worl
     assert world.run(VmStart(vm=VM)).outcome == Succeeded()
 
 
-@pytest.mark.parametrize("later", [-2, 0, 3])
-def test_a_finished_task_whose_record_was_lost_is_told_again_also_if_its_lease_was(
-    world: World, later: int
-) -> None:
-    world.end()
-    task = world.lease(VmStart(vm=VM))
-    begun = entry_of(world, task)
-    finished = Finished(vm=VM, task=task, outcome=Succeeded(result="as before"), token=begun.token)
-    was = {"token": LeaseToken(begun.token + later)}
-    before = begun.model_copy(update={**was, "request_id": "r"})
-    Journal(world.directory / "state" / "journal").end(before, finished.model_copy(update=was))
-    world.start()
-    assert world.end_of(task) == finished
-    assert world.state() is PowerState.HALTED
-
-
 def test_an_execution_that_nobody_leases_any_more_is_put_right_at_the_next_start(world: World) -> None:
     world.run(VmStart(vm=VM))
     world.end()
@@ -301,17 +285,6 @@ def test_what_is_noted_of_vms_that_are_no_more_is_forgotten_at_the_next_start_bu
         [path.name for path in (world.directory / "state" / kind).iterdir()] for kind in ("locks", "journal")
     ]
     assert kept == [[VM], [f"{VM}.json"]]
-
-
-def test_a_lease_older_than_the_last_execution_is_not_obeyed_and_its_task_ends(world: World) -> None:
-    finished = Finished(vm=VM, task=TaskId(98), outcome=Succeeded(), token=LeaseToken(99))
-    Journal(world.directory / "state" / "journal").end(entry_of(world, TaskId(98)), finished)
-    ended = world.run(VmStart(vm=VM))
-    assert isinstance(ended.outcome, Failed)
-    assert isinstance(ended.outcome.error, InternalError)
-    assert "came before it" in ended.outcome.error.message
-    assert world.state() is PowerState.HALTED
-    assert not any(isinstance(record, Started) for record in world.records)
 
 
 def test_a_worker_that_a_new_life_of_its_log_does_not_know_tells_of_every_vm(world: World) -> None:

@@ -64,7 +64,8 @@ class World:
             return next(record for record in self.records if what(record))
 
     def lease(self, operation: Operation, dbg: str = "d", vm: VmId = VM) -> TaskId:
-        submitted = Submitted(vm=vm, operation=operation, request_id="r", dbg=dbg, accept_by=9.0)
+        asked = f"request {len(self.broker.log(INSTANCE))}"
+        submitted = Submitted(vm=vm, operation=operation, request_id=asked, dbg=dbg, accept_by=9.0)
         self.leader.append(INSTANCE, submitted)
         log = self.broker.log(INSTANCE)  # the worker may have written behind it
         task = TaskId(max(place for place, found in enumerate(log) if found.record == submitted))

@@ -152,13 +152,18 @@ class Runner:
             finished = last.finished or self._finished(outcome)
             self._end(last.model_copy(update=under), finished.model_copy(update=under), held)
             return
+        if last is not None and self.lease.submitted.request_id in last.earlier:
+            self._refuse("it was begun before the log lost its end, and is not begun again")
+            return
         if last is not None and last.finished is not None and not journal.has_ended(last):
             tell_again(last, self._tools)  # who executed that may have died before it said so
         try:
             with self._crash.around(CrashKind.JOURNAL, "begin"):
                 journal.begin(entry)
         except FencedError as error:
-            self._on_fenced(error)
+            self._refuse(
+                str(error)
+            )  # its task has ended long ago; in a log that has lost its end, it does now
             return
         self.reporter.begin(worker, tell=self._until is not None)
         self._end(entry, self._finished(self._outcome(entry, held)), held)
@@ -173,13 +178,17 @@ class Runner:
             life=lease.life,
             operation=lease.submitted.operation,
             request_id=lease.submitted.request_id,
+            earlier=() if last is None else last.followed(),
             left_over=last is not None and last.left_over and removes(lease.submitted.operation),
         )
 
-    def _on_fenced(self, error: FencedError) -> None:
-        """Its task has ended long ago; in a log that has lost its end since it had not, and does now."""
-        _LOG.warning("%s; it is not executed", error)
-        self._append(self._finished(Failed(error=InternalError(message=f"{error}; look at the VM's state"))))
+    def _refuse(self, why: str) -> None:
+        """Of what was done, or may have been; in an intact log nobody leases it."""
+        _LOG.warning("task %d of VM %s is not executed: %s", self.lease.task, self._vm, why)
+        error = InternalError(
+            message=f"task {self.lease.task} of VM {self._vm}: {why}; look at the VM's state"
+        )
+        self._append(self._finished(Failed(error=error)))
 
     def _end(self, entry: JournalEntry, finished: Finished, held: Held) -> None:
         try:
