@@ -1,6 +1,5 @@
 """The verbs on disks, on libvirt."""
 
-from contextlib import suppress
 from dataclasses import asdict
 
 from engine.backend import Execution
@@ -9,7 +8,6 @@ from schema.ids import VmId
 from schema.objects.vbd import Vbd
 from typing_extensions import override
 from virt.spoken import configured, spoken
-from virt.values import VirtError
 from virt.xml import written
 
 from worker_kvm.libvirt.document import disk_node, drive_node
@@ -17,7 +15,7 @@ from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Disk, Machine, attached
 from worker_kvm.qemu.machine import Source
-from worker_kvm.qemu.media import TRIES
+from worker_kvm.qemu.media import insistently
 from worker_kvm.qemu.mirrored import goes_along
 from worker_kvm.throttle import Throttle
 from worker_kvm.vbds import IS_SLOW, ON_SATA, UNPLUG_TIMEOUT_S, KvmVbds
@@ -66,15 +64,15 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
             self._change(live, changed)
 
     def _change(self, live: Live, drive: Disk) -> None:
-        """Have a drive hold what it shall, see `TRIES`."""
+        """Have a drive hold what it shall. Errors: `Internal_error`."""
         with configured(f"change the medium of VBD {drive.id.device} of VM {drive.id.vm}"):
             document = written(drive_node(drive))
-        for _ in range(TRIES - 1):
-            with suppress(VirtError):
+
+        def change() -> None:
+            with spoken():
                 self._hypervisor.virt.update(live.uuid, document)
-                return
-        with spoken():
-            self._hypervisor.virt.update(live.uuid, document)
+
+        insistently(change)
 
     @override
     def _limit(self, vm: VmId, disk: Disk, limits: Throttle) -> None:

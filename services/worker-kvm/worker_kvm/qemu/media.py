@@ -1,6 +1,6 @@
 """Media: what is in a drive, changed by us or taken out by the guest."""
 
-from contextlib import suppress
+from collections.abc import Callable
 
 from schema.fault import XenopsError
 
@@ -12,17 +12,29 @@ from worker_kvm.qemu.throttling import throttle
 CLOSE_TIMEOUT_S = 10.0
 """How long QEMU may take to let go of a medium's file: what is under way to it ends first."""
 
-TRIES = 3
-"""A guest may close a tray as soon as it is open, with nothing in yet; seldom does it so twice."""
+TRIES = 20
+"""A guest may close a tray as soon as it is open, with nothing in yet, on a slow host again and again."""
+
+_SHUT = "is not open"
+"""QEMU's words then, which libvirt hands on."""
 
 
 def exchange(live: Live, drive: Disk, changed: Disk) -> None:
     """The medium that is in goes out, even if it is the same: it is opened anew. The caller holds `trays`."""
+    insistently(lambda: _exchange(live, drive, changed))
+
+
+def insistently(act: Callable[[], None]) -> None:
+    """Do what needs an open tray; again where the guest has closed it meanwhile. Errors: those of `act`."""
     for _ in range(TRIES - 1):
-        with suppress(XenopsError):
-            _exchange(live, drive, changed)
+        try:
+            act()
+        except XenopsError as error:
+            if _SHUT not in str(error):
+                raise
+        else:
             return
-    _exchange(live, drive, changed)
+    act()
 
 
 def _exchange(live: Live, drive: Disk, changed: Disk) -> None:
