@@ -111,6 +111,22 @@ def test_a_vm_runs_on_while_its_worker_restarts(site: Site) -> None:
     assert site.qemus("steady") == []
 
 
+def test_fifty_guests_are_started_at_once_and_end_at_once(site: Site) -> None:
+    names = [f"crowd{number}" for number in range(50)]
+    for name in names:
+        site.add(name)
+    for task in [site.client.vm.start(name) for name in names]:
+        site.done(task)
+    found = [stray.vm for stray in find_strays(site.layout.vms) if stray.vm in names]
+    assert sorted(found) == sorted(names)
+    domids = [site.state(name).domids for name in names]
+    assert len(set(domids)) == len(names)
+    assert {site.state(name).power_state for name in names} == {PowerState.PAUSED}
+    for task in [site.client.vm.shutdown(name, None) for name in names]:
+        site.done(task)
+    assert {site.state(name).power_state for name in names} == {PowerState.HALTED}
+
+
 def test_a_guest_that_reboots_by_itself_runs_on_in_another_domain(site: Site) -> None:
     site.add("restless", then="reboot")
     site.done(site.client.vm.start("restless"))
