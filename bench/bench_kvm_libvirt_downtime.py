@@ -25,8 +25,8 @@ from stack.local import LocalStack
 from stack.shape import WORKER_KVM, Network, Shape
 from virt.xml import written
 from worker_kvm.accelerator import Accelerator, choose_accelerator, find_qemu
+from worker_kvm.downtime import DOWNTIME_MS
 from worker_kvm.libvirt.document import Surroundings, domain_document
-from worker_kvm.qemu.outgoing import DOWNTIME_MS
 
 UUID = "6d1d6d4c-3d0a-4d0c-8a1e-0c2f3b8f1a12"
 

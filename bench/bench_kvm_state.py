@@ -31,7 +31,8 @@ from stack.layout import Layout
 from stack.local import LocalStack
 from stack.shape import QEMU_INSTANCE, WORKER_KVM, Network, Shape
 from worker_kvm.accelerator import QEMU, Accelerator, QemuMissingError, choose_accelerator, find_qemu
-from worker_kvm.qemu.outgoing import BANDWIDTH_BYTES_PER_S, CAPABILITIES, DOWNTIME_MS
+from worker_kvm.downtime import DOWNTIME_MS
+from worker_kvm.qemu.outgoing import BANDWIDTH_BYTES_PER_S, CAPABILITIES
 from xenops.calls.vm import Destination
 from xenops.client import Client
 from xenops.events import wait_for_task
@@ -67,7 +68,7 @@ class Notes:
         stopped = max(at for at, before, _ in changes if before == "running")
         loaded = max(at for at, before, _ in changes if before == "inmigrate")
         runs = max(at for at, _, after in changes if after == "running")
-        assert stopped < loaded < runs
+        assert stopped < loaded < runs, (stopped, loaded, runs)
         return loaded - stopped, runs - loaded
 
 

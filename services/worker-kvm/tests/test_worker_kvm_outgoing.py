@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+import pytest
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import refusal
 from schema.fault import internal_error
 from schema.objects.errors import Cancelled, InternalError
+from worker_kvm import downtime
+from worker_kvm.downtime import DOWNTIME_MS, FIRST_DOWNTIME_MS
 from worker_kvm.qemu.framing import Writer
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.outgoing import BANDWIDTH_BYTES_PER_S, bound, send
@@ -22,12 +25,14 @@ STATE = os.urandom(1 << 20)
 class Qemu:
     """As much of `Live` as `send` uses; at the hand-over it writes all before it replies."""
 
-    def __init__(self, *, refuses: bool = False) -> None:
+    def __init__(self, *, refuses: bool = False, writes_until: int | None = None) -> None:
+        """With `writes_until` its guest writes so much that it must be allowed so many ms."""
         self.status = Status.PAUSED
         self.migration = "none"
         self.done: list[str] = []
         self.told: dict[str, Any] = {}
         self._refuses = refuses
+        self._writes_until = writes_until
         self._file = -1
         self._ring: Callable[[], None] = lambda: None
         self._written = threading.Event()
@@ -38,12 +43,15 @@ class Qemu:
     def do(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
         self.done.append(command)
         self.told |= arguments or {}
-        if command == "migrate":
+        if command == "migrate" and self._writes_until is None:
             self._become("pre-switchover")
         return {"status": "prelaunch"} if command == "query-status" else {"status": self.migration}
 
-    def try_to(self, command: str, _arguments: object = None) -> bool:
+    def try_to(self, command: str, arguments: dict[str, Any] | None = None) -> bool:
         self.done.append(command)
+        if arguments and arguments.get("downtime-limit") == self._writes_until:
+            self._become("pre-switchover")
+            return True
         self.migration = "cancelled"
         return True
 
@@ -91,6 +99,15 @@ def test_what_qemu_writes_is_read_before_it_says_yes_to_the_hand_over() -> None:
     qemu = Qemu()
     assert len(sent(qemu, SuiteExecution())) > len(STATE)
     assert qemu.migration == "completed"
+
+
+def test_a_guest_that_writes_much_may_stand_still_for_longer_when_it_was_given_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(downtime, "PATIENCE_S", 0.0)
+    qemu = Qemu(writes_until=DOWNTIME_MS)
+    sent(qemu, SuiteExecution())
+    assert (qemu.told["downtime-limit"], qemu.migration) == (FIRST_DOWNTIME_MS, "completed")
 
 
 def test_a_refused_hand_over_calls_the_state_back() -> None:

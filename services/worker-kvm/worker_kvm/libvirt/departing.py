@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from threading import Timer
 
 from engine.backend import Execution
 from engine.image import ImageStream
@@ -14,6 +13,7 @@ from virt.phases import are_there
 from virt.spoken import spoken
 from virt.values import VirtError
 
+from worker_kvm.downtime import FIRST_DOWNTIME_MS, Downtime
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Disk
@@ -28,16 +28,9 @@ from worker_kvm.libvirt.talk import (
     talking,
     unexpected,
 )
-from worker_kvm.libvirt.working import working
+from worker_kvm.libvirt.working import Job, working
 from worker_kvm.qemu.mirrored import Mirrored, goes_along
-from worker_kvm.qemu.outgoing import DOWNTIME_MS
 from worker_kvm.ways import open_way_out
-
-FIRST_DOWNTIME_MS = 20
-"""How long what is left of memory may take while the guest stands still, for as long as `PATIENCE_S`."""
-
-PATIENCE_S = 5.0
-"""From then on it may take `DOWNTIME_MS`."""
 
 DRAIN_TIMEOUT_S = 10.0
 """How long what QEMU has written may take from this process to the network."""
@@ -138,22 +131,17 @@ class _Leaving:
             if self.disks:
                 lines = [stream.line(disk.target) for disk in self.disks]
                 threads += open_way_out(sockets.disks, lines, ending, owner)
-            patience = Timer(PATIENCE_S, self._allow_more)
-            ending.callback(patience.cancel)
-            patience.start()
-            performed = working(
-                self.hypervisor.virt,
-                self.live.uuid,
-                execution,
-                lambda: self.departure.perform(sockets, cookie),
-            )
+            downtime = Downtime(self._allow)
+            downtime.set_out()
+            job = Job(self.hypervisor.virt, self.live.uuid, downtime.look)
+            performed = working(job, execution, lambda: self.departure.perform(sockets, cookie))
             for thread in threads:
                 thread.join(DRAIN_TIMEOUT_S)
             return performed
 
-    def _allow_more(self) -> None:
+    def _allow(self, downtime_ms: int) -> None:
         with suppress(VirtError):  # it may have come to its end just now
-            self.departure.allow_downtime(DOWNTIME_MS)
+            self.departure.allow_downtime(downtime_ms)
 
 
 def _refuse_file(vm: str, disks: Sequence[Disk]) -> None:

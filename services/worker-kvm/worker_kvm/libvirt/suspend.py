@@ -26,7 +26,7 @@ from worker_kvm.libvirt.machine import Domain, Machine, Stage, attached, plugged
 from worker_kvm.libvirt.moving import receive_image, send_image, size_max
 from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, source_of, uuid_in
 from worker_kvm.libvirt.talk import Offer, SendsFile, WantsFile, talking, unexpected
-from worker_kvm.libvirt.working import working
+from worker_kvm.libvirt.working import Job, working
 from worker_kvm.qemu.arriving import is_aside, left_behind
 from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.hostdevices import PORTS
@@ -70,7 +70,8 @@ def _save_to_file(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: I
     live.leave()
     hypervisor.note_saving(vm.id, str(path))
     try:
-        working(hypervisor.virt, live.uuid, execution, lambda: hypervisor.virt.save(live.uuid, str(path)))
+        job = Job(hypervisor.virt, live.uuid)
+        working(job, execution, lambda: hypervisor.virt.save(live.uuid, str(path)))
     except VirtError as error:
         live.stay()
         path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
 from typing import TypeVar
 
 from engine.backend import Execution
@@ -14,7 +15,20 @@ _PROGRESS_POLL_S = 0.1
 T = TypeVar("T")
 
 
-def working(virt: Connection, uuid: str, execution: Execution, act: Callable[[], T]) -> T:
+def _nothing() -> None:
+    """What is done meanwhile unless something is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What libvirt has a domain do; `meanwhile` is called now and then."""
+
+    virt: Connection
+    uuid: str
+    meanwhile: Callable[[], None] = _nothing
+
+
+def working(job: Job, execution: Execution, act: Callable[[], T]) -> T:
     """Have libvirt do what it counts as a domain's job; a cancel breaks it off.
 
     Errors: those of `act`, of one that was broken off `AbortedError`.
@@ -27,9 +41,10 @@ def working(virt: Connection, uuid: str, execution: Execution, act: Callable[[],
         doing = thread.submit(act)
         while not _is_done(doing, _PROGRESS_POLL_S):
             if cancelled.is_set():  # again and again: it may not have begun
-                virt.abort(uuid)
-            come = max(come, min(1.0, virt.job_progress(uuid)))
+                job.virt.abort(job.uuid)
+            come = max(come, min(1.0, job.virt.job_progress(job.uuid)))
             execution.progress(come)
+            job.meanwhile()
     return doing.result()
 
 

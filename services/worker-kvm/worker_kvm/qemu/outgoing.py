@@ -8,18 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from engine.backend import Execution
 from schema.fault import internal_error
 
+from worker_kvm.downtime import FIRST_DOWNTIME_MS, Downtime
 from worker_kvm.qemu.bell import Bell
 from worker_kvm.qemu.framing import Writer
 from worker_kvm.qemu.live import Live
 from worker_kvm.seen import Status
-
-DOWNTIME_MS = 100
-"""How long what is left of memory may take at the end, while the guest stands still."""
 
 BANDWIDTH_BYTES_PER_S = 10**11
 """No bound: whoever takes the bytes is the bound."""
@@ -156,7 +155,7 @@ def _beginning(live: Live, file: int) -> Iterator[None]:
     capabilities = [{"capability": name, "state": True} for name in CAPABILITIES]
     try:
         live.do("migrate-set-capabilities", {"capabilities": capabilities})
-        live.do("migrate-set-parameters", {"downtime-limit": DOWNTIME_MS})
+        live.do("migrate-set-parameters", {"downtime-limit": FIRST_DOWNTIME_MS})
         live.give(file, _STATE)
         yield
     except BaseException:
@@ -176,7 +175,8 @@ def _watch(live: Live, execution: Execution, line: _Line) -> None:
 
 def _listen(live: Live, execution: Execution, line: _Line, bell: Bell) -> None:
     """Until the line is over: QEMU has written all, or given up."""
-    poll, told_at = select.poll(), time.monotonic()
+    poll, told_at, downtime = select.poll(), time.monotonic(), Downtime(partial(_allow, live))
+    downtime.set_out()
     for file in (line.file, bell):
         poll.register(file, select.POLLIN)
     while not line.is_over():
@@ -202,9 +202,14 @@ def _listen(live: Live, execution: Execution, line: _Line, bell: Bell) -> None:
         if line.is_handed_over and silent_s > HAND_OVER_TIMEOUT_S:
             raise internal_error(f"the rest of the guest's state was not taken in {HAND_OVER_TIMEOUT_S:g} s")
         if not line.is_handed_over and silent_s > _PROGRESS_S:
+            downtime.look()
             told_at = time.monotonic()
             start = line.company.start
             execution.progress(start + (1 - start) * _fraction(live))
+
+
+def _allow(live: Live, downtime_ms: int) -> None:
+    live.try_to("migrate-set-parameters", {"downtime-limit": downtime_ms})
 
 
 def _hand_over(live: Live) -> Callable[[], bool]:
