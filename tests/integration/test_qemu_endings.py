@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from schema.atomics.vm import DomainAction, ShutdownRequest
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import InternalError
 from schema.objects.vm import DirectBoot, PowerState, PvDirectBoot, Pvh, PvInfo
+from worker_kvm.qemu.command import Sockets
 from worker_kvm.qemu.records import Records
 from worker_kvm.qemu.sweep import end_domains, find_strays
 
@@ -125,6 +127,20 @@ def test_a_killed_qemu_counts_as_a_crash_and_leaves_a_vm_that_can_be_shut_down(
     assert host.state(vm).power_state is PowerState.HALTED
     host.start(vm)
     assert host.state(vm).power_state is PowerState.PAUSED
+
+
+def test_a_qemu_that_did_not_answer_a_worker_that_starts_and_dies_then_counts_as_a_crash(host: Host) -> None:
+    """As one that was killed a moment before, and is not gone yet."""
+    vm = host.vm()
+    host.start(vm)
+    pid, [domid] = host.pid(), host.state(vm).domids
+    host.backend.stop()
+    Sockets(host.settings.run / str(domid)).monitor.unlink()
+    host.settings = replace(host.settings, rounds_s=0.05)
+    host.open()
+    os.kill(pid, signal.SIGKILL)
+    assert host.told() == VmObject(id=VM)
+    assert host.asks(vm) is DomainAction.CRASHDUMP
 
 
 def test_a_qemu_that_was_never_noted_is_ended_at_the_next_start(host: Host) -> None:

@@ -69,8 +69,11 @@ class Hypervisor(Noting[Machine, Records]):
         self._loop = MonitorLoop()
         self.agents = Agents(self._loop, self.on_status)
         self._lives: dict[int, Live] = {}
+        self._unreached: set[int] = set()
+        """Domains whose QEMU ran and did not answer when it was looked for: nobody tells of its end."""
         self._growth = Growth()
-        self._rounds = Rounds((self._shorten_logs, self._notice_growth), settings.rounds_s)
+        rounds = (self._shorten_logs, self._notice_growth, self._notice_deaths)
+        self._rounds = Rounds(rounds, settings.rounds_s)
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
         """Find what runs. A QEMU that nobody noted was started by a worker that died then: it is ended."""
@@ -322,6 +325,16 @@ class Hypervisor(Noting[Machine, Records]):
         lives = ((domain, self._lives.get(domain.domid)) for domain in domains)
         self._growth.look((domain.domid, live, domain.disks) for domain, live in lives if live is not None)
 
+    def _notice_deaths(self) -> None:
+        """One that was killed just before its worker started may still have been on its way out."""
+        for domid in list(self._unreached):
+            live = self._lives.get(domid)
+            if live is not None and is_alive(live.process):
+                continue
+            self._unreached.discard(domid)
+            if live is not None:
+                live.give_up()
+
     def _connect(self, vm: str, domain: Domain, process: Process) -> Live:
         sockets = self.sockets(domain.domid)
         live = Live(self._loop, domain.domid, process, sockets, listener=self)
@@ -370,6 +383,7 @@ class Hypervisor(Noting[Machine, Records]):
                 self.on_port(domain.domid, is_open=True)
         except (MonitorError, XenopsError) as error:
             _LOG.warning("VM %s: its QEMU, process %d: %s", domain.vm.id, process.pid, error)
+            self._unreached.add(domain.domid)
 
     def _undo_save(self, domain: Domain, live: Live, saving: Saving) -> None:
         """A worker before us died while it saved the guest: that goes on, and there is no image."""
