@@ -10,7 +10,5 @@ import pytest
     not os.environ.get("XENOPS_TEST_DEVICES"), reason="takes minutes: `make test-passthrough` runs it"
 )
 def test_devices_of_a_host_are_given_to_guests_and_come_back() -> None:
-    assert (
-        device_host.main(["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/devices/host"])
-        == 0
-    )
+    pytest_alone = ("env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", "python", "-m", "pytest")
+    assert device_host.main([*pytest_alone, "-v", "--durations=0", "tests/devices/host"]) == 0

@@ -26,7 +26,6 @@ UNSUPPORTED = frozenset(
         "HOST.is_compatible",
         "HOST.send_debug_keys",
         "HOST.update_guest_agent_features",
-        "PCI.plug",
         "VGPU.set_active",
         "VGPU.start",
         "VIF.set_ipv4_configuration",
@@ -35,7 +34,6 @@ UNSUPPORTED = frozenset(
         "VM.set_shadow_multiplier",
         "VM.set_xsdata",
         "VM.soft_reset",
-        "VUSB.plug",
     }
 )
 

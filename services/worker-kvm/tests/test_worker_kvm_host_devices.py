@@ -12,7 +12,7 @@ from engine.conformance.samples import sample_vusb
 from engine.conformance.subject import refusal
 from schema.ids import DeviceId
 from schema.objects.errors import DomainNotBuilt, InternalError
-from worker_kvm.qemu.hostdevices import TakenGroup
+from worker_kvm.hostdevices import TakenGroup
 from worker_kvm.qemu.machine import Process
 from worker_kvm.qemu.pcis import QemuPcis
 from worker_kvm.qemu.user import User

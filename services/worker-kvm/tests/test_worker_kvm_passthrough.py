@@ -7,32 +7,32 @@ from devices_in_hand import pci
 from engine.conformance.samples import sample_vm, sample_vusb
 from engine.conformance.subject import refusal
 from schema.ids import DeviceId
-from schema.objects.dynamic import PciObject, VifObject, VusbObject
+from schema.objects.dynamic import PciObject, VusbObject
 from schema.objects.errors import AlreadyExists, InternalError
 from schema.objects.vif import Vif
-from worker_kvm.pci import Group, Member
-from worker_kvm.qemu.hostdevices import HeldUsb, TakenGroup, TakenPci
-from worker_kvm.qemu.machine import Domain, Machine, created, plugged
-from worker_kvm.qemu.passthrough import (
+from worker_kvm.hostdevices import HeldUsb, TakenGroup, TakenPci
+from worker_kvm.passthrough import (
     free_port,
     idle_groups,
     objects_of,
-    pci_device,
     refuse_to_leave,
-    usb_controller,
-    usb_device,
     with_owner,
     with_pci,
     with_usb,
+    with_usb_port,
     without_group,
     without_pci,
     without_usb,
 )
+from worker_kvm.pci import Group, Member
+from worker_kvm.qemu.devices import pci_device, usb_controller, usb_device
+from worker_kvm.qemu.machine import Domain, Machine, created, plugged
 
 GPU, AUDIO, NIC = "0000:01:00.0", "0000:01:00.1", "0000:03:00.0"
 CARD = Group(7, (Member(GPU, "nouveau"), Member(AUDIO, "snd_hda_intel")))
 ALONE = Group(8, (Member(NIC, "e1000e"),))
 BARE = Machine(id="a")
+NODE = "/dev/bus/usb/001/004"
 
 
 def machine(vm: str = "a", **fields: Any) -> Machine:
@@ -111,7 +111,7 @@ def test_ports_are_given_from_the_last_one_and_interfaces_keep_theirs() -> None:
     found = machine()
     for position in range(6):
         found = plugged(found, Vif(id=DeviceId("a", str(position)), position=position), bridged=True)
-    found = with_usb(with_pci(found, pci(NIC), ALONE, []), sample_vusb("a"), [])
+    found = with_usb_port(with_pci(found, pci(NIC), ALONE, []))
     assert (domain(found).pcis[0].port, domain(found).usb_port) == (7, 6)
     assert "8 interfaces, PCI devices" in words(lambda: free_port(domain(found)))
     for position in (6, 7):
@@ -120,22 +120,23 @@ def test_ports_are_given_from_the_last_one_and_interfaces_keep_theirs() -> None:
 
 
 def test_usb_devices_share_a_controller_and_have_names_of_their_own() -> None:
-    first = with_usb(machine(), sample_vusb("a"), [])
-    assert with_usb(first, sample_vusb("a"), [first]) is first
-    second = with_usb(first, sample_vusb("a", id=DeviceId("a", "other"), hostport="3"), [first])
+    first = with_usb(machine(), sample_vusb("a"), NODE, [])
+    assert with_usb(first, sample_vusb("a"), NODE, [first]) is first
+    second = with_usb(first, sample_vusb("a", id=DeviceId("a", "other"), hostport="3"), NODE, [first])
     assert [held.device for held in domain(second).usbs] == ["usb0", "usb1"]
-    again = with_usb(without_usb(second, domain(second).usbs[0]), sample_vusb("a"), [])
+    again = with_usb(without_usb(second, domain(second).usbs[0]), sample_vusb("a"), NODE, [])
     assert [held.device for held in domain(again).usbs] == ["usb1", "usb2"]
-    assert domain(again).usb_port == 7
+    assert with_usb_port(with_usb_port(again)) == with_usb_port(again)
+    assert domain(with_usb_port(again)).usb_port == 7
     assert without_usb(BARE, domain(second).usbs[0]) is BARE
 
 
 @pytest.mark.parametrize("vm", ["a", "b"])
 def test_a_usb_device_is_given_once(vm: str) -> None:
-    first = with_usb(machine(), sample_vusb("a"), [])
+    first = with_usb(machine(), sample_vusb("a"), NODE, [])
     twin = sample_vusb(vm, id=DeviceId(vm, "twin"))
     there = first if vm == "a" else machine("b")
-    assert "USB device 1-2 is in use by VM a" in words(lambda: with_usb(there, twin, [first, BARE]))
+    assert "USB device 1-2 is in use by VM a" in words(lambda: with_usb(there, twin, NODE, [first, BARE]))
 
 
 def test_devices_in_qemus_words() -> None:
@@ -149,15 +150,15 @@ def test_devices_in_qemus_words() -> None:
 
 def test_a_vm_with_devices_of_this_host_stays_here() -> None:
     refuse_to_leave(domain(machine()))
-    found = with_usb(both(), sample_vusb("a"), [])
+    found = with_usb(both(), sample_vusb("a"), NODE, [])
     said = words(lambda: refuse_to_leave(domain(found)))
     assert f"it has PCI device {GPU}, PCI device {AUDIO}, VUSB vusb1-2 of this host" in said
 
 
 def test_devices_are_found_by_what_qemu_calls_them() -> None:
-    vif = Vif(id=DeviceId("a", "0"), position=0)
-    found = domain(plugged(with_usb(both(), sample_vusb("a"), []), vif, bridged=True))
-    assert list(objects_of(found, "nic0-0")) == [VifObject(id=vif.id)]
+    found = domain(with_usb(both(), sample_vusb("a"), NODE, []))
     assert list(objects_of(found, "pci6")) == [PciObject(id=DeviceId("a", AUDIO))]
+    assert list(objects_of(found, "ua-pci7")) == [PciObject(id=DeviceId("a", GPU))]
+    assert list(objects_of(found, "usb0")) == list(objects_of(found, "ua-usb0"))
     assert list(objects_of(found, "usb0")) == [VusbObject(id=DeviceId("a", "vusb1-2"))]
     assert list(objects_of(found, "scsi0")) == []

@@ -26,6 +26,11 @@ class UsbDevice:
     name: str
     node: Path
 
+    @property
+    def number(self) -> int:
+        """Of the device on its bus; one that is put back has another."""
+        return int(self.node.name)
+
 
 class Usbfs:
     """A host's USB devices, below its `sysfs` and `devices` directories."""
@@ -43,10 +48,9 @@ class Usbfs:
         Errors: `Internal_error`: there is none, it is a hub, or a program has it.
         """
         name = name_of(vusb)
-        device = self._usb / "devices" / name
         try:
-            bus, number = (int((device / file).read_text()) for file in ("busnum", "devnum"))
-            kind = (device / "bDeviceClass").read_text().strip()
+            node = self._node(name)
+            kind = (self._usb / "devices" / name / "bDeviceClass").read_text().strip()
         except FileNotFoundError as error:
             raise internal_error(
                 f"This host has no USB device at bus {vusb.hostbus}, port {vusb.hostport}: plug it in, or "
@@ -58,7 +62,14 @@ class Usbfs:
             raise internal_error(
                 f"USB device {name} is in use by a program of this host, or by a VM of another's: end that"
             )
-        return UsbDevice(name, self._nodes / f"{bus:03}" / f"{number:03}")
+        return UsbDevice(name, node)
+
+    def is_there(self, vusb: Vusb, node: str) -> bool:
+        """Whether the device whose file that was is still plugged in."""
+        try:
+            return str(self._node(name_of(vusb))) == node
+        except FileNotFoundError:
+            return False
 
     def open(self, device: UsbDevice) -> int:
         """Open a device for a guest; the caller closes it. Errors: `Internal_error`."""
@@ -79,6 +90,12 @@ class Usbfs:
             if _driver(interface) is None:
                 with suppress(OSError):  # no driver wants it, or it has just gone
                     self._write(self._usb / "drivers_probe", interface.name)
+
+    def _node(self, name: str) -> Path:
+        """The file of what is plugged in there. Errors: `FileNotFoundError`, nothing is."""
+        device = self._usb / "devices" / name
+        bus, number = (int((device / file).read_text()) for file in ("busnum", "devnum"))
+        return self._nodes / f"{bus:03}" / f"{number:03}"
 
     def _interfaces(self, name: str) -> Iterator[Path]:
         return (self._usb / "devices").glob(f"{name}:*")

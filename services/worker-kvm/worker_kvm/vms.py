@@ -1,13 +1,12 @@
 """The verbs on VMs that QEMU's two backends answer alike: how a guest ends, and what it asks for."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from engine.backend import Devices, Execution
 from engine.hosted.ballooning import await_balloon
-from engine.hosted.notes import Notes
 from engine.hosted.unrestricted import UnassistedVms
 from engine.image import Image, ImageStream
 from pydantic import BaseModel, ValidationError
@@ -18,24 +17,15 @@ from schema.objects.vif import Vif
 from schema.objects.vm import Vm
 from typing_extensions import override
 
-from worker_kvm.seen import Status, Watched
+from worker_kvm.guests import Guests, LiveT, LiveT_co
+from worker_kvm.seen import Status
 
 POWER_BUTTON_INTERVAL_S = 5.0
 """A guest whose kernel is not up yet does not see the first press."""
 
 
-LiveT = TypeVar("LiveT", bound=Watched)
-LiveT_co = TypeVar("LiveT_co", bound=Watched, covariant=True)
-
-
-class Lives(Notes[Any], Protocol[LiveT_co]):
-    """The QEMUs of this host that are ours."""
-
-    def live(self, vm: str) -> LiveT_co | None:
-        """A VM's QEMU; None when there is none."""
-
-    def running(self, vm: str) -> LiveT_co:
-        """A VM's QEMU. Errors: `Does_not_exist`, `Domain_not_built`."""
+class Lives(Guests[LiveT_co], Protocol[LiveT_co]):
+    """The same, to be ended, renamed and forgotten."""
 
     def end(self, vm: str) -> None:
         """End a VM's QEMU; there is none, nothing to do."""
@@ -55,6 +45,9 @@ HostT = TypeVar("HostT", bound=Lives[Any])
 PlugVif = Callable[[Execution, VmId, Vif], None]
 """The verb."""
 
+LetGo = Callable[[str], None]
+"""Takes a VM's id. Errors: `Internal_error`."""
+
 Told = TypeVar("Told", bound=BaseModel)
 
 
@@ -71,9 +64,11 @@ class KvmVms(UnassistedVms, Generic[HostT, LiveT]):
 
     minimum_reboot_delay_s = 0.0
 
-    def __init__(self, hypervisor: HostT, plug: PlugVif) -> None:
+    def __init__(self, hypervisor: HostT, plug: PlugVif, let_go: Sequence[LetGo]) -> None:
+        """`let_go` gives the host what a VM without a QEMU still has of it."""
         self._hypervisor = hypervisor
         self._plug = plug
+        self._let_go = let_go
 
     @abstractmethod
     def _press(self, live: LiveT) -> None:
@@ -174,9 +169,12 @@ class KvmVms(UnassistedVms, Generic[HostT, LiveT]):
         return DomainAction.POWEROFF if domain is None else domain.action
 
     def _destroy(self, vm: str) -> None:
+        """The host has its devices again once QEMU, which used them, has ended."""
         domain = self._hypervisor.look(vm).domain
         if domain is None:
             return
         self._hypervisor.end(vm)
+        for let_go in self._let_go:
+            let_go(vm)
         self._hypervisor.clear(domain.domid)
         self._hypervisor.change(vm, lambda machine: machine.but(domain=None))

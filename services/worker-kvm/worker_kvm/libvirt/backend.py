@@ -4,10 +4,14 @@ from engine.hosted.backend import HostedBackend
 
 from worker_kvm.libvirt.host import LibvirtHost
 from worker_kvm.libvirt.hypervisor import Hypervisor, LibvirtSettings
+from worker_kvm.libvirt.pcis import LibvirtPcis
 from worker_kvm.libvirt.vbds import LibvirtVbds
 from worker_kvm.libvirt.vifs import LibvirtVifs
 from worker_kvm.libvirt.vms import LibvirtVms
+from worker_kvm.libvirt.vusbs import LibvirtVusbs
 from worker_kvm.qemu.content import OVERLAYS, Content
+from worker_kvm.usbfs import Usbfs
+from worker_kvm.vfio import Vfio
 
 
 class Libvirt(HostedBackend[Hypervisor]):
@@ -25,4 +29,6 @@ class Libvirt(HostedBackend[Hypervisor]):
         self.host = LibvirtHost(hypervisor)
         self.vbd = LibvirtVbds(hypervisor, Content(settings.run / OVERLAYS, settings.storage))
         self.vif = LibvirtVifs(hypervisor)
-        self.vm = LibvirtVms(hypervisor, self.vif.plug)
+        self.pci = pcis = LibvirtPcis(hypervisor, Vfio())
+        self.vusb = vusbs = LibvirtVusbs(hypervisor, Usbfs())
+        self.vm = LibvirtVms(hypervisor, self.vif.plug, (pcis.let_go, vusbs.let_go))

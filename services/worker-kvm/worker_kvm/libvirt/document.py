@@ -12,14 +12,15 @@ from virt.mark import mark
 from virt.xml import Element, node
 
 from worker_kvm.accelerator import Accelerator
+from worker_kvm.hostdevices import PORTS, USB_PORTS, HeldPci, HeldUsb
 from worker_kvm.libvirt.keepsakes import loader_nodes, name_of, tpm_nodes
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
 from worker_kvm.qemu.command import has_screen
 from worker_kvm.qemu.devices import DEFAULT_BOOT_ORDER
 from worker_kvm.qemu.firmware import wants_secure_boot
-from worker_kvm.qemu.hostdevices import PORTS
 from worker_kvm.qemu.machine import Source
 from worker_kvm.throttle import throttle_of
+from worker_kvm.usbfs import UsbDevice
 
 QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 """The namespace in which libvirt takes options for QEMU."""
@@ -30,9 +31,11 @@ _TCG_CACHE_MIB = 128
 _SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,20}")
 """What libvirt and the guest's SCSI take for a disk's serial number."""
 
-_SLOT_PORTS, _SLOT_SCSI, _SLOT_BALLOON, _SLOT_SERIAL = 3, 4, 5, 6
+_SLOT_PORTS, _SLOT_SCSI, _SLOT_BALLOON, _SLOT_SERIAL, _SLOT_USB = 3, 4, 5, 6, 7
 """Places on the root bus."""
 
+USB_CONTROLLER = "./devices/controller[@type='usb'][@model='qemu-xhci']"
+"""Where a machine has one."""
 
 AGENT_PORT = "org.qemu.guest_agent.0"
 """The name of its port in the guest."""
@@ -165,6 +168,31 @@ def nic_node(nic: Nic, *, bridged: bool, place: bool = False, boot_order: int | 
     return node("interface", *children, *_order(boot_order), type="bridge" if bridged else "user")
 
 
+def free_bus(document: Element) -> int | None:
+    """The last root port at which a machine has nothing, by the bus that it makes; None: all are taken."""
+    taken = {int(found.get("bus", "0"), 0) for found in document.findall("./devices/*/address[@type='pci']")}
+    ports = document.findall("./devices/controller[@model='pcie-root-port']")
+    free = {int(found.get("index", "0")) for found in ports} - taken
+    return max(free, default=None)
+
+
+def pci_node(held: HeldPci, bus: int) -> Element:
+    """A PCI device of the host, whose driver is vfio-pci already.
+
+    Its place is said: one that is not PCI Express libvirt would put behind a bridge that there is not.
+    """
+    address = held.pci.address
+    place = {"domain": address.domain, "bus": address.bus, "slot": address.dev, "function": address.fn}
+    source = node("source", node("address", **{name: f"{number:#x}" for name, number in place.items()}))
+    return _of_host("pci", held.alias, source, node("driver", name="vfio"), _pci(bus=bus))
+
+
+def usb_node(held: HeldUsb, device: UsbDevice) -> Element:
+    """A USB device of the host, at any port of the controller's that is free."""
+    place = node("address", bus=held.vusb.hostbus, device=device.number)
+    return _of_host("usb", held.alias, node("source", place))
+
+
 def boot_orders(domain: Domain) -> Mapping[str, int]:
     """What the firmware tries in which order, from 1, by the device's alias; a kernel given needs none."""
     vm = domain.vm
@@ -198,7 +226,7 @@ def _features(around: Surroundings, *, is_secure: bool) -> Element:
 
 def _devices(domain: Domain, around: Surroundings) -> Iterator[Element]:
     """Each device at a place of its own, so that the same machine is put together on every host."""
-    yield node("controller", type="usb", model="none")
+    yield node("controller", _pci(slot=_SLOT_USB), type="usb", index=0, model="qemu-xhci", ports=USB_PORTS)
     yield node("controller", type="pci", index=0, model="pcie-root")
     for port in range(PORTS):
         yield _port(port)
@@ -216,6 +244,12 @@ def _devices(domain: Domain, around: Surroundings) -> Iterator[Element]:
     yield from tpm_nodes(domain.vm)
     yield node("memballoon", _pci(slot=_SLOT_BALLOON), model="virtio")
     yield node("panic", model="isa")
+
+
+def _of_host(kind: str, alias: str, *children: Element) -> Element:
+    """Libvirt is not to bind drivers: it would not know which a device of the group had before."""
+    named = node("alias", name=alias)
+    return node("hostdev", *children, named, mode="subsystem", type=kind, managed="no")
 
 
 def _screen(vm: Vm) -> Iterator[Element]:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Literal
 
-from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Value, taken
+from engine.hosted.machine import HeldDisk, HeldNic, HostedMachine, Value, taken
 from engine.hosted.naming import letters
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
@@ -13,7 +13,7 @@ from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import Hvm
 
-from worker_kvm.qemu.hostdevices import PORTS
+from worker_kvm.hostdevices import PORTS, HostingDomain
 from worker_kvm.qemu.machine import SATA_PORTS, SCSI_TARGETS, Source
 
 _LIFE_LETTERS = 9
@@ -61,10 +61,9 @@ class Stage(StrEnum):
     LAUNCHED = "launched"
 
 
-class Domain(HostedDomain[Disk, Nic]):
+class Domain(HostingDomain[Disk, Nic]):
     """A domain, from create to destroy; libvirt has it from the device model's creation on."""
 
-    domid: int
     uuid: str
     """What libvirt knows it by."""
     life: str

@@ -14,6 +14,7 @@ from virt.xml import Element, parsed, written
 from worker_kvm.libvirt.document import drive_node
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Disk, Domain, Machine
+from worker_kvm.passthrough import objects_of
 from worker_kvm.qemu.growth import size_on_host
 from worker_kvm.seen import Status
 
@@ -34,6 +35,7 @@ class Noticing:
         for nic in domain.nics:
             if nic.alias == alias:
                 yield VifObject(id=nic.id)
+        yield from objects_of(domain, alias)
         for disk in domain.disks:
             if disk.alias == alias and self._is_emptied(machine.id, live, disk):
                 yield VbdObject(id=disk.id)
@@ -41,7 +43,9 @@ class Noticing:
     def missed(self, domain: Domain, document: Element) -> set[str]:
         """What guests have done to their devices while nobody listened, by alias."""
         there = {found.get("name") for found in document.findall("./devices/*/alias")}
-        return {nic.alias for nic in domain.nics if nic.alias not in there} | open_trays(document)
+        held = {nic.alias for nic in domain.nics} | {usb.alias for usb in domain.usbs}
+        held |= {pci.alias for pci in domain.pcis}
+        return (held - there) | open_trays(document)
 
     def look_for_growth(self, guests: Iterable[tuple[Domain, Live]]) -> None:
         """Tell guests which of their disks have grown on the host, of which nobody tells libvirt."""

@@ -18,6 +18,7 @@ from virt.spoken import configured, spoken
 from virt.values import VirtError
 from virt.xml import Element, parsed, written
 
+from worker_kvm.hostdevices import PORTS
 from worker_kvm.libvirt.arriving import Arrival
 from worker_kvm.libvirt.departing import depart, stay
 from worker_kvm.libvirt.hypervisor import Hypervisor, Settle
@@ -27,9 +28,9 @@ from worker_kvm.libvirt.moving import receive_image, send_image, size_max
 from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, source_of, uuid_in
 from worker_kvm.libvirt.talk import Offer, SendsFile, WantsFile, talking, unexpected
 from worker_kvm.libvirt.working import Job, working
+from worker_kvm.passthrough import refuse_to_leave
 from worker_kvm.qemu.arriving import is_aside, left_behind
 from worker_kvm.qemu.content import Content
-from worker_kvm.qemu.hostdevices import PORTS
 from worker_kvm.qemu.sleeping import refuse_asleep
 from worker_kvm.seen import Status
 
@@ -43,8 +44,10 @@ class _Coming:
 
 
 def assert_can_save(hypervisor: Hypervisor, vm: Vm) -> None:
-    """Errors: `Does_not_exist`, `Domain_not_built`; `Internal_error`, its guest sleeps."""
-    if hypervisor.look(vm.id).living().saved is None:
+    """Errors: `Does_not_exist`, `Domain_not_built`; `Internal_error`, it sleeps, or see `refuse_to_leave`."""
+    domain = hypervisor.look(vm.id).living()
+    if domain.saved is None:
+        refuse_to_leave(domain)
         refuse_asleep(vm.id, hypervisor.running(vm.id), "saved")
 
 

@@ -18,6 +18,7 @@ from worker_kvm.libvirt.machine import Carried, Machine
 from worker_kvm.libvirt.sleeping import ordering, wake
 from worker_kvm.libvirt.states import vm_state
 from worker_kvm.libvirt.suspend import assert_can_save, restore_vm, resume_vm, save_vm
+from worker_kvm.pci import name_of
 from worker_kvm.qemu.sleeping import put_to_sleep, refuse_asleep
 from worker_kvm.seen import Status
 from worker_kvm.vms import KvmVms, told_by_another
@@ -45,7 +46,8 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
         """Note a domain; of a VM on its way in, under the id that it will have."""
         execution.check_cancelled()
         named = vm if options.final is None else vm.model_copy(update={"id": options.final})
-        domain = self._hypervisor.look(vm.id).domain or self._hypervisor.fresh(named)
+        own = {"own_pcis": tuple(name_of(pci.address) for pci in devices.pcis)}
+        domain = self._hypervisor.look(vm.id).domain or self._hypervisor.fresh(named).model_copy(update=own)
         self._hypervisor.change(vm.id, lambda machine: machine.begun(lambda: domain))
 
     @override

@@ -9,6 +9,7 @@ from pathlib import Path
 from schema.objects.vm import DirectBoot, Hvm, StandardVga, Vm
 
 from worker_kvm.accelerator import Accelerator
+from worker_kvm.hostdevices import PORTS
 from worker_kvm.qemu.devices import (
     block_node,
     boot_indexes,
@@ -16,12 +17,11 @@ from worker_kvm.qemu.devices import (
     is_read_only,
     netdev,
     nic_device,
+    usb_controller,
 )
 from worker_kvm.qemu.firmware import wants_secure_boot
 from worker_kvm.qemu.given import Given, Words, content_words
-from worker_kvm.qemu.hostdevices import PORTS
 from worker_kvm.qemu.machine import Domain
-from worker_kvm.qemu.passthrough import usb_controller
 
 BALLOON = "balloon"
 """The balloon's id in QEMU."""

@@ -1,10 +1,12 @@
-"""Devices: disks and interfaces in QEMU's own words, the same on its command line and over QMP."""
+"""Devices: disks, interfaces, devices of the host in QEMU's words, the same as arguments and over QMP."""
 
 from collections.abc import Mapping, Sequence
 
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vm import Hvm, Vm
 
+from worker_kvm.hostdevices import USB_PORTS, HeldPci, HeldUsb
+from worker_kvm.pci import name_of
 from worker_kvm.qemu.given import Given, Words, content_words
 from worker_kvm.qemu.machine import Disk, Nic, Slot
 
@@ -15,6 +17,9 @@ _DRIVERS = {
     ("sata", True): "ide-cd",
 }
 """By bus, and whether it takes media."""
+
+USB = "usb"
+"""The id of USB's controller in QEMU; its bus is `usb.0`."""
 
 DEFAULT_BOOT_ORDER = "cdn"
 """Disk, CD, network: what is tried where nothing was chosen."""
@@ -77,6 +82,23 @@ def nic_device(nic: Nic, boot_index: int | None = None) -> Words:
     if boot_index is not None:
         words["bootindex"] = boot_index
     return words
+
+
+def pci_device(held: HeldPci) -> Words:
+    """The guest's side of a PCI device, for `device_add`."""
+    words: Words = {"driver": "vfio-pci", "id": held.device, "host": name_of(held.pci.address)}
+    return {**words, "bus": f"port{held.port}"}
+
+
+def usb_controller(port: int) -> Words:
+    """USB's controller, for `device_add`, or of a machine that is put together."""
+    ports: Words = {"p2": USB_PORTS, "p3": USB_PORTS}
+    return {"driver": "qemu-xhci", "id": USB, "bus": f"port{port}", **ports}
+
+
+def usb_device(held: HeldUsb, path: str) -> Words:
+    """The guest's side of a USB device, for `device_add`; `path` is that of its open file."""
+    return {"driver": "usb-host", "id": held.device, "bus": f"{USB}.0", "hostdevice": path}
 
 
 def boot_indexes(vm: Vm, disks: Sequence[Disk], nics: Sequence[Nic]) -> Mapping[str, int]:

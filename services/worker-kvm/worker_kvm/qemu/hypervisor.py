@@ -12,12 +12,13 @@ from engine.hosted.noting import Noting
 from engine.hosted.port_rules import PortRules, port_rules
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
-from schema.objects.dynamic import ObjectId, VbdObject, VmObject
+from schema.objects.dynamic import ObjectId, VbdObject, VifObject, VmObject
 from schema.objects.errors import DomainNotBuilt, FailedToStartEmulator
 from typing_extensions import override
 from virt.monitor import MonitorError, MonitorLoop
 
 from worker_kvm.network import Network, NetworkError, TapSettings
+from worker_kvm.passthrough import objects_of
 from worker_kvm.qemu.agents import Agents, Channel
 from worker_kvm.qemu.command import MIB, Inherited, Sockets, command_line, memory_mib
 from worker_kvm.qemu.ending import complaint
@@ -37,7 +38,6 @@ from worker_kvm.qemu.machine import (
 from worker_kvm.qemu.media import empty_if_opened, opened_trays
 from worker_kvm.qemu.mirroring import give_up_mirrors
 from worker_kvm.qemu.outgoing import call_back
-from worker_kvm.qemu.passthrough import objects_of
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
 from worker_kvm.qemu.settings import QemuSettings
@@ -122,10 +122,6 @@ class Hypervisor(Noting[Machine, Records]):
         for machine in self._records.all():
             if machine.domain is not None and machine.domain.domid == domid:
                 self.change(machine.id, change)
-
-    def machines(self) -> Sequence[Machine]:
-        """All of whom something is known."""
-        return self._records.all()
 
     def next_domid(self) -> int:
         """A number for a new domain."""
@@ -252,7 +248,8 @@ class Hypervisor(Noting[Machine, Records]):
 
     def _notice_device(self, machine: Machine, device: str) -> None:
         vm, domain = machine.id, machine.living()
-        for found in objects_of(domain, device):
+        nics = (VifObject(id=nic.id) for nic in domain.nics if nic.device == device)
+        for found in (*nics, *objects_of(domain, device)):
             self._on_change(found)
         live = self._lives.get(domain.domid)
         for disk in domain.disks:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Value, taken
+from engine.hosted.machine import HeldDisk, HeldNic, HostedMachine, Value, taken
 from engine.hosted.port_rules import PortRules, port_rules
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
@@ -13,7 +13,7 @@ from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import Hvm, Vm
 
-from worker_kvm.qemu.hostdevices import PORTS, HeldPci, HeldUsb, Port, TakenGroup
+from worker_kvm.hostdevices import PORTS, HostingDomain
 
 SATA_PORTS = 6
 """What the q35 machine's own controller has."""
@@ -90,10 +90,9 @@ class Saving(Value):
     """The file that is written, if it is one."""
 
 
-class Domain(HostedDomain[Disk, Nic]):
+class Domain(HostingDomain[Disk, Nic]):
     """A domain, from create to destroy; QEMU runs from the device model's creation on."""
 
-    domid: int
     action: DomainAction | None = DomainAction.REBOOT
     """What is to be done should the domain stop now; or what it asked for when it did."""
     process: Process | None = None
@@ -104,15 +103,6 @@ class Domain(HostedDomain[Disk, Nic]):
     vcpus_of_start: int | None = None
     """How many vCPUs its machine began with, where it has got others since: devices go by that."""
     nic_plugs: int = 0
-    own_pcis: tuple[str, ...] = ()
-    """The PCI devices that its VM was configured with when it was created, as `0000:01:00.0`."""
-    pcis: tuple[HeldPci, ...] = ()
-    groups: tuple[TakenGroup, ...] = ()
-    """What the host let go of, until it has it again."""
-    usbs: tuple[HeldUsb, ...] = ()
-    usb_port: Port | None = None
-    """Where USB's controller is; None: the machine has none yet."""
-    usb_plugs: int = 0
     machine: str = ""
     """QEMU's name of the kind of machine, where it must be just that; else any version of q35."""
     saving: Saving | None = None

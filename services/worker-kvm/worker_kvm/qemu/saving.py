@@ -14,6 +14,7 @@ from schema.objects.vm import Vm
 
 from worker_kvm.qemu.arriving import Here, fitted
 from worker_kvm.qemu.content import Content
+from worker_kvm.qemu.devices import USB
 from worker_kvm.qemu.exporting import exporting
 from worker_kvm.qemu.framing import Head, Reader, Writer, version_of
 from worker_kvm.qemu.hypervisor import Hypervisor
@@ -25,7 +26,6 @@ from worker_kvm.qemu.mirrored import Mirrored, going_along, refuse_others
 from worker_kvm.qemu.mirroring import Way, mirroring
 from worker_kvm.qemu.nodes import size_of_node
 from worker_kvm.qemu.outgoing import ALONE, Company, await_stillness, bound, send, send_itself
-from worker_kvm.qemu.passthrough import USB
 from worker_kvm.qemu.process import kill
 from worker_kvm.qemu.vcpus import set_vcpus
 from worker_kvm.seen import Status

@@ -1,6 +1,6 @@
 """The verbs on VMs: a domain is noted, its kernel checked, devices gathered; QEMU then starts with all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from engine.backend import CreateOptions, Devices, Execution
 from engine.image import Image, ImageStream
@@ -10,23 +10,20 @@ from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
 from typing_extensions import override
 
+from worker_kvm.passthrough import refuse_to_leave
 from worker_kvm.pci import name_of
 from worker_kvm.qemu.firmware import refuse_if_missing
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.incoming import announce
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Domain, Machine, built, created
-from worker_kvm.qemu.passthrough import refuse_to_leave
 from worker_kvm.qemu.saving import Savings
 from worker_kvm.qemu.sleeping import ORDER, put_to_sleep, refuse_asleep, wake
 from worker_kvm.qemu.states import vm_state
 from worker_kvm.qemu.tpm import refuse_without_swtpm
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
 from worker_kvm.seen import Status
-from worker_kvm.vms import KvmVms, PlugVif, told_by_another
-
-LetGo = Callable[[str], None]
-"""Takes a VM's id. Errors: `Internal_error`."""
+from worker_kvm.vms import KvmVms, LetGo, PlugVif, told_by_another
 
 
 class QemuVms(KvmVms[Hypervisor, Live]):
@@ -35,10 +32,8 @@ class QemuVms(KvmVms[Hypervisor, Live]):
     def __init__(
         self, hypervisor: Hypervisor, savings: Savings, plug: PlugVif, let_go: Sequence[LetGo]
     ) -> None:
-        """`let_go` gives the host what a VM without a QEMU still has of it."""
-        super().__init__(hypervisor, plug)
+        super().__init__(hypervisor, plug, let_go)
         self._savings = savings
-        self._let_go = let_go
 
     @override
     def _press(self, live: Live) -> None:
@@ -195,14 +190,6 @@ class QemuVms(KvmVms[Hypervisor, Live]):
             return machine.but(suspended=domain) if domain.suspended and machine.domain is None else machine
 
         self._hypervisor.change(vm.id, told)
-
-    @override
-    def _destroy(self, vm: str) -> None:
-        """The host has its devices again once QEMU, which used them, has ended."""
-        self._hypervisor.end(vm)
-        for let_go in self._let_go:
-            let_go(vm)
-        super()._destroy(vm)
 
 
 def _refuse_unless_bootable(vm: Vm) -> None:

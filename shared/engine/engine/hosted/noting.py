@@ -1,6 +1,6 @@
 """Noting: a hypervisor's notes of its VMs, and whom it tells that something has happened to one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -29,6 +29,11 @@ class Noting(Generic[MachineT, RecordsT]):
         """What is known of a VM."""
         machine: MachineT = self._records.read(vm)
         return machine
+
+    def machines(self) -> Sequence[MachineT]:
+        """All of whom something is known."""
+        machines: Sequence[MachineT] = self._records.all()
+        return machines
 
     def change(self, vm: str, change: Callable[[MachineT], MachineT]) -> MachineT:
         """Change what is known; see `Records.change`."""

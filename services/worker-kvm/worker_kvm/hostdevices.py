@@ -1,8 +1,8 @@
 """Host devices: the PCI and USB devices of its host that a domain has, and at which of its ports."""
 
-from typing import Annotated
+from typing import Annotated, Generic
 
-from engine.hosted.machine import Value
+from engine.hosted.machine import DiskT, HostedDomain, NicT, Value
 from pydantic import Field
 from schema.ids import DeviceId
 from schema.objects.pci import Pci
@@ -10,6 +10,9 @@ from schema.objects.vusb import Vusb
 
 PORTS = 8
 """Root ports that each machine is given: for interfaces, and for PCI devices and USB's controller."""
+
+USB_PORTS = 8
+"""Of a controller, for each of USB's two generations; xapi allows a VM six devices."""
 
 Port = Annotated[int, Field(ge=0, lt=PORTS)]
 """One of them: an interface's is that of its position, all else has what is free, from the last on."""
@@ -32,6 +35,11 @@ class HeldPci(Value):
     def device(self) -> str:
         """The device's id in QEMU."""
         return f"pci{self.port}"
+
+    @property
+    def alias(self) -> str:
+        """The device's name for libvirt."""
+        return f"ua-{self.device}"
 
 
 class TakenPci(Value):
@@ -56,6 +64,8 @@ class HeldUsb(Value):
     vusb: Vusb
     number: int
     """Counted by the domain: another device than before has another name."""
+    node: str = ""
+    """Its file when it was given, as `/dev/bus/usb/001/004`: one that is put back has another."""
 
     @property
     def id(self) -> DeviceId:
@@ -66,3 +76,27 @@ class HeldUsb(Value):
     def device(self) -> str:
         """The device's id in QEMU."""
         return f"usb{self.number}"
+
+    @property
+    def alias(self) -> str:
+        """The device's name for libvirt."""
+        return f"ua-{self.device}"
+
+
+class HostingDomain(HostedDomain[DiskT, NicT], Generic[DiskT, NicT]):
+    """A domain that may have devices of its host."""
+
+    domid: int
+    own_pcis: tuple[str, ...] = ()
+    """The PCI devices that its VM was configured with when it was created, as `0000:01:00.0`."""
+    pcis: tuple[HeldPci, ...] = ()
+    groups: tuple[TakenGroup, ...] = ()
+    """What the host let go of, until it has it again."""
+    usbs: tuple[HeldUsb, ...] = ()
+    usb_port: Port | None = None
+    """Which one USB's controller has; None: the machine has none yet, or has it beside them."""
+    usb_plugs: int = 0
+
+    def places(self) -> set[int]:
+        """The ports that interfaces have."""
+        return {nic.vif.position for nic in self.nics}
