@@ -147,6 +147,7 @@ def test_what_an_interface_may_send_is_restricted_as_long_as_it_is_there(room: L
     room.backend.vm.pause(room.task, vm)
     room.backend.vif.unplug(room.task, VM, late, force=True)
     assert chains(room) == set()
+    assert "a VIF that was taken by force" in words(lambda: room.backend.vm.assert_can_save(vm))
     room.backend.vif.set_locking_mode(room.task, VM, early, Disabled())
     assert chains(room) == {f"from-{taps[0]}", f"to-{taps[0]}"}
     room.backend.vm.destroy(room.task, vm)

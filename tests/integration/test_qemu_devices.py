@@ -75,6 +75,26 @@ def test_an_interface_taken_by_force_from_a_guest_that_does_not_answer_may_be_pl
         line(console, "came")
 
 
+def test_a_guest_sees_an_interface_though_it_still_has_the_one_that_was_taken_by_force(host: Host) -> None:
+    """It has a place of its own, and until the guest has let go no machine is like the one that it has."""
+    vm, interface = host.vm(), vif(0)
+    with host.up(vm) as console:
+        host.backend.vif.plug(host.task, VM, interface)
+        line(console, "interface eth0 came")
+        host.backend.vm.pause(host.task, vm)
+        host.backend.vif.unplug(host.task, VM, interface, force=True)
+        host.backend.vif.plug(host.task, VM, interface)
+        error = refusal(lambda: host.backend.vm.assert_can_save(vm))
+        assert isinstance(error, InternalError)
+        assert "a VIF that was taken by force" in error.message
+        host.backend.vm.unpause(host.task, vm)
+        said = {line(console, "interface").split()[-1] for _ in range(2)}
+        assert said == {"came", "went"}
+        host.backend.vm.assert_can_save(vm)
+        host.backend.vif.unplug(host.task, VM, interface, force=False)
+        line(console, "went")
+
+
 def test_taps_end_with_their_qemu(host: Host) -> None:
     vm = host.vm()
     host.create(vm)

@@ -26,7 +26,7 @@ from worker_kvm.passthrough import (
 )
 from worker_kvm.pci import Group, Member
 from worker_kvm.qemu.devices import pci_device, usb_controller, usb_device
-from worker_kvm.qemu.machine import Domain, Machine, created, plugged
+from worker_kvm.qemu.machine import Domain, Machine, created, plugged, unplugged, without_left
 
 GPU, AUDIO, NIC = "0000:01:00.0", "0000:01:00.1", "0000:03:00.0"
 CARD = Group(7, (Member(GPU, "nouveau"), Member(AUDIO, "snd_hda_intel")))
@@ -116,7 +116,28 @@ def test_ports_are_given_from_the_last_one_and_interfaces_keep_theirs() -> None:
     assert "8 interfaces, PCI devices" in words(lambda: free_port(domain(found)))
     for position in (6, 7):
         vif = Vif(id=DeviceId("a", "late"), position=position)
-        assert "take a lower position" in words(lambda vif=vif: plugged(found, vif, bridged=True))
+        assert "8 interfaces, PCI devices" in words(lambda vif=vif: plugged(found, vif, bridged=True))
+
+
+def test_an_interface_whose_port_something_has_comes_at_another() -> None:
+    found = with_pci(machine(), pci(NIC), ALONE, [])
+    found = plugged(found, Vif(id=DeviceId("a", "late"), position=7), bridged=True)
+    assert [nic.place for nic in domain(found).nics] == [6]
+    assert domain(with_usb_port(found)).usb_port == 5
+
+
+def test_a_card_that_stays_keeps_its_port_until_the_guest_has_let_go_of_it() -> None:
+    first = plugged(machine(), Vif(id=DeviceId("a", "0"), position=0), bridged=True)
+    [nic] = domain(first).nics
+    assert unplugged(first, nic, stays=False) == machine(nic_plugs=1)
+    stays = unplugged(first, nic, stays=True)
+    again = plugged(stays, nic.vif, bridged=True)
+    assert [(each.place, each.device) for each in domain(again).nics] == [(7, "nic0-1")]
+    assert domain(with_pci(again, pci(NIC), ALONE, [])).pcis[0].port == 6
+    assert without_left(again, ()) is again
+    later = plugged(without_left(stays, {"nic0-0"}), nic.vif, bridged=True)
+    assert [each.place for each in domain(later).nics] == [0]
+    assert unplugged(BARE, nic, stays=True) is without_left(BARE, {"nic0-0"})
 
 
 def test_usb_devices_share_a_controller_and_have_names_of_their_own() -> None:

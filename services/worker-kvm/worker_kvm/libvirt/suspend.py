@@ -48,7 +48,19 @@ def assert_can_save(hypervisor: Hypervisor, vm: Vm) -> None:
     domain = hypervisor.look(vm.id).living()
     if domain.saved is None:
         refuse_to_leave(domain)
+        refuse_left(vm.id, domain, hypervisor.devices(hypervisor.running(vm.id).uuid))
         refuse_asleep(vm.id, hypervisor.running(vm.id), "saved")
+
+
+def refuse_left(vm: str, domain: Domain, document: Element) -> None:
+    """Errors: `Internal_error`, the guest has a card that was taken by force, and that no VM would have."""
+    known = {nic.alias for nic in domain.nics}
+    found = {alias.get("name") for alias in document.findall("./devices/interface/alias")}
+    if found - known:
+        raise internal_error(
+            f"VM {vm} cannot be suspended or migrated: its guest has not let go of a VIF that was taken by "
+            "force; let it run until it has"
+        )
 
 
 def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) -> None:

@@ -77,7 +77,7 @@ def nic_device(nic: Nic, boot_index: int | None = None) -> Words:
         "netdev": nic.netdev,
         "mac": nic.vif.mac,
         "host_mtu": nic.vif.mtu,
-        "bus": f"port{nic.vif.position}",
+        "bus": f"port{nic.place}",
     }
     if boot_index is not None:
         words["bootindex"] = boot_index

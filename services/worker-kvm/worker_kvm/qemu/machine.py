@@ -1,6 +1,6 @@
 """Machine: what the host knows of one VM on QEMU, and how it changes; values and no I/O."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal
 
 from engine.hosted.machine import HeldDisk, HeldNic, HostedMachine, Value, taken
@@ -12,8 +12,10 @@ from schema.objects.errors import DomainNotBuilt
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import Hvm, Vm
+from typing_extensions import override
 
-from worker_kvm.hostdevices import PORTS, HostingDomain
+from worker_kvm.hostdevices import PORTS, HostingDomain, Port
+from worker_kvm.passthrough import free_port, taken_ports
 
 SATA_PORTS = 6
 """What the q35 machine's own controller has."""
@@ -70,6 +72,13 @@ class Nic(HeldNic):
     tap: str | None
     plugs: int = 0
     """How often this place was used before: the guest may not have let go of the device before."""
+    port: Port | None = None
+    """Which one it has, where that of its position was taken when it came."""
+
+    @property
+    def place(self) -> int:
+        """The root port that it is at."""
+        return self.vif.position if self.port is None else self.port
 
     @property
     def device(self) -> str:
@@ -80,6 +89,13 @@ class Nic(HeldNic):
     def netdev(self) -> str:
         """The id of its other end in QEMU."""
         return f"net{self.vif.position}-{self.plugs}"
+
+
+class Left(Value):
+    """A card of an interface that was taken by force, while the guest has not let go of it."""
+
+    device: str
+    port: Port
 
 
 class Saving(Value):
@@ -103,6 +119,8 @@ class Domain(HostingDomain[Disk, Nic]):
     vcpus_of_start: int | None = None
     """How many vCPUs its machine began with, where it has got others since: devices go by that."""
     nic_plugs: int = 0
+    left: tuple[Left, ...] = ()
+    """Cards that were seen to stay; a guest may have let go of one since."""
     machine: str = ""
     """QEMU's name of the kind of machine, where it must be just that; else any version of q35."""
     saving: Saving | None = None
@@ -110,6 +128,11 @@ class Domain(HostingDomain[Disk, Nic]):
     """Its guest is in an image, or at another host: it must not run, unless it is told to resume."""
     new_here: bool = False
     """It came from another host and has not run here yet: QEMU has not taken its disks."""
+
+    @override
+    def places(self) -> set[int]:
+        """Also those of cards that stay: nothing else at such a port is seen by the guest."""
+        return {nic.place for nic in self.nics} | {left.port for left in self.left}
 
 
 class Machine(HostedMachine[Domain, Disk, Nic]):
@@ -174,21 +197,35 @@ def attached(machine: Machine, vbd: Vbd, source: Source | None) -> Machine:
 
 
 def plugged(machine: Machine, vif: Vif, *, bridged: bool) -> Machine:
-    """With an interface; one that is there already stays.
+    """With an interface, at the port of its position, or at a free one where something has that.
 
-    Errors: `Already_exists("vif", position)`; `Internal_error`, there is no such place, or it is taken.
+    One that is there already stays. Errors: `Already_exists("vif", position)`; `Internal_error`, there is no
+    such position, or no port is free.
     """
     domain = machine.living()
     if machine.nic(vif.id) is not None:
         return machine
     tap = f"vif{domain.domid}.{vif.position}" if bridged else None
     nic = Nic(vif=vif, tap=tap, plugs=domain.nic_plugs)
-    if vif.position in {domain.usb_port, *(held.port for held in domain.pcis)}:
-        raise internal_error(
-            f"Cannot plug VIF {vif.id.device} of VM {machine.id} at position {vif.position}: a PCI device or "
-            "USB's controller has that place in the machine; take a lower position"
-        )
-    return machine.with_new_nic(nic, PORTS).with_domain(nic_plugs=domain.nic_plugs + 1)
+    placed = machine.with_new_nic(nic, PORTS).with_domain(nic_plugs=domain.nic_plugs + 1)
+    if vif.position not in taken_ports(domain):
+        return placed
+    return placed.with_nic(nic.model_copy(update={"port": free_port(domain)}))
+
+
+def unplugged(machine: Machine, nic: Nic, *, stays: bool) -> Machine:
+    """Without an interface, whose card `stays` in the guest or not."""
+    machine = machine.without_nic(nic.id)
+    if not stays or machine.domain is None:
+        return machine
+    return machine.with_domain(left=(*machine.domain.left, Left(device=nic.device, port=nic.place)))
+
+
+def without_left(machine: Machine, gone: Collection[str]) -> Machine:
+    """Without cards that the guest has let go of since."""
+    if machine.domain is None or not gone:
+        return machine
+    return machine.with_domain(left=tuple(left for left in machine.domain.left if left.device not in gone))
 
 
 def restricted(nics: Iterable[Nic]) -> Iterator[PortRules]:

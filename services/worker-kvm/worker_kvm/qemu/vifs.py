@@ -17,7 +17,7 @@ from worker_kvm.network import NetworkError
 from worker_kvm.qemu.devices import netdev, nic_device
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
-from worker_kvm.qemu.machine import Machine, Nic, plugged
+from worker_kvm.qemu.machine import Left, Machine, Nic, plugged, unplugged, without_left
 from worker_kvm.tapless import refuse_unheld
 
 UNPLUG_TIMEOUT_S = 10.0
@@ -25,6 +25,25 @@ UNPLUG_TIMEOUT_S = 10.0
 
 FORCED_UNPLUG_TIMEOUT_S = 1.0
 """The same before it is taken by force."""
+
+
+def forget_left(hypervisor: Hypervisor, vm: str, live: Live) -> Sequence[Left]:
+    """Strike out cards, taken by force, that the guest has let go of since; answers those that stay."""
+    domain = hypervisor.look(vm).domain
+    left = () if domain is None else domain.left
+    gone = {each.device for each in left if live.lacks(each.device)}
+    if gone:
+        hypervisor.change(vm, lambda machine: without_left(machine, gone))
+    return [each for each in left if each.device not in gone]
+
+
+def refuse_left(hypervisor: Hypervisor, vm: str, live: Live) -> None:
+    """Errors: `Internal_error`, the guest has a card that the VM has not, nor any machine made for it."""
+    if forget_left(hypervisor, vm, live):
+        raise internal_error(
+            f"VM {vm} cannot be suspended or migrated: its guest has not let go of a VIF that was taken by "
+            "force; let it run until it has"
+        )
 
 
 class QemuVifs(HostedVifs[Hypervisor]):
@@ -44,7 +63,10 @@ class QemuVifs(HostedVifs[Hypervisor]):
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif, bridged=bridged)
 
-        nic, live = with_vif(self._hypervisor.look(vm)).nic(vif.id), self._hypervisor.live(vm)
+        live = self._hypervisor.live(vm)
+        if live is not None:
+            forget_left(self._hypervisor, vm, live)
+        nic = with_vif(self._hypervisor.look(vm)).nic(vif.id)
         if live is not None and nic is not None:
             self._add(live, nic)
         self._hypervisor.change(vm, with_vif)
@@ -55,16 +77,18 @@ class QemuVifs(HostedVifs[Hypervisor]):
         nic, live = self._hypervisor.look(vm).nic(vif.id), self._hypervisor.live(vm)
         if nic is None:
             return
+        stays = False
         if live is not None:
             patience_s = FORCED_UNPLUG_TIMEOUT_S if force else UNPLUG_TIMEOUT_S
-            if not live.remove_device(nic.device, patience_s) and not force:
+            stays = not live.remove_device(nic.device, patience_s)
+            if stays and not force:
                 raise internal_error(
                     f"The guest of VM {vm} did not let go of VIF {vif.id.device} within {patience_s:g} s: "
                     "let it run and try again, or force it"
                 )
             live.try_to("netdev_del", {"id": nic.netdev})
         self._hypervisor.clear_rules(nic)
-        self._hypervisor.change(vm, lambda machine: machine.without_nic(vif.id))
+        self._hypervisor.change(vm, lambda machine: unplugged(machine, nic, stays=stays))
 
     @override
     def move(self, execution: Execution, vm: VmId, vif: Vif, network: Network) -> None:

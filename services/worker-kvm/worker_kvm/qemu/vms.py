@@ -22,6 +22,7 @@ from worker_kvm.qemu.sleeping import ORDER, put_to_sleep, refuse_asleep, wake
 from worker_kvm.qemu.states import vm_state
 from worker_kvm.qemu.tpm import refuse_without_swtpm
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
+from worker_kvm.qemu.vifs import refuse_left
 from worker_kvm.seen import Status
 from worker_kvm.vms import KvmVms, LetGo, PlugVif, told_by_another
 
@@ -118,12 +119,14 @@ class QemuVms(KvmVms[Hypervisor, Live]):
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
-        """Whatever runs can be saved, but with devices of this host.
+        """Whatever runs can be saved, but with devices of this host, or with a card that was taken by force.
 
         A guest that sleeps is refused, too: QEMU would let that run at the other end.
         """
         refuse_to_leave(self._hypervisor.look(vm.id).launched())
-        refuse_asleep(vm.id, self._hypervisor.running(vm.id), "saved")
+        live = self._hypervisor.running(vm.id)
+        refuse_left(self._hypervisor, vm.id, live)
+        refuse_asleep(vm.id, live, "saved")
 
     @override
     def save(
