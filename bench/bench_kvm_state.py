@@ -14,6 +14,7 @@ import os
 import re
 import socket
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -39,6 +40,7 @@ from xenops.events import wait_for_task
 
 PATIENCE_S = 120.0
 STATE = "state"
+_POLL_S = 0.01
 
 _CHANGE = re.compile(r"@(\d+\.\d+):runstate_set current_run_state \d+ \((.*)\) new_state \d+ \((.*)\)")
 
@@ -63,13 +65,37 @@ class Notes:
         self.program.chmod(0o700)
 
     def last_downtime_s(self) -> tuple[float, float]:
-        """Of the guest that moved last: until its state was loaded, and from then until it ran."""
+        """Of the guest that moved last: until its state was loaded, and from then until it ran.
+
+        Who is told that it has moved may be told before it runs, so that is waited for.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while not (moved := self._last_moved()).is_whole:
+            if time.monotonic() > end:
+                raise SystemExit(f"a guest that has moved did not stop, come and run in turn: {moved}")
+            time.sleep(_POLL_S)
+        return moved.loaded - moved.stopped, moved.runs - moved.loaded
+
+    def _last_moved(self) -> "_Moved":
         changes = [found for path in self.directory.glob("*.notes") for found in _changes(path)]
-        stopped = max(at for at, before, _ in changes if before == "running")
-        loaded = max(at for at, before, _ in changes if before == "inmigrate")
-        runs = max(at for at, _, after in changes if after == "running")
-        assert stopped < loaded < runs, (stopped, loaded, runs)
-        return loaded - stopped, runs - loaded
+        return _Moved(
+            stopped=max(at for at, before, _ in changes if before == "running"),
+            loaded=max(at for at, before, _ in changes if before == "inmigrate"),
+            runs=max(at for at, _, after in changes if after == "running"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """When a guest was seen last to stop, to have come, and to run; in seconds since the epoch."""
+
+    stopped: float
+    loaded: float
+    runs: float
+
+    @property
+    def is_whole(self) -> bool:
+        return self.stopped < self.loaded < self.runs
 
 
 def _changes(path: Path) -> Iterator[tuple[float, str, str]]:
