@@ -86,7 +86,7 @@ test-xen-life: setup ## A VM's life on that host, through the bus, by classic: s
 test-xen: setup ## All tests inside dom0 of that host, for hours
 	@XENOPS_TEST_XEN_ALL=1 $(PYTHON) -m pytest -q tests/xen
 
-test-passthrough: setup ## PCI and USB devices in guests of QEMU's, on an emulated computer with an IOMMU: a quarter of an hour or more
+test-passthrough: setup ## PCI and USB devices in guests, on an emulated computer with an IOMMU: some minutes
 	@XENOPS_TEST_DEVICES=1 $(PYTHON) -m pytest -q tests/devices/test_in_emulated_host.py
 
 check: format lint types imports sizes golden docs coverage isolate ## All gates
