@@ -14,11 +14,13 @@ from bus.topology import (
     control_queue,
     door_queue,
     events_queue,
+    inbox_queue,
     lanes_queue,
     leader_queue,
     log_stream,
     observers_log,
     snapshot_stream,
+    storage_queue,
 )
 from frontend.routes import Control, Events, Lanes, Queued, route
 from schema.ids import InstanceName
@@ -32,6 +34,12 @@ OBSERVERS = ("ObserverCreated", "ObserverChanged", "ObserverDestroyed", "Tracing
 WIRE, LOG, NOTICE = "wire.", "log.", "notice."
 SCHEMAS = "#/components/schemas/"
 Part = dict[str, Any]
+
+STREAM: Part = {"durable": True, "exclusive": False, "autoDelete": False, "x-type": "stream"}
+SHARED: Part = {"durable": False, "exclusive": False, "autoDelete": True, "x-type": "classic"}
+LEADERS: Part = {"durable": False, "exclusive": True, "autoDelete": False, "x-type": "classic"}
+INBOX: Part = {"durable": False, "exclusive": True, "autoDelete": True, "x-type": "classic"}
+"""How queues are made; a shared one is durable where RabbitMQ wants that, from 4.3 on."""
 
 _PARAMETERS: dict[str, Part] = {
     "instance": {"description": "one backend on one host, such as org.xen.xapi.xenops.qemu"},
@@ -85,12 +93,13 @@ def _streams() -> dict[str, Part]:
     about_observers = log_stream(observers_log(INSTANCE))
     snapshots = snapshot_stream(INSTANCE, "{service}")
     exchange = _channel("{instance}.{vm}.{kind}", "Every record; bind a queue to watch", kinds)
-    return {
-        "exchange": {**exchange, "bindings": {"amqp": {**topic, "bindingVersion": _BINDING}}},
+    found = {
         "log": _channel(log_stream(INSTANCE), "An instance's log, a stream", logs),
         "observersLog": _channel(about_observers, "The log of an instance's observers, a stream", observers),
         "snapshots": _channel(snapshots, "A service's last snapshots, a stream; in its own form", []),
     }
+    streams = {name: _made(part, STREAM) for name, part in found.items()}
+    return {"exchange": {**exchange, "bindings": {"amqp": {**topic, "bindingVersion": _BINDING}}}, **streams}
 
 
 def _queues() -> dict[str, Part]:
@@ -98,13 +107,18 @@ def _queues() -> dict[str, Part]:
     requests = [f"{name}.request" for name in ALL_METHODS]
     leads = "Whoever holds it, exclusively, leads; nothing is sent there"
     told = "A frontend's own: whether a task was accepted, or has ended"
-    return {
+    storage = "SMAPIv2, from workers whose disks a storage service has; a frontend passes it to its switch"
+    shared = {
         "door": _channel(door_queue(INSTANCE), "Clients' requests; frontends serve it", requests),
         "control": _channel(control_queue(INSTANCE), "Reads, metadata; workers serve it", _to(Control)),
         "events": _channel(events_queue(INSTANCE), "Tasks, updates; event hubs serve it", _to(Events)),
         "lanes": _channel(lanes_queue(INSTANCE), "Lanes, workers; redirectors serve it", _to(Lanes)),
-        "leader": _channel(leader_queue(INSTANCE), leads, []),
-        "inbox": _channel("xenops.inbox.{id}", told, _NOTICES),
+        "storage": _channel(storage_queue(INSTANCE), storage, []),
+    }
+    return {
+        **{name: _made(part, SHARED) for name, part in shared.items()},
+        "leader": _made(_channel(leader_queue(INSTANCE), leads, []), LEADERS),
+        "inbox": _made(_channel(inbox_queue("{id}"), told, _NOTICES), INBOX),
     }
 
 
@@ -160,11 +174,14 @@ def _done_by(method: str) -> str:
 
 
 def _channel(address: str, description: str, messages: Iterable[str]) -> Part:
-    """A queue or a stream, unless its bindings are said otherwise."""
     made = {"address": address, "description": description, "messages": _references(messages)}
     parameters = {name: part for name, part in _PARAMETERS.items() if f"{{{name}}}" in address}
-    bindings = {"amqp": {"is": "queue", "queue": {"durable": True}, "bindingVersion": _BINDING}}
-    return {**made, "parameters": parameters, "bindings": bindings}
+    return {**made, "parameters": parameters}
+
+
+def _made(channel: Part, queue: Part) -> Part:
+    """The channel as a queue that is made so."""
+    return {**channel, "bindings": {"amqp": {"is": "queue", "queue": queue, "bindingVersion": _BINDING}}}
 
 
 def _as_asyncapi(part: Any) -> Any:

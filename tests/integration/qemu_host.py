@@ -7,6 +7,7 @@ import queue
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -35,9 +36,6 @@ PATIENCE_S = 60.0
 MIB = 1 << 20
 QEMU_USERS = "2000000000-2000065535"
 VM = VmId("guest")
-_BOOTED = Path(tempfile.mkdtemp(prefix="xenops-booted-"))
-"""Images of guests that are up, for all tests of this process: to boot one takes ten times as long."""
-atexit.register(shutil.rmtree, _BOOTED, ignore_errors=True)
 
 
 class Host:
@@ -103,7 +101,7 @@ class Host:
 
     def up(self, vm: Vm) -> Console:
         """A guest without devices whose userland is up and takes commands: of an image, made by the first."""
-        image = _BOOTED / hashlib.sha256(vm.model_dump_json().encode()).hexdigest()
+        image = _booted() / hashlib.sha256(vm.model_dump_json().encode()).hexdigest()
         disk, verbs = LocalDisk(path=str(image)), self.backend.vm
         if not image.exists():
             self._boot_into(disk, vm)
@@ -169,3 +167,14 @@ def line(console: Console, words: str) -> str:
         if words in found:
             return found
     pytest.fail(f"the guest never said {words!r}")
+
+
+@cache
+def _booted() -> Path:
+    """Where images of guests are that are up, for all tests of this process: to boot takes ten times as long.
+
+    It goes with the process, and is not there for those who only collect tests.
+    """
+    place = Path(tempfile.mkdtemp(prefix="xenops-booted-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place

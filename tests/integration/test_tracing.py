@@ -20,7 +20,10 @@ from xenops.events import wait_for_task
 from conftest import INSTANCE, PATIENCE_S, Stack, until_served
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+CALLER = "00f067aa0ba902b7"
+"""The span of the client's own in which it calls."""
+
+PARENT = f"00-{TRACE}-{CALLER}-01"
 POLL_S = 0.05
 
 
@@ -114,9 +117,9 @@ def start_traced(
 
 
 def is_whole(spans: list[tuple[str, str, str, str]]) -> bool:
-    """Whether a start is there, from the door on to what clients are told, with its atomics, as one tree."""
-    for name, service, span, _ in spans:
-        if (name, service) == ("process VM.start", "xenopsd-frontend"):
+    """Whether a start is there as one tree: from the client's call on, by every service, to what is told."""
+    for name, service, span, above in spans:
+        if (name, service, above) == ("process VM.start", "xenopsd-frontend", CALLER):
             lane = child(spans, span, "lane", "xenopsd-redirector")
             start = child(spans, lane, "VM_start", "xenopsd-worker")
             tell = child(spans, start, "tell", "xenopsd-eventhub")
