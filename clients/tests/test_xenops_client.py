@@ -22,6 +22,7 @@ from schema.records import Elected
 from schema.rpc import ResponseError, decode_request, encode_result
 from xenops import Client, WaitTimeoutError, XenopsError, event_wait, wait_for_task
 from xenops.calling import AGAIN_S, UNSERVED_S, Attempts
+from xenops.client import connect
 from xenops.events import outcome_of
 
 OURS = TaskObject(id="7")
@@ -85,6 +86,14 @@ def test_who_asks_for_an_instance_that_never_was_does_not_try_again() -> None:
     with pytest.raises(UnknownInstanceError, match="is its name right"):
         Client(door, "nobody").vm.list()
     assert len(door.sent) == 1
+
+
+def test_a_broker_that_is_not_there_is_waited_for_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(BusUnavailableError, match="no broker at 127"):
+        connect("amqp://a:b@127.0.0.1:1/", "i", timeout_s=1.5)
+    (said,) = (record.message for record in caplog.records if record.name == "xenops")
+    assert said.startswith("no broker at 127.0.0.1:1 within 1 s")
+    assert said.endswith("(trying for 1.5 s)")
 
 
 class Returning:

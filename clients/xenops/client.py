@@ -1,10 +1,11 @@
 """The client: one connection to one instance, with the whole interface in typed Python."""
 
+import logging
 import time
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
-from bus.ports import LookingBus, UndeliveredError
+from bus.ports import BusUnavailableError, LookingBus, UndeliveredError
 from bus.topology import door_queue
 from schema.ids import InstanceName
 from schema.objects.host import Query
@@ -32,6 +33,12 @@ from xenops.unix import SCHEME, UnixDoor
 
 CONNECT_TIMEOUT_S = 10.0
 """How long a node of a broker may take to let a client in; of a cluster, each is given as long."""
+
+
+SILENT_S = 1.0
+"""How long that takes before it is said that the broker is waited for."""
+
+_log = logging.getLogger("xenops")
 
 
 class Door(Protocol):
@@ -150,8 +157,15 @@ def connect_bus(url: str, name: str, timeout_s: float = CALL_TIMEOUT_S) -> Looki
 
     nodes = len(nodes_of(url, name))
     bus = RabbitBus(url, name, makes_logs=None)
+    patience_s = min(timeout_s, CONNECT_TIMEOUT_S * nodes)
     try:
-        bus.ready(min(timeout_s, CONNECT_TIMEOUT_S * nodes))
+        try:
+            bus.ready(min(SILENT_S, patience_s))
+        except BusUnavailableError as error:
+            if patience_s <= SILENT_S:
+                raise
+            _log.warning("%s (trying for %g s)", error, patience_s)
+            bus.ready(patience_s - SILENT_S)
     except BaseException:
         bus.close()
         raise

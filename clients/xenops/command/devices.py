@@ -33,8 +33,8 @@ def add_commands(command: Command) -> None:
         "its name in the VM, a number: devices come in its order",
         lambda pci: pci.add_argument("address", metavar="ADDRESS", help="on the host, as 0000:03:00.0"),
     )
-    for name, what in (("vbd", "disk"), ("vif", "interface"), ("pci", "PCI device")):
-        remove = command(f"{name}-remove", f"let a VM have {what} no more")
+    for name, what in (("vbd", "a disk"), ("vif", "an interface"), ("pci", "a PCI device")):
+        remove = command(f"{name}-remove", f"forget {what} of a VM")
         remove.add_argument("vm", metavar="VM")
         add_device(remove)
 

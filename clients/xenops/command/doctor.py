@@ -34,8 +34,8 @@ LANES_MAX = 1_000
 EPILOG = """\
 Each check is ok, warn, fail or skip, which is what matters to workers' hosts alone and was not looked at;
 what is not ok has its remedy below it. The exit code is 1 if anything fails. Disk and access are those of
-this machine. --instance may name several, divided
-by commas. Of the log its first entry and its end are read, by a user of the broker who may.
+this machine. --instance may name several, divided by commas. Of the log its first entry and its end are read,
+by a user of the broker who may.
 """
 
 AnswerT = TypeVar("AnswerT")
