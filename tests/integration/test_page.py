@@ -13,7 +13,7 @@ import pytest
 from browsing import barriers, chromium, watched
 from dashboard.operators import OperatorRole
 from engine.conformance.samples import sample_vm
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from schema.fault import XenopsError
 from schema.objects.disk import LocalDisk
 from stack.layout import Layout
@@ -25,6 +25,7 @@ from xenops.events import wait_for_task
 from stack import page
 
 PATIENCE_S = 60.0
+NARROW: ViewportSize = {"width": 380, "height": 800}
 SCREENS = ("overview", "queues", "tasks", "events", "workers", "quarantine", "log")
 EXAMPLES = 6
 CHECKS = (
@@ -93,7 +94,7 @@ def started(client: Client, vm: str) -> str:
 
 
 def test_each_screen_is_there_fits_a_narrow_window_and_is_no_other_s_script(screen: Page) -> None:
-    for width in (1280, 380):
+    for width in (1280, NARROW["width"]):
         screen.set_viewport_size({"width": width, "height": 800})
         for name in SCREENS:
             screen.goto(at(name))
@@ -190,8 +191,19 @@ def test_nothing_keeps_out_who_sees_little_or_nothing(
         enter(screen, layout)
         for name in places:
             assert barriers(at_screen(screen, name), "color-contrast") == [], name
+        screen.set_viewport_size(NARROW)
+        assert {name: cut_off(at_screen(screen, name)) for name in places} == {name: [] for name in places}
     client.task.cancel(running)
     client.lane.release("busy")
+
+
+def cut_off(screen: Page) -> list[str]:
+    """The tables of which a part is seen only by scrolling aside: there an action may be, or what failed."""
+    found: list[str] = screen.evaluate(
+        "[...document.querySelectorAll('.scroll')]"
+        ".filter(one => one.scrollWidth > one.clientWidth).map(one => one.getAttribute('aria-label'))"
+    )
+    return found
 
 
 def at_screen(screen: Page, name: str) -> Page:
