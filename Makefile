@@ -74,8 +74,8 @@ test-compose: setup ## docker-compose.yml from nothing to running VMs and back, 
 deb: setup ## A Debian package of all services for hosts, with units: var/deb/*.deb
 	@$(PYTHON) tools/deb.py
 
-test-deb: deb ## That package on a host: a container whose first process is systemd; wants a Docker engine
-	@$(PYTHON) -m pytest -q tests/packaging
+test-deb: deb ## That package on a host: a container whose first process is systemd
+	@$(PYTHON) tools/docker_engine.py $(PYTHON) -m pytest -q tests/packaging
 
 xen-host: setup ## A Xen host for tests, emulated: built if need be, started, kept until Ctrl and C
 	@$(PYTHON) tools/xen_host.py

@@ -8,8 +8,8 @@ RUN apt-get update -qq \
  && install -d -o rabbitmq /var/run/rabbitmq
 COPY greets /usr/local/bin/greets
 COPY broker /usr/local/bin/broker
-COPY --chown=rabbitmq rabbitmq.conf peer.conf /etc/rabbitmq/
-ENV RABBITMQ_NODENAME=rabbit@localhost RABBITMQ_LOGS=- HOME=/var/lib/rabbitmq \
+COPY --chown=rabbitmq rabbitmq.conf peer.conf inetrc /etc/rabbitmq/
+ENV RABBITMQ_NODENAME=rabbit@localhost RABBITMQ_LOGS=- ERL_INETRC=/etc/rabbitmq/inetrc HOME=/var/lib/rabbitmq \
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+SP 50:50 -kernel net_ticktime 15"
 WORKDIR /var/lib/rabbitmq
 USER rabbitmq
