@@ -98,3 +98,11 @@ def test_every_variable_that_a_service_reads_is_in_the_page_of_settings() -> Non
     modules += [ROOT / "services/frontend/frontend/http/tls.py"]
     read = {name for module in modules for name in VARIABLE_IN_WORDS.findall(module.read_text())}
     assert sorted(read - {"XENOPS_LOST"} - set(VARIABLE_IN_WORDS.findall(page))) == []
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    decisions = sorted((ROOT / "docs/adr").glob("[0-9]*.md"))
+    numbers = [decision.name.partition("-")[0] for decision in decisions]
+    assert len(numbers) == len(set(numbers))
+    for number, decision in zip(numbers, decisions, strict=True):
+        assert decision.read_text().startswith(f"# {number}: ")
