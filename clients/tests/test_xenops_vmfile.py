@@ -12,7 +12,7 @@ from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vm import DirectBoot, Hvm, HvmInfo, PvDirectBoot, Pvh, PvInfo, Uefi, UefiVariables
 from schema.wire.codec import encode_text
 from schema.wire.types import DeviceId
-from xenops import vmfile
+from xenops import vmfile, vmparts
 from xenops.vmfile import VmFileError, parse_vm_file, read_vm_file
 
 FILE = Path("/vms/web1.json")
@@ -31,7 +31,7 @@ def complaint(**parts: Any) -> str:
 def test_an_id_is_enough() -> None:
     vm = parse(vm={"id": "web1"}).vm
     assert (vm.id, vm.name, vm.vcpus, vm.vcpu_max) == ("web1", "web1", 1, 1)
-    assert vm.memory_static_max == vmfile.MEMORY_DEFAULT_BYTES
+    assert vm.memory_static_max == vmparts.MEMORY_DEFAULT_BYTES
     assert vm.ty == Hvm(info=HvmInfo(boot_order="cdn"))
 
 
