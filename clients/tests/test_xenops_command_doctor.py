@@ -15,7 +15,7 @@ from schema.ids import InstanceName, Offset, VmId, WorkerName
 from schema.log_records import Snapshotted
 from schema.objects.events import Events, Readers
 from schema.objects.host import ChipsetInfo, CpuInfo, Host, Hypervisor, Query
-from schema.objects.lane import Lane, Lanes, Worker
+from schema.objects.lane import Lane, Lanes, StrandedVm, Worker
 from schema.objects.quarantine import Quarantine
 from schema.operations import VmStart
 from schema.records import Heartbeat, Submitted
@@ -106,8 +106,18 @@ def test_of_what_is_well_every_check_says_so(doctor: Doctor) -> None:
     about_the_instance = [check for check in found.values() if check["instance"]]
     assert {check["verdict"] for check in about_the_instance} == {"ok"}
     assert {check["check"] for check in about_the_instance} == {
-        *("frontend", "workers", "redirector", "lanes", "eventhub", "readers", "quarantine", "worker"),
-        *("hypervisor", "log", "retention", "clock", "echo"),
+        *(
+            "frontend",
+            "workers",
+            "stranded",
+            "redirector",
+            "lanes",
+            "eventhub",
+            "readers",
+            "quarantine",
+            "worker",
+        ),
+        *("quarantine", "worker", "hypervisor", "log", "retention", "clock", "echo"),
     }
     assert found["broker"]["found"].startswith("amqp://me:…@here/, in ")
 
@@ -175,6 +185,29 @@ def test_a_frontend_that_answers_for_nobody_is_there_all_the_same(doctor: Doctor
     instance.answers["query"] = fail
     _, found = doctor("--patience", "60")
     assert (found["frontend"]["verdict"], found["worker"]["verdict"]) == ("ok", "ok")
+
+
+STRANDED = [
+    StrandedVm(id="a-0", own="a", state="kept", where="far:80"),
+    StrandedVm(id="b-0", own="b", state="left over", where="near:80"),
+    StrandedVm(id="c-1", own="c", state="overdue", where=""),
+]
+
+
+@pytest.mark.usefixtures("heart")
+def test_what_migrations_have_left_is_named_once_with_what_to_do(doctor: Doctor, instance: Well) -> None:
+    one, other = (UP.model_copy(update={"worker": name, "stranded": tuple(STRANDED)}) for name in "wv")
+    instance.answers["WORKER.list"] = lambda: (one, other)
+    code, found = doctor("--patience", "60")
+    assert (code, found["stranded"]["verdict"]) == (command.DONE, "warn")
+    words = (
+        "a as a-0 until far:80 says whether it runs there; b as b-0 of one that runs elsewhere, until it can "
+        "be taken away; c as c-1 until it can take its name"
+    )
+    assert found["stranded"]["found"] == words
+    assert "bring the worker of far:80 back" in found["stranded"]["remedy"]
+    assert "the worker's log says why" in found["stranded"]["remedy"]
+    assert "bring" not in checks.of_stranded((UP.model_copy(update={"stranded": (STRANDED[2],)}),)).remedy
 
 
 @pytest.mark.usefixtures("heart")

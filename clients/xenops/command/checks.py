@@ -103,6 +103,33 @@ def of_workers(workers: tuple[Worker, ...]) -> Check:
     return Check("workers", Verdict.OK, found)
 
 
+_MEANING = {
+    "kept": "until {where} says whether it runs there",
+    "left over": "of one that runs elsewhere, until it can be taken away",
+    "overdue": "until it can take its name",
+}
+
+
+def of_stranded(workers: tuple[Worker, ...]) -> Check:
+    """What migrations have left, in no list of VMs; workers of one host name the same."""
+    stranded = {one.id: one for worker in workers for one in worker.stranded}
+    if not stranded:
+        return Check("stranded", Verdict.OK, "no VM stands under a temporary id")
+    found = "; ".join(
+        f"{one.own} as {one.id} {_MEANING.get(one.state, one.state).format(where=one.where)}"
+        for one in stranded.values()
+    )
+    wheres = ", ".join(sorted({one.where for one in stranded.values() if one.state == "kept"}))
+    others = any(one.state != "kept" for one in stranded.values())
+    remedy = (
+        [f"bring the worker of {wheres} back; if it is gone for good, see the runbook XenopsStranded"]
+        if wheres
+        else []
+    )
+    remedy += ["the worker's log says why it cannot be done"] if others else []
+    return Check("stranded", Verdict.WARN, found, "; ".join(remedy))
+
+
 def of_lanes(lanes: Lanes) -> Check:
     """What waits, and what an operator holds."""
     held = [lane.vm for lane in lanes.lanes if lane.held]

@@ -134,7 +134,7 @@ def _of_services(client: Client) -> Iterator[Check]:
     yield check
     if check.verdict is Verdict.FAIL:
         return
-    yield from _judged("redirector", client.worker.list, checks.of_workers)
+    yield from _judged("redirector", client.worker.list, checks.of_workers, checks.of_stranded)
     yield from _judged("lanes", lambda: client.lane.list(LANES_MAX), checks.of_lanes)
     yield from _judged("eventhub", client.events.stat, checks.of_readers)
     yield from _judged("quarantine", client.quarantine.list, checks.of_quarantine)
@@ -154,16 +154,16 @@ def _frontend(client: Client) -> Check:
     return checks.of_answer("frontend", time.monotonic() - began)
 
 
-def _judged(name: str, ask: Callable[[], AnswerT], judge: Callable[[AnswerT], Check]) -> Iterator[Check]:
+def _judged(name: str, ask: Callable[[], AnswerT], *judges: Callable[[AnswerT], Check]) -> Iterator[Check]:
     """How a service answers, and what is thought of what it says."""
     check, answer = _asked(name, ask)
     if answer is None:
         yield check
         return
-    judged = judge(answer)
-    if judged.name != name:
+    judged = [judge(answer) for judge in judges]
+    if judged[0].name != name:
         yield check
-    yield judged
+    yield from judged
 
 
 def _asked(name: str, ask: Callable[[], AnswerT]) -> tuple[Check, AnswerT | None]:

@@ -31,6 +31,7 @@ def of_fold(fold: InstanceFold, now: float) -> Figures:
         "worker_capacity": {worker.name: float(worker.capacity) for worker in workers},
         "worker_up": {worker.name: float(worker.up) for worker in workers},
         "worker_draining": {worker.name: float(worker.draining) for worker in workers},
+        "worker_stranded": {worker.name: float(len(worker.stranded)) for worker in workers},
         "worker_silent_seconds": {
             worker.name: max(0.0, now - worker.heard_at) for worker in workers if worker.up
         },

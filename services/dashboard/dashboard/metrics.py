@@ -41,6 +41,7 @@ _GAUGES = {
     "worker_up": ("1 while a worker is up.", "worker"),
     "worker_draining": ("1 while a worker is given nothing new.", "worker"),
     "worker_silent_seconds": ("Seconds since a worker was heard of.", "worker"),
+    "worker_stranded": ("VMs under temporary ids that a worker names, 20 at the most.", "worker"),
     "service_up": ("1: it answers and reads the log; 0.5: it lags; 0: it does not answer.", "service"),
     "service_answer_seconds": ("How long a service took to answer.", "service"),
     "barriers": ("Barriers that stand.", ""),

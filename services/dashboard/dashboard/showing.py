@@ -91,6 +91,10 @@ def _worker(fold: InstanceFold, seen: WorkerSeen, said: Worker | None, now: floa
         draining=seen.draining,
         epoch=seen.epoch,
         version=seen.version,
+        stranded=tuple(
+            views.StrandedView(id=one.vm, vm=one.of, state=one.state, where=one.where)
+            for one in seen.stranded
+        ),
     )
 
 

@@ -106,6 +106,15 @@ class LanesView(View):
     lanes: tuple[LaneView, ...]
 
 
+class StrandedView(View):
+    """What stands under a temporary id though its migration has ended; `state`: kept, left over, overdue."""
+
+    id: str
+    vm: str = Field(description="Its own id.")
+    state: str
+    where: str = Field(description="The other host, where it is known.")
+
+
 class WorkerView(View):
     """A worker. `state`: up, missed, down, draining, drained, as the redirector says; else unknown."""
 
@@ -118,6 +127,7 @@ class WorkerView(View):
     draining: bool
     epoch: str
     version: str = Field(description="Of its software, where it says.")
+    stranded: tuple[StrandedView, ...] = Field(description="On its host; 20 at the most.")
 
 
 class HealthView(View):

@@ -11,6 +11,7 @@ from log_in_hand import VM, WORKER, Hand
 from schema import records
 from schema.atomics.vm import VmPause
 from schema.ids import LeaseToken, TaskId, Term, VmId, WorkerName
+from schema.log_records import Stranded
 from schema.objects.errors import Cancelled, InternalError
 from schema.operations import AtomicOperation
 from schema.overseen import Acted, Atom, Pinged
@@ -204,6 +205,9 @@ def test_workers_come_are_heard_of_drained_and_go() -> None:
     hand = Hand()
     hand.up()
     hand.at = 2000.0
+    kept = Stranded(vm=VmId("v-0"), of=VmId("v"), state="kept", where="there:80")
+    hand.read(records.Heartbeat(worker=WORKER, stranded=(kept,)))
+    assert hand.fold.workers.all()[0].stranded == (kept,)
     hand.read(records.Heartbeat(worker=WORKER), records.WorkerDraining(worker=WORKER, draining=True))
     [worker] = hand.fold.workers.all()
     assert (worker.up, worker.capacity, worker.draining, worker.heard_at) == (True, 2, True, 2000.0)

@@ -13,6 +13,7 @@ from page_in_hand import HUB_VERSION, INSTANCE, OPERATOR, READER, WORKER, Page, 
 from schema import records
 from schema.fault import internal_error
 from schema.ids import TaskId, VmId, WorkerName
+from schema.log_records import Stranded
 from schema.objects.quarantine import Quarantine, QuarantinedRecord
 from schema.operations import VmStart
 from schema.overseen import Atom, Pinged
@@ -211,6 +212,21 @@ def test_workers_tell_their_version_and_the_broker_is_shown(page: Page) -> None:
     text = page.screen(page.enter(), "workers").text
     assert "1.2.3" in text
     assert "memory at this process" in text
+
+
+def test_what_migrations_have_left_is_shown_while_there_is_any_by_page_api_and_metric(page: Page) -> None:
+    cookie = page.enter()
+    assert "Left by migrations" not in page.screen(cookie, "workers").text
+    kept = Stranded(vm=VmId("moving-0"), of=VmId("moving"), state="kept", where="<far>:80")
+    page.append(records.Heartbeat(worker=WORKER, stranded=(kept,)))
+    shown = '"stranded":[{"id":"moving-0","vm":"moving","state":"kept","where":"<far>:80"}]'
+    page.await_(f"/api/v1/instances/{INSTANCE}/workers", lambda reply: shown in reply.text)
+    text = page.screen(cookie, "workers").text
+    assert "Left by migrations" in text
+    assert "moving-0" in text
+    assert "&lt;far&gt;:80" in text
+    figure = f'xenops_worker_stranded{{instance="{INSTANCE}",worker="{WORKER}"}} 1.0'
+    page.await_("/metrics", lambda reply: figure in reply.text)
 
 
 def test_the_log_is_shown_without_what_is_written_though_nothing_happens(page: Page) -> None:

@@ -238,6 +238,7 @@ class Fold:
                 self.workers.drain(record.worker, draining=record.draining)
             case Heartbeat():
                 self.workers.hear(record.worker, now)
+                self.workers.strand(record.worker, record.stranded)
             case Started():
                 self.workers.hear(record.worker, now)
                 self.workers.unpark(record.task)

@@ -11,7 +11,7 @@ from schema import rpc
 from schema.fault import XenopsError, internal_error
 from schema.ids import TaskId, VmId, WorkerName, is_safe_name
 from schema.objects.errors import DoesNotExist, Error, InternalError
-from schema.objects.lane import Lane, Lanes, LaneTasks, LeasedTask, WaitingTask, Worker
+from schema.objects.lane import Lane, Lanes, LaneTasks, LeasedTask, StrandedVm, WaitingTask, Worker
 from schema.overseen import named
 from schema.records import DeadlineSet, LaneHeld, LaneReleased, Reprioritised, WorkerDraining
 
@@ -209,6 +209,9 @@ def _shown_worker(worker: workers.Worker, now: float) -> Worker:
         busy=worker.busy,
         leases=len(worker.leases),
         silent_s=max(0.0, now - worker.seen),
+        stranded=tuple(
+            StrandedVm(id=one.vm, own=one.of, state=one.state, where=one.where) for one in worker.stranded
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bus.snapshots import SnapshotError
 from schema.ids import LeaseToken, Term, VmId, WorkerName
+from schema.log_records import Stranded
 
 from redirector.brief import Brief, Stop, shared
 from redirector.columns import FLOATS, INDICES, INTEGERS, TEXTS, ColumnsError, Reader, Writer
@@ -66,6 +67,11 @@ def taken(fold: Fold) -> bytes:
         "repeats": [[task, *first] for task, first in fold.repeats.items()],
         "cancels": list(fold.cancels.items()),
         "refused": list(fold.requests.refused()),
+        "stranded": [
+            [worker.name, [one.model_dump() for one in worker.stranded]]
+            for worker in fold.workers.all()
+            if worker.stranded
+        ],
     }
     return writer.written(head)
 
@@ -163,6 +169,8 @@ def _read(reader: Reader) -> Fold:
     fold.deadlines.fill()
     for worker in head["workers"]:
         _restore_worker(fold, worker)
+    for name, stranded in head.get("stranded", ()):
+        fold.workers.strand(WorkerName(name), tuple(map(Stranded.model_validate, stranded)))
     fold.workers.restore_places((VmId(vm), WorkerName(name)) for vm, name in head["places"])
     for task, leader in head["followers"]:
         fold.followers.add(task, leader)

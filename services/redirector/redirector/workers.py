@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schema.ids import LeaseToken, TaskId, VmId, WorkerName
+from schema.log_records import Stranded
 
 VM_PLACES_MAX = 100_000
 """Of so many VMs it is known which worker had them last; older ones go anywhere."""
@@ -36,6 +37,7 @@ class Worker:
     """One worker process; `suspected`: somebody is about to write that it is down.
 
     `parked`: those of its leases that wait for a time and take no place. `busy`: how many take one.
+    `stranded`: what it has named last of what stands on its host under temporary ids.
     """
 
     name: WorkerName
@@ -48,6 +50,7 @@ class Worker:
     leases: dict[TaskId, Lease] = field(default_factory=dict)
     parked: set[TaskId] = field(default_factory=set)
     busy: int = 0
+    stranded: tuple[Stranded, ...] = ()
 
     def present(self) -> bool:
         """Whether it may take anything."""
@@ -170,6 +173,12 @@ class Workers:
         worker = self._workers.get(name)
         if worker is not None:
             worker.seen = now
+
+    def strand(self, name: WorkerName, stranded: tuple[Stranded, ...]) -> None:
+        """A worker names what stands on its host under temporary ids."""
+        worker = self._workers.get(name)
+        if worker is not None:
+            worker.stranded = stranded
 
     def first_free(self) -> Worker | None:
         """Who may take one more that takes a place, and has least to do."""

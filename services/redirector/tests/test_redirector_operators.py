@@ -11,14 +11,16 @@ from redirector.settings import from_environment
 from schema import rpc
 from schema.fault import XenopsError
 from schema.ids import LeaseToken, Offset, TaskId, VmId, WorkerName
+from schema.log_records import Stranded
 from schema.migration import departing_id
 from schema.objects.errors import DoesNotExist, InternalError
-from schema.objects.lane import Lanes
+from schema.objects.lane import Lanes, StrandedVm
 from schema.operations import Operation, VmMigrate, VmStart
 from schema.records import (
     DeadlineSet,
     Elected,
     Finished,
+    Heartbeat,
     LaneReleased,
     LaneShared,
     Leased,
@@ -100,6 +102,18 @@ def test_a_lane_shows_what_runs_and_what_waits_in_which_order() -> None:
     assert DeadlineSet(vm=VM, task=first, deadline=NOW + 60.0, by="op") in world.log
     world.ask("LANE.set_deadline", task=str(first), within=None)
     assert world.ask("LANE.stat", id=VM).tasks[1].deadline is None
+
+
+def test_what_a_worker_names_last_of_what_is_stranded_is_told_also_of_one_that_is_down() -> None:
+    world = World()
+    kept = Stranded(vm=departing_id(VM), of=VM, state="kept", where="there:80")
+    world.append(Heartbeat(worker=WORKER, stranded=(kept,)))
+    world.append(Heartbeat(worker=WorkerName("ghost"), stranded=(kept,)))
+    world.append(WorkerDown(worker=WORKER, epoch="1"))
+    [worker] = world.ask("WORKER.list")
+    assert worker.stranded == (StrandedVm(id=kept.vm, own=VM, state="kept", where="there:80"),)
+    world.append(Heartbeat(worker=WORKER))
+    assert world.ask("WORKER.list")[0].stranded == ()
 
 
 def test_a_list_of_lanes_is_as_long_as_was_asked_for_and_tells_how_many_there_are() -> None:

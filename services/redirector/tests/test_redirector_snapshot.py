@@ -20,13 +20,14 @@ from redirector.lane import Waiting
 from redirector.snapshot import MAGIC, restored
 from schema.atomics.vm import VmDelay, VmRemove
 from schema.ids import LeaseToken, Offset, TaskId, VmId, WorkerName
-from schema.log_records import LifeBegan
+from schema.log_records import LifeBegan, Stranded
 from schema.operations import AtomicOperation, Operation, VmCheckState, VmPoweroff, VmReceiveMemory, VmStart
 from schema.records import (
     CancelRequested,
     DeadlineSet,
     Elected,
     Finished,
+    Heartbeat,
     LaneHeld,
     LaneReleased,
     LaneShared,
@@ -46,6 +47,7 @@ from schema.records import (
 NOW = 1000.0
 VMS = [VmId(f"vm{number}") for number in range(4)]
 WORKERS = [WorkerName("a"), WorkerName("b")]
+STRANDED = tuple(Stranded(vm=VmId(f"{vm}-0"), of=vm, state="left over", where="there:80") for vm in VMS)
 
 OPERATIONS: list[Callable[[VmId], Operation]] = [
     lambda vm: VmStart(vm=vm),
@@ -65,7 +67,7 @@ KINDS = (
     *("submit", "submit", "submit", "submit", "again", "write", "write", "write", "tick"),
     *("end", "end", "park", "start"),
     *("cancel", "hold", "release", "share", "alone", "remove", "priority", "deadline"),
-    *("up", "down", "drain", "elect", "depose", "lost"),
+    *("up", "down", "drain", "strand", "elect", "depose", "lost"),
 )
 
 steps = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.integers(0, 6)), max_size=80)
@@ -167,6 +169,7 @@ def of_operator(what: str, vm: VmId, task: TaskId, number: int) -> Record:
         "deadline": DeadlineSet(vm=vm, task=task, deadline=NOW + number if number else None),
         "up": WorkerUp(worker=worker, epoch=str(number % 2), capacity=1 + number % 3),
         "down": WorkerDown(worker=worker, epoch=str(number % 2)),
+        "strand": Heartbeat(worker=worker, stranded=STRANDED[:number]),
         "drain": WorkerDraining(worker=worker, draining=number > 2),
         "elect": Elected(redirector="leader"),
         "depose": Elected(redirector="another"),

@@ -2,6 +2,7 @@ import pytest
 from bus.ports import Entry
 from bus.snapshots import SnapshotError
 from engine.worker.core import (
+    STRANDED_MAX,
     Append,
     Cancel,
     Compare,
@@ -15,7 +16,7 @@ from engine.worker.core import (
     WorkerCore,
 )
 from schema.ids import LeaseToken, Offset, TaskId, Term, VmId, WorkerName
-from schema.log_records import LifeBegan
+from schema.log_records import LifeBegan, Stranded
 from schema.migration import Channel
 from schema.objects.errors import InternalError
 from schema.operations import VmStart
@@ -145,6 +146,12 @@ def test_a_worker_shows_that_it_lives_with_what_it_runs() -> None:
     log.lease(log.submit())
     assert log.core.on_time() == [Append(Heartbeat(worker=ME, tokens=(LeaseToken(2),)))]
     assert Log(live=False).core.on_time() == []
+
+
+def test_a_sign_of_life_names_what_is_stranded_and_not_too_much_of_it() -> None:
+    many = tuple(Stranded(vm=VmId(f"v{n}-0"), of=VmId(f"v{n}"), state="kept") for n in range(50))
+    [beat] = Log().core.on_time(many)
+    assert beat == Append(Heartbeat(worker=ME, stranded=many[:STRANDED_MAX]))
 
 
 def test_a_worker_that_was_thought_lost_says_that_it_is_up() -> None:

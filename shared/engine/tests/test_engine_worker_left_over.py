@@ -15,6 +15,7 @@ from engine.worker import WorkerService, WorkerSettings, host_of
 from schema.atomics.vm import DomainAction, RenameWhen
 from schema.fault import internal_error
 from schema.ids import InstanceName, LeaseToken, TaskId, VmId, WorkerName
+from schema.log_records import Stranded
 from schema.migration import arrived_id, arriving_id, departing_id
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
@@ -66,6 +67,10 @@ class Failing:
             assert time.monotonic() < deadline
             threading.Event().wait(0.005)
 
+    def named(self) -> list[Stranded]:
+        """What its signs of life name."""
+        return list(self.service._kept.standing())
+
     def removals(self) -> list[VmId]:
         """Of which VMs it was told that they are no more."""
         log = [each.record for each in self.broker.log(InstanceName("i"))]
@@ -102,12 +107,16 @@ def test_what_is_left_over_is_taken_away_as_soon_as_the_hypervisor_can_by_whiche
     failing: Failing, vm: VmId, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing.leave_over(vm)
+    assert failing.named() == []
     for _ in range(2):
         failing.look()
         assert failing.journal.kept() == [vm]
+        where = "/nobody" if vm == DEPARTING else ""
+        assert failing.named() == [Stranded(vm=vm, of=VM, state="left over", where=where)]
     assert caplog.text.count(f"VM {vm} is left over here from a migration") == 1
     failing.begin_anew()
     failing.look()
+    assert failing.named() == []
     assert failing.journal.kept() == []
     assert failing.store.ids() == ()
     assert failing.backend.vm.get_state(sample_vm(vm)).power_state is PowerState.HALTED
@@ -128,9 +137,12 @@ def test_an_arrival_that_was_left_over_still_fences_older_leases(failing: Failin
 
 def test_what_somebody_has_asked_for_by_its_temporary_id_since_is_his(failing: Failing) -> None:
     failing.leave_over(DEPARTING)
+    failing.look()
     failing.journal.begin(entry_of(DEPARTING, 3).model_copy(update={"operation": VmStart(vm=DEPARTING)}))
+    assert len(failing.named()) == 1
     for _ in range(4):
         failing.look()
+    assert failing.named() == []
     assert failing.store.ids() == (DEPARTING,)
 
 
@@ -171,6 +183,7 @@ def test_a_vm_that_could_not_take_its_name_takes_it_as_soon_as_it_can(
         failing.journal.end(late, Finished(vm=ARRIVING, task=late.task, outcome=full, token=late.token))
     assert failing.journal.kept() == [ARRIVING]
     failing.look()
+    assert failing.named() == []
     assert "has arrived here" in caplog.text
     assert failing.journal.kept() == []
     assert failing.store.ids() == (VM,)
@@ -188,8 +201,11 @@ def test_of_a_vm_that_was_configured_anew_while_it_had_no_name_what_had_arrived_
 ) -> None:
     arrive(failing)
     failing.store.write(sample_vm(VM))
-    for _ in range(3):  # its hypervisor fails at the first two times
+    for _ in range(2):  # its hypervisor fails
         failing.look()
+        assert [one.state for one in failing.named()] == ["overdue"]
+    failing.look()
+    assert failing.named() == []
     assert failing.store.ids() == (VM,)
     assert states(failing) == (PowerState.HALTED, PowerState.HALTED)
     assert failing.removals()[-1] == ARRIVING

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from schema.ids import VmId
+
 ROUTINE = frozenset({"Heartbeat", "Pinged", "Snapshotted"})
 """The kinds of what services write every few seconds although nothing happens: people ask for them."""
 
@@ -31,3 +33,17 @@ class LifeBegan(LogRecord):
 
     kind: Literal["LifeBegan"] = "LifeBegan"
     reason: str
+
+
+class Stranded(LogRecord):
+    """What stands under a temporary id though its migration has ended; `of`: the VM's own id.
+
+    `state`: *kept*, for a VM of which `where`, its destination, does not say whether it runs there; *left
+    over*, of one that runs on the other side, or shall: it goes as soon as it can; *overdue*, for one that
+    has arrived and takes its name as soon as it can.
+    """
+
+    vm: VmId
+    of: VmId
+    state: Literal["kept", "left over", "overdue"]
+    where: str = ""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from schema.ids import InstanceName, LeaseToken, TaskId, Term, VmId, WorkerName
-from schema.log_records import LifeBegan, LogRecord, Snapshotted
+from schema.log_records import LifeBegan, LogRecord, Snapshotted, Stranded
 from schema.migration import Channel
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import Error
@@ -118,6 +118,7 @@ class Heartbeat(LogRecord):
     kind: Literal["Heartbeat"] = "Heartbeat"
     worker: WorkerName
     tokens: tuple[LeaseToken, ...] = ()
+    stranded: tuple[Stranded, ...] = ()
 
 
 class Changed(LogRecord):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from bus.ports import Entry
 from schema import records
+from schema.log_records import Stranded
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class WorkerSeen:
     draining: bool = False
     heard_at: float = 0.0
     version: str = ""
+    stranded: tuple[Stranded, ...] = ()
 
 
 class WorkersSeen:
@@ -48,7 +50,9 @@ class WorkersSeen:
                 self._workers[name] = replace(known, up=known.up and known.epoch != epoch)
             case records.WorkerDraining(worker=name, draining=draining):
                 self._workers[name] = replace(self._of(name), draining=draining)
-            case records.Heartbeat(worker=name) | records.Started(worker=name):
+            case records.Heartbeat(worker=name, stranded=stranded):
+                self._workers[name] = replace(self._of(name), heard_at=entry.at, stranded=stranded)
+            case records.Started(worker=name):
                 self._workers[name] = replace(self._of(name), heard_at=entry.at)
             case _:
                 pass

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from bus.ports import Entry
 from schema.ids import LeaseToken, TaskId, Term, VmId, WorkerName
+from schema.log_records import Stranded
 from schema.records import (
     ChannelOffered,
     Failed,
@@ -24,6 +25,9 @@ from schema.records import (
 from engine.worker.snapshot import CoreState, LeaseState, decoded, encoded
 
 NO_TERM = Term(-1)
+
+STRANDED_MAX = 20
+"""So many are named in a sign of life, of which the log gets one every five seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +188,12 @@ class WorkerCore:
             *map(Compare, ended.values()),
         ]
 
-    def on_time(self) -> list[Effect]:
-        """A sign of life is due."""
+    def on_time(self, stranded: tuple[Stranded, ...] = ()) -> list[Effect]:
+        """A sign of life is due, which names what stands on this host under temporary ids: some of it."""
         if not self.live:
             return []
         tokens = tuple(lease.token for lease in self._leases.values())
-        return [Append(Heartbeat(worker=self.name, tokens=tokens))]
+        return [Append(Heartbeat(worker=self.name, tokens=tokens, stranded=stranded[:STRANDED_MAX]))]
 
     def on_capacity(self, capacity: int) -> list[Effect]:
         """An operator wants more or fewer VMs at a time."""

@@ -8,9 +8,11 @@ not take its name: neither side goes on with it until it has.
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 from schema.fault import XenopsError
 from schema.ids import VmId
+from schema.log_records import Stranded
 from schema.objects.dynamic import ObjectId
 from schema.objects.vm import PowerState
 from schema.operations import VmMigrate, VmReceiveMemory
@@ -40,10 +42,18 @@ class Kept:
         self._signal = signal
         self._asking: set[VmId] = set()
         self._told: set[VmId] = set()
+        self._standing: dict[VmId, Stranded] = {}
+
+    def standing(self) -> tuple[Stranded, ...]:
+        """What was there when it was looked last."""
+        return tuple(self._standing.values())
 
     def look(self) -> None:
         """Ask what has become of each, take it away, or give it its name, in threads."""
-        for vm in self._tools.journal.kept():
+        kept = self._tools.journal.kept()
+        for vm in set(self._standing).difference(kept):
+            self._standing.pop(vm, None)
+        for vm in kept:
             if vm not in self._asking:
                 self._asking.add(vm)
                 self._tools.threads.begin(partial(self._look_at, vm))
@@ -55,6 +65,7 @@ class Kept:
                 entry = self._tools.journal.read(vm)
                 if entry is not None and self._is_over(entry, held):
                     self._tools.journal.let_go(entry)
+                    self._standing.pop(vm, None)
         except XenopsError as error:
             _LOG.warning("VM %s is kept on: %s", vm, error)
         finally:
@@ -64,16 +75,18 @@ class Kept:
         """Whether what is noted came to its end just now; not so if another was faster."""
         vm, course = entry.vm, course_of(entry, self._tools, held, self._signal)
         if entry.left_over:
-            self._tell_once(vm, f"VM {vm} is left over here from a migration: it is tried to take it away")
+            words = f"VM {vm} is left over here from a migration: it is tried to take it away"
+            self._tell(_stranded(entry, "left over"), words)
             return self._is_cleared(entry, course.silent_about(vm))
         if isinstance(entry.operation, VmReceiveMemory) and entry.is_overdue:
             self._arrive(entry, entry.operation, course)
         if not isinstance(entry.operation, VmMigrate) or not entry.is_kept:
             return False
-        where, migrated = read_url(entry.operation.url).endpoint, entry.operation.vm
-        self._tell_once(
-            vm, f"VM {migrated} stands still here as {vm} until {where} says whether it runs there"
+        stranded = _stranded(entry, "kept")
+        words = (
+            f"VM {stranded.of} stands still here as {vm} until {stranded.where} says whether it runs there"
         )
+        self._tell(stranded, words)
         return Departure(entry.operation, course).look_again()
 
     def _arrive(self, entry: JournalEntry, operation: VmReceiveMemory, course: Course) -> None:
@@ -81,13 +94,16 @@ class Kept:
         vm, final = entry.vm, operation.final
         if not self._tools.store.exists(vm):
             return
-        self._tell_once(vm, f"VM {final} has arrived here as {vm}, and could not take its name yet")
+        words = f"VM {final} has arrived here as {vm}, and could not take its name yet"
+        self._tell(_stranded(entry, "overdue"), words)
         if self._is_there_anew(vm, final):
-            self._is_cleared(entry, course.silent_about(vm))
+            if self._is_cleared(entry, course.silent_about(vm)):
+                self._standing.pop(vm, None)
             return
         Arrival(operation, course, self._tools.offers).take_over()
         outcome = Finished(vm=vm, task=entry.task, outcome=Succeeded(), token=entry.token)
         self._tools.journal.end(entry, outcome)
+        self._standing.pop(vm, None)
 
     def _is_there_anew(self, vm: VmId, final: VmId) -> bool:
         """Whether somebody has configured it meanwhile: that one counts. A domain takes its name first."""
@@ -103,8 +119,20 @@ class Kept:
             course.append(Removed(vm=entry.vm))
         return is_cleared
 
-    def _tell_once(self, vm: VmId, words: str) -> None:
-        """In each life of a worker: no list of VMs has one that departs."""
-        if vm not in self._told:
-            self._told.add(vm)
+    def _tell(self, stranded: Stranded, words: str) -> None:
+        """Operators, by each sign of life, and by a line of the log in each life of a worker."""
+        self._standing[stranded.vm] = stranded
+        if stranded.vm not in self._told:
+            self._told.add(stranded.vm)
             _LOG.warning("%s", words)
+
+
+def _stranded(entry: JournalEntry, state: Literal["kept", "left over", "overdue"]) -> Stranded:
+    """As it is told; of where it came from nothing is known at a destination."""
+    match entry.operation:
+        case VmMigrate(vm=of, url=url):
+            return Stranded(vm=entry.vm, of=of, state=state, where=str(read_url(url).endpoint))
+        case VmReceiveMemory(final=of):
+            return Stranded(vm=entry.vm, of=of, state=state)
+        case _:
+            return Stranded(vm=entry.vm, of=entry.vm, state=state)

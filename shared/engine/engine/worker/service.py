@@ -116,7 +116,7 @@ class WorkerService:
         fold = FoldOf(self._on_entry, self._on_live, self._core.snapshot, self._core.restore)
         self._bus.follow(instance, f"worker.{self._settings.name}", fold)
         self._bus.serve(control_queue(instance), self._reception.on_request)
-        self._bus.every(HEARTBEAT_S, lambda: self._do(self._core.on_time()))
+        self._bus.every(HEARTBEAT_S, lambda: self._do(self._core.on_time(self._kept.standing())))
         self._bus.every(INTERVAL_S, self._tell)
         self._bus.every(LOOK_AGAIN_S, self._kept.look)
 

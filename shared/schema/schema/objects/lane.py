@@ -1,6 +1,6 @@
 """Lanes and workers, as operators see them: what waits, in which order, who runs what, what is in the way."""
 
-from schema.wire.types import Struct
+from schema.wire.types import Struct, wire_default
 
 
 class WaitingTask(Struct, wire="waiting_task"):
@@ -49,11 +49,24 @@ class Lanes(Struct, wire="lanes"):
     lanes: tuple[Lane, ...]
 
 
+class StrandedVm(Struct, wire="stranded_vm"):
+    """What stands on a host under a temporary id though its migration has ended; `own` is the VM's own id.
+
+    `state`: kept (nobody knows whether it runs at `where`), left over (it goes as soon as it can) or overdue
+    (it has arrived, and takes its name as soon as it can). Of what came `where` is empty.
+    """
+
+    id: str
+    own: str
+    state: str
+    where: str
+
+
 class Worker(Struct, wire="worker"):
     """A worker: `state` is up, missed, down, draining or drained; `leases` counts what it has under way.
 
     `busy` of its `capacity` places are taken: what waits for a time takes none. `silent_s`: for how long
-    nothing was heard of it.
+    nothing was heard of it. `stranded`: some 20 at the most; workers of a host name the same.
     """
 
     worker: str
@@ -62,3 +75,4 @@ class Worker(Struct, wire="worker"):
     busy: int
     leases: int
     silent_s: float
+    stranded: tuple[StrandedVm, ...] = wire_default(())
