@@ -131,13 +131,31 @@ def test_a_vm_migrates_to_another_domain_of_the_same_host(site: Site) -> None:
 
 
 @FOR_LONG
-def test_a_guest_that_ends_by_itself_leaves_a_halted_vm(site: Site) -> None:
-    """Nobody asked: the hypervisor tells."""
-    site.add("guest-2", "xenops.then=poweroff")
-    site.done(site.client.vm.start("guest-2"))
-    site.done(site.client.vm.unpause("guest-2"))
-    site.until("guest-2", lambda state: state.power_state is PowerState.HALTED)
-    site.client.vm.remove("guest-2")
+@pytest.mark.parametrize("does", ["poweroff", "panic"])
+def test_a_guest_that_ends_by_itself_leaves_a_halted_vm(site: Site, does: str) -> None:
+    """Nobody asked: the hypervisor tells. So says the VM of its guest's shutdown, and of its crash."""
+    name = f"guest-{does}"
+    site.add(name, f"xenops.then={does}")
+    site.done(site.client.vm.start(name))
+    site.done(site.client.vm.unpause(name))
+    site.until(name, lambda state: state.power_state is PowerState.HALTED)
+    site.client.vm.remove(name)
+    assert_nothing_left(site, name)
+
+
+@FOR_LONG
+def test_a_guest_that_reboots_by_itself_is_started_anew(site: Site) -> None:
+    """In another domain each time, until somebody shuts it down."""
+    site.add("guest-5", "xenops.then=reboot")
+    site.done(site.client.vm.start("guest-5"))
+    before = site.state("guest-5")
+    site.done(site.client.vm.unpause("guest-5"))
+    site.until_said("guest-5", UP, times=2)
+    site.until("guest-5", lambda state: bool(state.domids) and state.domids != before.domids)
+    site.done(site.client.vm.shutdown("guest-5", None))
+    assert site.state("guest-5").power_state is PowerState.HALTED
+    site.client.vm.remove("guest-5")
+    assert_nothing_left(site, "guest-5")
 
 
 @FOR_LONG

@@ -12,7 +12,7 @@ PYTEST = (
     "cd /opt/xenops/sources && python3 -m pytest -c tests/xen/dom0/pytest.ini --rootdir tests/xen/dom0 -q"
 )
 ALL = "XENOPS_TEST_XEN_ALL"
-"""Set: everything is tested, for hours."""
+"""Set: everything is tested, for an hour and more."""
 
 FOR_LONG = pytest.mark.skipif(not os.environ.get(ALL), reason="takes long: `make test-xen` runs it")
 """Not part of `make test`, which says so."""

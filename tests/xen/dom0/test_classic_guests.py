@@ -75,6 +75,19 @@ def test_a_guest_that_ends_by_itself_says_how(
     life.stop()
 
 
+def test_a_guest_that_suspends_unasked_says_so(subject: ClassicSubject) -> None:
+    """By somebody's word who is not the worker; nothing has its memory, so the VM is to be shut down."""
+    life = bare(subject)
+    life.start()
+    subject.let_boot(life.vm)
+    subject.changed.clear()
+    [domid] = subject.backend.vm.get_state(life.vm).domids
+    subprocess.run(["xenstore-write", f"/local/domain/{domid}/control/shutdown", "suspend"], check=True)
+    until(lambda: subject.backend.vm.get_domain_action_request(life.vm) is DomainAction.SUSPEND)
+    until(lambda: VmObject(id=life.vm.id) in subject.changed)
+    life.stop()
+
+
 def test_a_guest_rests_in_an_image_and_goes_on_where_it_was(subject: ClassicSubject) -> None:
     """What its shell was told before, it knows afterwards; its disk and its interface are there."""
     life = make_life(subject)
