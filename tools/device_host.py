@@ -47,8 +47,8 @@ MEMORY_MIB = 1536
 INSTRUCTION_SHIFT = 2
 """An instruction takes 4 ns by its own clock: where others use the cores, no patience in it ends."""
 
-TIMEOUT_S = 3600.0
-"""Nothing is measured by it: it ends a machine that hangs."""
+TIMEOUT_S = 1800.0
+"""Four times what all took on a busy machine: it ends one whose guest hangs, as they do there at times."""
 
 INIT = """\
 #!/bin/busybox sh
