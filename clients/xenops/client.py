@@ -35,7 +35,7 @@ CONNECT_TIMEOUT_S = 10.0
 """How long a node of a broker may take to let a client in; of a cluster, each is given as long."""
 
 
-SILENT_S = 1.0
+SILENT_S = 2.0
 """How long that takes before it is said that the broker is waited for."""
 
 _log = logging.getLogger("xenops")
