@@ -40,7 +40,7 @@ status: ## Show what of the stack runs
 restart: ## Restart one service of the stack: make restart SERVICE=frontend
 	@$(PYTHON) -m stack restart "$(SERVICE)"
 
-test: setup $(UNIT) integration containers ## Set up, then all tests, against the real parts
+test: setup $(UNIT) integration sim-fresh containers ## Set up, then all tests, against the real parts
 
 unit:
 	@$(PYTHON) -m pytest -q -n 2 $(TEST_DIRECTORIES)
