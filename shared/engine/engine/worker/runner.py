@@ -160,10 +160,10 @@ class Runner:
         try:
             with self._crash.around(CrashKind.JOURNAL, "begin"):
                 journal.begin(entry)
-        except FencedError as error:
-            self._refuse(
-                str(error)
-            )  # its task has ended long ago; in a log that has lost its end, it does now
+        except (
+            FencedError
+        ) as error:  # its task has ended long ago; in a log that has lost its end, it does now
+            self._refuse(str(error))
             return
         self.reporter.begin(worker, tell=self._until is not None)
         self._end(entry, self._finished(self._outcome(entry, held)), held)
@@ -197,12 +197,9 @@ class Runner:
                 self._tools.journal.end(entry, finished)
         except XenopsError as error:
             _LOG.error("%s", error)
-        if isinstance(
-            finished.outcome, Failed
-        ):  # its kind alone: what it says may be a secret of its client's
-            _WORKER.info(
-                "%s of VM %s has failed: %s", entry.operation.kind, self._vm, finished.outcome.error.kind
-            )
+        if isinstance(finished.outcome, Failed):  # its kind alone: it may tell a secret of its client's
+            kind = finished.outcome.error.kind
+            _WORKER.info("%s of VM %s has failed: %s", entry.operation.kind, self._vm, kind)
         self._append(finished)
         if removes(entry.operation) and isinstance(finished.outcome, Succeeded):
             self._append(Removed(vm=self._vm))
