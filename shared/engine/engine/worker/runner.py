@@ -160,9 +160,7 @@ class Runner:
         try:
             with self._crash.around(CrashKind.JOURNAL, "begin"):
                 journal.begin(entry)
-        except (
-            FencedError
-        ) as error:  # its task has ended long ago; in a log that has lost its end, it does now
+        except FencedError as error:  # its task has ended long ago, or does now if the log has lost that
             self._refuse(str(error))
             return
         self.reporter.begin(worker, tell=self._until is not None)
