@@ -10,7 +10,7 @@ COPY greets /usr/local/bin/greets
 COPY broker /usr/local/bin/broker
 COPY --chown=rabbitmq rabbitmq.conf peer.conf inetrc /etc/rabbitmq/
 ENV RABBITMQ_NODENAME=rabbit@localhost RABBITMQ_LOGS=- ERL_INETRC=/etc/rabbitmq/inetrc HOME=/var/lib/rabbitmq \
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+SP 50:50 -kernel net_ticktime 15"
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+SP 50:50 -kernel net_ticktime 15 net_setuptime 2"
 WORKDIR /var/lib/rabbitmq
 USER rabbitmq
 EXPOSE 5672

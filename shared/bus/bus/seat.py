@@ -6,6 +6,10 @@ from dataclasses import dataclass
 TICK_S = 8
 """After so long a peer that says nothing is down; RabbitMQ's own 60 s would make tests slow."""
 
+SETUP_S = 2
+"""How long a peer may take to be reached; Erlang's own 7 s are waited for, stream by stream, before another
+node leads those of one whose address is silent."""
+
 HALF_OF_PROCESSORS = "+SP 50:50"
 """How many threads the Erlang machine computes with: as many as half of the processors, for services and
 clients are on this machine, too. More mostly wake each other: on two processors a task cost the broker a
@@ -51,7 +55,9 @@ class Seat:
         return alone | {
             "RABBITMQ_NODENAME": f"xenops@{self.inner}",
             "RABBITMQ_USE_LONGNAME": "true",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{arguments} -kernel net_ticktime {TICK_S}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                f"{arguments} -kernel net_ticktime {TICK_S} net_setuptime {SETUP_S}"
+            ),
         }
 
     def configuration(self) -> str:
