@@ -120,7 +120,7 @@ class Site:
         return (self._directory / "worker.log").read_text(errors="replace")
 
     def add(self, name: str, *words: str) -> Vm:
-        """A VM of the tiny guest, as PV, with a disk and an interface."""
+        """A VM of the tiny guest, as PV, with a disk and an interface; none so named has said anything."""
         cmdline = " ".join(("console=hvc0 quiet panic=-1", *words))
         boot = PvDirectBoot(kernel=f"{GUEST}/vmlinuz", ramdisk=f"{GUEST}/initrd.gz", cmdline=cmdline)
         size = 128 * MIB
@@ -129,7 +129,7 @@ class Site:
         vm = sample_vm(name, name=name, ty=ty, vcpus=1, vcpu_max=1, **memory)
         self.client.vm.add(vm)
         disk = f"/var/lib/{name}.raw"
-        self.dom0.machine.check(f"truncate -s 8M {disk}")
+        self.dom0.machine.check(f"truncate -s 8M {disk}; rm -f {_log_of(name)}")
         backend = LocalDisk(path=disk)
         self.client.vbd.add(Vbd(id=DeviceId(name, "xvda"), position=(BusType.XEN, 0, 0), backend=backend))
         self.client.vif.add(Vif(id=DeviceId(name, "0"), position=0, mac="00:16:3e:00:00:01"))
@@ -151,7 +151,7 @@ class Site:
 
     def said(self, name: str) -> str:
         """What a guest has said on its console, so far."""
-        return self.dom0.machine.run(f"cat /var/log/xen/guest-{name}.log").stdout
+        return self.dom0.machine.run(f"cat {_log_of(name)}").stdout
 
     def until_said(self, name: str, words: str, times: int = 1) -> str:
         """Wait until a guest has said something so many times."""
@@ -175,3 +175,8 @@ class Site:
         for service in self._services:
             service.wait(PATIENCE_S)
         self.node.stop()
+
+
+def _log_of(name: str) -> str:
+    """Where xenconsoled writes what a guest says, of all domains of that name."""
+    return f"/var/log/xen/guest-{name}.log"
