@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from engine.conformance.samples import sample_vbd
-from engine.journal import Journal, JournalEntry
+from engine.journal import Journal
 from engine.lock import VmLocks
 from engine.simulator import Delay, Fail, Fault, Hang
 from engine.simulator.vms import SimulatedVms
@@ -42,7 +42,7 @@ from schema.records import (
     WorkerUp,
 )
 from typing_extensions import override
-from worker_in_hand import INSTANCE, PATIENCE_S, VM, WORKER, World
+from worker_in_hand import INSTANCE, PATIENCE_S, VM, WORKER, World, entry_of, failure
 
 
 @pytest.fixture(name="world")
@@ -50,12 +50,6 @@ def make_world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
     world.close()
-
-
-def entry_of(world: World, task: TaskId) -> JournalEntry:
-    """As the worker that was leased this task at once would have noted it."""
-    life = world.broker.log(INSTANCE)[0].at
-    return JournalEntry(vm=VM, task=task, token=LeaseToken(task + 1), life=life, operation=VmStart(vm=VM))
 
 
 class Asked(SimulatedVms):
@@ -67,11 +61,6 @@ class Asked(SimulatedVms):
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
         self.asked += 1
         return super().get_domain_action_request(vm)
-
-
-def failure(finished: Finished) -> Any:
-    assert isinstance(finished.outcome, Failed)
-    return finished.outcome.error
 
 
 def test_a_start_makes_few_records_and_leaves_the_vm_paused(world: World) -> None:

@@ -1,22 +1,14 @@
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from engine.journal import Journal, JournalEntry
+from engine.journal import Journal
 from schema.ids import LeaseToken, TaskId
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
-from schema.operations import (
-    VmStart,
-)
-from schema.records import (
-    Failed,
-    Finished,
-    Started,
-    Succeeded,
-)
-from worker_in_hand import INSTANCE, VM, World
+from schema.operations import VmStart
+from schema.records import Failed, Finished, Started, Succeeded
+from worker_in_hand import VM, World, entry_of, failure
 
 
 @pytest.fixture(name="world")
@@ -24,17 +16,6 @@ def make_world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
     world.close()
-
-
-def entry_of(world: World, task: TaskId) -> JournalEntry:
-    """As the worker that was leased this task at once would have noted it."""
-    life = world.broker.log(INSTANCE)[0].at
-    return JournalEntry(vm=VM, task=task, token=LeaseToken(task + 1), life=life, operation=VmStart(vm=VM))
-
-
-def failure(finished: Finished) -> Any:
-    assert isinstance(finished.outcome, Failed)
-    return finished.outcome.error
 
 
 @pytest.mark.parametrize("later", [-2, 0, 3])

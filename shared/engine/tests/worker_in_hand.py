@@ -8,13 +8,14 @@ from typing import Any
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import BEGINNING, Entry
 from engine.conformance.samples import sample_vbd, sample_vm
+from engine.journal import JournalEntry
 from engine.simulator import Fault, Simulator, SimulatorSettings
 from engine.store import FileStore
 from engine.worker import WorkerService, WorkerSettings, host_of
-from schema.ids import InstanceName, TaskId, Term, VmId, WorkerName
+from schema.ids import InstanceName, LeaseToken, TaskId, Term, VmId, WorkerName
 from schema.objects.vm import PowerState
-from schema.operations import Operation
-from schema.records import Elected, Finished, Leased, Record, Submitted
+from schema.operations import Operation, VmStart
+from schema.records import Elected, Failed, Finished, Leased, Record, Submitted
 
 INSTANCE = InstanceName("i")
 WORKER = WorkerName("w")
@@ -94,3 +95,14 @@ class World:
     def close(self) -> None:
         self.end()
         self.leader.close()
+
+
+def entry_of(world: World, task: TaskId) -> JournalEntry:
+    """As the worker that was leased this task at once would have noted it."""
+    life = world.broker.log(INSTANCE)[0].at
+    return JournalEntry(vm=VM, task=task, token=LeaseToken(task + 1), life=life, operation=VmStart(vm=VM))
+
+
+def failure(finished: Finished) -> Any:
+    assert isinstance(finished.outcome, Failed)
+    return finished.outcome.error
