@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 from bus.pids import start_time
 from engine.conformance.samples import sample_vm
+from engine.hosted.machine import HostedMachine
 from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId, VmId
 from schema.objects.errors import DomainNotBuilt
 from schema.objects.pci import Pci, PciAddress
+from typing_extensions import override
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Machine, Process, created
@@ -168,7 +171,37 @@ class Qemu:
         self.lent.remove(name)
 
 
-class Host:
+MachineT = TypeVar("MachineT", bound="HostedMachine[Any, Any, Any]")
+LiveT = TypeVar("LiveT")
+
+
+class Known(ABC, Generic[MachineT, LiveT]):
+    """What verbs ask of either backend's `Hypervisor`: its VMs, and their QEMUs."""
+
+    _machines: dict[str, MachineT]
+
+    def machines(self) -> Sequence[MachineT]:
+        return list(self._machines.values())
+
+    def look(self, vm: str) -> MachineT:
+        return self._machines[vm]
+
+    def change(self, vm: str, change: Callable[[MachineT], MachineT]) -> MachineT:
+        self._machines[vm] = change(self._machines[vm])
+        return self._machines[vm]
+
+    @abstractmethod
+    def live(self, vm: str) -> LiveT | None:
+        """A VM's QEMU; None when there is none."""
+
+    def running(self, vm: str) -> LiveT:
+        live = self.live(vm)
+        if live is None:
+            raise XenopsError(DomainNotBuilt())
+        return live
+
+
+class Host(Known[Machine, Live]):
     """As much of `Hypervisor` as the verbs use: VMs `a` and `b`, each with a QEMU."""
 
     def __init__(self, own_pcis: tuple[str, ...] = (), user: Any = None) -> None:
@@ -181,24 +214,9 @@ class Host:
             for number, name in enumerate("ab", 1)
         }
 
-    def machines(self) -> Sequence[Machine]:
-        return list(self._machines.values())
-
-    def look(self, vm: str) -> Machine:
-        return self._machines[vm]
-
-    def change(self, vm: str, change: Callable[[Machine], Machine]) -> Machine:
-        self._machines[vm] = change(self._machines[vm])
-        return self._machines[vm]
-
+    @override
     def live(self, vm: str) -> Live | None:
         return cast("Live | None", self.qemus.get(vm))
-
-    def running(self, vm: str) -> Live:
-        live = self.live(vm)
-        if live is None:
-            raise XenopsError(DomainNotBuilt())
-        return live
 
     def as_hypervisor(self) -> Hypervisor:
         return cast("Hypervisor", self)

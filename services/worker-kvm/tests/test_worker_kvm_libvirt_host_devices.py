@@ -1,19 +1,20 @@
 """The verbs on PCI and USB devices on libvirt, with a host and a libvirt in hand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import pytest
-from devices_in_hand import NIC, VFIO, A, B, Kernel, pci
+from devices_in_hand import NIC, VFIO, A, B, Kernel, Known, pci
 from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_vm, sample_vusb
 from engine.conformance.subject import refusal
-from schema.fault import XenopsError, internal_error
+from schema.fault import internal_error
 from schema.objects.dynamic import PciObject, VusbObject
 from schema.objects.errors import DomainNotBuilt, InternalError
 from schema.objects.pci import Pci
+from typing_extensions import override
 from virt.connection import Connection
 from virt.xml import Element, attribute, node
 from worker_kvm.libvirt.hypervisor import Hypervisor
@@ -39,7 +40,7 @@ class Guest:
 
 
 @dataclass
-class Host:
+class Host(Known[Machine, Live]):
     """As much of `Hypervisor` as the verbs use: VMs `a` and `b`, each with a domain at libvirt."""
 
     guests: dict[str, Guest] = field(default_factory=lambda: {name: Guest(name) for name in "ab"})
@@ -67,24 +68,9 @@ class Host:
             for number, name in enumerate("ab", 1)
         }
 
-    def machines(self) -> Sequence[Machine]:
-        return list(self._machines.values())
-
-    def look(self, vm: str) -> Machine:
-        return self._machines[vm]
-
-    def change(self, vm: str, change: Callable[[Machine], Machine]) -> Machine:
-        self._machines[vm] = change(self._machines[vm])
-        return self._machines[vm]
-
+    @override
     def live(self, vm: str) -> Live | None:
         return cast("Live | None", self.guests.get(vm))
-
-    def running(self, vm: str) -> Live:
-        live = self.live(vm)
-        if live is None:
-            raise XenopsError(DomainNotBuilt())
-        return live
 
     def devices(self, uuid: str) -> Element:
         ports = (node("controller", model="pcie-root-port", index=index) for index in range(1, 3))
