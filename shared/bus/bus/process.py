@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from schema.fault import XenopsError
 from schema.ids import InstanceName, is_safe_name
 from schema.log_records import LifeBegan
+from schema.sentences import sentence
 
 from bus.collector import be_rare
 from bus.crash import CrashPoint, CrashPoints, crash_point
@@ -158,6 +159,13 @@ class Connecting(Protocol):
 SettingsT = TypeVar("SettingsT", bound=Connecting)
 
 
+def _reason(error: SettingsError | XenopsError | OSError) -> str:
+    """Why a service cannot start, and what to do; our own errors say both, the system's only why."""
+    if isinstance(error, XenopsError):
+        return sentence(error.error)
+    return f"{error}; see to it, then start again" if isinstance(error, OSError) else str(error)
+
+
 def run(name: str, build: Callable[[Bus, Settings], Service]) -> int:
     """Serve until SIGTERM or SIGINT; answers the exit code."""
     return run_with(name, from_environment, build)
@@ -192,7 +200,7 @@ def run_with(
         service = build(bus, settings)
         service.start()
     except (SettingsError, XenopsError, OSError) as error:
-        sys.stderr.write(f"{name}: cannot start: {error}; see to it, then start again\n")
+        sys.stderr.write(f"{name}: cannot start: {_reason(error)}\n")
         bus.close()
         return 1
     await_end(lost.ended)
