@@ -63,7 +63,8 @@ fuzz: setup ## Arbitrary and damaged input to cores and doors: make fuzz INPUTS=
 	@$(PYTHON) tests/fuzz/fuzz_doors.py $$(( $(INPUTS) / 20 ))
 
 faults: setup ## Kill every service at every crash point, and all else of docs/faults.md; ended, it goes on next time with what is left; EVERY=3: at one of three; SLICES="load/* start/*": no more than that
-	@$(PYTHON) tests/faults/faults_table.py --every $(EVERY) $(SLICES:%='%') > var/faults.md && .venv/bin/mdformat var/faults.md && mv var/faults.md docs/faults.md
+	@$(PYTHON) tests/faults/faults_table.py --every $(EVERY) $(SLICES:%='%')
+	@.venv/bin/mdformat docs/faults.md
 
 images: setup ## The images of docker-compose.yml, from a registry's Debian or from Debian's packages
 	@$(PYTHON) tools/images.py

@@ -1,11 +1,14 @@
-"""Faults, all of them: each crash point of each operation, each scenario under load; prints docs/faults.md.
+"""Faults, all of them: each crash point of each operation, each scenario under load; docs/faults.md's tables.
 
 python tests/faults/faults_table.py [--every N] [SLICE ...]
 
 Of so many crash points one is tried; usually each. A slice is a part of it, as `start/worker-here` or
-`qemu/*`; without any, all are run. What a slice found is kept, and the page is made of all that is kept of
+`qemu/*`; without any, all are run. What a slice found is kept, and the tables are made of all that is kept of
 this version of the code: so it may be ended at any time, and begins again with the slice that it had not
 done. `--anew` runs all that is asked for, `--page` nothing.
+
+The tables are printed. Once all slices of one version are there, and nothing went wrong in any, they take the
+place of those that stand between two marks in the document; the rest of it is never touched.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from pathlib import Path
 
 from broker_points import sweep_broker
 from bus.node import PrivateNode
-from page import CHANGED, Sheet, keep, kept, page_of, times, version
+from page import CHANGED, Kept, Sheet, keep, kept, not_done, page_of, put_in, times, version
 from qemu_room import OPERATIONS, TARGETS, qemu_sweep, why_not
 from room import Part, Room
 from storms import (
@@ -39,6 +42,9 @@ from sweep import Operation, Result, Sweep, operations, sweep_parts, targets
 FOLDER = Path("var") / "faults"
 """Where slices are kept."""
 
+DOCUMENT = Path("docs") / "faults.md"
+"""Where the tables of a whole sweep stand."""
+
 POINTS = "operation | who dies | tried | points | wrong | recovery p50 | max"
 
 Run = Callable[[int], Sheet]
@@ -46,11 +52,11 @@ Run = Callable[[int], Sheet]
 
 
 def main(arguments: list[str]) -> int:
-    """Run slices, print the page; answers 1 if anything went wrong."""
+    """Run slices, print the tables; answers 1 if anything went wrong."""
     parser = argparse.ArgumentParser(prog="faults_table", description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="of so many crash points one is tried")
     parser.add_argument("--anew", action="store_true", help="also what is kept of this version")
-    parser.add_argument("--page", action="store_true", help="run nothing, make the page of what is kept")
+    parser.add_argument("--page", action="store_true", help="run nothing, make the tables of what is kept")
     parser.add_argument("slices", nargs="*", default=["*"], help="which ones; usually all")
     wanted = parser.parse_args(arguments)
     every = slices()
@@ -58,13 +64,26 @@ def main(arguments: list[str]) -> int:
     if not chosen:
         parser.error(f"no slice has such a name; there are {', '.join(every)}")
     of = version()
-    is_anew = wanted.anew or of.endswith(CHANGED)
-    done = {one.name for one in kept(FOLDER, every, of) if one.found is not None and not is_anew}
-    for name in () if wanted.page else (each for each in chosen if each not in done):
-        keep(FOLDER, name, every[name](wanted.every).done(of))
-    found = kept(FOLDER, every, of)
-    sys.stdout.write("\n".join(page_of(found)) + "\n")
-    return 1 if any(one is not None and one.complaints for _, one in found) else 0
+    if not wanted.page:
+        is_anew = wanted.anew or of.endswith(CHANGED)
+        left = chosen if is_anew else not_done(kept(FOLDER, chosen, of), wanted.every)
+        for name in left:
+            keep(FOLDER, name, every[name](wanted.every).done(of, wanted.every))
+    return _tell(kept(FOLDER, every, of))
+
+
+def _tell(found: list[Kept]) -> int:
+    """Print what was found, and put it into the document if it is whole; answers 1 if anything went wrong."""
+    lines = list(page_of(found))
+    sys.stdout.write("\n".join(lines) + "\n")
+    if any(one is not None and one.complaints for _, one in found):
+        sys.stderr.write(f"something went wrong: {DOCUMENT} is left as it is\n")
+        return 1
+    if any(one is None for _, one in found):
+        sys.stderr.write(f"not all has been run of this version: {DOCUMENT} is left as it is\n")
+        return 0
+    DOCUMENT.write_text(put_in(DOCUMENT.read_text(), lines))
+    return 0
 
 
 def slices() -> dict[str, Run]:

@@ -1,4 +1,4 @@
-"""Page: docs/faults.md, made of slices: what one part of it found, kept in a file until it is run again."""
+"""Page: docs/faults.md's tables, made of slices: what a part found is kept in a file until it runs again."""
 
 from __future__ import annotations
 
@@ -13,22 +13,9 @@ from typing import NamedTuple
 from history import Counts
 from pydantic import BaseModel, ConfigDict
 
-INTRODUCTION = """\
-# Faults
-
-What becomes of tasks when processes die, stand still or are cut off: written by `make faults`, on real
-RabbitMQ and real processes, worker-sim on its simulator, or worker-kvm on real QEMU. A crash point is a place
-before or after an effect of a task (`shared/bus/bus/crash.py`); the process is killed there by SIGKILL, and
-started anew. Under load, six clients lead VMs through their lives meanwhile, and a mirror follows
-UPDATES.get. Afterwards the whole log, what clients were promised and told, which hooks ran and what every VM
-is like are compared (`tests/faults/history.py`).
-
-*lost*: promised, and not in the log, forgotten, or told otherwise than the log has it. *duplicated*: leased
-or run twice, or a lease beside another of that VM. *stuck*: never ended. *invalid*: a VM that is neither
-whole nor gone. *missed*: a VM of which the mirror has a wrong state. Recovery is from the fault to the end
-of the operation, or, under load, of the first task that was asked for after it.
-"""
-
+BEGIN = "<!-- made by `make faults`: from here -->"
+END = "<!-- made by `make faults`: up to here -->"
+"""What is between them in a document is a sweep's; all else is its writers'."""
 
 CHANGED = ", changed"
 """How a version's name ends while something is not committed: what is kept of it may be of other code."""
@@ -40,7 +27,7 @@ class Slice(BaseModel):
     """What was found in one part; slices of one title are one table. `counts`, if any, are added up there.
 
     `version`: of the code, as git names it. `load`: how many processes wanted the machine's processors as it
-    began: recovery is slow on a busy one.
+    began: recovery is slow on a busy one. `every`: of so many crash points one was tried.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +42,7 @@ class Slice(BaseModel):
     day: str
     load: float
     minutes: float
+    every: int = 1
 
 
 class Sheet:
@@ -84,8 +72,8 @@ class Sheet:
         """What a verdict on it all says."""
         self._counts = counts if self._counts is None else self._counts + counts
 
-    def done(self, of: str) -> Slice:
-        """All of it, of a version of the code."""
+    def done(self, of: str, every: int) -> Slice:
+        """All of it, of a version of the code, one of so many points."""
         return Slice(
             title=self._title,
             columns=self._columns,
@@ -97,6 +85,7 @@ class Sheet:
             day=time.strftime("%Y-%m-%d", time.gmtime(self._began)),
             load=self._load,
             minutes=(time.time() - self._began) / 60,
+            every=every,
         )
 
 
@@ -119,25 +108,42 @@ def kept(folder: Path, names: Iterable[str], of: str) -> list[Kept]:
     return [Kept(name, _read(_path(folder, name), of)) for name in names]
 
 
+def not_done(slices: Iterable[Kept], every: int) -> list[str]:
+    """Which of them were not tried at one of `every` points, or at more."""
+    return [name for name, found in slices if found is None or found.every > every]
+
+
 def version() -> str:
     """Of the code that is struck and what strikes it, as git names it."""
     name = _git("log", "-1", "--format=%h %cs", "--", *_CODE)
     return name + (CHANGED if _git("status", "--porcelain", "--", *_CODE) else "")
 
 
+def put_in(document: str, lines: Iterable[str]) -> str:
+    """A document with these lines between its marks, and all else as it was.
+
+    Raises:
+        ValueError: it has not each mark once, in their order.
+    """
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in before + after:
+        raise ValueError(f"the document must have {BEGIN!r} and, behind it, {END!r}, each once")
+    return "\n".join((before + begin, "", *lines, "", end + after))
+
+
 def page_of(slices: Iterable[Kept]) -> Iterator[str]:
-    """The page, a line at a time."""
+    """What was found, a line at a time."""
     every = list(slices)
     there = [found for _, found in every if found is not None]
-    yield INTRODUCTION
     if there:
         yield _circumstances(there)
     for title in dict.fromkeys(found.title for found in there):
         yield from _table([found for found in there if found.title == title])
     if missing := [f"`{name}`" for name, found in every if found is None]:
-        yield f"\n## Not run\n\n{', '.join(missing)}."
+        yield f"\n### Not run\n\n{', '.join(missing)}."
     if wrong := [f"- {complaint}" for found in there for complaint in found.complaints]:
-        yield "\n## What went wrong\n"
+        yield "\n### What went wrong\n"
         yield from wrong
 
 
@@ -154,7 +160,7 @@ def _circumstances(there: list[Slice]) -> str:
 
 def _table(slices: list[Slice]) -> Iterator[str]:
     columns = slices[0].columns
-    yield f"\n## {slices[0].title}\n\n| {columns} |\n|{'---|' * (1 + columns.count('|'))}"
+    yield f"\n### {slices[0].title}\n\n| {columns} |\n|{'---|' * (1 + columns.count('|'))}"
     yield from ("| " + " | ".join(row) + " |" for found in slices for row in found.rows)
     yield from (f"\n{note}" for found in slices for note in found.notes)
     if counts := [found.counts for found in slices if found.counts is not None]:
