@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from courier_in_hand import courier_command
 from engine.backend import CreateOptions, Devices
 from engine.conformance import BackendConformance, Subject
 from engine.conformance.execution import SuiteExecution
@@ -35,7 +36,7 @@ from worker_xen.classic.machine import uuid_of
 from worker_xen.classic.nature import nature_of
 from worker_xen.classic.suspend import Courier
 from worker_xen.libxc.values import ShutdownReason
-from xen_in_hand import HostInHand, StoreInHand, courier_command
+from xen_in_hand import HostInHand, StoreInHand
 
 MIB = 1 << 20
 

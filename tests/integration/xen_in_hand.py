@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from worker_xen.classic import pciback
 from worker_xen.classic.dom0 import Dom0
 from worker_xen.libxc.port import Xen, XenError
 from worker_xen.libxc.values import (
+    Cpu,
     DomainInfo,
     HostDevice,
     HostInfo,
@@ -27,6 +27,7 @@ from worker_xen.libxc.values import (
     Ports,
     Rings,
     ShutdownReason,
+    Topology,
 )
 from worker_xen.xenstore.daemon import Daemon, Watching
 from worker_xen.xenstore.devices import BlockDevice, BusState, state_of
@@ -35,28 +36,6 @@ from worker_xen.xenstore.tree import BACKENDS, ERRORS, GUEST, Node, domain_path
 MIB = 1 << 20
 STOPS = "/in-hand/stops"
 """Told in the place of @releaseDomain, of which a daemon without a hypervisor hears nothing."""
-
-COURIER = """
-import os, struct, sys
-what, domid, image, one, other = sys.argv[1:]
-head = struct.pack(">QIIHHI", (1 << 64) - 1, 0x58454E46, 3, 0, 0, 0) + struct.pack("<IHHII", 1, 12, 0, 4, 17)
-memory = head + struct.pack("<II", 1, 6000) + b"memory" * 1000 + struct.pack("<II", 0, 0)
-def take(image, size):
-    found = b""
-    while len(found) < size and (piece := os.read(image, size - len(found))):
-        found += piece
-    return found
-if what in {"save", "save-live"}:
-    os.write(int(one), b"s")
-    if os.read(int(other), 1) != b"y":
-        sys.exit("xc: error: Domain has not been suspended")
-    os.write(int(image), memory)
-elif take(int(image), len(memory)) == memory:
-    print(11, 12)
-else:
-    sys.exit("xc: error: Invalid marker: Got 0x0000000000000000")
-"""
-"""What the real one does, with very little memory, in libxc's own framing."""
 
 _REASONS = {
     b"halt": ShutdownReason.POWEROFF,
@@ -70,10 +49,6 @@ _RETRY_S = 0.02
 
 _SEEN = {"pci": BusState.INITIALISED}
 """How far a backend goes without its guest, where that is not to wait for it."""
-
-
-def courier_command() -> tuple[str, ...]:
-    return (sys.executable, "-c", COURIER)
 
 
 class StoreInHand(Daemon):
@@ -122,6 +97,11 @@ class HostInHand(Xen, Dom0):
     """Interfaces and the bridges that they are ports of."""
 
     up: set[str] = field(default_factory=set)
+    nodes_free: tuple[int, ...] = (1 << 33, 1 << 33)
+    bound: dict[tuple[int, int, bool], tuple[int, ...]] = field(default_factory=dict)
+    """Of a domain's vCPU the CPUs that it must, or, True, had rather run on."""
+
+    weights: dict[int, tuple[int, int]] = field(default_factory=dict)
     given: dict[int, int] = field(default_factory=dict)
     """PCI devices, by their numbers, and the domains that have them."""
 
@@ -157,6 +137,14 @@ class HostInHand(Xen, Dom0):
         return HostInfo(
             2, 1, 1, 2, 2_000_000, 1 << 34, self.memory_free_bytes, has_hvm=False, has_iommu=self.has_iommu
         )
+
+    @override
+    def topology(self) -> Topology:
+        return Topology(tuple(Cpu(cpu // 2, 0, cpu) for cpu in range(4)), ((10, 20), (20, 10)))
+
+    @override
+    def nodes_free_bytes(self) -> tuple[int, ...]:
+        return self.nodes_free
 
     @override
     def featureset(self, index: int) -> tuple[int, ...]:
@@ -198,10 +186,12 @@ class HostInHand(Xen, Dom0):
     @override
     def set_weight(self, domid: int, weight: int, cap: int) -> None:
         self._change(domid)
+        self.weights[domid] = (weight, cap)
 
     @override
-    def set_affinity(self, domid: int, vcpu: int, cpus: Sequence[int]) -> None:
+    def set_affinity(self, domid: int, vcpu: int, cpus: Sequence[int], *, soft: bool = False) -> None:
         self._change(domid)
+        self.bound[domid, vcpu, soft] = tuple(cpus)
 
     @override
     def give(self, domid: int, device: HostDevice) -> None:

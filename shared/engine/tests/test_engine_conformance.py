@@ -109,4 +109,4 @@ def test_the_suite_calls_every_verb_of_the_port() -> None:
         if inspect.isfunction(member) and not name.startswith("_")
     }
     assert set(CALLS) == verbs
-    assert len(verbs) + len(["trigger"]) == 78
+    assert len(verbs) + len(["trigger"]) == 79

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from engine.backend import HostVerbs
 from engine.hosted.cpuinfo import CPUINFO, first_described
 from schema.fault import internal_error
-from schema.objects.host import ChipsetInfo, GuestAgentFeature, Host
+from schema.objects.host import ChipsetInfo, GuestAgentFeature, Host, NumaAffinityPolicy
 from schema.objects.host import Hypervisor as HypervisorInfo
 from typing_extensions import override
 
@@ -65,6 +65,11 @@ class ClassicHost(HostVerbs):
     def send_debug_keys(self, keys: str) -> None:
         with self._hypervisor.told("of the host"):
             self._hypervisor.xen.send_debug_keys(keys)
+
+    @override
+    def set_numa_affinity_policy(self, policy: NumaAffinityPolicy | None) -> None:
+        """VMs that get their memory from now on are placed so."""
+        self._hypervisor.policy.write(policy)
 
     @override
     def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:

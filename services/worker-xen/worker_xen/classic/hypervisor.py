@@ -22,9 +22,11 @@ from worker_xen.classic.changes import Changes, How
 from worker_xen.classic.dom0 import Dom0
 from worker_xen.classic.hvm.emulators import Emulators
 from worker_xen.classic.machine import Domain, Machine
+from worker_xen.classic.scheduling import Scheduling
 from worker_xen.classic.suspend import Courier
 from worker_xen.libxc.port import Xen, XenError
 from worker_xen.libxc.values import DomainInfo, ShutdownReason
+from worker_xen.policy import PolicyFile
 from worker_xen.xenstore.daemon import Daemon
 from worker_xen.xenstore.tree import BACKENDS, ERRORS, domain_path, model_path, vm_path
 
@@ -75,6 +77,8 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         self.now = now
         self.xen, self.store, self.dom0 = parts.xen, parts.store, parts.dom0
         self.courier, self.emulators = parts.courier, parts.emulators
+        self.policy = PolicyFile(parts.run)
+        self.scheduling = Scheduling(parts.xen, self.policy)
         self._changes = Changes(self.store, self._seen)
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:

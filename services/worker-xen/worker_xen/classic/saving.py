@@ -62,12 +62,13 @@ class Saving:
             return
         with self._hypervisor.told(vm.id):
             ports = self._hypervisor.xen.prepare(info.domid, nature_of(vm), restored=True)
-        with suspend.read(image, vm.id) as opened:
+        with suspend.read(image, vm.id) as opened, self._hypervisor.told(vm.id):
             if opened.domain.is_hvm is not domain.is_hvm:
                 raise internal_error(
                     f"Cannot resume VM {vm.id}: its suspend image is of another type of guest"
                 )
-            rings = self._hypervisor.courier.restore(opened.descriptor, info.domid, ports, execution)
+            with self._hypervisor.scheduling.placed(info.domid, vm, opened.domain.memory_target_bytes):
+                rings = self._hypervisor.courier.restore(opened.descriptor, info.domid, ports, execution)
         kept = opened.domain
         if opened.model is not None:
             self._hypervisor.emulators.keep_state(info.domid, opened.model)

@@ -20,6 +20,10 @@ _ASKS = {
 }
 
 
+_UNTOLD = -1
+"""Of how many NUMA nodes a domain's memory is: Xen does not tell, and this is the original's word for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What stands in xenstore of a domain."""
@@ -61,6 +65,7 @@ def vm_state(machine: Machine, info: DomainInfo | None, said: Said) -> VmState:
             "hvm": isinstance(vm.ty, Hvm),
             "domain_type": domain_type(vm),
             "featureset": dict(vm.platformdata).get(FEATURESET, ""),
+            "numa_nodes": _UNTOLD,
         }
     )
 

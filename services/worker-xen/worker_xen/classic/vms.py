@@ -49,8 +49,6 @@ _MIB = 1 << 20
 CONSOLE_TIMEOUT_S = 5.0
 """How long the console's daemon may take; a VM without a console starts all the same."""
 
-_DEFAULT_WEIGHT = 256
-
 
 class ClassicVms(UnassistedVms):
     """`VmVerbs` on Xen by libxc."""
@@ -281,13 +279,9 @@ class ClassicVms(UnassistedVms):
         nature = nature_of(vm)
         ports = xen.prepare(domid, nature, restored=False)
         has_acpi = not isinstance(vm.ty, Hvm) or vm.ty.info.acpi
-        rings = xen.build(domid, nature, Loaded(kernel, needed // _MIB, domain.vcpus, has_acpi), ports)
-        if vm.scheduler_params.priority is not None:
-            weight, cap = vm.scheduler_params.priority
-            xen.set_weight(domid, weight or _DEFAULT_WEIGHT, cap)
-        for vcpu, cpus in zip(range(vm.vcpu_max), vm.scheduler_params.affinity, strict=False):
-            xen.set_affinity(domid, vcpu, cpus)
-        return rings
+        loaded = Loaded(kernel, needed // _MIB, domain.vcpus, has_acpi)
+        with self._hypervisor.scheduling.placed(domid, vm, needed):
+            return xen.build(domid, nature, loaded, ports)
 
     def _said(self, found: Found) -> Said:
         if found.info is None:

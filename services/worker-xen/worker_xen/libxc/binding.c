@@ -39,6 +39,10 @@ typedef struct {
 } xo_host;
 
 typedef struct {
+    uint32_t node, socket, core;
+} xo_cpu;
+
+typedef struct {
     const char *kernel, *ramdisk, *command_line;
     const uint8_t *acpi, *firmware; /* PVH's tables; what hvmloader starts */
     uint64_t acpi_at;
@@ -85,6 +89,43 @@ int xo_host_info(xc_interface *xch, xo_host *host) {
     host->has_hap = !!(info.capabilities & XEN_SYSCTL_PHYSCAP_hap);
     host->has_iommu = !!(info.capabilities & XEN_SYSCTL_PHYSCAP_directio);
     return 0;
+}
+
+/* As many as there is room for; answers how many there are, also if there is no room for any. */
+int xo_cpus(xc_interface *xch, uint32_t room, xo_cpu *cpus) {
+    unsigned int count = room;
+    if (room == 0)
+        return xc_cputopoinfo(xch, &count, NULL) < 0 ? -1 : (int)count;
+    xc_cputopo_t *found = calloc(room, sizeof *found);
+    if (!found)
+        return -1;
+    int result = xc_cputopoinfo(xch, &count, found);
+    int error = errno;
+    for (unsigned int i = 0; result >= 0 && i < count && i < room; i++) {
+        cpus[i].node = found[i].node;
+        cpus[i].socket = found[i].socket;
+        cpus[i].core = found[i].core;
+    }
+    free(found);
+    errno = error;
+    return result < 0 ? -1 : (int)count;
+}
+
+/* The same of nodes: the free bytes of each, and the distances of each from all, row by row. */
+int xo_nodes(xc_interface *xch, uint32_t room, uint64_t *free_bytes, uint32_t *distances) {
+    unsigned int count = room;
+    if (room == 0)
+        return xc_numainfo(xch, &count, NULL, NULL) < 0 ? -1 : (int)count;
+    xc_meminfo_t *found = calloc(room, sizeof *found);
+    if (!found)
+        return -1;
+    int result = xc_numainfo(xch, &count, found, distances);
+    int error = errno;
+    for (unsigned int i = 0; result >= 0 && i < count && i < room; i++)
+        free_bytes[i] = found[i].memsize == XEN_INVALID_MEM_SZ ? 0 : found[i].memfree;
+    free(found);
+    errno = error;
+    return result < 0 ? -1 : (int)count;
 }
 
 int xo_domains(xc_interface *xch, uint32_t first, uint32_t count, xo_domain *domains) {
@@ -340,13 +381,15 @@ int xo_set_weight(xc_interface *xch, uint32_t domid, uint16_t weight, uint16_t c
     return xc_sched_credit2_domain_set(xch, domid, &wanted);
 }
 
-int xo_set_affinity(xc_interface *xch, uint32_t domid, uint32_t vcpu, const uint8_t *cpus, uint32_t size) {
+/* Where a vCPU may run, or, `soft`, where it had rather. */
+int xo_set_affinity(xc_interface *xch, uint32_t domid, uint32_t vcpu, const uint8_t *cpus, uint32_t size, bool soft) {
     xc_cpumap_t map = xc_cpumap_alloc(xch);
     int length = xc_get_cpumap_size(xch);
     if (!map || length <= 0)
         return -1;
     memcpy(map, cpus, size < (uint32_t)length ? size : (uint32_t)length);
-    int result = xc_vcpu_setaffinity(xch, domid, vcpu, map, NULL, XEN_VCPUAFFINITY_HARD);
+    int result = soft ? xc_vcpu_setaffinity(xch, domid, vcpu, NULL, map, XEN_VCPUAFFINITY_SOFT)
+                      : xc_vcpu_setaffinity(xch, domid, vcpu, map, NULL, XEN_VCPUAFFINITY_HARD);
     int error = errno;
     free(map);
     errno = error;

@@ -14,6 +14,10 @@ typedef struct {
 } xo_host;
 
 typedef struct {
+    uint32_t node, socket, core;
+} xo_cpu;
+
+typedef struct {
     const char *kernel, *ramdisk, *command_line;
     const uint8_t *acpi, *firmware;
     uint64_t acpi_at;
@@ -42,6 +46,8 @@ int xo_version(xc_interface *xch);
 int xo_version_text(xc_interface *xch, char *extra, char *capabilities);
 const char *xo_last_error(xc_interface *xch);
 int xo_host_info(xc_interface *xch, xo_host *host);
+int xo_cpus(xc_interface *xch, uint32_t room, xo_cpu *cpus);
+int xo_nodes(xc_interface *xch, uint32_t room, uint64_t *free_bytes, uint32_t *distances);
 int xo_domains(xc_interface *xch, uint32_t first, uint32_t count, xo_domain *domains);
 
 int xo_create(xc_interface *xch, const uint8_t *handle, uint32_t ssidref, uint32_t vcpus, uint32_t container, bool pcis, uint32_t *domid);
@@ -55,7 +61,7 @@ int xo_set_clocks(xc_interface *xch, uint32_t domid, int32_t offset_s);
 int xo_allocate_port(xc_interface *xch, uint32_t domid);
 int xo_build(xc_interface *xch, uint32_t domid, xo_guest *guest);
 int xo_set_weight(xc_interface *xch, uint32_t domid, uint16_t weight, uint16_t cap);
-int xo_set_affinity(xc_interface *xch, uint32_t domid, uint32_t vcpu, const uint8_t *cpus, uint32_t size);
+int xo_set_affinity(xc_interface *xch, uint32_t domid, uint32_t vcpu, const uint8_t *cpus, uint32_t size, bool soft);
 
 int xo_assign(xc_interface *xch, uint32_t domid, uint32_t device);
 int xo_deassign(xc_interface *xch, uint32_t domid, uint32_t device);

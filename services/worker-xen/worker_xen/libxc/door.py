@@ -4,58 +4,43 @@ A handle of libxenctrl serves one thread at a time, so each call takes one from 
 lock is let go of while a call runs.
 """
 
-import errno
 import os
-import queue
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from typing_extensions import override
 
-from worker_xen.binding import BindingError, load
+from worker_xen.binding import BindingError
 from worker_xen.libxc.acpi import ACPI_AT, acpi_tables
-from worker_xen.libxc.library import libxc_binding
-from worker_xen.libxc.port import Xen, XenError
+from worker_xen.libxc.host import LibxcHost
+from worker_xen.libxc.port import XenError
 from worker_xen.libxc.values import (
     PAGE_BYTES,
     Container,
     DomainInfo,
     HostDevice,
-    HostInfo,
     Loaded,
     Nature,
     Ports,
     Rings,
     ShutdownReason,
 )
-from worker_xen.libxc.versions import complaint_about
 
-_RING_BYTES_MAX = 1 << 20
 _DOMAINS_AT_ONCE = 64
-_WORDS_MAX = 64
 _KIB = 1024
 _SLACK_KIB = 1024
 """What a domain may have beyond its guest's memory, as the original gives: pages of its devices."""
 
 
-class Libxc(Xen):
+class Libxc(LibxcHost):
     """The hypervisor of this host; safe for any thread."""
 
     def __init__(self, bindings: Path) -> None:
         """Reach it by the binding in that directory. Errors: `BindingError`."""
-        module: Any = load(libxc_binding(), bindings)
-        self._ffi, self._lib = module.ffi, module.lib
-        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        handle = self._open()
-        self._idle.put(handle)
-        number = int(self._lib.xo_version(handle))
-        self.version = (number >> 16, number & 0xFFFF)
-        complaint = complaint_about(self.version)
-        if complaint is not None:
-            raise BindingError(complaint)
+        super().__init__(bindings)
         try:
             self.domain(0)
         except XenError as error:
@@ -63,60 +48,6 @@ class Libxc(Xen):
                 f"Xen {self.version_text} does not answer this binding ({error}): it was compiled for "
                 "another Xen, or this is no control domain; install this Xen's libxen-dev"
             ) from error
-
-    @property
-    @override
-    def version_text(self) -> str:
-        """As `4.17`."""
-        return f"{self.version[0]}.{self.version[1]}"
-
-    @override
-    def version_details(self) -> tuple[str, str]:
-        """What follows the version, as `.3-pre`, and what guests the hypervisor can run."""
-        extra, capabilities = self._ffi.new("char[16]"), self._ffi.new("char[1024]")
-        self._do("tell its version", lambda handle: self._lib.xo_version_text(handle, extra, capabilities))
-        return self._text(extra), self._text(capabilities).strip()
-
-    @override
-    def host(self) -> HostInfo:
-        """The physical machine."""
-        host = self._ffi.new("xo_host *")
-        self._do("tell of its host", lambda handle: self._lib.xo_host_info(handle, host))
-        return HostInfo(
-            cpus=host.cpus,
-            nodes=host.nodes,
-            threads_per_core=host.threads_per_core,
-            cores_per_socket=host.cores_per_socket,
-            cpu_khz=host.cpu_khz,
-            memory_bytes=host.pages * PAGE_BYTES,
-            memory_free_bytes=host.pages_free * PAGE_BYTES,
-            has_hvm=bool(host.has_hvm),
-            has_iommu=bool(host.has_iommu),
-        )
-
-    @override
-    def featureset(self, index: int) -> tuple[int, ...]:
-        """CPU features in words: 0 of the hardware, 1 of the hypervisor, 2 for PV and 3 for HVM guests."""
-        words = self._ffi.new("uint32_t[]", _WORDS_MAX)
-        count = self._do(
-            "tell its CPU features", lambda handle: self._lib.xo_featureset(handle, index, words, _WORDS_MAX)
-        )
-        return tuple(words[0:count])
-
-    @override
-    def console_ring(self) -> str:
-        """What the hypervisor has written to its console."""
-        buffer = self._ffi.new("char[]", _RING_BYTES_MAX)
-        count = self._do(
-            "show its console",
-            lambda handle: self._lib.xo_read_console_ring(handle, buffer, _RING_BYTES_MAX),
-        )
-        return bytes(self._ffi.buffer(buffer, count)).decode(errors="replace").rstrip("\0")
-
-    @override
-    def send_debug_keys(self, keys: str) -> None:
-        """Press keys on the hypervisor's console."""
-        self._do("take debug keys", lambda handle: self._lib.xo_send_debug_keys(handle, keys.encode()))
 
     @override
     def domain(self, domid: int) -> DomainInfo | None:
@@ -223,12 +154,12 @@ class Libxc(Xen):
         self._do("set the weight", lambda handle: self._lib.xo_set_weight(handle, domid, weight, cap))
 
     @override
-    def set_affinity(self, domid: int, vcpu: int, cpus: Sequence[int]) -> None:
-        """Bind a vCPU to CPUs."""
+    def set_affinity(self, domid: int, vcpu: int, cpus: Sequence[int], *, soft: bool = False) -> None:
+        """Bind a vCPU to CPUs; `soft`: it had rather run there. Its domain's memory will be theirs, too."""
         bitmap = _bitmap(cpus)
         self._do(
             "set the affinity",
-            lambda handle: self._lib.xo_set_affinity(handle, domid, vcpu, bitmap, len(bitmap)),
+            lambda handle: self._lib.xo_set_affinity(handle, domid, vcpu, bitmap, len(bitmap), soft),
         )
 
     @override
@@ -324,12 +255,6 @@ class Libxc(Xen):
         self._do("restore", lambda handle: self._lib.xo_restore(handle, image, domid, restored))
         return Rings(ports.store, int(restored.store_frame), ports.console, int(restored.console_frame))
 
-    @override
-    def close(self) -> None:
-        """Let go of all handles that nobody uses."""
-        while not self._idle.empty():
-            self._lib.xo_close(self._idle.get())
-
     def _list(self, first: int, count: int) -> list[DomainInfo]:
         domains = self._ffi.new("xo_domain[]", count)
         found = self._do(
@@ -354,40 +279,6 @@ class Libxc(Xen):
 
     def _port(self, domid: int) -> int:
         return self._do("allocate a port", lambda handle: self._lib.xo_allocate_port(handle, domid))
-
-    def _do(self, what: str | Callable[[], str], call: Callable[[Any], int]) -> int:
-        """Call on a handle; a negative result is an error, whose words the library may have."""
-        with self._handle() as handle:
-            result = call(handle)
-            if result >= 0:
-                return result
-            number = self._ffi.errno
-            words = self._text(self._lib.xo_last_error(handle)) or os.strerror(number)
-        told = what if isinstance(what, str) else what()
-        raise XenError(f"Xen did not {told}: {words} ({errno.errorcode.get(number, number)})", number)
-
-    @contextmanager
-    def _handle(self) -> Iterator[Any]:
-        try:
-            handle = self._idle.get_nowait()
-        except queue.Empty:
-            handle = self._open()
-        try:
-            yield handle
-        finally:
-            self._idle.put(handle)
-
-    def _open(self) -> Any:
-        handle = self._lib.xo_open()
-        if handle == self._ffi.NULL:
-            raise BindingError(
-                f"the hypervisor does not let itself be asked ({os.strerror(self._ffi.errno)}): run as root "
-                "in the control domain of a Xen host, with the module xen-privcmd loaded"
-            )
-        return handle
-
-    def _text(self, value: Any) -> str:
-        return bytes(self._ffi.string(value)).decode(errors="replace")
 
 
 def _bitmap(cpus: Sequence[int]) -> bytes:

@@ -17,6 +17,7 @@ from worker_xen.libxc.values import (
     Ports,
     Rings,
     ShutdownReason,
+    Topology,
 )
 
 
@@ -51,6 +52,12 @@ class Xen(Protocol):
     def host(self) -> HostInfo:
         """The physical machine."""
 
+    def topology(self) -> Topology:
+        """CPUs and NUMA nodes."""
+
+    def nodes_free_bytes(self) -> tuple[int, ...]:
+        """Of each NUMA node the memory that nobody has."""
+
     def featureset(self, index: int) -> tuple[int, ...]:
         """CPU features in words: 0 of the hardware, 1 of the hypervisor, 2 for PV and 3 for HVM guests."""
 
@@ -78,8 +85,8 @@ class Xen(Protocol):
     def set_weight(self, domid: int, weight: int, cap: int) -> None:
         """How much of scarce CPUs a domain gets, and how much at most (percent; 0: all)."""
 
-    def set_affinity(self, domid: int, vcpu: int, cpus: Sequence[int]) -> None:
-        """Bind a vCPU to CPUs."""
+    def set_affinity(self, domid: int, vcpu: int, cpus: Sequence[int], *, soft: bool = False) -> None:
+        """Bind a vCPU to CPUs; `soft`: it had rather run there. Its domain's memory will be theirs, too."""
 
     def give(self, domid: int, device: HostDevice) -> None:
         """Let a domain, and nobody else, use a PCI device."""

@@ -88,6 +88,30 @@ class HostInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Cpu:
+    """Where a CPU of the host is; cores are numbered within their socket."""
+
+    node: int
+    socket: int
+    core: int
+
+
+UNREACHABLE = 0xFFFFFFFF
+"""A distance, or a CPU's node, that the firmware does not tell, as Xen's public header `sysctl.h` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The host's CPUs by their numbers, and how far each node's memory is from each node's CPUs.
+
+    Distances are the firmware's: 10 within a node.
+    """
+
+    cpus: tuple[Cpu, ...]
+    distances: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HostDevice:
     """A PCI device of the host, and what a guest needs of it: ports and frames as first and count."""
 

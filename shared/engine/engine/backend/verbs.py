@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.ids import VmId
-from schema.objects.host import GuestAgentFeature, Host
+from schema.objects.host import GuestAgentFeature, Host, NumaAffinityPolicy
 from schema.objects.network import Network
 from schema.objects.vm import Vm, VmState
 
@@ -27,6 +27,12 @@ class HostVerbs(Protocol):
 
     def send_debug_keys(self, keys: str) -> None:
         """Press keys on the hypervisor's console."""
+
+    def set_numa_affinity_policy(self, policy: NumaAffinityPolicy | None) -> None:
+        """How VMs that start from now on are placed on the host's NUMA nodes; None: as is usual.
+
+        A backend that places none takes any policy, as the original's do.
+        """
 
     def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:
         """Tell every guest's agent which features it may use."""

@@ -65,6 +65,7 @@ CALLS: Final[dict[str, Call]] = {
     "HOST.console_data": lambda s, _: s.backend.host.console_data(),
     "HOST.total_memory_mib": lambda s, _: s.backend.host.total_memory_mib(),
     "HOST.send_debug_keys": lambda s, _: s.backend.host.send_debug_keys("h"),
+    "HOST.set_numa_affinity_policy": lambda s, _: s.backend.host.set_numa_affinity_policy(None),
     "HOST.update_guest_agent_features": lambda s, _: s.backend.host.update_guest_agent_features([]),
     "HOST.combine_cpu_policies": lambda s, _: s.backend.host.combine_cpu_policies("1", "1"),
     "HOST.is_compatible": lambda s, _: s.backend.host.is_compatible("1", "1"),

@@ -80,8 +80,9 @@ def is_compatible(desk: Desk, params: Params) -> bool:
     return desk.scene.backend.host.is_compatible(params["vm_policy"], params["host_policy"])
 
 
-def set_numa_affinity_policy(_desk: Desk, _params: Params) -> None:
-    """HOST.set_numa_affinity_policy: no backend here places memory, so there is nothing to obey it."""
+def set_numa_affinity_policy(desk: Desk, params: Params) -> None:
+    """HOST.set_numa_affinity_policy."""
+    desk.scene.backend.host.set_numa_affinity_policy(params["numa_affinity_policy"])
 
 
 def trigger(desk: Desk, params: Params) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from schema.fault import unimplemented
 from schema.ids import VmId
-from schema.objects.host import GuestAgentFeature
+from schema.objects.host import GuestAgentFeature, NumaAffinityPolicy
 from schema.objects.vbd import Vbd
 from schema.objects.vif import (
     Ipv4Configuration,
@@ -139,6 +139,10 @@ class UnassistedHosts(HostVerbs):
     @override
     def send_debug_keys(self, keys: str) -> None:
         raise unimplemented("HOST.send_debug_keys")
+
+    @override
+    def set_numa_affinity_policy(self, policy: NumaAffinityPolicy | None) -> None:
+        """Nothing: whoever gives the guest its memory places it as it likes."""
 
     @override
     def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from schema.objects.host import ChipsetInfo, CpuInfo, GuestAgentFeature, Host, Hypervisor
+from schema.objects.host import (
+    ChipsetInfo,
+    CpuInfo,
+    GuestAgentFeature,
+    Host,
+    Hypervisor,
+    NumaAffinityPolicy,
+)
 from typing_extensions import override
 
 from engine.backend import HostVerbs
@@ -57,6 +64,10 @@ class SimulatedHost(HostVerbs):
     @override
     def send_debug_keys(self, keys: str) -> None:
         """Nothing listens."""
+
+    @override
+    def set_numa_affinity_policy(self, policy: NumaAffinityPolicy | None) -> None:
+        """There is no memory to place."""
 
     @override
     def update_guest_agent_features(self, features: Sequence[GuestAgentFeature]) -> None:
