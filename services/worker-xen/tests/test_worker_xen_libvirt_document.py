@@ -22,6 +22,7 @@ from schema.objects.vm import (
     PvIndirectBoot,
     PvInfo,
     PvInPvh,
+    SchedulerParams,
     StandardVga,
     Uefi,
     UefiVariables,
@@ -45,7 +46,7 @@ from worker_xen.xenlight.machine import Disk, Domain, Nic, Source
 BOOT = DirectBoot(boot=PvDirectBoot(kernel="/k", ramdisk="/r", cmdline="a=b"))
 INFO = PvInfo(boot=BOOT, framebuffer=False)
 PV, PVH, HVM = sample_vm(ty=Pv(info=INFO)), sample_vm(ty=Pvh(info=INFO)), sample_vm(ty=Hvm(info=HvmInfo()))
-AROUND = Surroundings("i", "v1")
+AROUND = Surroundings("i", "v1", cpus=4)
 RAW, COW = Source(path="/a,b", format="raw"), Source(path="/c.qcow2", format="qcow2")
 LIFE = "0123456789abcdef"
 
@@ -93,6 +94,15 @@ def test_a_document_says_all_of_a_pv_guest() -> None:
     metadata = document.find("metadata")
     assert metadata is not None
     assert (instance_of(written(metadata[0])), life_of(written(metadata[0]))) == ("i", LIFE)
+
+
+def test_vcpus_are_bound_to_the_cpus_that_their_owner_allows() -> None:
+    bound = PV.model_copy(
+        update={"vcpu_max": 2, "scheduler_params": SchedulerParams(affinity=((1, 3), (0, 9)))}
+    )
+    pins = domain_document(domain(bound), AROUND).findall("cputune/vcpupin")
+    assert [(pin.get("vcpu"), pin.get("cpuset")) for pin in pins] == [("0", "1,3"), ("1", "0")]
+    assert domain_document(domain(PV), AROUND).find("cputune") is None
 
 
 def test_pvh_differs_in_its_machine_and_its_clock() -> None:

@@ -11,6 +11,7 @@ from engine.refusals import bridge_of
 from schema.ids import DeviceId
 from schema.objects.disk import BusType
 from schema.objects.errors import Unimplemented
+from schema.objects.host import NumaAffinityPolicy
 from schema.objects.network import LocalNetwork, SriovNetwork
 from schema.objects.pci import PciAddress
 from schema.objects.vbd import VbdMode, VbdType
@@ -34,7 +35,7 @@ from schema.objects.vm import (
     Vm,
     Vtpm,
 )
-from worker_xen.xenlight.config import booting, domain_config, pci_config, scheduling
+from worker_xen.xenlight.config import booting, domain_config, pci_config, placing, scheduling
 from worker_xen.xenlight.machine import Machine, Source, attached, created, plugged
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -104,6 +105,17 @@ def test_a_picture_has_no_less_memory_than_libxl_demands(
 def test_weight_and_cap_are_given() -> None:
     vm = sample_vm(scheduler_params=SchedulerParams(priority=(512, 50), affinity=()))
     assert scheduling(vm) == {"weight": 512, "cap": 50}
+
+
+def test_a_vm_runs_where_its_owner_allows_or_else_where_libxl_likes() -> None:
+    free = sample_vm(scheduler_params=SchedulerParams(affinity=()))
+    bound = sample_vm(vcpu_max=2, scheduler_params=SchedulerParams(affinity=((1, 9),)))
+    assert placing(free, NumaAffinityPolicy.BEST_EFFORT, 4) == {"numa_placement": "True"}
+    assert placing(free, NumaAffinityPolicy.ANY, 4) == {"numa_placement": "False"}
+    assert placing(bound, NumaAffinityPolicy.BEST_EFFORT, 4) == {
+        "numa_placement": "False",
+        "vcpu_hard_affinity": [[1], [1]],
+    }
 
 
 def test_a_network_that_is_no_bridge_is_named() -> None:

@@ -12,6 +12,7 @@ from schema.objects.vm import Bios, DirectBoot, Hvm, Pv, Pvh, PvInfo, PvInPvh, S
 from virt.mark import mark
 from virt.xml import Element, attribute, node
 
+from worker_xen.affinity import bound_to
 from worker_xen.xenlight.config import KIB, is_given
 from worker_xen.xenlight.machine import Disk, Domain, Nic
 
@@ -30,6 +31,8 @@ class Surroundings:
 
     instance: str
     vm: str
+    cpus: int
+    """How many the host has."""
 
 
 def domain_name(domain: Domain, vm: str) -> str:
@@ -54,6 +57,7 @@ def domain_document(domain: Domain, around: Surroundings) -> Element:
         node("memory", text=str(vm.memory_static_max // KIB), unit="KiB"),
         node("currentMemory", text=str(domain.memory_target_bytes // KIB), unit="KiB"),
         node("vcpu", text=str(max(vm.vcpu_max, vm.vcpus)), current=domain.vcpus),
+        *_binding(vm, around.cpus),
         node("os", *_booting(vm)),
         *_features(vm),
         _clock(vm),
@@ -113,6 +117,14 @@ def screen_of(document: Element) -> int | None:
     """The port of a domain's VNC; None: it has none."""
     port = int(attribute(document, "./devices/graphics[@type='vnc']", "port") or -1)
     return port if port > 0 else None
+
+
+def _binding(vm: Vm, cpus: int) -> Iterator[Element]:
+    """The CPUs that its owner allows."""
+    masks = bound_to(vm, cpus)
+    if masks:
+        words = (",".join(str(cpu) for cpu in mask) for mask in masks)
+        yield node("cputune", *(node("vcpupin", vcpu=vcpu, cpuset=word) for vcpu, word in enumerate(words)))
 
 
 def _booting(vm: Vm) -> Iterator[Element]:

@@ -248,8 +248,10 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
         return any(_name(other) == _name(device) for other in found)
 
     def _document(self, vm: str, domain: Domain) -> Element:
+        with spoken():
+            cpus = self.virt.node().cpus
         with configured(f"start VM {vm}"):
-            return domain_document(domain, Surroundings(self.settings.instance, vm))
+            return domain_document(domain, Surroundings(self.settings.instance, vm, cpus))
 
     def _ours(self, domain: Domain) -> Found | None:
         """A domain of ours as libvirt has it: another one of that UUID is not ours. Errors: `VirtError`."""

@@ -4,11 +4,13 @@ from typing import Any
 
 from engine.refusals import bridge_of
 from schema.fault import unimplemented
+from schema.objects.host import NumaAffinityPolicy
 from schema.objects.pci import PciAddress
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vif import Vif
 from schema.objects.vm import Bios, DirectBoot, Hvm, Pv, Pvh, PvInfo, PvInPvh, StandardVga, Vm
 
+from worker_xen.affinity import bound_to
 from worker_xen.xenlight.machine import Disk, Domain, Nic
 
 KIB = 1024
@@ -112,6 +114,14 @@ def scheduling(vm: Vm) -> dict[str, int]:
         return {}
     weight, cap = vm.scheduler_params.priority
     return {"weight": weight or _WEIGHT_USUAL, "cap": cap}
+
+
+def placing(vm: Vm, policy: NumaAffinityPolicy, cpus: int) -> dict[str, Any]:
+    """Where it runs: on CPUs that its owner allows, of the host's; else on NUMA nodes that libxl chooses."""
+    masks = bound_to(vm, cpus)
+    if masks:
+        return {"numa_placement": "False", "vcpu_hard_affinity": masks}
+    return {"numa_placement": str(policy is not NumaAffinityPolicy.ANY)}
 
 
 def is_given(vm: Vm, disk: Disk) -> bool:

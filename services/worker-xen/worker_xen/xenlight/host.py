@@ -2,7 +2,8 @@
 
 from engine.hosted.cpuinfo import CPUINFO, first_described
 from engine.hosted.unrestricted import UnassistedHosts
-from schema.objects.host import ChipsetInfo, Host
+from schema.fault import unimplemented
+from schema.objects.host import ChipsetInfo, Host, NumaAffinityPolicy
 from schema.objects.host import Hypervisor as HypervisorInfo
 from typing_extensions import override
 
@@ -34,6 +35,13 @@ class XenlightHost(UnassistedHosts):
     def total_memory_mib(self) -> int:
         with spoken():
             return int(self._hypervisor.libxl.physinfo()["total_pages"]) * _PAGE_BYTES // _MIB
+
+    @override
+    def set_numa_affinity_policy(self, policy: NumaAffinityPolicy | None) -> None:
+        """Whether libxl places VMs that start from now on. Errors: `Unimplemented`, it binds none hard."""
+        if policy is NumaAffinityPolicy.BEST_EFFORT_HARD:
+            raise unimplemented("HOST.set_numa_affinity_policy to Best_effort_hard")
+        self._hypervisor.policy.write(policy)
 
     @override
     def send_debug_keys(self, keys: str) -> None:

@@ -14,7 +14,8 @@ from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, NotEnoughMemory
 from typing_extensions import override
 
-from worker_xen.xenlight.config import domain_config
+from worker_xen.policy import PolicyFile
+from worker_xen.xenlight.config import domain_config, placing
 from worker_xen.xenlight.events import Watch
 from worker_xen.xenlight.libxl import Libxl, OnAbort
 from worker_xen.xenlight.machine import Domain, Machine
@@ -42,6 +43,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         """Take the host's VMs. Errors: those of `Records` and `Libxl`."""
         super().__init__(Records(Machine, settings.run), "xenlight-changes")
         self.libxl = Libxl(settings.bindings)
+        self.policy = PolicyFile(settings.run)
         self.nodes = Nodes()
         self._watch: Watch | None = None
 
@@ -115,7 +117,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
             return
         if not domain.built:
             raise XenopsError(DomainNotBuilt())
-        config = domain_config(vm, domain)
+        config = self._config(vm, domain)
         self._refuse_another(vm, domain)
         self._refuse_without_memory(config)
         self.change(vm, lambda machine: machine.with_domain(is_launching=True))
@@ -139,6 +141,13 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
                 with spoken():
                     self.libxl.destroy(noted.domid)
         self.change(vm, lambda machine: machine.but(domain=None))
+
+    def _config(self, vm: str, domain: Domain) -> Json:
+        config = domain_config(vm, domain)
+        with spoken():
+            cpus = int(self.libxl.physinfo().get("max_cpu_id", 0)) + 1
+        config["b_info"] |= placing(domain.vm, self.policy.read(), cpus)
+        return config
 
     def _refuse_another(self, vm: str, domain: Domain) -> None:
         """A domain of this identity that we know nothing of is somebody else's, who runs the same VM."""
