@@ -58,6 +58,8 @@ class Place:
     """And a PCI device to spare. QEMU cannot save such a machine."""
     has_own_clock: bool = False
     """It counts instructions: where others use the cores all goes slower, and no patience inside ends."""
+    has_nodes: bool = False
+    """And two processors, each with half of the memory near it; dom0 has one of them."""
 
     @property
     def snapshot(self) -> Path:
@@ -226,7 +228,7 @@ def command_line(place: Place, disk: Path, port: int) -> list[str]:
     One thread, and neither SMAP nor XSAVE: with them, Xen's guests crash at random under emulation.
     """
     xen = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M loglvl=info"
-    xen += " iommu=1" if place.has_iommu else ""
+    xen += (" iommu=1" if place.has_iommu else "") + (" dom0_max_vcpus=1" if place.has_nodes else "")
     linux = "console=hvc0 panic=-1 net.ifnames=0"
     image = place.image
     network = f"user,id=net,net=10.0.2.0/24,hostfwd=tcp:127.0.0.1:{port}-:22"
@@ -239,9 +241,8 @@ def command_line(place: Place, disk: Path, port: int) -> list[str]:
             "tcg,thread=single",
             "-cpu",
             "max,-smap,-xsave",
-            "-smp",
-            "1",
         ),
+        *(nodes() if place.has_nodes else ("-smp", "1")),
         *(("-icount", f"shift={INSTRUCTION_SHIFT}") if place.has_own_clock else ()),
         *("-m", str(MEMORY_MIB), "-no-reboot", "-serial", "file:console", "-rtc", "base=utc"),
         *("-qmp", "unix:qmp,server=on,wait=off"),
@@ -252,6 +253,15 @@ def command_line(place: Place, disk: Path, port: int) -> list[str]:
         *("-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="),
         *(("-device", "amd-iommu", "-device", "e1000,romfile=") if place.has_iommu else ()),
     ]
+
+
+def nodes() -> list[str]:
+    """Two processors, half of the memory near each, as the firmware's tables tell the hypervisor."""
+    words = ["-smp", "2"]
+    for node in range(2):
+        words += ["-object", f"memory-backend-ram,id=memory{node},size={MEMORY_MIB // 2}M"]
+        words += ["-numa", f"node,nodeid={node},cpus={node},memdev=memory{node}"]
+    return [*words, "-numa", "dist,src=0,dst=1,val=21"]
 
 
 def await_ready(place: Place, machine: Machine) -> None:
@@ -357,7 +367,10 @@ def clear_up(directory: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def machine_place(image: Path, *, has_iommu: bool = False, has_own_clock: bool = False) -> Place:
+def machine_place(
+    image: Path, *, has_iommu: bool = False, has_own_clock: bool = False, has_nodes: bool = False
+) -> Place:
     """A machine of this process's own."""
     directory = image.parent / f"{_PREFIX}{os.getpid()}"
-    return Place(image.resolve(), directory, has_iommu=has_iommu, has_own_clock=has_own_clock)
+    kind = {"has_iommu": has_iommu, "has_own_clock": has_own_clock, "has_nodes": has_nodes}
+    return Place(image.resolve(), directory, **kind)

@@ -44,6 +44,12 @@ def resume(image: Path) -> Iterator[Dom0]:
     yield from lent(resumed(xen_machine.machine_place(image, has_own_clock=True)))
 
 
+@pytest.fixture(name="dom0_with_nodes", scope="module")
+def resume_with_nodes(image: Path) -> Iterator[Dom0]:
+    """As `dom0`, with two NUMA nodes."""
+    yield from lent(resumed(xen_machine.machine_place(image, has_own_clock=True, has_nodes=True)))
+
+
 @pytest.fixture(name="dom0_of_our_time", scope="module")
 def resume_with_us(image: Path) -> Iterator[Dom0]:
     """For services here and a worker there, who have patience with one another."""
