@@ -20,7 +20,7 @@ from schema.migration import arrived_id, arriving_id, departing_id
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState
 from schema.operations import VmMigrate, VmReceiveMemory, VmStart
-from schema.records import Failed, Finished, Removed, Succeeded
+from schema.records import Failed, Finished, Heartbeat, Removed, Succeeded
 
 VM = VmId("1f5a1c9e-0000-4000-8000-0123456789ab")
 DEPARTING, ARRIVING = departing_id(VM), arriving_id(VM)
@@ -70,6 +70,11 @@ class Failing:
     def named(self) -> list[Stranded]:
         """What its signs of life name."""
         return list(self.service._kept.standing())
+
+    def shown(self) -> list[tuple[Stranded, ...]]:
+        """What each of its signs of life in the log names."""
+        log = [each.record for each in self.broker.log(InstanceName("i"))]
+        return [record.stranded for record in log if isinstance(record, Heartbeat)]
 
     def removals(self) -> list[VmId]:
         """Of which VMs it was told that they are no more."""
@@ -123,6 +128,25 @@ def test_what_is_left_over_is_taken_away_as_soon_as_the_hypervisor_can_by_whiche
     assert failing.removals() == ([ARRIVING] if vm == ARRIVING else [])
 
 
+@pytest.mark.parametrize("vm", [DEPARTING, ARRIVING])
+def test_a_worker_that_is_started_anew_names_at_once_what_stands_here(
+    failing: Failing, vm: VmId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the signs of life that come by the clock, nor because it looked again."""
+    monkeypatch.setattr("engine.worker.service.HEARTBEAT_S", 3600.0)
+    monkeypatch.setattr("engine.worker.service.LOOK_AGAIN_S", 3600.0)
+    left = failing.leave_over(vm)
+    failing.journal.end(left, Finished(vm=vm, task=left.task, outcome=Succeeded(), token=left.token))
+    failing.service.start()
+    deadline = time.monotonic() + PATIENCE_S
+    while not failing.shown():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+    where = "/nobody" if vm == DEPARTING else ""
+    assert failing.shown() == [(Stranded(vm=vm, of=VM, state="left over", where=where),)]
+    assert failing.journal.kept() == [vm]
+
+
 def test_of_what_is_left_over_nobody_is_told_in_a_list_that_it_departs(failing: Failing) -> None:
     failing.leave_over(DEPARTING)
     assert failing.service.is_leaving(DEPARTING)
@@ -171,6 +195,19 @@ def states(failing: Failing) -> tuple[PowerState, PowerState]:
     verbs = failing.backend.vm
     at, named = (verbs.get_state(sample_vm(vm)).power_state for vm in (ARRIVING, VM))
     return at, named
+
+
+def test_an_arrival_is_named_at_a_start_if_it_has_ended_and_is_there(failing: Failing) -> None:
+    late = arrive(failing)
+    failing.service._kept.recall()
+    assert failing.named() == []  # whoever starts puts it right
+    full = Failed(error=InternalError(message="the disk is full"))
+    failing.journal.end(late, Finished(vm=ARRIVING, task=late.task, outcome=full, token=late.token))
+    failing.service._kept.recall()
+    assert failing.named() == [Stranded(vm=ARRIVING, of=VM, state="overdue")]
+    failing.store.remove(ARRIVING)
+    failing.begin_anew()._kept.recall()
+    assert failing.named() == []
 
 
 @pytest.mark.parametrize("ended", [False, True])

@@ -48,6 +48,22 @@ class Kept:
         """What was there when it was looked last."""
         return tuple(self._standing.values())
 
+    def recall(self) -> None:
+        """Name what stands here since before this worker's life, and ask nobody yet; of the store it asks."""
+        for vm in self._tools.journal.kept():
+            entry = self._tools.journal.read(vm)
+            try:
+                if entry is not None and self._stands(entry):
+                    self._tell(entry)
+            except XenopsError as error:
+                _LOG.warning("whether VM %s stands here still is not known: %s", vm, error)
+
+    def _stands(self, entry: JournalEntry) -> bool:
+        """An arrival that has not ended is put right just now; one that nothing is left of is removed."""
+        if entry.is_kept or entry.left_over:
+            return True
+        return entry.finished is not None and self._tools.store.exists(entry.vm)
+
     def look(self) -> None:
         """Ask what has become of each, take it away, or give it its name, in threads."""
         kept = self._tools.journal.kept()
@@ -75,18 +91,13 @@ class Kept:
         """Whether what is noted came to its end just now; not so if another was faster."""
         vm, course = entry.vm, course_of(entry, self._tools, held, self._signal)
         if entry.left_over:
-            words = f"VM {vm} is left over here from a migration: it is tried to take it away"
-            self._tell(_stranded(entry, "left over"), words)
+            self._tell(entry)
             return self._is_cleared(entry, course.silent_about(vm))
         if isinstance(entry.operation, VmReceiveMemory) and entry.is_overdue:
             self._arrive(entry, entry.operation, course)
         if not isinstance(entry.operation, VmMigrate) or not entry.is_kept:
             return False
-        stranded = _stranded(entry, "kept")
-        words = (
-            f"VM {stranded.of} stands still here as {vm} until {stranded.where} says whether it runs there"
-        )
-        self._tell(stranded, words)
+        self._tell(entry)
         return Departure(entry.operation, course).look_again()
 
     def _arrive(self, entry: JournalEntry, operation: VmReceiveMemory, course: Course) -> None:
@@ -94,8 +105,7 @@ class Kept:
         vm, final = entry.vm, operation.final
         if not self._tools.store.exists(vm):
             return
-        words = f"VM {final} has arrived here as {vm}, and could not take its name yet"
-        self._tell(_stranded(entry, "overdue"), words)
+        self._tell(entry)
         if self._is_there_anew(vm, final):
             if self._is_cleared(entry, course.silent_about(vm)):
                 self._standing.pop(vm, None)
@@ -119,16 +129,22 @@ class Kept:
             course.append(Removed(vm=entry.vm))
         return is_cleared
 
-    def _tell(self, stranded: Stranded, words: str) -> None:
+    def _tell(self, entry: JournalEntry) -> None:
         """Operators, by each sign of life, and by a line of the log in each life of a worker."""
+        stranded = _stranded(entry)
         self._standing[stranded.vm] = stranded
         if stranded.vm not in self._told:
             self._told.add(stranded.vm)
-            _LOG.warning("%s", words)
+            _LOG.warning("%s", _words(stranded))
 
 
-def _stranded(entry: JournalEntry, state: Literal["kept", "left over", "overdue"]) -> Stranded:
+def _stranded(entry: JournalEntry) -> Stranded:
     """As it is told; of where it came from nothing is known at a destination."""
+    state: Literal["kept", "left over", "overdue"] = "overdue"
+    if entry.left_over:
+        state = "left over"
+    elif entry.is_kept:
+        state = "kept"
     match entry.operation:
         case VmMigrate(vm=of, url=url):
             return Stranded(vm=entry.vm, of=of, state=state, where=str(read_url(url).endpoint))
@@ -136,3 +152,14 @@ def _stranded(entry: JournalEntry, state: Literal["kept", "left over", "overdue"
             return Stranded(vm=entry.vm, of=of, state=state)
         case _:
             return Stranded(vm=entry.vm, of=entry.vm, state=state)
+
+
+def _words(stranded: Stranded) -> str:
+    match stranded.state:
+        case "left over":
+            return f"VM {stranded.vm} is left over here from a migration: it is tried to take it away"
+        case "kept":
+            where = f"until {stranded.where} says whether it runs there"
+            return f"VM {stranded.of} stands still here as {stranded.vm} {where}"
+        case "overdue":
+            return f"VM {stranded.of} has arrived here as {stranded.vm}, and could not take its name yet"

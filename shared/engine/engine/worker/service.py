@@ -116,7 +116,7 @@ class WorkerService:
         fold = FoldOf(self._on_entry, self._on_live, self._core.snapshot, self._core.restore)
         self._bus.follow(instance, f"worker.{self._settings.name}", fold)
         self._bus.serve(control_queue(instance), self._reception.on_request)
-        self._bus.every(HEARTBEAT_S, lambda: self._do(self._core.on_time(self._kept.standing())))
+        self._bus.every(HEARTBEAT_S, self._show_life)
         self._bus.every(INTERVAL_S, self._tell)
         self._bus.every(LOOK_AGAIN_S, self._kept.look)
 
@@ -204,7 +204,17 @@ class WorkerService:
         self._do(effects)
         if untold := tuple(self._untold.left()):
             self._threads.begin(partial(tell_noted, untold, self._untold, self._tools))
+        if self._tools.journal.kept():
+            self._threads.begin(self._recall)
         _LOG.info("worker %s: instance %s is served", self._settings.name, self._settings.instance)
+
+    def _recall(self) -> None:
+        """What stands here under temporary ids is named at once, not when its destination is asked next."""
+        self._kept.recall()
+        self._bus.call_soon(self._show_life)
+
+    def _show_life(self) -> None:
+        self._do(self._core.on_time(self._kept.standing()))
 
     def _signal(self, changed: ObjectId) -> None:
         vm = vm_of(changed)
