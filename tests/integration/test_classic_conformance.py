@@ -5,6 +5,8 @@ HVM guests have real device models. The same suite on the real hypervisor is `te
 
 import itertools
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from typing import TypeVar
 
 import pytest
 from courier_in_hand import courier_command
+from domains_in_hand import first_number
 from engine.backend import CreateOptions, Devices
 from engine.conformance import BackendConformance, Subject
 from engine.conformance.execution import SuiteExecution
@@ -204,7 +207,7 @@ def test_nothing_of_a_vm_that_was_stopped_is_left(subject: ClassicSubject) -> No
     assert list(subject.host.found) == [0]
     assert not [node for node in _nodes(subject, "/local/domain") if "/domain/0" not in node]
     assert not subject.host.store.names("/vm")
-    assert not [node for node in _nodes(subject, "/local/domain/0") if "/1" in node]
+    assert not [node for node in _nodes(subject, "/local/domain/0") if f"/{first_number()}" in node]
 
 
 def test_a_strangers_domain_of_the_same_id_is_never_touched(subject: ClassicSubject) -> None:
@@ -227,9 +230,17 @@ def test_a_domain_that_a_worker_had_made_and_not_noted_is_made_anew(subject: Cla
     hypervisor.change(life.vm.id, lambda machine: machine.with_domain(domid=None))
     subject.reopen()
     life.start()
-    assert list(subject.host.found) == [0, 2]
+    assert list(subject.host.found) == [0, first_number() + 1]
     life.stop()
     assert list(subject.host.found) == [0]
+
+
+def test_domains_of_two_processes_have_different_numbers() -> None:
+    """Their taps are on one network, whoever else runs these tests now."""
+    command = [sys.executable, "-c", "import domains_in_hand; print(domains_in_hand.first_number())"]
+    ours = first_number()
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    assert int(done.stdout) != ours
 
 
 def test_a_guest_that_ends_by_itself_is_heard(subject: ClassicSubject) -> None:
@@ -265,7 +276,7 @@ def test_a_bridge_that_is_not_there_is_named_and_nothing_is_left(subject: Classi
     assert isinstance(error, InternalError)
     assert "no bridge 'nonesuch'" in error.message
     assert not subject.backend.vif.get_state(life.id, wrong).plugged
-    assert "vif-1-1" not in subject.host.devices
+    assert f"vif-{first_number()}-1" not in subject.host.devices
 
 
 @pytest.mark.parametrize(

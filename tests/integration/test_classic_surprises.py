@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from domains_in_hand import first_number
 from engine.backend import Devices
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import Life, make_life, refusal
@@ -58,7 +59,7 @@ def test_without_xenstored_verbs_fail_in_words_and_a_vm_can_be_ended_once_it_is_
     ):
         assert "see that it runs" in words_of(call)
     verbs.pause(SuiteExecution(), life.vm)
-    assert subject.host.found[1].is_paused
+    assert subject.host.found[first_number()].is_paused
     daemon.start()
     assert verbs.get_state(life.vm).power_state is PowerState.PAUSED
     life.stop()

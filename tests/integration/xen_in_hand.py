@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
+from domains_in_hand import first_number
 from engine.hosted.port_rules import PortRules
 from engine.store.link import Link
 from schema.fault import XenopsError, internal_error
@@ -114,7 +115,7 @@ class HostInHand(Xen, Dom0):
 
     def __post_init__(self) -> None:
         self.found[0] = DomainInfo(0, UUID(int=0), 1 << 30, 1 << 30, 0)
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first_number())
         self._lock = threading.RLock()
         self._wake = os.eventfd(0)
         self._ending = False
