@@ -7,6 +7,7 @@ DOES = frozenset(
     {
         *("write", "replace", "remove", "introduce", "resume"),  # xenstore
         *("create", "prepare", "build", "give", "take", "set_uuid", "pause", "unpause", "destroy"),  # Xen
+        *("set_weight", "set_affinity"),  # Xen's scheduler
         *("join", "set_up", "opened", "take_pci", "restrict"),  # the control domain
         *("change", "rename"),  # what is noted
         *("save", "restore"),  # the courier
@@ -60,6 +61,7 @@ def let_die(backend: Any, death: Death) -> None:
     hypervisor: Any = backend._hypervisor
     for name in ("xen", "store", "dom0", "courier", "emulators", "_records"):
         setattr(hypervisor, name, Mortal(getattr(hypervisor, name), death))
+    hypervisor.scheduling._xen = hypervisor.xen
     devices: tuple[Any, ...] = (backend.vbd, backend.vif)
     for verbs in devices:
         ends = verbs._ends

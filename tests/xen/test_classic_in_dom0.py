@@ -40,8 +40,3 @@ def test_the_whole_conformance_suite(dom0: Dom0) -> None:
 @FOR_LONG
 def test_the_whole_conformance_suite_with_hvm_guests(dom0: Dom0) -> None:
     dom0.pytest("tests/xen/dom0/test_classic_hvm_conformance.py")
-
-
-@FOR_LONG
-def test_guests_are_placed_on_numa_nodes(dom0_with_nodes: Dom0) -> None:
-    dom0_with_nodes.pytest("tests/xen/dom0/test_classic_numa.py")
