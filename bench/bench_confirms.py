@@ -15,12 +15,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from bus.cluster import PrivateCluster
-from bus.node import PrivateNode
 from bus.rabbit import RabbitBus
 from figures import interleaved, tell, tell_rate
 from schema.ids import InstanceName, VmId
 from schema.records import LaneHeld
+from stack.broker.cluster import PrivateCluster
+from stack.broker.node import PrivateNode
 
 INSTANCE = InstanceName("bench")
 SERIAL, ROUNDS, BURST = 500, 5, 2_000

@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 
 import pika
-from bus.node import PrivateNode
 from bus.ports import BEGINNING, Entry
 from bus.rabbit import RabbitBus
 from figures import Figures, tell
 from schema.ids import InstanceName, Term, VmId, WorkerName
 from schema.operations import VmStart
 from schema.records import Elected, Leased, Submitted, WorkerUp
+from stack.broker.node import PrivateNode
 
 INSTANCE = InstanceName("bench")
 PATIENCE_S = 60.0

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pika
 from bare import peers
-from bus.node import PrivateNode
 from bus.ports import BEGINNING, Request
 from bus.rabbit import RabbitBus
 from bus.topology import log_stream
 from figures import interleaved, tell, tell_rate
 from schema.ids import InstanceName, VmId
 from schema.records import ENVELOPE, Envelope, LaneHeld
+from stack.broker.node import PrivateNode
 from xenops import open_log
 from xenops.lines import line_of
 

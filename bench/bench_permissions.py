@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 
 import pika
-from bus.node import PrivateNode
 from bus.quarantine import Arrival, judge
 from bus.roles import Role
 from bus.topology import EXCHANGE, log_stream, routing_key
 from figures import tell_rate
 from schema.ids import InstanceName, Offset, VmId
 from schema.records import ENVELOPE, Changed, Envelope
+from stack.broker.node import PrivateNode
 
 INSTANCE = InstanceName("bench")
 KEYS = 1_000

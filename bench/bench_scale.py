@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bus.node import PrivateNode
 from bus.ports import BEGINNING, Entry
 from bus.rabbit import RabbitBus
 from bus.roles import Role
@@ -33,6 +32,7 @@ from meter import Usage, usage_of
 from schema.ids import InstanceName, LeaseToken, WorkerName
 from schema.records import Finished, Heartbeat, Leased, Succeeded, WorkerUp
 from schema.rpc import encode_request
+from stack.broker.node import PrivateNode
 
 SERVICES = ("redirector", "eventhub", "frontend")
 WORKER = WorkerName("w")

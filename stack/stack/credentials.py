@@ -7,12 +7,12 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from bus.credentials import DEFINITIONS, keep, write_secret
 from bus.roles import Role
 from bus.users import user_of
 from dashboard.operators import OperatorRole
 from schema.ids import InstanceName, is_safe_name
 
+from stack.broker.passwords import DEFINITIONS, keep, write_secret
 from stack.page import make_tokens, token_in
 from stack.processes import StackError
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from bus.node import role_url
 from bus.ports import BusError
 from bus.roles import Role
 from schema.fault import XenopsError
@@ -18,6 +17,7 @@ from worker_kvm.settings import RUN_PATH_BYTES_MAX, BackendName
 from xenops.client import Client, connect
 
 from stack import hypervisor, page, remains
+from stack.broker.node import role_url
 from stack.layout import DOOR_PATH_BYTES_MAX, LONGEST_SOCKET, Layout
 from stack.libvirt_places import libvirt_socket
 from stack.processes import (

@@ -148,7 +148,7 @@ def _role(service: str) -> Role:
 
 def broker(layout: Layout, shape: Shape) -> Process:
     """The private RabbitMQ node, with users for the shape's instances."""
-    command = (sys.executable, "-m", "bus.node", str(layout.broker), *shape.instances)
+    command = (sys.executable, "-m", "stack.broker.node", str(layout.broker), *shape.instances)
     return Process(BROKER, command, {})
 
 

@@ -6,7 +6,7 @@ import time
 import uuid
 
 from bus.crash import CrashKind
-from bus.node import PrivateNode
+from stack.broker.node import PrivateNode
 from sweep import Operation, Result, Strike, Sweep, Target
 
 BROKER = Target("broker", CrashKind.READ)

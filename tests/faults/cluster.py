@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bus.cluster import NODES, PrivateCluster
 from bus.topology import log_stream
 from room import HERE, Room, eventually, usual_parts
 from scenarios import Fire, until_true
+from stack.broker.cluster import NODES, PrivateCluster
 
 Fault = Callable[[], None]
 

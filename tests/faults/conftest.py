@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bus.node import PrivateNode
+from stack.broker.node import PrivateNode
 
 
 @pytest.fixture(name="place", scope="module")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bus.node import PrivateNode
 from proxy import Proxy
 from room import Room, usual_parts
 from scenarios import Fire, pauses, until_true
+from stack.broker.node import PrivateNode
 
 Fault = Callable[[], None]
 

@@ -24,10 +24,10 @@ from functools import partial
 from pathlib import Path
 
 from broker_points import sweep_broker
-from bus.node import PrivateNode
 from page import CHANGED, Kept, Sheet, keep, kept, not_done, page_of, put_in, times, version
 from qemu_room import OPERATIONS, TARGETS, qemu_sweep, why_not
 from room import Part, Room
+from stack.broker.node import PrivateNode
 from storms import (
     BY_PROXIES,
     COLUMNS,

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bus.node import PrivateNode
 from bus.ports import Entry
 from history import Counts, History, judge, read_tale
 from load import Load, is_valid
 from room import HERE, PATIENCE_S, Room, eventually
 from schema.ids import TaskId
 from schema.records import Elected, Finished, Leased, Submitted
+from stack.broker.node import PrivateNode
 
 
 @dataclass(slots=True)

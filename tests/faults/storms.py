@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bus.cluster import PrivateCluster
-from bus.node import PrivateNode
 from cluster import clustered, log_leader, majority_dies, node_dies, node_is_cut_off, nodes_roll
 from cut_off import behind_proxies, breaks_and_crawls, goes_silent, leader_stands_still, worker_stands_still
 from page import Sheet, times, words_of
@@ -26,6 +24,8 @@ from scenarios import (
     rolls,
     stands_still,
 )
+from stack.broker.cluster import PrivateCluster
+from stack.broker.node import PrivateNode
 
 COLUMNS = "fault | times | promised | lost | duplicated | stuck | invalid | missed | recovery p50 | max"
 

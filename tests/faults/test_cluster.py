@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pika
 import pytest
-from bus.cluster import PrivateCluster
 from bus.ports import BEGINNING
 from bus.rabbit import RabbitBus
 from bus.topology import log_stream
@@ -16,6 +15,7 @@ from cluster import clustered, log_leader, node_dies
 from room import PATIENCE_S, Room
 from scenarios import Fire, assert_clean
 from schema.ids import InstanceName
+from stack.broker.cluster import PrivateCluster
 
 
 @pytest.fixture(name="clustered_room", scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from bus.crash import CrashKind
-from bus.node import PrivateNode
 from room import Room
+from stack.broker.node import PrivateNode
 from sweep import Sweep, Target, operations, sweep_parts, targets
 
 EVERY = 9

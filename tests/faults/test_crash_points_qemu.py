@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from bus.crash import CrashKind
-from bus.node import PrivateNode
 from qemu_room import OPERATIONS, WORKER, qemu_sweep, why_not
+from stack.broker.node import PrivateNode
 from sweep import Operation, Sweep, Target
 
 FIRST, EVERY = 5, 15

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bus.node import PrivateNode
 from history import History, read_tale
 from load import add_vm, await_end, is_valid
 from room import HERE, PATIENCE_S, Part, Room, usual_parts
 from schema.fault import XenopsError
 from schema.ids import TaskId
 from schema.objects.vm import PowerState
+from stack.broker.node import PrivateNode
 
 SMALL = """\
 mkdir -p {state}/small && mount -t tmpfs -o size=256k tmpfs {state}/small && mkdir {state}/small/journal &&

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bus.node import PrivateNode
 from cut_off import behind_proxies, breaks_and_crawls, goes_silent, leader_stands_still, worker_stands_still
 from proxy import Proxy
 from room import Room
 from scenarios import Fire, assert_clean
+from stack.broker.node import PrivateNode
 
 Behind = tuple[Room, dict[str, Proxy]]
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bus.node import PrivateNode
 from bus.ports import BEGINNING, Entry
 from bus.rabbit import RabbitBus
 from power import Disk
 from room import HERE, PATIENCE_S
 from schema.ids import VmId
 from schema.records import LaneHeld
+from stack.broker.node import PrivateNode
 
 RECORDS = 300
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bus.node import PrivateNode
 from room import Room, usual_parts
 from scenarios import (
     Fire,
@@ -16,6 +15,7 @@ from scenarios import (
     restarts,
     rolls,
 )
+from stack.broker.node import PrivateNode
 
 
 @pytest.fixture(name="room", scope="module")

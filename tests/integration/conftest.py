@@ -12,7 +12,6 @@ from typing import Any
 
 import pika
 import pytest
-from bus.node import PrivateNode
 from bus.ports import BusError
 from bus.rabbit import RabbitBus
 from bus.roles import Role
@@ -35,6 +34,7 @@ from schema.wire.shape import (
     Sum,
     shape_of,
 )
+from stack.broker.node import PrivateNode
 from xenops.client import Client
 from xenops.events import wait_for_task
 

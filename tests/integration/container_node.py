@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bus.credentials import keep
-from bus.node import PrivateNode
 from bus.users import ADMINISTRATOR
+from stack.broker.node import PrivateNode
+from stack.broker.passwords import keep
 from stack.credentials import BROKER, hand_out
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class ContainerNode:
-    """As `bus.node.PrivateNode`, as far as tests of the bus ask; it keeps data and port until it is left."""
+    """As `PrivateNode`, as far as tests of the bus ask; it keeps data and port until it is left."""
 
     def __init__(self, directory: Path) -> None:
         self.port = _free_port()

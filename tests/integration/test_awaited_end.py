@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bus.node import PrivateNode
 from bus.ports import BEGINNING, Entry, Request
 from bus.process import Settings
 from bus.rabbit import RabbitBus
@@ -19,6 +18,7 @@ from schema.ids import InstanceName, TaskId
 from schema.notices import Accepted
 from schema.objects.errors import DoesNotExist
 from schema.records import Failed, Finished, Outcome, Submitted, Succeeded
+from stack.broker.node import PrivateNode
 from xenops.client import Client
 
 INSTANCE = InstanceName("org.xen.xapi.xenops.awaited")

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from bus.crash import VARIABLE, CrashKind
-from bus.node import PrivateNode
 from bus.ports import BusError
 from bus.rabbit import RabbitBus
 from certificates import issue
@@ -25,6 +24,7 @@ from schema.ids import InstanceName, VmId
 from schema.migration import arriving_id, departing_id
 from schema.objects.task import Pending
 from schema.objects.vm import PowerState
+from stack.broker.node import PrivateNode
 from tls_terminator import terminating
 from xenops.calls.vm import Destination
 from xenops.client import Client

@@ -14,7 +14,6 @@ import dashboard.service
 import eventhub.service
 import pika
 import pytest
-from bus.node import PrivateNode
 from bus.ports import Entry
 from bus.process import Settings as BusSettings
 from bus.quarantine import Arrival, Quarantined, judge
@@ -29,6 +28,7 @@ from schema.ids import InstanceName, Offset, TaskId, VmId
 from schema.overseen import Acted, QuarantineDiscarded, QuarantineRetried
 from schema.records import ENVELOPE, CancelRequested, Envelope, LaneHeld
 from schema.rpc import encode_request
+from stack.broker.node import PrivateNode
 from xenops.log import open_log
 
 if TYPE_CHECKING:

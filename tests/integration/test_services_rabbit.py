@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bus.node import PrivateNode
 from bus.ports import BusError
 from bus.rabbit import RabbitBus
 from schema.fault import XenopsError
 from schema.ids import InstanceName
 from schema.objects.errors import DoesNotExist
 from schema.objects.task import Pending
+from stack.broker.node import PrivateNode
 from xenops.client import Client
 from xenops.events import wait_for_task
 

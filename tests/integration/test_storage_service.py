@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bus.node import PrivateNode
 from bus.rabbit import RabbitBus
 from bus.topology import storage_queue
 from engine.backend import CreateOptions, Devices
@@ -22,6 +21,7 @@ from schema.objects.disk import BusType, LocalDisk, Vdi
 from schema.objects.errors import DoesNotExist, InternalError, StorageBackendError, Unimplemented
 from schema.objects.vbd import Vbd, VbdType
 from schema.objects.vm import PowerState, Vm
+from stack.broker.node import PrivateNode
 from stack.console import Console
 from stack.guest import guest_in
 from stack.layout import Layout

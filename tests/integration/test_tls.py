@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.node import NodeTls, PrivateNode
 from bus.ports import BusUnavailableError, Request
 from bus.process import SettingsError
 from bus.rabbit import RabbitBus
@@ -20,6 +19,7 @@ from certificates import Files, issue
 from frontend.http.tls import VARIABLES
 from frontend.service import Service
 from frontend.settings import from_environment
+from stack.broker.node import NodeTls, PrivateNode
 
 PATIENCE_S = 60.0
 SHORT_S = 1.0

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bus.node import PrivateNode
 from bus.ports import BusError
 from bus.rabbit import RabbitBus
 from bus.roles import Role
@@ -21,6 +20,7 @@ from schema.objects.disk import BusType, LocalDisk
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import DirectBoot, Pv, PvDirectBoot, PvInfo, Vm, VmState
+from stack.broker.node import PrivateNode
 from xen_dom0 import Dom0
 from xen_machine import free_port
 from xen_sources import SOURCES

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from bus.credentials import DEFINITIONS, keep
 from bus.roles import Role
 from bus.users import ADMINISTRATOR, user_of
 from schema.ids import InstanceName
+from stack.broker.passwords import DEFINITIONS, keep
 
 INSTANCE = InstanceName("i")
 

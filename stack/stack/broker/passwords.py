@@ -5,10 +5,9 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from schema.ids import InstanceName
-
 from bus.roles import Role
 from bus.users import ADMINISTRATOR, definitions, user_of
+from schema.ids import InstanceName
 
 DEFINITIONS = "definitions.json"
 """What RabbitMQ imports at its start, as `load_definitions` names it."""

@@ -1,7 +1,7 @@
-"""Node: a private RabbitMQ under one directory, on free loopback ports; everything of it ends with its owner.
+"""Node: a private RabbitMQ under one directory, on free loopback ports; it ends when its owner ends.
 
-`python -m bus.node DIR INSTANCE...` runs one in the foreground until it is told to stop; `DIR/urls.json` says
-where to connect to in which role, `DIR/url` as its administrator.
+`python -m stack.broker.node DIR INSTANCE...` runs one in the foreground until it is told to stop.
+`DIR/urls.json` holds the URL for each role, `DIR/url` the administrator's.
 """
 
 import fcntl
@@ -20,13 +20,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from schema.ids import InstanceName
-
-from bus.credentials import keep, write_secret
 from bus.ending import await_end, listen
 from bus.roles import Role
-from bus.seat import ALONE, Seat
 from bus.users import ADMINISTRATOR, user_of
+from schema.ids import InstanceName
+
+from stack.broker.passwords import keep, write_secret
+from stack.broker.placement import ALONE, Placement
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's; the wrapper on PATH wants to run as user rabbitmq."""
@@ -73,9 +73,9 @@ class NodeTls:
 class PrivateNode:
     """One RabbitMQ node. Its directory keeps its data, and if it can its ports, from one start to the next.
 
-    Broker and port mapper are told by the kernel when the thread that called `start` is gone, however it
-    ended, and end themselves: so start a node on a thread that lives as long as the node shall. `seat` says
-    where it is, if not alone on this machine's loopback; see `bus.cluster`.
+    The kernel ends broker and port mapper when the thread that called `start` ends, however it does: start a
+    node on a thread that lives as long as the node shall. `placement` is where it runs, if not alone on this
+    machine's loopback (see `stack.broker.cluster`).
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class PrivateNode:
         instances: Iterable[str] = (),
         tls: NodeTls | None = None,
         *,
-        seat: Seat = ALONE,
+        placement: Placement = ALONE,
     ) -> None:
         self._tls = tls
-        self._seat = seat
+        self._placement = placement
         self._directory = directory.resolve()
         self._instances = tuple(map(InstanceName, instances))
         self._passwords: dict[str, str] = {}
@@ -107,7 +107,7 @@ class PrivateNode:
 
     def _url(self, user: str) -> str:
         scheme = "amqps" if self._tls else "amqp"
-        return f"{scheme}://{user}:{self._passwords[user]}@{self._seat.host}:{self.port}/"
+        return f"{scheme}://{user}:{self._passwords[user]}@{self._placement.host}:{self.port}/"
 
     def __enter__(self) -> Self:
         self.start()
@@ -140,7 +140,7 @@ class PrivateNode:
         self._take_directory()
         ports = self._ports()
         self._prepare(ports)
-        self._spawn(signal.SIGKILL, epmd, "-port", str(ports[2]), "-address", self._seat.inner)
+        self._spawn(signal.SIGKILL, epmd, "-port", str(ports[2]), "-address", self._placement.inner)
         self._spawn(signal.SIGTERM, str(SERVER))
 
     def await_answer(self) -> None:
@@ -150,7 +150,7 @@ class PrivateNode:
             NodeError: it does not come up; the sentence names its log.
         """
         end = time.monotonic() + START_TIMEOUT_S
-        while not _answers(self._seat.host, self.port, by_tls=self._tls is not None):
+        while not _answers(self._placement.host, self.port, by_tls=self._tls is not None):
             is_dead = any(process.poll() is not None for process in self._processes)
             if is_dead or time.monotonic() > end:
                 self.stop()
@@ -176,7 +176,7 @@ class PrivateNode:
             NodeError: it failed; with its words.
         """
         done = subprocess.run(
-            [*self._seat.within, str(SERVER.parent / "rabbitmqctl"), *arguments],
+            [*self._placement.within, str(SERVER.parent / "rabbitmqctl"), *arguments],
             cwd=self._directory,
             env={**os.environ, **self._environment},
             capture_output=True,
@@ -201,8 +201,8 @@ class PrivateNode:
 
     def _ports(self) -> list[int]:
         """For AMQP, for Erlang's distribution, for the port mapper: the last ones, if they are free."""
-        if self._seat.ports:
-            return self._seat.ports
+        if self._placement.ports:
+            return self._placement.ports
         file = self._directory / "ports"
         ports = [int(word) for word in file.read_text().split()] if file.exists() else []
         if len(ports) != 3 or not _are_free_in_time(ports):
@@ -223,8 +223,8 @@ class PrivateNode:
         self._environment = {
             "HOME": here,
             "RUNNING_UNDER_SYSTEMD": "1",  # the start script then becomes the broker, with no shell between
-            **self._seat.environment(),
-            **({} if self._tls else {"RABBITMQ_NODE_IP_ADDRESS": self._seat.host}),
+            **self._placement.environment(),
+            **({} if self._tls else {"RABBITMQ_NODE_IP_ADDRESS": self._placement.host}),
             **({} if self._tls else {"RABBITMQ_NODE_PORT": str(self.port)}),
             "RABBITMQ_DIST_PORT": str(distribution),
             "ERL_EPMD_PORT": str(epmd),
@@ -239,11 +239,11 @@ class PrivateNode:
         }
 
     def _configuration(self) -> str:
-        place = f"{self._seat.host}:{self.port}"
+        place = f"{self._placement.host}:{self.port}"
         listeners = self._tls.configuration(place) if self._tls else f"listeners.tcp.1 = {place}\n"
         return (
             f"{listeners}"
-            f"{self._seat.configuration()}"
+            f"{self._placement.configuration()}"
             f"load_definitions = {self._directory}/definitions.json\n"
             "log.console = false\n"
             "disk_free_limit.absolute = 50MB\n"
@@ -251,10 +251,10 @@ class PrivateNode:
 
     def _spawn(self, last_word: signal.Signals, *command: str) -> None:
         """Run a program that is sent `last_word` when its owner is gone."""
-        setpriv = _find("setpriv", "util-linux")
+        setpriv, signal_name = _find("setpriv", "util-linux"), last_word.name.removeprefix("SIG")
         with (self._directory / "log" / "output").open("ab") as log:
             process = subprocess.Popen(
-                [setpriv, "--pdeathsig", last_word.name.removeprefix("SIG"), *self._seat.within, *command],
+                [setpriv, "--pdeathsig", signal_name, *self._placement.within, *command],
                 cwd=self._directory,
                 env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
@@ -341,7 +341,7 @@ def _answers(host: str, port: int, *, by_tls: bool) -> bool:
 def main(arguments: list[str]) -> int:
     """Run a node until SIGTERM or SIGINT."""
     if not arguments:
-        sys.stderr.write("usage: python -m bus.node DIR [INSTANCE...]\n")
+        sys.stderr.write("usage: python -m stack.broker.node DIR [INSTANCE...]\n")
         return 2
     ended = listen()
     try:

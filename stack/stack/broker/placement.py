@@ -1,4 +1,4 @@
-"""Seat: where a private node is, and who its peers are: alone on this machine, or one of a cluster."""
+"""Placement: where a private node is, and who its peers are: alone on this machine, or one of a cluster."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ AMQP_PORT, DISTRIBUTION_PORT, EPMD_PORT = 5672, 25672, 4369
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class Placement:
     """Addresses of a node: `host` is where clients connect to, `inner` where its peers do.
 
     `within` is a command that runs another in the node's own network; in one of its own it has the usual
@@ -75,5 +75,5 @@ class Seat:
         )
 
 
-ALONE = Seat()
+ALONE = Placement()
 """On this machine's loopback, at any ports."""

@@ -1,7 +1,7 @@
-from bus.seat import ALONE, Seat
+from stack.broker.placement import ALONE, Placement
 
 PEERS = ("10.0.0.11", "10.0.0.12")
-SECOND = Seat("198.18.0.12", "10.0.0.12", ("nsenter",), PEERS)
+SECOND = Placement("198.18.0.12", "10.0.0.12", ("nsenter",), PEERS)
 
 
 def test_a_node_that_is_alone_needs_nobody_and_takes_any_port() -> None:
@@ -11,8 +11,8 @@ def test_a_node_that_is_alone_needs_nobody_and_takes_any_port() -> None:
 
 
 def test_every_node_leaves_processors_to_those_who_use_it_and_wakes_few_threads() -> None:
-    for seat in (ALONE, SECOND):
-        assert "+SP 50:50 +SDio 1 " in seat.environment()["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
+    for placement in (ALONE, SECOND):
+        assert "+SP 50:50 +SDio 1 " in placement.environment()["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
 
 
 def test_a_node_of_a_cluster_is_known_by_its_inner_address_and_names_all_peers() -> None:

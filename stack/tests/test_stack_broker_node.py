@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from bus import node
-from bus.node import PrivateNode
+from stack.broker import node
+from stack.broker.node import PrivateNode
 
 LOOPBACK = "127.0.0.1"
 
@@ -37,7 +37,7 @@ def test_a_node_waits_for_the_ports_of_the_one_before_which_is_about_to_end(tmp_
 
 
 def test_who_keeps_its_port_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus.node.PORTS_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("stack.broker.node.PORTS_TIMEOUT_S", 0.05)
     with listening() as stranger:
         ports = known(tmp_path, stranger.getsockname()[1])
         assert not set(ports) & set(PrivateNode(tmp_path)._ports())

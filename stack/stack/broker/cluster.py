@@ -1,6 +1,6 @@
 """Cluster: private RabbitMQ nodes, each in a network of its own, that form one broker; as root only.
 
-`python -m bus.cluster DIR INSTANCE...` runs three in the foreground until it is told to stop,
+`python -m stack.broker.cluster DIR INSTANCE...` runs three in the foreground until it is told to stop,
 and prints their URLs.
 """
 
@@ -13,10 +13,11 @@ from types import TracebackType
 from typing import Self
 
 from bus.ending import await_end, listen
-from bus.node import NodeError, PrivateNode
 from bus.roles import Role
-from bus.seat import Seat
-from bus.wires import Wires, WiresError
+
+from stack.broker.node import NodeError, PrivateNode
+from stack.broker.placement import Placement
+from stack.broker.wires import Wires, WiresError
 
 NODES = 3
 
@@ -73,8 +74,10 @@ class PrivateCluster:
         place.mkdir(parents=True, exist_ok=True)
         for secret in _SECRETS if number else ():
             shutil.copy2(first / secret, place / secret)
-        seat = Seat(self.wires.outer(number), self.wires.inner(number), self.wires.within(number), peers)
-        return PrivateNode(place, self._instances, seat=seat)
+        placement = Placement(
+            self.wires.outer(number), self.wires.inner(number), self.wires.within(number), peers
+        )
+        return PrivateNode(place, self._instances, placement=placement)
 
     def _place(self, number: int) -> Path:
         return self._directory / f"node{number}"
@@ -83,7 +86,7 @@ class PrivateCluster:
 def main(arguments: list[str]) -> int:
     """Run a cluster until SIGTERM or SIGINT."""
     if not arguments:
-        sys.stderr.write("usage: python -m bus.cluster DIR [INSTANCE...]\n")
+        sys.stderr.write("usage: python -m stack.broker.cluster DIR [INSTANCE...]\n")
         return 2
     ended = listen()
     try:
