@@ -106,3 +106,20 @@ def test_every_decision_has_a_number_of_its_own() -> None:
     assert len(numbers) == len(set(numbers))
     for number, decision in zip(numbers, decisions, strict=True):
         assert decision.read_text().startswith(f"# {number}: ")
+
+
+TEST_OR_MUTATION = re.compile(r"^(test_\w+)$|^([a-z]+(?:_[a-z]+)+)$", re.MULTILINE)
+
+
+def test_every_test_and_mutation_that_an_invariant_names_is_there() -> None:
+    named = {
+        test or mutation for test, mutation in TEST_OR_MUTATION.findall(code(ROOT / "docs/invariants.md"))
+    }
+    tests = [
+        path
+        for folder in ("shared", "services", "simulation", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    there = {name for path in tests for name in re.findall(r"^ *def (\w+)\(", path.read_text(), re.MULTILINE)}
+    assert len(named) > 40
+    assert named - there == set()
