@@ -58,7 +58,7 @@ class WaitForNews:
     timeout_s: float
 
 
-Wish = (
+RequestRecord = (
     records.Barrier
     | records.BarrierRemoved
     | records.CancelRequested
@@ -67,15 +67,15 @@ Wish = (
     | QuarantineDiscarded
     | QuarantineRetried
 )
-"""The records that a request may become. Each can be a key, as not all others can: a task's result may be any
-wire value."""
+"""The records that a request may become. Each can be the key of a dict; not every record can, for a task's
+result may be any wire value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """Append this record, behind those `before` it; once it is read back, the answer is that all is well."""
 
-    record: Wish
+    record: RequestRecord
     before: tuple[Record, ...] = ()
 
 

@@ -1,8 +1,8 @@
 """The event hub's core: from entries, requests and time to answers; no clock, socket or thread inside.
 
 Three things may have to wait, each for a bounded time: UPDATES.get for news; a question about a place in the
-log that this replica has not read yet; a wish that becomes a record, for that record to be read back, so that
-who was answered sees what was done.
+log that this replica has not read yet; a request that becomes a record, for that record to be read back, so
+that whoever was answered sees what was done.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,9 +20,9 @@ from eventhub.calls import (
     Answer,
     AskAgain,
     AskWorker,
+    RequestRecord,
     TellReaders,
     WaitForNews,
-    Wish,
     Write,
     decide,
     diagnostics,
@@ -40,7 +40,7 @@ BEHIND_WAIT_S = 2.0
 """How long a question waits for an entry that is not read yet: replicas are milliseconds apart."""
 
 WRITE_WAIT_S = 15.0
-"""How long a wish waits to be read back from the log; longer than a broker takes to restart."""
+"""How long a request waits for its record to be read back; longer than a broker takes to restart."""
 
 WAITING_MAX = 50_000
 """Requests that may wait at a time; what can be answered at once still is."""
@@ -122,7 +122,7 @@ class EventHub:
         if self._fold.life != life and len(self._waiting):
             self._waiting.begin_anew()
             self._owed = True
-        if self._writes and isinstance(entry.record, Wish):
+        if self._writes and isinstance(entry.record, RequestRecord):
             self._read_back += self._writes.pop(entry.record, ())
 
     def on_quarantined(self, one: Quarantined) -> None:

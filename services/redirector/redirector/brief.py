@@ -50,15 +50,15 @@ class Brief:
     """What decides where a task waits and with whom.
 
     `name` is for people. `check`: one run of it serves all of its VM's tasks that wait and have an equal one,
-    for it only looks and puts right. `other_name` is what else the VM is called while it runs. `takes_place`:
-    whether it takes one of a worker's places.
+    for it only looks and puts right. `other_name` is what else the VM is called while it runs. `takes_slot`:
+    whether it takes one of a worker's slots, of which there are as many as it runs VMs at a time.
     """
 
     name: str
     stop: Stop = Stop.NO
     check: str | None = None
     other_name: VmId | None = None
-    takes_place: bool = True
+    takes_slot: bool = True
 
     @property
     def is_notable(self) -> bool:
@@ -83,7 +83,7 @@ def brief_of(operation: Operation) -> Brief:
 
     Within one host two tasks of a migration run on one VM, each under a name of its own, until the receiver
     takes over. Departures wait for an import and an arrival, maybe at the same worker: they could fill all
-    its places, hence those take none.
+    its slots, hence those take none.
     """
     match operation:  # what comes most is met first
         case (
@@ -111,7 +111,7 @@ def brief_of(operation: Operation) -> Brief:
         case VmMigrate(vm=vm):
             return shared(Brief(operation.kind, other_name=departing_id(vm)))
         case VmReceiveMemory(vm=vm, final=final):
-            return shared(Brief(operation.kind, other_name=final if final != vm else None, takes_place=False))
+            return shared(Brief(operation.kind, other_name=final if final != vm else None, takes_slot=False))
         case AtomicOperation(atomic=atomic):
-            takes_place = not isinstance(atomic, VmImportMetadata | VmRemove)
-            return shared(Brief(atomic.kind, takes_place=takes_place))
+            takes_slot = not isinstance(atomic, VmImportMetadata | VmRemove)
+            return shared(Brief(atomic.kind, takes_slot=takes_slot))

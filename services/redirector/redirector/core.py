@@ -329,7 +329,7 @@ class Redirector:
         effects: list[Effect] = []
         lanes, workers = self.fold.lanes, self.fold.workers
         while (task := lanes.next_arrival()) is not None:
-            worker = workers.choose(task.vm, takes_place=False)
+            worker = workers.choose(task.vm, takes_slot=False)
             if worker is None:
                 break
             effects.append(self._lease(task, worker.name))

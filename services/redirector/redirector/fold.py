@@ -166,10 +166,10 @@ class Fold:
         if running is None:
             raise AssertionError(f"lane {record.vm} is leased to nobody")
         brief = running.brief
-        lease = Lease(record.task, record.vm, token, brief.takes_place, since)
+        lease = Lease(record.task, record.vm, token, brief.takes_slot, since)
         self.workers.lease(record.worker, lease)
         if token is not None and brief.other_name is not None:
-            self.workers.place(brief.other_name, record.worker)
+            self.workers.remember(brief.other_name, record.worker)
 
     def _on_finished(self, record: Finished) -> None:
         self.lanes.remove(record.task)
@@ -257,4 +257,4 @@ class Fold:
             case Removed(vm=vm):  # pragma: no branch  there is no other
                 self.lanes.share(vm, shares=False)
                 self.lanes.hold(vm, held=False)
-                self.workers.displace(vm)
+                self.workers.forget(vm)

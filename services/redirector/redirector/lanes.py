@@ -227,7 +227,7 @@ class Lanes:
         return self._first(self._turns)
 
     def next_arrival(self) -> Waiting | None:
-        """The same of those that need no place of a worker."""
+        """The same of those that need no slot of a worker."""
         return self._first(self._arrivals)
 
     def _first(self, turns: Turns) -> Waiting | None:
@@ -273,7 +273,7 @@ class Lanes:
             self._arrivals.leave(vm)
             if lane.idle():
                 del self._lanes[vm]
-        elif lane.head().brief.takes_place:
+        elif lane.head().brief.takes_slot:
             self._turns.stand(vm, shares=shares)
             self._arrivals.leave(vm)
         else:

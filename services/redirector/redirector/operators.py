@@ -154,7 +154,7 @@ class Operators:
             return f"task {named_by} migrates the VM"
         if shared_by is not None and claims.shares(lane.vm):
             return f"task {shared_by} has the GPU"
-        if self._core.workers.choose(lane.vm, takes_place=lane.head().brief.takes_place) is None:
+        if self._core.workers.choose(lane.vm, takes_slot=lane.head().brief.takes_slot) is None:
             return "no worker is free"
         return ""
 

@@ -60,7 +60,7 @@ def taken(fold: Fold) -> bytes:
         "leader": fold.leader,
         "life": [fold.life, fold.life_at],
         "workers": [_of_worker(worker) for worker in fold.workers.all()],
-        "places": fold.workers.places(),
+        "places": fold.workers.last_workers(),
         "held": list(fold.lanes.held()),
         "sharing": list(fold.lanes.claims.sharing()),
         "followers": list(fold.followers.items()),
@@ -126,12 +126,12 @@ def _running(fold: Fold) -> Iterator[Waiting]:
 
 
 def _of_brief(brief: Brief) -> list[Any]:
-    return [brief.name, brief.stop.value, brief.check, brief.other_name, brief.takes_place]
+    return [brief.name, brief.stop.value, brief.check, brief.other_name, brief.takes_slot]
 
 
 def _of_worker(worker: Worker) -> list[Any]:
     leases = [
-        [lease.task, lease.vm, lease.token, lease.takes_place, lease.since, lease.task in worker.parked]
+        [lease.task, lease.vm, lease.token, lease.takes_slot, lease.since, lease.task in worker.parked]
         for lease in worker.leases.values()
         if lease.token is not None
     ]
@@ -171,7 +171,7 @@ def _read(reader: Reader) -> Fold:
         _restore_worker(fold, worker)
     for name, stranded in head.get("stranded", ()):
         fold.workers.strand(WorkerName(name), tuple(map(Stranded.model_validate, stranded)))
-    fold.workers.restore_places((VmId(vm), WorkerName(name)) for vm, name in head["places"])
+    fold.workers.restore_last_workers((VmId(vm), WorkerName(name)) for vm, name in head["places"])
     for task, leader in head["followers"]:
         fold.followers.add(task, leader)
     fold.repeats.update({task: (first, vm) for task, first, vm in head["repeats"]})
@@ -207,7 +207,7 @@ def _restore_worker(fold: Fold, worker: list[Any]) -> None:
     if not up:
         fold.workers.go(name, epoch, now=0.0)
     fold.workers.drain(name, draining=draining)
-    for task, vm, token, takes_place, since, parked in leases:
-        fold.workers.lease(name, Lease(task, vm, LeaseToken(token), takes_place, since))
+    for task, vm, token, takes_slot, since, parked in leases:
+        fold.workers.lease(name, Lease(task, vm, LeaseToken(token), takes_slot, since))
         if parked:
             fold.workers.park(task, token)

@@ -12,14 +12,14 @@ from typing import NamedTuple
 from schema.ids import LeaseToken, TaskId, VmId, WorkerName
 from schema.log_records import Stranded
 
-VM_PLACES_MAX = 100_000
+VMS_REMEMBERED_MAX = 100_000
 """Of so many VMs it is known which worker had them last; older ones go anywhere."""
 
 WORKERS_MAX = 10_000
 """More workers than any host has names for: of further ones none is known."""
 
 STALE_MIN = 64
-"""So many outdated places of a ranking are not worth the work of forgetting them."""
+"""So many outdated entries of a ranking are not worth the work of forgetting them."""
 
 
 class Lease(NamedTuple):
@@ -28,7 +28,7 @@ class Lease(NamedTuple):
     task: TaskId
     vm: VmId
     token: LeaseToken | None
-    takes_place: bool = True
+    takes_slot: bool = True
     since: float = 0.0
 
 
@@ -36,7 +36,7 @@ class Lease(NamedTuple):
 class Worker:
     """One worker process; `suspected`: somebody is about to write that it is down.
 
-    `parked`: those of its leases that wait for a time and take no place. `busy`: how many take one.
+    `parked`: those of its leases that wait for a time and take no slot. `busy`: how many slots are taken.
     `stranded`: what it has named last of what stands on its host under temporary ids.
     """
 
@@ -62,43 +62,43 @@ class Worker:
 
 
 class _Ranking:
-    """Those workers that may take something, least busy first.
+    """Those workers that may take something, least busy first: a heap of (how busy, name).
 
-    `_lowest` is the foremost place of each worker. One that is busier than its place says keeps it until that
-    is looked at: most changes change no place.
+    `_lowest` is the foremost entry of each worker. A worker that is busier than its entry says keeps it until
+    it comes to the front, for most changes change nothing there.
     """
 
     def __init__(self, may_take: Callable[[Worker], bool]) -> None:
         self._may_take = may_take
-        self._places: list[tuple[int, WorkerName]] = []
+        self._heap: list[tuple[int, WorkerName]] = []
         self._lowest: dict[WorkerName, int] = {}
 
     def put(self, worker: Worker, workers: dict[WorkerName, Worker]) -> None:
         """A worker that may take something has changed."""
         if self._lowest.get(worker.name, worker.busy + 1) <= worker.busy:
             return
-        if len(self._places) > 4 * len(workers) + STALE_MIN:
+        if len(self._heap) > 4 * len(workers) + STALE_MIN:
             self._lowest = {one.name: one.busy for one in workers.values() if self._may_take(one)}
-            self._places = [(busy, name) for name, busy in self._lowest.items()]
-            heapq.heapify(self._places)
+            self._heap = [(busy, name) for name, busy in self._lowest.items()]
+            heapq.heapify(self._heap)
         self._lowest[worker.name] = worker.busy
-        heapq.heappush(self._places, (worker.busy, worker.name))
+        heapq.heappush(self._heap, (worker.busy, worker.name))
 
     def first(self, workers: dict[WorkerName, Worker]) -> Worker | None:
         """The one that has least to do."""
-        while self._places:
-            busy, name = self._places[0]
+        while self._heap:
+            busy, name = self._heap[0]
             worker = workers.get(name)
             if self._lowest.get(name) != busy:
-                heapq.heappop(self._places)  # it has a better one
+                heapq.heappop(self._heap)  # it has a better one
             elif worker is None or not self._may_take(worker):
-                heapq.heappop(self._places)
+                heapq.heappop(self._heap)
                 del self._lowest[name]
             elif worker.busy == busy:
                 return worker
             else:
                 self._lowest[name] = worker.busy
-                heapq.heapreplace(self._places, (worker.busy, name))
+                heapq.heapreplace(self._heap, (worker.busy, name))
         return None
 
 
@@ -109,7 +109,7 @@ class Workers:
         self._workers: dict[WorkerName, Worker] = {}
         self._holder_of: dict[TaskId, Worker] = {}
         self._unwritten: dict[TaskId, Lease] = {}
-        self._places: OrderedDict[VmId, WorkerName] = OrderedDict()
+        self._last_worker: OrderedDict[VmId, WorkerName] = OrderedDict()
         self._free = _Ranking(Worker.free)
         self._present = _Ranking(Worker.present)
 
@@ -121,9 +121,9 @@ class Workers:
         """Every worker, up or down."""
         return list(self._workers.values())
 
-    def places(self) -> list[tuple[VmId, WorkerName]]:
-        """Where VMs are best looked for, those first that were worked on longest ago."""
-        return list(self._places.items())
+    def last_workers(self) -> list[tuple[VmId, WorkerName]]:
+        """Which worker had each VM last, those first that were worked on longest ago."""
+        return list(self._last_worker.items())
 
     def lease_of(self, task: TaskId) -> tuple[Worker, Lease] | None:
         """Who has a task."""
@@ -181,15 +181,15 @@ class Workers:
             worker.stranded = stranded
 
     def first_free(self) -> Worker | None:
-        """Who may take one more that takes a place, and has least to do."""
+        """Who has a free slot, and least to do."""
         return self._free.first(self._workers)
 
-    def choose(self, vm: VmId, *, takes_place: bool = True) -> Worker | None:
+    def choose(self, vm: VmId, *, takes_slot: bool = True) -> Worker | None:
         """Who shall run a VM's task: who had it last, else who has least to do; None if all are full."""
-        last = self._workers.get(self._places.get(vm, WorkerName("")))
-        if last is not None and (last.free() if takes_place else last.present()):
+        last = self._workers.get(self._last_worker.get(vm, WorkerName("")))
+        if last is not None and (last.free() if takes_slot else last.present()):
             return last
-        ranking = self._free if takes_place else self._present
+        ranking = self._free if takes_slot else self._present
         return ranking.first(self._workers)
 
     # --- what they have -----------------------------------------------------------------------------
@@ -205,12 +205,12 @@ class Workers:
         if worker is None:
             return
         worker.leases[lease.task] = lease
-        worker.busy += lease.takes_place
+        worker.busy += lease.takes_slot
         self._holder_of[lease.task] = worker
         if lease.token is None:
             self._unwritten[lease.task] = lease
         else:
-            self.place(lease.vm, name)
+            self.remember(lease.vm, name)
         self._rank(worker)
 
     def _write(self, holder: Worker, lease: Lease) -> None:
@@ -218,40 +218,40 @@ class Workers:
         del holder.leases[lease.task]
         holder.leases[lease.task] = lease
         self._unwritten.pop(lease.task, None)
-        self.place(lease.vm, holder.name)
+        self.remember(lease.vm, holder.name)
 
-    def place(self, vm: VmId, name: WorkerName) -> None:
-        """A VM is best looked for at a worker."""
-        self._places[vm] = name
-        self._places.move_to_end(vm)
-        if len(self._places) > VM_PLACES_MAX:
-            self._places.popitem(last=False)
+    def remember(self, vm: VmId, name: WorkerName) -> None:
+        """A worker had the VM last: its next task goes there first."""
+        self._last_worker[vm] = name
+        self._last_worker.move_to_end(vm)
+        if len(self._last_worker) > VMS_REMEMBERED_MAX:
+            self._last_worker.popitem(last=False)
 
-    def restore_places(self, places: Iterable[tuple[VmId, WorkerName]]) -> None:
-        """Where VMs are best looked for is as it was elsewhere."""
-        self._places = OrderedDict(places)
+    def restore_last_workers(self, last_workers: Iterable[tuple[VmId, WorkerName]]) -> None:
+        """Take over which worker had each VM last, as `last_workers` answered it."""
+        self._last_worker = OrderedDict(last_workers)
 
-    def displace(self, vm: VmId) -> None:
+    def forget(self, vm: VmId) -> None:
         """A VM is no more."""
-        self._places.pop(vm, None)
+        self._last_worker.pop(vm, None)
 
     def settle(self, task: TaskId) -> None:
         """A leased task has ended."""
         worker = self._holder_of.pop(task, None)
         if worker is not None:
             lease = worker.leases.pop(task)
-            worker.busy -= lease.takes_place and task not in worker.parked
+            worker.busy -= lease.takes_slot and task not in worker.parked
             worker.parked.discard(task)
             self._unwritten.pop(task, None)
             self._rank(worker)
 
     def park(self, task: TaskId, token: LeaseToken) -> None:
-        """A leased task waits for a time and takes no place meanwhile."""
+        """A leased task waits for a time and takes no slot meanwhile."""
         found = self.lease_of(task)
         if found is not None and found[1].token == token and task not in found[0].parked:
             worker, lease = found
             worker.parked.add(task)
-            worker.busy -= lease.takes_place
+            worker.busy -= lease.takes_slot
             self._rank(worker)
 
     def unpark(self, task: TaskId) -> None:
@@ -297,7 +297,7 @@ class Workers:
     @staticmethod
     def _unpark(worker: Worker, task: TaskId) -> None:
         worker.parked.discard(task)
-        worker.busy += worker.leases[task].takes_place
+        worker.busy += worker.leases[task].takes_slot
 
     def _rank(self, worker: Worker) -> None:
         if worker.present():

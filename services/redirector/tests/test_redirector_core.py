@@ -386,7 +386,7 @@ def test_a_sign_of_life_of_a_worker_that_nobody_knows_is_passed_over(world: Worl
 
 
 def test_only_so_many_places_of_vms_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("redirector.workers.VM_PLACES_MAX", 1)
+    monkeypatch.setattr("redirector.workers.VMS_REMEMBERED_MAX", 1)
     world = World()
     world.worker(1, WorkerName("a"))
     world.worker(1, WorkerName("b"))

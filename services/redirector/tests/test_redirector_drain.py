@@ -233,7 +233,7 @@ def test_the_least_busy_worker_is_found_however_often_they_change() -> None:
     assert workers.choose(VmId("more")) is None
     workers.settle(TaskId(0))
     assert workers.choose(VmId("more")) is workers.get(WorkerName("w0"))
-    assert workers.choose(VmId("more"), takes_place=False) is workers.get(WorkerName("w0"))
+    assert workers.choose(VmId("more"), takes_slot=False) is workers.get(WorkerName("w0"))
 
 
 def test_of_workers_without_number_those_are_forgotten_that_do_not_matter(
@@ -333,11 +333,11 @@ def test_places_that_workers_have_left_are_forgotten_in_time() -> None:
         workers.come(name, "e", 10_000, now=0.0)
     for number in range(300):
         workers.lease(names[0], Lease(TaskId(number), VmId(f"vm{number}"), LeaseToken(number)))
-    assert workers.choose(VmId("new"), takes_place=False) is workers.get(names[1])
+    assert workers.choose(VmId("new"), takes_slot=False) is workers.get(names[1])
     for number in range(300, 600):
         workers.lease(names[1], Lease(TaskId(number), VmId(f"vm{number}"), LeaseToken(number)))
-    assert workers.choose(VmId("new"), takes_place=False) is workers.get(names[0])
+    assert workers.choose(VmId("new"), takes_slot=False) is workers.get(names[0])
     for number in reversed(range(600)):
         workers.settle(TaskId(number))
-    assert len(workers._present._places) < 200
+    assert len(workers._present._heap) < 200
     assert workers.first_free() is workers.get(names[0])
