@@ -210,15 +210,15 @@ def start(place: Place, disk: Path, options: Sequence[str]) -> Machine:
 def speaks(process: subprocess.Popen[bytes], monitor: Path) -> bool:
     """Wait until QEMU greets, which it does when all of the machine is there; answers False when it ends.
 
-    It listens before: another process may have taken the port for ssh, and QEMU ends of that.
+    It listens before: another process may have taken the port for ssh, and QEMU ends of that. Its socket is
+    there before it listens.
     """
-    while process.poll() is None and not monitor.exists():
+    while process.poll() is None:
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(monitor))
+            if client.recv(1):
+                return True
         time.sleep(_POLL_S)
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(monitor))
-        if client.recv(1):
-            return True
-    process.wait()
     return False
 
 

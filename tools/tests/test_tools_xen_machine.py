@@ -4,6 +4,7 @@ import importlib.util
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -76,3 +77,34 @@ def test_a_port_that_somebody_takes_meanwhile_costs_an_attempt(
         place.directory.mkdir()
         with pytest.raises(xen_machine.MachineError, match="host forwarding"):
             xen_machine.start(place, tmp_path / "disk", [])
+
+
+def test_a_monitor_whose_socket_is_there_and_does_not_listen_yet_is_asked_again(
+    xen_machine: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU makes it in two steps; a machine that was met between them was waited for until its end."""
+
+    class Living:
+        def poll(self) -> None:
+            """It has not ended."""
+
+        def wait(self) -> None:
+            raise AssertionError("its end is waited for")
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "qmp"))
+
+        def greet() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.sendall(b"{")
+
+        thread = threading.Thread(target=greet)
+
+        def listen(_seconds: float) -> None:
+            listener.listen()
+            thread.start()
+
+        monkeypatch.setattr(xen_machine.time, "sleep", listen)
+        assert xen_machine.speaks(Living(), tmp_path / "qmp")
+        thread.join()
