@@ -14,9 +14,9 @@ from engine.journal import Journal, JournalEntry
 from engine.lock import Held, VmLocks
 from engine.store import FileStore, refusals
 from engine.worker import runner as runners
-from engine.worker.aftermath import Aftermath
 from engine.worker.core import Effect as WorkerEffect
 from engine.worker.core import WorkerCore
+from engine.worker.orphans import Orphans
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
 from frontend.core import Effect as FrontendEffect
@@ -79,11 +79,11 @@ def journal_does_not_fence(patch: Patch) -> None:
 def journal_forgets_what_was_put_right(patch: Patch) -> None:
     """Whoever still has the lease takes it for one never begun."""
 
-    def forget(aftermath: Aftermath, entry: JournalEntry, _: Any) -> None:
-        journal = aftermath._tools.journal
+    def forget(orphans: Orphans, entry: JournalEntry, _: Any) -> None:
+        journal = orphans._tools.journal
         journal._entries.remove(journal._path(entry.vm))
 
-    patch.setattr(Aftermath, "_note", forget)
+    patch.setattr(Orphans, "_note", forget)
 
 
 def who_ends_late_is_noted(patch: Patch) -> None:
@@ -112,7 +112,7 @@ def no_locks(patch: Patch) -> None:
 def crashed_is_not_put_right(patch: Patch) -> None:
     """What a worker has died in is left as it is."""
     patch.setattr(runners, "put_right", lambda *_: None)
-    patch.setattr("engine.worker.aftermath.put_right", lambda *_: None)
+    patch.setattr("engine.worker.orphans.put_right", lambda *_: None)
 
 
 def owed_checks_are_not_done(patch: Patch) -> None:
@@ -214,7 +214,7 @@ def end_is_not_asked_for(patch: Patch) -> None:
 
 def removed_vm_is_not_fenced(patch: Patch) -> None:
     """What a VM was executed under last is forgotten with it."""
-    patch.setattr("engine.worker.gone.GONE_KEPT", 0)
+    patch.setattr("engine.worker.removed.REMOVED_KEPT", 0)
 
 
 def cancel_of_what_waits_is_ignored(patch: Patch) -> None:
@@ -247,7 +247,7 @@ def half_a_rename_stays(patch: Patch) -> None:
 def who_died_has_told_all(patch: Patch) -> None:
     """What a worker that died has changed counts as told."""
     patch.setattr(runners, "tell_again", lambda *_: None)
-    patch.setattr("engine.worker.aftermath.tell_again", lambda *_: None)
+    patch.setattr("engine.worker.orphans.tell_again", lambda *_: None)
 
 
 def changes_by_requests_are_not_noted(patch: Patch) -> None:

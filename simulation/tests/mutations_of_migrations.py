@@ -52,7 +52,7 @@ def who_has_gone_on_never_arrived(patch: Patch) -> None:
 def two_put_right_at_once(patch: Patch) -> None:
     """Whoever finds that a VM was handed over when its worker died asks what became of it, and acts alone."""
     patch.setattr(
-        "engine.worker.righting._another_has_done_it", lambda entry, _, held: held.release(entry.vm)
+        "engine.worker.recovery._another_has_done_it", lambda entry, _, held: held.release(entry.vm)
     )
 
 

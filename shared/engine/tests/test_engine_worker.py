@@ -257,7 +257,7 @@ def test_an_execution_that_nobody_leases_any_more_is_put_right_at_the_next_start
 def test_what_is_noted_of_vms_that_are_no_more_is_forgotten_at_the_next_start_but_for_the_last(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.worker.gone.GONE_KEPT", 0)
+    monkeypatch.setattr("engine.worker.removed.REMOVED_KEPT", 0)
     world.run(VmStart(vm=VM))
     gone = VmId("gone")
     submitted = Submitted(vm=gone, operation=VmStart(vm=gone), request_id="g", dbg="d", accept_by=9.0)
@@ -327,7 +327,7 @@ def test_a_worker_that_stops_says_so(world: World) -> None:
 def test_what_was_noted_of_a_vm_goes_with_it_when_there_is_no_room_for_more(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.worker.gone.GONE_KEPT", 0)
+    monkeypatch.setattr("engine.worker.removed.REMOVED_KEPT", 0)
     assert world.run(VmStart(vm=VM)).outcome == Succeeded()
     assert world.run(VmPoweroff(vm=VM)).outcome == Succeeded()
     noted = world.directory / "state" / "journal" / f"{VM}.json"

@@ -15,9 +15,9 @@ from engine.simulator import Simulator, SimulatorSettings
 from engine.store.xenstore import XenstoreStore
 from engine.threads import SystemThreads
 from engine.worker import WorkerService, WorkerSettings, host_of
-from engine.worker.aftermath import Aftermath
 from engine.worker.core import Forget, TakeOver, TellAll
-from engine.worker.righting import put_right
+from engine.worker.orphans import Orphans
+from engine.worker.recovery import put_right
 from schema.atomics.vm import VmRemove
 from schema.ids import DeviceId, InstanceName, LeaseToken, TaskId, VmId, WorkerName
 from schema.migration import arriving_id, departing_id
@@ -72,16 +72,16 @@ def test_a_vm_that_cannot_be_looked_up_is_put_right_later(
     bereaved: Bereaved, caplog: pytest.LogCaptureFixture
 ) -> None:
     bereaved.door.failing = "the daemon is away"
-    bereaved.service._aftermath.put_right(VM, TaskId(1))
+    bereaved.service._orphans.put_right(VM, TaskId(1))
     assert [entry.vm for entry in bereaved.journal.unfinished()] == [VM]
     assert "the daemon is away" in caplog.text
     bereaved.door.failing = None
-    bereaved.service._aftermath.put_right(VM, TaskId(1))
+    bereaved.service._orphans.put_right(VM, TaskId(1))
     assert list(bereaved.journal.unfinished()) == []
 
 
 def test_what_was_put_right_is_noted_as_ended_for_whoever_still_has_its_lease(bereaved: Bereaved) -> None:
-    bereaved.service._aftermath.put_right(VM, TaskId(1))
+    bereaved.service._orphans.put_right(VM, TaskId(1))
     entry = bereaved.journal.read(VM)
     assert entry is not None
     assert entry.finished is not None
@@ -93,7 +93,7 @@ def test_a_vm_that_a_daemon_started_anew_has_forgotten_needs_nothing(
     bereaved: Bereaved, caplog: pytest.LogCaptureFixture
 ) -> None:
     bereaved.door.edit("/xenops", None)
-    bereaved.service._aftermath.put_right(VM, TaskId(1))
+    bereaved.service._orphans.put_right(VM, TaskId(1))
     assert "not configured any more" in caplog.text
     assert list(bereaved.journal.unfinished()) == []
 
@@ -102,7 +102,7 @@ def test_a_removal_that_was_done_when_its_worker_died_is_told(bereaved: Bereaved
     removal = AtomicOperation(atomic=VmRemove(vm=GONE))
     bereaved.journal.forget_ended(GONE)
     bereaved.journal.begin(_entry(GONE).model_copy(update={"operation": removal}))
-    bereaved.service._aftermath.put_right(GONE, TaskId(1))
+    bereaved.service._orphans.put_right(GONE, TaskId(1))
     assert list(bereaved.journal.unfinished()) == [bereaved.journal.read(VM)]
     told = bereaved.broker.log(InstanceName("i"))
     assert [each.record for each in told if each.record.kind == "Removed"] == [Removed(vm=GONE)]
@@ -111,24 +111,24 @@ def test_a_removal_that_was_done_when_its_worker_died_is_told(bereaved: Bereaved
 def test_nothing_is_forgotten_of_a_vm_that_cannot_be_looked_up(
     bereaved: Bereaved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.worker.gone.GONE_KEPT", 0)
+    monkeypatch.setattr("engine.worker.removed.REMOVED_KEPT", 0)
     bereaved.door.failing = "the daemon is away"
-    bereaved.service._gone.forget_earlier({VM})
+    bereaved.service._removed.forget_earlier({VM})
     assert bereaved.journal.ended() == (GONE,)
     bereaved.door.failing = None
-    bereaved.service._gone.forget_earlier({VM})
+    bereaved.service._removed.forget_earlier({VM})
     assert bereaved.journal.ended() == ()
 
 
 def test_what_was_noted_of_the_last_vms_that_went_fences_whoever_lags_behind(
     bereaved: Bereaved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.worker.gone.GONE_KEPT", 1)
+    monkeypatch.setattr("engine.worker.removed.REMOVED_KEPT", 1)
     earlier = VmId("an earlier one")
     old = _entry(earlier).model_copy(update={"token": LeaseToken(1)})
     bereaved.journal.end(old, Finished(vm=earlier, task=TaskId(0), outcome=Succeeded(), token=LeaseToken(1)))
     assert bereaved.journal.ended() == (earlier, GONE)
-    bereaved.service._gone.forget_earlier({VM})
+    bereaved.service._removed.forget_earlier({VM})
     assert bereaved.journal.ended() == (GONE,)
     bereaved.service._do([Forget(GONE)])
     assert bereaved.journal.ended() == (GONE,)
@@ -139,7 +139,7 @@ def test_what_was_noted_of_the_last_vms_that_went_fences_whoever_lags_behind(
 def test_what_was_noted_of_a_vm_goes_with_it_when_there_is_no_room_for_more(
     bereaved: Bereaved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.worker.gone.GONE_KEPT", 0)
+    monkeypatch.setattr("engine.worker.removed.REMOVED_KEPT", 0)
     bereaved.service._do([Forget(GONE)])
     deadline = time.monotonic() + PATIENCE_S
     while bereaved.journal.ended() == (GONE,):
@@ -151,7 +151,7 @@ def test_what_was_noted_of_a_vm_goes_with_it_when_there_is_no_room_for_more(
 def test_what_was_noted_of_a_vm_that_has_come_again_stays(bereaved: Bereaved) -> None:
     finished = Finished(vm=VM, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(2))
     bereaved.journal.end(_entry(VM), finished)
-    bereaved.service._gone.forget(VM)
+    bereaved.service._removed.forget(VM)
     assert VM in bereaved.journal.ended()
 
 
@@ -159,7 +159,7 @@ def test_what_was_noted_of_a_vm_that_cannot_be_looked_up_stays_until_the_next_st
     bereaved: Bereaved, caplog: pytest.LogCaptureFixture
 ) -> None:
     bereaved.door.failing = "the daemon is away"
-    bereaved.service._gone.forget(GONE)
+    bereaved.service._removed.forget(GONE)
     assert bereaved.journal.ended() == (GONE,)
     assert "stays until the next start" in caplog.text
 
@@ -171,26 +171,26 @@ def test_a_task_that_was_given_up_and_was_done_is_told_with_all_devices(bereaved
     done = Finished(vm=VM, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(2))
     lost = done.model_copy(update={"outcome": Failed(error=InternalError(message="lost"))})
     bereaved.journal.end(_entry(VM), done)
-    bereaved.service._aftermath.compare(done)
-    bereaved.service._aftermath.compare(lost.model_copy(update={"task": TaskId(7)}))
+    bereaved.service._orphans.compare(done)
+    bereaved.service._orphans.compare(lost.model_copy(update={"task": TaskId(7)}))
     assert bereaved.changes() == []
-    bereaved.service._aftermath.compare(lost)
+    bereaved.service._orphans.compare(lost)
     [changed] = bereaved.changes()
     assert [type(each).__name__ for each in changed.changed] == ["VbdObject", "VifObject", "VmObject"]
     bereaved.door.failing = "the daemon is away"
-    bereaved.service._aftermath.compare(lost)
+    bereaved.service._orphans.compare(lost)
     assert len(bereaved.changes()) == 1
 
 
 def test_what_a_lost_worker_left_half_done_is_put_right_by_another(bereaved: Bereaved) -> None:
     lost = Finished(vm=VM, task=TaskId(1), outcome=Failed(error=InternalError(message="lost")))
-    assert not bereaved.service._aftermath.is_half_done(lost.model_copy(update={"task": TaskId(7)}))
+    assert not bereaved.service._orphans.is_half_done(lost.model_copy(update={"task": TaskId(7)}))
     bereaved.service._do([TakeOver(lost)])
     deadline = time.monotonic() + PATIENCE_S
     while list(bereaved.journal.unfinished()):
         assert time.monotonic() < deadline
         threading.Event().wait(0.005)
-    assert not bereaved.service._aftermath.is_half_done(lost)
+    assert not bereaved.service._orphans.is_half_done(lost)
 
 
 def test_a_vm_that_is_kept_is_asked_for_until_it_is_known_what_became_of_it(
@@ -264,13 +264,13 @@ def test_what_another_has_ended_meanwhile_stays_as_it_ended_and_is_told(bereaved
                 locks.close()
 
         waiting = replace(tools, threads=Threads())
-        Aftermath(WorkerName("w"), waiting, bereaved.service._signal).put_right(LEAVING, TaskId(1))
+        Orphans(WorkerName("w"), waiting, bereaved.service._signal).put_right(LEAVING, TaskId(1))
     assert bereaved.journal.read(LEAVING) == handed.model_copy(update={"finished": ended})
     assert bereaved.changes() == [Changed(vm=LEAVING, changed=(VmObject(id=LEAVING),))]
 
 
 def _look_at_kept(bereaved: Bereaved) -> None:
-    kept, deadline = bereaved.service._kept, time.monotonic() + PATIENCE_S
+    kept, deadline = bereaved.service._stranded, time.monotonic() + PATIENCE_S
     kept.look()
     while kept._asking:
         assert time.monotonic() < deadline

@@ -61,7 +61,7 @@ class Failing:
 
     def look(self) -> None:
         """What a worker does every 15 s."""
-        kept, deadline = self.service._kept, time.monotonic() + PATIENCE_S
+        kept, deadline = self.service._stranded, time.monotonic() + PATIENCE_S
         kept.look()
         while kept._asking:
             assert time.monotonic() < deadline
@@ -69,7 +69,7 @@ class Failing:
 
     def named(self) -> list[Stranded]:
         """What its signs of life name."""
-        return list(self.service._kept.standing())
+        return list(self.service._stranded.standing())
 
     def shown(self) -> list[tuple[Stranded, ...]]:
         """What each of its signs of life in the log names."""
@@ -199,14 +199,14 @@ def states(failing: Failing) -> tuple[PowerState, PowerState]:
 
 def test_an_arrival_is_named_at_a_start_if_it_has_ended_and_is_there(failing: Failing) -> None:
     late = arrive(failing)
-    failing.service._kept.recall()
+    failing.service._stranded.recall()
     assert failing.named() == []  # whoever starts puts it right
     full = Failed(error=InternalError(message="the disk is full"))
     failing.journal.end(late, Finished(vm=ARRIVING, task=late.task, outcome=full, token=late.token))
-    failing.service._kept.recall()
+    failing.service._stranded.recall()
     assert failing.named() == [Stranded(vm=ARRIVING, of=VM, state="overdue")]
     failing.store.remove(ARRIVING)
-    failing.begin_anew()._kept.recall()
+    failing.begin_anew()._stranded.recall()
     assert failing.named() == []
 
 
@@ -273,7 +273,7 @@ def test_a_vm_that_can_take_no_name_yet_is_not_put_right_by_what_its_domain_asks
     with monkeypatch.context() as patched:
         patched.setattr("engine.migrate.stay.TRIES_TIMEOUT_S", 0.0)
         patched.setattr(failing.backend.vm, "rename", fail)
-        failing.service._aftermath.put_right(ARRIVING, late.task)
+        failing.service._orphans.put_right(ARRIVING, late.task)
     assert len(asked) == 1
     assert states(failing) == (PowerState.PAUSED, PowerState.HALTED)
     failing.look()

@@ -1,4 +1,4 @@
-"""Retelling: what clients are told of once more, or for the first time, when a worker comes up."""
+"""Retelling: when a worker comes up, clients are told what they may have missed."""
 
 import logging
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ _LOG = logging.getLogger(__name__)
 
 
 def tell_all(tools: Tools) -> None:
-    """Of all VMs that are there, and of the last that went: what the log has lost nobody else can tell.
+    """All VMs that are here, and the newest that were removed: what the log has lost nobody else can tell.
 
-    But for what leaves: under a departing id nobody is told of a VM, not even that it is no more.
+    A VM under its departing id is left out, as everywhere: clients do not know that id.
     """
     store, journal = tools.store, tools.journal
     try:

@@ -36,8 +36,7 @@ from engine.worker.backtrace import backtrace_of
 from engine.worker.core import Lease
 from engine.worker.crashing import Crashing
 from engine.worker.delay import delay_s, is_delay, wanted_delay_s
-from engine.worker.reporter import Reporter, Telling
-from engine.worker.righting import (
+from engine.worker.recovery import (
     course_of,
     crashed,
     perform_check,
@@ -46,6 +45,7 @@ from engine.worker.righting import (
     shut_down,
     tell_again,
 )
+from engine.worker.reporter import Reporter, Telling
 from engine.worker.spans import execution_start, fail_span, spanned
 from engine.worker.tools import Tools
 from engine.worker.viewing import view_of

@@ -23,7 +23,7 @@ from engine.check import Check, check_of
 from engine.control import Control, Desk
 from engine.hooks import Hooks
 from engine.migrate.offers import Offers
-from engine.worker.aftermath import Aftermath
+from engine.worker.control_queue import ControlQueue
 from engine.worker.core import (
     Append,
     Cancel,
@@ -38,15 +38,15 @@ from engine.worker.core import (
     TellAll,
     WorkerCore,
 )
-from engine.worker.gone import Gone
 from engine.worker.host import Host
-from engine.worker.kept import LOOK_AGAIN_S, Kept
+from engine.worker.orphans import Orphans
 from engine.worker.parking import Parking
-from engine.worker.reception import Reception
+from engine.worker.removed import RemovedVms
 from engine.worker.reporter import INTERVAL_S
 from engine.worker.retelling import tell_all, tell_noted
 from engine.worker.runner import Runner
 from engine.worker.settings import WorkerSettings
+from engine.worker.stranded import LOOK_AGAIN_S, StrandedVms
 from engine.worker.tools import Tools
 from engine.worker.untold import Untold
 
@@ -97,15 +97,15 @@ class WorkerService:
         )
         self._observers = ObserverLog(bus, settings.instance, tracer)
         self._running: dict[TaskId, Runner] = {}
-        self._gone = Gone(self._tools)
+        self._removed = RemovedVms(self._tools)
         self._triggers: dict[str, int] = {}
         self._parking = Parking(self._go_on, bus.later)
-        self._kept = Kept(self._tools, self._signal)
-        self._aftermath = Aftermath(settings.name, self._tools, self._signal)
+        self._stranded = StrandedVms(self._tools, self._signal)
+        self._orphans = Orphans(settings.name, self._tools, self._signal)
         scene = self._tools.scene(self._signal)
         control = Control(Desk(scene, self, self._observers, settings.instance))
         self._untold = Untold(settings.state / "untold", settings.name, self._core.epoch, self._log)
-        self._reception = Reception(bus, control, self._tools, self._untold)
+        self._control_queue = ControlQueue(bus, control, self._tools, self._untold)
 
     def start(self) -> None:
         """Find what runs, read the log, take leases, answer requests."""
@@ -115,10 +115,10 @@ class WorkerService:
         self._observers.start()
         fold = FoldOf(self._on_entry, self._on_live, self._core.snapshot, self._core.restore)
         self._bus.follow(instance, f"worker.{self._settings.name}", fold)
-        self._bus.serve(control_queue(instance), self._reception.on_request)
+        self._bus.serve(control_queue(instance), self._control_queue.on_request)
         self._bus.every(HEARTBEAT_S, self._show_life)
         self._bus.every(INTERVAL_S, self._tell)
-        self._bus.every(LOOK_AGAIN_S, self._kept.look)
+        self._bus.every(LOOK_AGAIN_S, self._stranded.look)
 
     def stop(self) -> None:
         """Take no more, end what runs if it does not take long, let go of the backend; VMs run on."""
@@ -127,7 +127,7 @@ class WorkerService:
             lambda: all(map(self._parking.__contains__, list(self._running))), STOP_TIMEOUT_S
         )
         self._parking.close()
-        self._reception.close()
+        self._control_queue.close()
         self._threads.close()
         self._backend.stop()
         self._tools.tracer.close()
@@ -197,10 +197,10 @@ class WorkerService:
         leased = {(effect.lease.life, effect.lease.token) for effect in effects if isinstance(effect, Run)}
         unfinished = list(self._tools.journal.unfinished())
         busy = {effect.lease.submitted.vm for effect in effects if isinstance(effect, Run)}
-        self._gone.forget_earlier(busy | {entry.vm for entry in unfinished})
+        self._removed.forget_earlier(busy | {entry.vm for entry in unfinished})
         for entry in unfinished:
             if (entry.life, entry.token) not in leased:
-                self._threads.begin(partial(self._aftermath.put_right, entry.vm, entry.task))
+                self._threads.begin(partial(self._orphans.put_right, entry.vm, entry.task))
         self._do(effects)
         if untold := tuple(self._untold.left()):
             self._threads.begin(partial(tell_noted, untold, self._untold, self._tools))
@@ -210,11 +210,11 @@ class WorkerService:
 
     def _recall(self) -> None:
         """What stands here under temporary ids is named at once, not when its destination is asked next."""
-        self._kept.recall()
+        self._stranded.recall()
         self._bus.call_soon(self._show_life)
 
     def _show_life(self) -> None:
-        self._do(self._core.on_time(self._kept.standing()))
+        self._do(self._core.on_time(self._stranded.standing()))
 
     def _signal(self, changed: ObjectId) -> None:
         vm = vm_of(changed)
@@ -237,13 +237,13 @@ class WorkerService:
                 case TellAll():
                     tell_all(self._tools)
                 case Compare(finished):
-                    self._threads.begin(partial(self._aftermath.compare, finished))
+                    self._threads.begin(partial(self._orphans.compare, finished))
                 case TakeOver(finished):
-                    if self._aftermath.is_half_done(finished):
-                        self._threads.begin(partial(self._aftermath.put_right, finished.vm, finished.task))
+                    if self._orphans.is_half_done(finished):
+                        self._threads.begin(partial(self._orphans.put_right, finished.vm, finished.task))
                 case Forget(vm):
-                    for oldest in self._gone.note(vm):
-                        self._threads.begin(partial(self._gone.forget, oldest))
+                    for oldest in self._removed.note(vm):
+                        self._threads.begin(partial(self._removed.forget, oldest))
 
     def _stop(self, task: TaskId, how: Callable[[Cancellation], None]) -> None:
         if (runner := self._running.get(task)) is not None:

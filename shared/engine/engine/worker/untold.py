@@ -1,7 +1,7 @@
-"""Untold: what requests change of metadata is noted first, so that clients hear of it if the worker dies.
+"""Untold changes: noted before a request changes metadata, so that clients hear of it if the worker dies.
 
-A task's changes are told again from the journal; a request has none. Its note goes when the log has taken the
-record that tells of it.
+A task's changes are told again from the journal, but a request is not in the journal. Its note is dropped
+when the log has taken the record that tells of the change.
 """
 
 import logging

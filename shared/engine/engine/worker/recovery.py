@@ -1,4 +1,4 @@
-"""Righting: what is done about a VM whose worker has died, or whose operation has failed."""
+"""Recovery: puts a VM right whose worker has died, or whose operation has failed."""
 
 import logging
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""Kept: VMs under temporary ids though their migration has ended: what is to become of them is tried again.
+"""Stranded VMs: those under a temporary id though their migration has ended; each is tried again and again.
 
-Of one that is kept nobody knows whether it has arrived. One that is left over lives on the other side, or
-shall: a hypervisor has failed as often as it was to take it away. One that is overdue has arrived and could
-not take its name: neither side goes on with it until it has.
+*Kept*, at the source: the destination has not said whether the VM has arrived. *Left over*: the VM lives on
+the other side, or will, and the hypervisor has failed whenever this remainder was to be removed. *Overdue*:
+the VM has arrived and could not take its own name yet; neither side goes on with it until it has.
 """
 
 import logging
@@ -25,7 +25,7 @@ from engine.migrate.course import Course
 from engine.migrate.destination import Arrival
 from engine.migrate.remains import try_to_clear
 from engine.migrate.source import Departure
-from engine.worker.righting import course_of
+from engine.worker.recovery import course_of
 from engine.worker.tools import Tools
 
 LOOK_AGAIN_S = 15.0
@@ -34,8 +34,8 @@ LOOK_AGAIN_S = 15.0
 _LOG = logging.getLogger(__name__)
 
 
-class Kept:
-    """All of this host's, by its journal; whichever of its workers comes first asks."""
+class StrandedVms:
+    """All of this host, by its journal; whichever of its workers locks one first sees to it."""
 
     def __init__(self, tools: Tools, signal: Callable[[ObjectId], None]) -> None:
         self._tools = tools

@@ -1,4 +1,4 @@
-"""Aftermath: what a worker does about executions whose own worker has died, or was given up."""
+"""Orphans: executions whose worker has died, or was declared lost; the worker that is here ends them."""
 
 import logging
 
@@ -7,14 +7,14 @@ from schema.ids import TaskId, VmId, WorkerName
 from schema.records import Finished, Outcome
 
 from engine.journal import JournalEntry
-from engine.worker.righting import Signal, crashed, put_right, tell_again
+from engine.worker.recovery import Signal, crashed, put_right, tell_again
 from engine.worker.tools import Tools
 
 _LOG = logging.getLogger("worker")
 
 
-class Aftermath:
-    """Of all that the journal of this host has noted; `worker` is who sees to it."""
+class Orphans:
+    """Those in the journal of this host; `worker` is the one that sees to them."""
 
     def __init__(self, worker: WorkerName, tools: Tools, signal: Signal) -> None:
         self._worker = worker

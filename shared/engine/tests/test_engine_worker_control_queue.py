@@ -33,7 +33,7 @@ def ask(world: World, method: str, **params: Any) -> object:
 
 
 def test_more_requests_than_can_wait_are_refused_with_words(world: World) -> None:
-    world.service._reception._places = threading.Semaphore(0)
+    world.service._control_queue._places = threading.Semaphore(0)
     with pytest.raises(XenopsError, match="requests wait for this worker"):
         ask(world, "HOST.get_console_data")
     assert ask(world, "VM.exists", id=VM) is True  # needs no place: it does not wait

@@ -1,6 +1,7 @@
-"""Reception: the control queue, answered beside all leases, so that no read waits for an operation.
+"""The control queue: reads and changes of metadata, answered without a lease, so that none waits for a task.
 
-What a request is about to change is noted first; the note goes once the log has what tells of the change.
+What a request is about to change is noted first; the note is dropped once the log has the record that tells
+of the change.
 """
 
 import threading
@@ -16,11 +17,11 @@ from engine.worker.tools import Tools
 from engine.worker.untold import Note, Untold, change_of
 
 WAITING_MAX = 10_000
-"""Requests that may wait for one of those threads."""
+"""Requests that may wait for a thread that answers them."""
 
 
-class Reception:
-    """Takes requests on the bus's thread; answers those that never wait there, too, others in threads."""
+class ControlQueue:
+    """Takes requests on the bus's thread, and answers there those that never wait; others in threads."""
 
     def __init__(self, bus: Bus, control: Control, tools: Tools, untold: Untold) -> None:
         self._bus = bus

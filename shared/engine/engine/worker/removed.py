@@ -1,4 +1,4 @@
-"""Gone: how long it stays noted under which lease a VM was executed last that is no more."""
+"""Removed VMs: the journal keeps the newest ones' last leases, so that an older lease is still refused."""
 
 import logging
 from collections import OrderedDict
@@ -8,17 +8,17 @@ from schema.ids import VmId
 
 from engine.worker.tools import Tools
 
-GONE_KEPT = 1_000
-"""So many of the VMs that are no more stay noted.
+REMOVED_KEPT = 1_000
+"""How many removed VMs stay in the journal.
 
-A worker that stood still, or reads its log late, may still come with a lease of one that has been removed and
-added again.
+A worker that stood still, or reads its log late, may come with an old lease of a VM that has been removed and
+added again: only the journal can refuse it.
 """
 
 _LOG = logging.getLogger("worker")
 
 
-class Gone:
+class RemovedVms:
     """The last VMs that were removed from this host, oldest first."""
 
     def __init__(self, tools: Tools) -> None:
@@ -29,7 +29,7 @@ class Gone:
         """A VM is no more; answers those that there is no room for any more."""
         self._vms[vm] = None
         self._vms.move_to_end(vm)
-        return [self._vms.popitem(last=False)[0] for _ in range(len(self._vms) - GONE_KEPT)]
+        return [self._vms.popitem(last=False)[0] for _ in range(len(self._vms) - REMOVED_KEPT)]
 
     def forget(self, vm: VmId) -> None:
         """Let go of what was noted of one, unless it is back; waits for its lock."""
