@@ -7,6 +7,11 @@ import pytest
 from classic_subject import ClassicSubject
 from engine.conformance import BackendConformance, Subject
 from leftovers import await_no_more_than, of_domains
+from strangers import keep_stranger
+
+__all__ = ["keep_stranger"]
+
+pytestmark = pytest.mark.usefixtures("stranger")
 
 
 class TestClassic(BackendConformance):

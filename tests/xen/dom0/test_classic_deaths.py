@@ -17,6 +17,11 @@ from mortal import Death, let_die
 from schema.atomics.vm import DomainAction
 from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState
+from strangers import keep_stranger
+
+__all__ = ["keep_stranger"]
+
+pytestmark = pytest.mark.usefixtures("stranger")
 
 EVERY = int(os.environ.get("XENOPS_TEST_XEN_EVERY", "1"))
 """Death comes at each so many-th point only."""

@@ -19,7 +19,7 @@ from schema.objects.disk import LocalDisk
 from schema.objects.dynamic import VmObject
 from schema.objects.errors import InternalError, NotEnoughMemory
 from schema.objects.vif import Locked, LockedAddresses, Unlocked
-from schema.objects.vm import PowerState, Pv
+from schema.objects.vm import PowerState, Pv, SchedulerParams
 from xen_guests import PATIENCE_S, await_words, info
 from xen_lives import Shell, ends_when_asked, moves, rests, resume
 
@@ -258,4 +258,17 @@ def test_a_guest_has_the_cpu_that_its_platform_keys_say(subject: ClassicSubject)
         subject.let_boot(vm)
         Shell(subject, vm).tell("echo has $(grep -c -w popcnt /proc/cpuinfo)")
         await_words(vm.id, what)
+        life.stop()
+
+
+def test_a_guest_has_its_share_of_the_cpus(subject: ClassicSubject) -> None:
+    """As Xen's own tool tells it."""
+    for priority, told in (((512, 50), ("512", "50")), ((0, 0), ("256", "0"))):
+        params = SchedulerParams(priority=priority, affinity=())
+        life = Life(subject, subject.vm().model_copy(update={"scheduler_params": params}), Devices())
+        life.start()
+        [domid] = subject.backend.vm.get_state(life.vm).domids
+        words = ["xl", "sched-credit2", "-d", str(domid)]
+        line = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+        assert tuple(line.split()[-2:]) == told
         life.stop()

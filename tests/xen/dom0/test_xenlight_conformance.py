@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 from engine.conformance import BackendConformance, Subject
 from leftovers import domains
+from strangers import keep_stranger
 from xenlight_subject import XenlightSubject
+
+__all__ = ["keep_stranger"]
+
+pytestmark = pytest.mark.usefixtures("stranger")
 
 
 class TestXenlight(BackendConformance):
