@@ -26,11 +26,11 @@ class HostCalls:
         return self.call("HOST.get_console_data")
 
     def get_total_memory_mib(self) -> int:
-        """All memory of the host."""
+        """All memory of the host, in MiB."""
         return self.call("HOST.get_total_memory_mib")
 
     def send_debug_keys(self, keys: str) -> None:
-        """Press keys on the hypervisor's console."""
+        """Press keys on the hypervisor's console: each has it write something of itself there."""
         self.call("HOST.send_debug_keys", debug_keys=keys)
 
     def set_worker_pool_size(self, size: int) -> None:
@@ -61,7 +61,7 @@ class DebugCalls:
     call: Caller
 
     def trigger(self, command: str, arguments: Sequence[str] = ()) -> None:
-        """Have the service do something for a test."""
+        """Have the service do something for a test, as `set-cancel-trigger`."""
         self.call("DEBUG.trigger", cmd=command, args=tuple(arguments))
 
     def shutdown(self) -> None:
@@ -76,7 +76,7 @@ class ObserverCalls:
     call: Caller
 
     def create(self, uuid: str, name: str, attributes: Sequence[tuple[str, str]], *, enabled: bool) -> None:
-        """Make an observer; it sends to the local collector until `set_endpoints`."""
+        """Make an observer; it writes files for bug reports until `set_endpoints`."""
         self.call(
             "Observer.create",
             uuid=uuid,
@@ -107,15 +107,15 @@ class ObserverCalls:
         self.call("Observer.init")
 
     def set_trace_log_dir(self, path: str) -> None:
-        """Where spans are written to."""
+        """The directory that files of spans are written to."""
         self.call("Observer.set_trace_log_dir", string=path)
 
     def set_export_interval(self, interval_s: float) -> None:
-        """How often spans are written."""
+        """How often spans are exported, in seconds."""
         self.call("Observer.set_export_interval", float=interval_s)
 
     def set_export_chunk_size(self, size: int) -> None:
-        """How many spans are written at a time."""
+        """How many spans are exported at a time."""
         self.call("Observer.set_export_chunk_size", int=size)
 
     def set_max_spans(self, limit: int) -> None:

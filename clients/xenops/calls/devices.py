@@ -38,7 +38,7 @@ class PciCalls:
         return self.call("PCI.list", id=vm)
 
     def dequarantine(self, address: PciAddress) -> None:
-        """Give a device back to the host."""
+        """Let the host use a device again that was kept for guests."""
         self.call("PCI.dequarantine", pci_addr=address)
 
 

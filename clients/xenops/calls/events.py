@@ -31,7 +31,7 @@ class TaskCalls:
         return self.call("Task.list")
 
     def cancel(self, task: str) -> None:
-        """Ask a task to stop; it may still succeed."""
+        """Ask a task to stop, at its next cancel point; it may still succeed."""
         self.call("Task.cancel", id=task)
 
     def destroy(self, task: str) -> None:
@@ -50,7 +50,10 @@ class UpdatesCalls:
     call: Caller
 
     def get(self, token: int | None, timeout: int | None = 30) -> Updates:
-        """Wait until something has changed since `token`, for `timeout` seconds at most; None: everything."""
+        """What has changed since `token`; waits until something has, for `timeout` seconds at most.
+
+        None as token: everything that there is. None as timeout: for as long as the service lets one wait.
+        """
         return self.call("UPDATES.get", last_id=token, timeout=timeout)
 
     def last_id(self) -> int:
@@ -81,11 +84,11 @@ class QuarantineCalls:
         return self.call("QUARANTINE.list")
 
     def retry(self, log: str, offset: int) -> None:
-        """Have a message judged again, and appended anew if it counts; an operator must have wished it."""
+        """Judge a message again, and append it anew if it counts now; only after an operator's action."""
         self.call("QUARANTINE.retry", log=log, offset=offset)
 
     def discard(self, log: str, offset: int) -> None:
-        """Note that a message was seen; an operator's wish must be in the log."""
+        """Note that a message was seen; only after an operator's action."""
         self.call("QUARANTINE.discard", log=log, offset=offset)
 
 

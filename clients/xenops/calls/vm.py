@@ -16,7 +16,13 @@ from xenops.calls.caller import Caller
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a VM is migrated to, and what its disks, networks and devices are called there."""
+    """Where a VM is migrated to, and what its disks, networks and devices are called there.
+
+    `url` is the destination's xenops, as `http://host/services/xenops`. The maps are pairs: a VDI's name here
+    and there; a VIF's device name and its network there; a virtual GPU's device name and its physical
+    function's address there, or `vf:` and that name and its virtual function's. `compress` what is sent;
+    `verify` the certificate of an https `url`; `localhost`: the VM moves within its host.
+    """
 
     url: str
     vdi_map: Sequence[tuple[str, str]] = ()
@@ -29,7 +35,11 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class VmCalls:
-    """The methods `VM.*`."""
+    """The methods `VM.*`.
+
+    Whatever changes a VM is an operation: it answers the id of its task at once, for `wait_for_task`. Other
+    methods answer when they are done. A VM that is not known is refused with `Does_not_exist`.
+    """
 
     call: Caller
 
@@ -54,7 +64,7 @@ class VmCalls:
         return self.call("VM.list", unit=None)
 
     def generate_state_string(self, vm: Vm) -> str:
-        """What the VM would be built as, in words that tell when two differ."""
+        """A text of all that a VM would be built as: where two texts differ, so do the VMs."""
         return self.call("VM.generate_state_string", vm=vm)
 
     def export_metadata(self, vm: str) -> str:

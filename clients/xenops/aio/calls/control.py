@@ -29,11 +29,11 @@ class AsyncHostCalls:
         return await self.call("HOST.get_console_data")
 
     async def get_total_memory_mib(self) -> int:
-        """All memory of the host."""
+        """All memory of the host, in MiB."""
         return await self.call("HOST.get_total_memory_mib")
 
     async def send_debug_keys(self, keys: str) -> None:
-        """Press keys on the hypervisor's console."""
+        """Press keys on the hypervisor's console: each has it write something of itself there."""
         await self.call("HOST.send_debug_keys", debug_keys=keys)
 
     async def set_worker_pool_size(self, size: int) -> None:
@@ -64,7 +64,7 @@ class AsyncDebugCalls:
     call: AsyncCaller
 
     async def trigger(self, command: str, arguments: Sequence[str] = ()) -> None:
-        """Have the service do something for a test."""
+        """Have the service do something for a test, as `set-cancel-trigger`."""
         await self.call("DEBUG.trigger", cmd=command, args=tuple(arguments))
 
     async def shutdown(self) -> None:
@@ -81,7 +81,7 @@ class AsyncObserverCalls:
     async def create(
         self, uuid: str, name: str, attributes: Sequence[tuple[str, str]], *, enabled: bool
     ) -> None:
-        """Make an observer; it sends to the local collector until `set_endpoints`."""
+        """Make an observer; it writes files for bug reports until `set_endpoints`."""
         await self.call(
             "Observer.create",
             uuid=uuid,
@@ -112,15 +112,15 @@ class AsyncObserverCalls:
         await self.call("Observer.init")
 
     async def set_trace_log_dir(self, path: str) -> None:
-        """Where spans are written to."""
+        """The directory that files of spans are written to."""
         await self.call("Observer.set_trace_log_dir", string=path)
 
     async def set_export_interval(self, interval_s: float) -> None:
-        """How often spans are written."""
+        """How often spans are exported, in seconds."""
         await self.call("Observer.set_export_interval", float=interval_s)
 
     async def set_export_chunk_size(self, size: int) -> None:
-        """How many spans are written at a time."""
+        """How many spans are exported at a time."""
         await self.call("Observer.set_export_chunk_size", int=size)
 
     async def set_max_spans(self, limit: int) -> None:

@@ -41,7 +41,7 @@ class AsyncPciCalls:
         return await self.call("PCI.list", id=vm)
 
     async def dequarantine(self, address: PciAddress) -> None:
-        """Give a device back to the host."""
+        """Let the host use a device again that was kept for guests."""
         await self.call("PCI.dequarantine", pci_addr=address)
 
 

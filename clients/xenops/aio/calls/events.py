@@ -34,7 +34,7 @@ class AsyncTaskCalls:
         return await self.call("Task.list")
 
     async def cancel(self, task: str) -> None:
-        """Ask a task to stop; it may still succeed."""
+        """Ask a task to stop, at its next cancel point; it may still succeed."""
         await self.call("Task.cancel", id=task)
 
     async def destroy(self, task: str) -> None:
@@ -53,7 +53,10 @@ class AsyncUpdatesCalls:
     call: AsyncCaller
 
     async def get(self, token: int | None, timeout: int | None = 30) -> Updates:  # noqa: ASYNC109  the interface's
-        """Wait until something has changed since `token`, for `timeout` seconds at most; None: everything."""
+        """What has changed since `token`; waits until something has, for `timeout` seconds at most.
+
+        None as token: everything that there is. None as timeout: for as long as the service lets one wait.
+        """
         return await self.call("UPDATES.get", last_id=token, timeout=timeout)
 
     async def last_id(self) -> int:
@@ -84,11 +87,11 @@ class AsyncQuarantineCalls:
         return await self.call("QUARANTINE.list")
 
     async def retry(self, log: str, offset: int) -> None:
-        """Have a message judged again, and appended anew if it counts; an operator must have wished it."""
+        """Judge a message again, and append it anew if it counts now; only after an operator's action."""
         await self.call("QUARANTINE.retry", log=log, offset=offset)
 
     async def discard(self, log: str, offset: int) -> None:
-        """Note that a message was seen; an operator's wish must be in the log."""
+        """Note that a message was seen; only after an operator's action."""
         await self.call("QUARANTINE.discard", log=log, offset=offset)
 
 

@@ -18,7 +18,11 @@ from xenops.calls.vm import Destination
 
 @dataclass(frozen=True, slots=True)
 class AsyncVmCalls:
-    """The methods `VM.*`."""
+    """The methods `VM.*`.
+
+    Whatever changes a VM is an operation: it answers the id of its task at once, for `wait_for_task`. Other
+    methods answer when they are done. A VM that is not known is refused with `Does_not_exist`.
+    """
 
     call: AsyncCaller
 
@@ -43,7 +47,7 @@ class AsyncVmCalls:
         return await self.call("VM.list", unit=None)
 
     async def generate_state_string(self, vm: Vm) -> str:
-        """What the VM would be built as, in words that tell when two differ."""
+        """A text of all that a VM would be built as: where two texts differ, so do the VMs."""
         return await self.call("VM.generate_state_string", vm=vm)
 
     async def export_metadata(self, vm: str) -> str:

@@ -9,14 +9,14 @@ from schema.wire.types import Arm, Variant
 
 
 class LocalDisk(Arm):
-    """`disk`, arm `Local`."""
+    """A file or device of the worker's host, by its path."""
 
     kind: Literal["Local"] = "Local"
     path: str
 
 
 class Vdi(Arm):
-    """`disk`, arm `VDI`."""
+    """A disk of a storage repository, by `<SR>/<VDI>`."""
 
     kind: Literal["VDI"] = "VDI"
     name: str
@@ -31,7 +31,7 @@ Disk = Annotated[
 
 
 class BusType(StrEnum):
-    """`Device_number.bus_type`."""
+    """The bus that a guest finds a disk on."""
 
     XEN = "Xen"
     SCSI = "Scsi"

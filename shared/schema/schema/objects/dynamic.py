@@ -8,49 +8,49 @@ from schema.wire.types import Arm, DeviceId, Variant, VmId
 
 
 class VmObject(Arm):
-    """`Dynamic.id`, arm `Vm`."""
+    """A VM, by its id."""
 
     kind: Literal["Vm"] = "Vm"
     id: str
 
 
 class VbdObject(Arm):
-    """`Dynamic.id`, arm `Vbd`."""
+    """A disk."""
 
     kind: Literal["Vbd"] = "Vbd"
     id: DeviceId
 
 
 class VifObject(Arm):
-    """`Dynamic.id`, arm `Vif`."""
+    """A network interface."""
 
     kind: Literal["Vif"] = "Vif"
     id: DeviceId
 
 
 class PciObject(Arm):
-    """`Dynamic.id`, arm `Pci`."""
+    """A PCI device."""
 
     kind: Literal["Pci"] = "Pci"
     id: DeviceId
 
 
 class VgpuObject(Arm):
-    """`Dynamic.id`, arm `Vgpu`."""
+    """A virtual GPU."""
 
     kind: Literal["Vgpu"] = "Vgpu"
     id: DeviceId
 
 
 class VusbObject(Arm):
-    """`Dynamic.id`, arm `Vusb`."""
+    """A USB device."""
 
     kind: Literal["Vusb"] = "Vusb"
     id: DeviceId
 
 
 class TaskObject(Arm):
-    """`Dynamic.id`, arm `Task`."""
+    """A task, by its id."""
 
     kind: Literal["Task"] = "Task"
     id: str

@@ -9,7 +9,7 @@ from schema.wire.types import Arm, Int64, Variant
 
 
 class AlreadyExists(Arm):
-    """`Errors.error`, arm `Already_exists`."""
+    """There is a `klass`, such as VM, of that id already."""
 
     kind: Literal["Already_exists"] = "Already_exists"
     klass: str
@@ -17,7 +17,7 @@ class AlreadyExists(Arm):
 
 
 class DoesNotExist(Arm):
-    """`Errors.error`, arm `Does_not_exist`."""
+    """There is no `klass`, such as VM, VBD or task, of that id."""
 
     kind: Literal["Does_not_exist"] = "Does_not_exist"
     klass: str
@@ -25,27 +25,27 @@ class DoesNotExist(Arm):
 
 
 class Unimplemented(Arm):
-    """`Errors.error`, arm `Unimplemented`."""
+    """The instance's backend cannot do `what`, mostly a verb's name."""
 
     kind: Literal["Unimplemented"] = "Unimplemented"
     what: str
 
 
 class DomainNotBuilt(Arm):
-    """`Errors.error`, arm `Domain_not_built`."""
+    """The VM has no domain, or one without a kernel."""
 
     kind: Literal["Domain_not_built"] = "Domain_not_built"
 
 
 class InvalidVcpus(Arm):
-    """`Errors.error`, arm `Invalid_vcpus`."""
+    """So many CPUs the VM cannot have."""
 
     kind: Literal["Invalid_vcpus"] = "Invalid_vcpus"
     count: int
 
 
 class BadPowerState(Arm):
-    """`Errors.error`, arm `Bad_power_state`."""
+    """The VM is not in the power state that the operation begins from."""
 
     kind: Literal["Bad_power_state"] = "Bad_power_state"
     found: PowerState
@@ -53,19 +53,19 @@ class BadPowerState(Arm):
 
 
 class FailedToAcknowledgeShutdownRequest(Arm):
-    """`Errors.error`, arm `Failed_to_acknowledge_shutdown_request`."""
+    """The guest did not react when it was asked to shut down."""
 
     kind: Literal["Failed_to_acknowledge_shutdown_request"] = "Failed_to_acknowledge_shutdown_request"
 
 
 class FailedToAcknowledgeSuspendRequest(Arm):
-    """`Errors.error`, arm `Failed_to_acknowledge_suspend_request`."""
+    """The guest did not react when it was asked to suspend."""
 
     kind: Literal["Failed_to_acknowledge_suspend_request"] = "Failed_to_acknowledge_suspend_request"
 
 
 class FailedToShutdown(Arm):
-    """`Errors.error`, arm `Failed_to_shutdown`."""
+    """The guest did not shut down within so many seconds."""
 
     kind: Literal["Failed_to_shutdown"] = "Failed_to_shutdown"
     vm: str
@@ -73,7 +73,7 @@ class FailedToShutdown(Arm):
 
 
 class FailedToSuspend(Arm):
-    """`Errors.error`, arm `Failed_to_suspend`."""
+    """The guest did not suspend within so many seconds."""
 
     kind: Literal["Failed_to_suspend"] = "Failed_to_suspend"
     vm: str
@@ -81,19 +81,19 @@ class FailedToSuspend(Arm):
 
 
 class DeviceIsConnected(Arm):
-    """`Errors.error`, arm `Device_is_connected`."""
+    """The device is plugged, and must not be for this."""
 
     kind: Literal["Device_is_connected"] = "Device_is_connected"
 
 
 class DeviceNotConnected(Arm):
-    """`Errors.error`, arm `Device_not_connected`."""
+    """The device is not plugged, and must be for this."""
 
     kind: Literal["Device_not_connected"] = "Device_not_connected"
 
 
 class DeviceDetachRejected(Arm):
-    """`Errors.error`, arm `Device_detach_rejected`."""
+    """The guest does not let go of a device, for a reason."""
 
     kind: Literal["Device_detach_rejected"] = "Device_detach_rejected"
     klass: str
@@ -102,31 +102,31 @@ class DeviceDetachRejected(Arm):
 
 
 class MediaNotEjectable(Arm):
-    """`Errors.error`, arm `Media_not_ejectable`."""
+    """The medium cannot be ejected."""
 
     kind: Literal["Media_not_ejectable"] = "Media_not_ejectable"
 
 
 class MediaPresent(Arm):
-    """`Errors.error`, arm `Media_present`."""
+    """There is a medium in the drive already."""
 
     kind: Literal["Media_present"] = "Media_present"
 
 
 class MediaNotPresent(Arm):
-    """`Errors.error`, arm `Media_not_present`."""
+    """There is no medium in the drive."""
 
     kind: Literal["Media_not_present"] = "Media_not_present"
 
 
 class NoBootableDevice(Arm):
-    """`Errors.error`, arm `No_bootable_device`."""
+    """The VM has nothing to boot from."""
 
     kind: Literal["No_bootable_device"] = "No_bootable_device"
 
 
 class BootloaderError(Arm):
-    """`Errors.error`, arm `Bootloader_error`."""
+    """The bootloader failed; with its own words."""
 
     kind: Literal["Bootloader_error"] = "Bootloader_error"
     bootloader: str
@@ -134,7 +134,7 @@ class BootloaderError(Arm):
 
 
 class CannotFreeThisMuchMemory(Arm):
-    """`Errors.error`, arm `Cannot_free_this_much_memory`."""
+    """So much memory is needed, and so much can be freed: both in KiB."""
 
     kind: Literal["Cannot_free_this_much_memory"] = "Cannot_free_this_much_memory"
     needed_kib: Int64
@@ -142,27 +142,27 @@ class CannotFreeThisMuchMemory(Arm):
 
 
 class VmsFailedToCooperate(Arm):
-    """`Errors.error`, arm `Vms_failed_to_cooperate`."""
+    """These VMs did not give memory back in time."""
 
     kind: Literal["Vms_failed_to_cooperate"] = "Vms_failed_to_cooperate"
     vms: tuple[str, ...]
 
 
 class IoError(Arm):
-    """`Errors.error`, arm `IO_error`."""
+    """Reading or writing failed."""
 
     kind: Literal["IO_error"] = "IO_error"
 
 
 class FailedToContactRemoteService(Arm):
-    """`Errors.error`, arm `Failed_to_contact_remote_service`."""
+    """A service of that name was not reached."""
 
     kind: Literal["Failed_to_contact_remote_service"] = "Failed_to_contact_remote_service"
     service: str
 
 
 class HookFailed(Arm):
-    """`Errors.error`, arm `Hook_failed`."""
+    """An administrator's script forbade it: which, why it ran, what it wrote, how it ended."""
 
     kind: Literal["Hook_failed"] = "Hook_failed"
     script: str
@@ -172,21 +172,21 @@ class HookFailed(Arm):
 
 
 class NotEnoughMemory(Arm):
-    """`Errors.error`, arm `Not_enough_memory`."""
+    """So many bytes of memory are not free."""
 
     kind: Literal["Not_enough_memory"] = "Not_enough_memory"
     needed_bytes: Int64
 
 
 class Cancelled(Arm):
-    """`Errors.error`, arm `Cancelled`."""
+    """The task was cancelled."""
 
     kind: Literal["Cancelled"] = "Cancelled"
     task: str
 
 
 class StorageBackendError(Arm):
-    """`Errors.error`, arm `Storage_backend_error`."""
+    """The storage failed, with a code of its own."""
 
     kind: Literal["Storage_backend_error"] = "Storage_backend_error"
     code: str
@@ -194,20 +194,20 @@ class StorageBackendError(Arm):
 
 
 class PcibackNotLoaded(Arm):
-    """`Errors.error`, arm `PCIBack_not_loaded`."""
+    """No driver for giving PCI devices to guests is loaded."""
 
     kind: Literal["PCIBack_not_loaded"] = "PCIBack_not_loaded"
 
 
 class FailedToRunScript(Arm):
-    """`Errors.error`, arm `Failed_to_run_script`."""
+    """A script could not be run in the guest; with the reason."""
 
     kind: Literal["Failed_to_run_script"] = "Failed_to_run_script"
     message: str
 
 
 class FailedToStartEmulator(Arm):
-    """`Errors.error`, arm `Failed_to_start_emulator`."""
+    """What emulates a VM's devices could not be started; with its words."""
 
     kind: Literal["Failed_to_start_emulator"] = "Failed_to_start_emulator"
     vm: str
@@ -216,20 +216,20 @@ class FailedToStartEmulator(Arm):
 
 
 class BallooningTimeoutBeforeMigration(Arm):
-    """`Errors.error`, arm `Ballooning_timeout_before_migration`."""
+    """The guest did not reach its memory target in time to be migrated."""
 
     kind: Literal["Ballooning_timeout_before_migration"] = "Ballooning_timeout_before_migration"
 
 
 class InternalError(Arm):
-    """`Errors.error`, arm `Internal_error`."""
+    """Anything else; the message says what was attempted, on what, and what to do."""
 
     kind: Literal["Internal_error"] = "Internal_error"
     message: str
 
 
 class UnknownError(Arm):
-    """`Errors.error`, arm `Unknown_error`."""
+    """An error that this version does not know."""
 
     kind: Literal["Unknown_error"] = "Unknown_error"
 
@@ -274,21 +274,21 @@ Error = Annotated[
 
 
 class ObserverInternalError(Arm):
-    """`Observer.Errors.error`, arm `Internal_error`."""
+    """As `InternalError`, of `Observer.*`."""
 
     kind: Literal["Internal_error"] = "Internal_error"
     message: str
 
 
 class ObserverUnimplemented(Arm):
-    """`Observer.Errors.error`, arm `Unimplemented`."""
+    """As `Unimplemented`, of `Observer.*`."""
 
     kind: Literal["Unimplemented"] = "Unimplemented"
     what: str
 
 
 class ObserverUnknownError(Arm):
-    """`Observer.Errors.error`, arm `Unknown_error`."""
+    """As `UnknownError`, of `Observer.*`."""
 
     kind: Literal["Unknown_error"] = "Unknown_error"
 

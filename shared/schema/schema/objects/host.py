@@ -6,14 +6,19 @@ from schema.wire.types import Assoc, CpuPolicy, Struct
 
 
 class ChipsetInfo(Struct, wire="chipset_info"):
-    """`Host.chipset_info`."""
+    """Whether devices can be given to guests (`iommu`), and guests be fully virtualised (`hvm`)."""
 
     iommu: bool
     hvm: bool
 
 
 class CpuInfo(Struct, wire="cpu_info"):
-    """`Host.cpu_info`."""
+    """The host's processors: the original's `Host.cpu_info`.
+
+    `nr_nodes` are NUMA nodes, `speed` is in MHz. Features are CPU policies, as `HOST.combine_cpu_policies`
+    takes them: `features` the host's own, the others those of guests, with `_host` the most that these may
+    have here.
+    """
 
     cpu_count: int
     socket_count: int
@@ -34,7 +39,7 @@ class CpuInfo(Struct, wire="cpu_info"):
 
 
 class GuestAgentFeature(Struct, wire="guest_agent_feature"):
-    """`Host.guest_agent_feature`."""
+    """A feature that an agent in a guest may use, if it is `licensed`."""
 
     name: str
     licensed: bool
@@ -42,14 +47,14 @@ class GuestAgentFeature(Struct, wire="guest_agent_feature"):
 
 
 class Hypervisor(Struct, wire="hypervisor"):
-    """`Host.hypervisor`."""
+    """The hypervisor's version, and what kinds of guests it can run."""
 
     version: str
     capabilities: str
 
 
 class Host(Struct, wire="t"):
-    """`Host.t`."""
+    """What a backend says of its host: the original's `Host.t`."""
 
     cpu_info: CpuInfo
     hypervisor: Hypervisor
@@ -57,7 +62,7 @@ class Host(Struct, wire="t"):
 
 
 class NumaAffinityPolicy(StrEnum):
-    """`Host.numa_affinity_policy`."""
+    """How VMs are placed on NUMA nodes."""
 
     ANY = "Any"
     BEST_EFFORT = "Best_effort"
@@ -66,7 +71,7 @@ class NumaAffinityPolicy(StrEnum):
 
 
 class Query(Struct, wire="t"):
-    """`Query.t`."""
+    """Who serves an instance: the original's `Query.t`."""
 
     name: str
     vendor: str

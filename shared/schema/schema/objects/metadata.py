@@ -13,7 +13,7 @@ from schema.wire.types import Struct, wire_default
 
 
 class Metadata(Struct, wire="t"):
-    """`Metadata.t`."""
+    """A VM and all its devices: the original's `Metadata.t`. `domains` is what an old Xen knew of it."""
 
     vm: Vm
     vbds: tuple[Vbd, ...] = wire_default(())

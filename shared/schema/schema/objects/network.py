@@ -9,14 +9,14 @@ from schema.wire.types import Arm, Variant
 
 
 class LocalNetwork(Arm):
-    """`Network.t`, arm `Local`."""
+    """A bridge of the worker's host."""
 
     kind: Literal["Local"] = "Local"
     bridge: str
 
 
 class RemoteNetwork(Arm):
-    """`Network.t`, arm `Remote`."""
+    """A network that another domain, `host`, serves."""
 
     kind: Literal["Remote"] = "Remote"
     host: str
@@ -24,7 +24,7 @@ class RemoteNetwork(Arm):
 
 
 class SriovNetwork(Arm):
-    """`Network.t`, arm `Sriov`."""
+    """A virtual function of a network card of the host."""
 
     kind: Literal["Sriov"] = "Sriov"
     address: PciAddress

@@ -4,7 +4,7 @@ from schema.wire.types import DeviceId, Struct
 
 
 class PciAddress(Struct, wire="address"):
-    """`Pci.address`."""
+    """Where a PCI device is: domain, bus, device, function."""
 
     domain: int
     bus: int
@@ -13,7 +13,11 @@ class PciAddress(Struct, wire="address"):
 
 
 class Pci(Struct, wire="t"):
-    """`Pci.t`."""
+    """A PCI device of the host that a VM is given: the original's `Pci.t`.
+
+    `position` orders a VM's devices. Where `msitranslate` or `power_mgmt` is None, the VM's own setting
+    counts (`pci_msitranslate`, `pci_power_mgmt`).
+    """
 
     id: DeviceId
     position: int
@@ -23,6 +27,6 @@ class Pci(Struct, wire="t"):
 
 
 class PciState(Struct, wire="state"):
-    """`Pci.state`."""
+    """Whether the VM has it."""
 
     plugged: bool

@@ -8,28 +8,28 @@ from schema.wire.types import Arm, Assoc, Rpc, Struct, Variant
 
 
 class Completion(Struct, wire="completion_t"):
-    """`Task.completion_t`."""
+    """How a task went well: seconds, and its result as a wire value, if it has one."""
 
     duration: float
     result: Rpc | None = None
 
 
 class Pending(Arm):
-    """`Task.state`, arm `Pending`."""
+    """Under way: how far, from 0 to 1."""
 
     kind: Literal["Pending"] = "Pending"
     progress: float
 
 
 class Completed(Arm):
-    """`Task.state`, arm `Completed`."""
+    """It went well."""
 
     kind: Literal["Completed"] = "Completed"
     completion: Completion
 
 
 class Failed(Arm):
-    """`Task.state`, arm `Failed`."""
+    """It failed: an error of the interface as a wire value."""
 
     kind: Literal["Failed"] = "Failed"
     error: Rpc
@@ -44,7 +44,11 @@ TaskState = Annotated[
 
 
 class Task(Struct, wire="t"):
-    """`Task.t`."""
+    """An operation under way or ended: the original's `Task.t`.
+
+    `dbg` is what its client calls it. `ctime` is in seconds since the epoch. `subtasks` are states by name.
+    `backtrace` is an s-expression. `cancellable`: a cancel may still come in time.
+    """
 
     id: str
     dbg: str

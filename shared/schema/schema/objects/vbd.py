@@ -10,14 +10,14 @@ from schema.wire.types import Arm, Assoc, DeviceId, Struct, Variant, wire_defaul
 
 
 class VbdMode(StrEnum):
-    """`Vbd.mode`."""
+    """Whether a guest may write."""
 
     READ_ONLY = "ReadOnly"
     READ_WRITE = "ReadWrite"
 
 
 class VbdType(StrEnum):
-    """`Vbd.ty`."""
+    """What a guest sees."""
 
     CDROM = "CDROM"
     DISK = "Disk"
@@ -25,37 +25,37 @@ class VbdType(StrEnum):
 
 
 class HighestQos(Arm):
-    """`Vbd.qos_class`, arm `Highest`."""
+    """Before all others."""
 
     kind: Literal["Highest"] = "Highest"
 
 
 class HighQos(Arm):
-    """`Vbd.qos_class`, arm `High`."""
+    """Before most."""
 
     kind: Literal["High"] = "High"
 
 
 class NormalQos(Arm):
-    """`Vbd.qos_class`, arm `Normal`."""
+    """As usual."""
 
     kind: Literal["Normal"] = "Normal"
 
 
 class LowQos(Arm):
-    """`Vbd.qos_class`, arm `Low`."""
+    """After most."""
 
     kind: Literal["Low"] = "Low"
 
 
 class LowestQos(Arm):
-    """`Vbd.qos_class`, arm `Lowest`."""
+    """After all others."""
 
     kind: Literal["Lowest"] = "Lowest"
 
 
 class OtherQos(Arm):
-    """`Vbd.qos_class`, arm `Other`."""
+    """A level by its number."""
 
     kind: Literal["Other"] = "Other"
     level: int
@@ -70,20 +70,20 @@ QosClass = Annotated[
 
 
 class RealTimeQos(Arm):
-    """`Vbd.qos_scheduler`, arm `RealTime`."""
+    """Served first, by level."""
 
     kind: Literal["RealTime"] = "RealTime"
     level: QosClass
 
 
 class IdleQos(Arm):
-    """`Vbd.qos_scheduler`, arm `Idle`."""
+    """Served when nobody else wants to be."""
 
     kind: Literal["Idle"] = "Idle"
 
 
 class BestEffortQos(Arm):
-    """`Vbd.qos_scheduler`, arm `BestEffort`."""
+    """Served in turn, by level."""
 
     kind: Literal["BestEffort"] = "BestEffort"
     level: QosClass
@@ -98,7 +98,7 @@ QosScheduler = Annotated[
 
 
 class Ionice(Arm):
-    """`Vbd.qos`, arm `Ionice`."""
+    """A class and level of Linux's ionice(1)."""
 
     kind: Literal["Ionice"] = "Ionice"
     scheduler: QosScheduler
@@ -112,7 +112,13 @@ Qos = Annotated[
 
 
 class Vbd(Struct, wire="t"):
-    """`Vbd.t`."""
+    """A disk or drive of a VM: the original's `Vbd.t`.
+
+    `position` is where the guest finds it; None: the first place that is free. `backend` is its content, None
+    for an empty drive. `unpluggable`: it can be taken away while the VM runs. The extra keys go to xenstore,
+    for its backend; the private ones no guest reads. `persistent`: what is written is there at the next
+    start, too. `can_attach_early`: a migration's destination may attach it while the source still has it.
+    """
 
     id: DeviceId = wire_default(DeviceId("", ""))
     position: DeviceNumber | None = wire_default(None)
@@ -128,7 +134,11 @@ class Vbd(Struct, wire="t"):
 
 
 class VbdState(Struct, wire="state"):
-    """`Vbd.state`."""
+    """What a disk is like now: the original's `Vbd.state`.
+
+    `active`: its VM shall have it, also at the next start; `plugged`: it has it. `backend_present` is what is
+    in it, `qos_target` how it is served.
+    """
 
     active: bool
     plugged: bool

@@ -9,7 +9,7 @@ from schema.wire.types import Arm, DeviceId, Int64, Struct, Variant, wire_defaul
 
 
 class GvtG(Struct, wire="gvt_g"):
-    """`Vgpu.gvt_g`."""
+    """A share of an Intel GPU: megabytes of low and high graphics memory, and fence registers."""
 
     physical_pci_address: PciAddress | None = None
     low_gm_sz: Int64
@@ -19,7 +19,7 @@ class GvtG(Struct, wire="gvt_g"):
 
 
 class Nvidia(Struct, wire="nvidia"):
-    """`Vgpu.nvidia`."""
+    """A share of an NVIDIA GPU: its type by name, file or class, and where the guest finds it."""
 
     physical_pci_address: PciAddress | None = None
     config_file: str | None = None
@@ -31,7 +31,7 @@ class Nvidia(Struct, wire="nvidia"):
 
 
 class MxGpu(Struct, wire="mxgpu"):
-    """`Vgpu.mxgpu`."""
+    """A function of an AMD GPU, of which there are `vgpus_per_pgpu`, with so many bytes of framebuffer."""
 
     physical_function: PciAddress | None = None
     vgpus_per_pgpu: Int64
@@ -39,28 +39,28 @@ class MxGpu(Struct, wire="mxgpu"):
 
 
 class GvtGVgpu(Arm):
-    """`Vgpu.implementation`, arm `GVT_g`."""
+    """By Intel's GVT-g."""
 
     kind: Literal["GVT_g"] = "GVT_g"
     config: GvtG
 
 
 class NvidiaVgpu(Arm):
-    """`Vgpu.implementation`, arm `Nvidia`."""
+    """By NVIDIA's manager."""
 
     kind: Literal["Nvidia"] = "Nvidia"
     config: Nvidia
 
 
 class MxGpuVgpu(Arm):
-    """`Vgpu.implementation`, arm `MxGPU`."""
+    """By AMD's MxGPU; VMs that share one GPU are worked on in turn."""
 
     kind: Literal["MxGPU"] = "MxGPU"
     config: MxGpu
 
 
 class EmptyVgpu(Arm):
-    """`Vgpu.implementation`, arm `Empty`."""
+    """None."""
 
     kind: Literal["Empty"] = "Empty"
 
@@ -74,7 +74,7 @@ VgpuImplementation = Annotated[
 
 
 class Vgpu(Struct, wire="t"):
-    """`Vgpu.t`."""
+    """A virtual GPU of a VM: the original's `Vgpu.t`. `position` orders a VM's."""
 
     id: DeviceId = wire_default(DeviceId("", ""))
     position: int = wire_default(0)
@@ -84,7 +84,7 @@ class Vgpu(Struct, wire="t"):
 
 
 class VgpuState(Struct, wire="state"):
-    """`Vgpu.state`."""
+    """Whether its VM shall have it, and has it; and the process that emulates it."""
 
     active: bool
     plugged: bool

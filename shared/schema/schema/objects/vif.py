@@ -9,13 +9,13 @@ from schema.wire.types import Arm, Assoc, DeviceId, Int64, Struct, Variant, wire
 
 
 class Unspecified4(Arm):
-    """`Vif.ipv4_configuration`, arm `Unspecified4`."""
+    """The guest sees to its IPv4 addresses itself."""
 
     kind: Literal["Unspecified4"] = "Unspecified4"
 
 
 class Static4(Arm):
-    """`Vif.ipv4_configuration`, arm `Static4`."""
+    """These IPv4 addresses, each with its prefix's length, and a gateway."""
 
     kind: Literal["Static4"] = "Static4"
     addresses: tuple[str, ...]
@@ -23,7 +23,7 @@ class Static4(Arm):
 
 
 class Dhcp4(Arm):
-    """`Vif.ipv4_configuration`, arm `DHCP4`."""
+    """By DHCP."""
 
     kind: Literal["DHCP4"] = "DHCP4"
 
@@ -37,13 +37,13 @@ Ipv4Configuration = Annotated[
 
 
 class Unspecified6(Arm):
-    """`Vif.ipv6_configuration`, arm `Unspecified6`."""
+    """The guest sees to its IPv6 addresses itself."""
 
     kind: Literal["Unspecified6"] = "Unspecified6"
 
 
 class Static6(Arm):
-    """`Vif.ipv6_configuration`, arm `Static6`."""
+    """These IPv6 addresses, each with its prefix's length, and a gateway."""
 
     kind: Literal["Static6"] = "Static6"
     addresses: tuple[str, ...]
@@ -51,7 +51,7 @@ class Static6(Arm):
 
 
 class Autoconf6(Arm):
-    """`Vif.ipv6_configuration`, arm `Autoconf6`."""
+    """By router advertisements."""
 
     kind: Literal["Autoconf6"] = "Autoconf6"
 
@@ -65,26 +65,26 @@ Ipv6Configuration = Annotated[
 
 
 class LockedAddresses(Struct, wire="locked_addresses"):
-    """`Vif.locked_addresses`."""
+    """The addresses that a guest may use as its own."""
 
     ipv4: tuple[str, ...]
     ipv6: tuple[str, ...]
 
 
 class Unlocked(Arm):
-    """`Vif.locking_mode`, arm `Unlocked`."""
+    """Any traffic passes."""
 
     kind: Literal["Unlocked"] = "Unlocked"
 
 
 class Disabled(Arm):
-    """`Vif.locking_mode`, arm `Disabled`."""
+    """No traffic passes."""
 
     kind: Literal["Disabled"] = "Disabled"
 
 
 class Locked(Arm):
-    """`Vif.locking_mode`, arm `Locked`."""
+    """Only traffic from and to these addresses, and the interface's own MAC, passes."""
 
     kind: Literal["Locked"] = "Locked"
     addresses: LockedAddresses
@@ -99,7 +99,7 @@ LockingMode = Annotated[
 
 
 class PvsServer(Struct, wire="server"):
-    """`Vif.PVS_proxy.server`."""
+    """A server of Citrix Provisioning: its addresses and range of UDP ports."""
 
     addresses: tuple[str, ...]
     first_port: int
@@ -110,7 +110,14 @@ PvsProxy = tuple[str, tuple[PvsServer, ...], str]
 
 
 class Vif(Struct, wire="t"):
-    """`Vif.t`."""
+    """A network interface of a VM: the original's `Vif.t`.
+
+    `position` counts a VM's interfaces from 0. `mac` is its address, "" for one that is derived from VM and
+    position, "random" for a new one. `carrier`: the cable is plugged. `mtu` is in bytes. `rate` is (KiB/s,
+    timeslice in microseconds) for what the guest sends. `backend` is what it is connected to. `other_config`
+    are settings of its host's end, `extra_private_keys` go to xenstore, where no guest reads them. `vlan` is
+    its own, `trunks` are those that the guest sees, none for all.
+    """
 
     id: DeviceId = wire_default(DeviceId("", ""))
     position: int = wire_default(0)
@@ -130,7 +137,11 @@ class Vif(Struct, wire="t"):
 
 
 class VifState(Struct, wire="state"):
-    """`Vif.state`."""
+    """What an interface is like now: the original's `Vif.state`.
+
+    `active`: its VM shall have it, also at the next start; `plugged`: it has it. `kthread_pid` is the thread
+    that serves it, 0 for none. `media_present`: the cable is plugged. `device` is the name of the host's end.
+    """
 
     active: bool
     plugged: bool

@@ -10,31 +10,31 @@ from schema.wire.types import Arm, Assoc, Int32, Int64, Struct, Uuid, Variant, w
 
 
 class IgdPassthrough(StrEnum):
-    """`Vm.igd_passthrough`."""
+    """How an Intel GPU of the host is given to a guest (the original's `Vm.igd_passthrough`)."""
 
     GVT_D = "GVT_d"
 
 
 class Cirrus(Arm):
-    """`Vm.video_card`, arm `Cirrus`."""
+    """An emulated Cirrus card."""
 
     kind: Literal["Cirrus"] = "Cirrus"
 
 
 class StandardVga(Arm):
-    """`Vm.video_card`, arm `Standard_VGA`."""
+    """An emulated VGA card, as Bochs has it."""
 
     kind: Literal["Standard_VGA"] = "Standard_VGA"
 
 
 class VgpuVideo(Arm):
-    """`Vm.video_card`, arm `Vgpu`."""
+    """The guest's screen is that of its virtual GPU."""
 
     kind: Literal["Vgpu"] = "Vgpu"
 
 
 class IgdVideo(Arm):
-    """`Vm.video_card`, arm `IGD_passthrough`."""
+    """The guest's screen is that of a GPU of the host."""
 
     kind: Literal["IGD_passthrough"] = "IGD_passthrough"
     passthrough: IgdPassthrough
@@ -49,27 +49,27 @@ VideoCard = Annotated[
 
 
 class UefiOnBoot(StrEnum):
-    """`Nvram_uefi_variables.onboot`."""
+    """Whether UEFI variables outlive the domain, or are at each start what they were first."""
 
     PERSIST = "Persist"
     RESET = "Reset"
 
 
 class UefiVariables(Struct, wire="t"):
-    """`Nvram_uefi_variables.t`."""
+    """Where a guest's UEFI variables are kept: `backend` is xapi's name of the place."""
 
     on_boot: UefiOnBoot = wire_default(UefiOnBoot.PERSIST)
     backend: str = wire_default("xapidb")
 
 
 class Bios(Arm):
-    """`Vm.firmware_type`, arm `Bios`."""
+    """A BIOS."""
 
     kind: Literal["Bios"] = "Bios"
 
 
 class Uefi(Arm):
-    """`Vm.firmware_type`, arm `Uefi`."""
+    """UEFI, with its variables."""
 
     kind: Literal["Uefi"] = "Uefi"
     variables: UefiVariables
@@ -84,7 +84,7 @@ Firmware = Annotated[
 
 
 class Vtpm(Arm):
-    """`Vm.tpm`, arm `Vtpm`."""
+    """A virtual TPM; its state is kept under this UUID."""
 
     kind: Literal["Vtpm"] = "Vtpm"
     uuid: Uuid
@@ -98,7 +98,14 @@ Tpm = Annotated[
 
 
 class HvmInfo(Struct, wire="hvm_info"):
-    """`Vm.hvm_info`."""
+    """How a fully virtualised guest is made: the original's `Vm.hvm_info`.
+
+    `hap`: nested paging by hardware; `shadow_multiplier` of Xen's shadow memory otherwise. `timeoffset` is
+    what its clock differs from UTC, in seconds, as a text. `video_mib`: memory of its `video` card. `serial`
+    is where its serial line goes, as QEMU's option has it. `keymap` and `vnc_ip` are its screen's, the latter
+    where VNC listens. `boot_order` are letters: c disk, d CD, n network. `pci_passthrough`: it will be given
+    PCI devices. `qemu_stubdom`: its device model shall run in a domain of its own.
+    """
 
     hap: bool = wire_default(True)
     shadow_multiplier: float = wire_default(1.0)
@@ -119,7 +126,7 @@ class HvmInfo(Struct, wire="hvm_info"):
 
 
 class PvDirectBoot(Struct, wire="pv_direct_boot"):
-    """`Vm.pv_direct_boot`."""
+    """A kernel of the host's files that is booted: paths, and its command line."""
 
     kernel: str = wire_default("")
     cmdline: str = wire_default("")
@@ -127,7 +134,7 @@ class PvDirectBoot(Struct, wire="pv_direct_boot"):
 
 
 class PvIndirectBoot(Struct, wire="pv_indirect_boot"):
-    """`Vm.pv_indirect_boot`."""
+    """A bootloader of the host, which finds a kernel on the guest's `devices`."""
 
     bootloader: str = wire_default("")
     extra_args: str = wire_default("")
@@ -137,14 +144,14 @@ class PvIndirectBoot(Struct, wire="pv_indirect_boot"):
 
 
 class DirectBoot(Arm):
-    """`Vm.pv_boot`, arm `Direct`."""
+    """From a kernel."""
 
     kind: Literal["Direct"] = "Direct"
     boot: PvDirectBoot
 
 
 class IndirectBoot(Arm):
-    """`Vm.pv_boot`, arm `Indirect`."""
+    """By a bootloader."""
 
     kind: Literal["Indirect"] = "Indirect"
     boot: PvIndirectBoot
@@ -159,7 +166,11 @@ PvBoot = Annotated[
 
 
 class PvInfo(Struct, wire="pv_info"):
-    """`Vm.pv_info`."""
+    """How a paravirtualised guest is made: the original's `Vm.pv_info`.
+
+    `framebuffer` and `vncterm` say whether it has a graphical screen and a text console over VNC, and the
+    addresses at which these listen. `pci_passthrough`: it will be given PCI devices.
+    """
 
     boot: PvBoot
     framebuffer: bool = wire_default(True)
@@ -170,28 +181,28 @@ class PvInfo(Struct, wire="pv_info"):
 
 
 class Hvm(Arm):
-    """`Vm.builder_info`, arm `HVM`."""
+    """A fully virtualised guest, which boots firmware."""
 
     kind: Literal["HVM"] = "HVM"
     info: HvmInfo
 
 
 class Pv(Arm):
-    """`Vm.builder_info`, arm `PV`."""
+    """A guest that boots a kernel, paravirtualised on Xen."""
 
     kind: Literal["PV"] = "PV"
     info: PvInfo
 
 
 class PvInPvh(Arm):
-    """`Vm.builder_info`, arm `PVinPVH`."""
+    """As `Pv`, on Xen within a PVH shim."""
 
     kind: Literal["PVinPVH"] = "PVinPVH"
     info: PvInfo
 
 
 class Pvh(Arm):
-    """`Vm.builder_info`, arm `PVH`."""
+    """A guest that boots a kernel, on virtual hardware without emulated devices."""
 
     kind: Literal["PVH"] = "PVH"
     info: PvInfo
@@ -206,14 +217,14 @@ BuilderInfo = Annotated[
 
 
 class ConsoleProtocol(StrEnum):
-    """`Vm.console_protocol`."""
+    """What is spoken at a console: VNC, or a terminal's bytes."""
 
     RFB = "Rfb"
     VT100 = "Vt100"
 
 
 class Console(Struct, wire="console"):
-    """`Vm.console`."""
+    """A console of a guest: the `path` of a Unix socket or terminal, or, where that is "", a TCP `port`."""
 
     protocol: ConsoleProtocol
     port: int
@@ -221,7 +232,7 @@ class Console(Struct, wire="console"):
 
 
 class DomainType(StrEnum):
-    """`Vm.domain_type`."""
+    """What kind of domain a VM has; undefined while it has none."""
 
     DOMAIN_HVM = "Domain_HVM"
     DOMAIN_PV = "Domain_PV"
@@ -231,7 +242,7 @@ class DomainType(StrEnum):
 
 
 class PowerState(StrEnum):
-    """`power_state`."""
+    """What a VM is doing."""
 
     RUNNING = "Running"
     HALTED = "Halted"
@@ -240,14 +251,19 @@ class PowerState(StrEnum):
 
 
 class SchedulerParams(Struct, wire="scheduler_params"):
-    """`Vm.scheduler_params`."""
+    """The original's `Vm.scheduler_params`.
+
+    `priority` is (weight, cap): 256 is a usual weight; a cap is in hundredths of a CPU, 0 for none.
+    `affinity` has for each vCPU the CPUs of the host that it may run on, the first for all that have none;
+    empty: all.
+    """
 
     priority: tuple[int, int] | None = None
     affinity: tuple[tuple[int, ...], ...]
 
 
 class VmAction(StrEnum):
-    """`Vm.action`."""
+    """What is done when a guest ends or crashes by itself."""
 
     COREDUMP = "Coredump"
     SHUTDOWN = "Shutdown"
@@ -257,7 +273,17 @@ class VmAction(StrEnum):
 
 
 class Vm(Struct, wire="t"):
-    """`Vm.t`."""
+    """A VM's configuration: the original's `Vm.t`.
+
+    Memory is in bytes: `memory_static_max` at boot, the balloon keeps to `memory_dynamic_min` to
+    `memory_dynamic_max` afterwards. `vcpus` of `vcpu_max` are online at boot. `xsdata` are keys that the
+    guest reads in xenstore, `platformdata` settings of its virtual hardware (`docs/kvm.md` and `docs/xen.md`
+    say which count), `bios_strings` what its firmware calls the machine. `on_crash`, `on_shutdown`,
+    `on_reboot` and `on_softreboot` are what to do, in order, when the guest does that by itself. `ssidref` is
+    its label under Xen's security modules. `machine_address_size` is in bits. `pci_msitranslate` and
+    `pci_power_mgmt` are usual for PCI devices that do not say. `has_vendor_device`: Windows Update offers it
+    drivers. `generation_id` tells the guest when it was cloned or rolled back.
+    """
 
     id: str
     name: str = wire_default("unnamed")
@@ -285,7 +311,14 @@ class Vm(Struct, wire="t"):
 
 
 class VmState(Struct, wire="state"):
-    """`Vm.state`."""
+    """What a VM is like now: the original's `Vm.state`.
+
+    `domids` are its domains: one, none while it is halted, two while it moves within its host. Memory is in
+    bytes: what it shall have, has, and may have at the most. `vcpu_target` vCPUs are online. `rtc_timeoffset`
+    is as in `HvmInfo`. `guest_agent` are the keys that an agent in it has written, `xsdata_state` those of
+    `xsdata` as they are now. `last_start_time` is in seconds since the epoch. `nomigrate`: it must not be
+    migrated. `featureset` are the features of its CPUs. `numa_node_memory` are pairs of a node and bytes.
+    """
 
     power_state: PowerState
     domids: tuple[int, ...]

@@ -4,7 +4,10 @@ from schema.wire.types import DeviceId, Struct
 
 
 class Vusb(Struct, wire="t"):
-    """`Vusb.t`."""
+    """A USB device of the host that a VM is given: the original's `Vusb.t`.
+
+    `hostbus` and `hostport` say where it is plugged; `speed` is in Mbit/s.
+    """
 
     id: DeviceId
     hostbus: str
@@ -15,6 +18,6 @@ class Vusb(Struct, wire="t"):
 
 
 class VusbState(Struct, wire="state"):
-    """`Vusb.state`."""
+    """Whether the VM has it."""
 
     plugged: bool
