@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.ports import Entry
+from engine.worker.runner import NOT_BEGUN_AGAIN
 from eventhub import tokens
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.records import (
@@ -211,6 +212,7 @@ class _Story:
     cancelled: dict[int, int] = field(default_factory=dict)
     read_by: dict[str, int] = field(default_factory=dict)
     disobeyed: list[int] = field(default_factory=list)
+    doubted: set[int] = field(default_factory=set)
 
     def read(self, entry: Entry) -> None:
         """The next record."""
@@ -221,6 +223,8 @@ class _Story:
                 self.submitted[offset] = record
             case Refused(task=task) | Finished(task=task):
                 self.ended.add(task)
+                if NOT_BEGUN_AGAIN in record.model_dump_json():
+                    self.doubted.add(task)
             case Merged(task=task, into=into):
                 self.merged[task] = into
             case Leased(task=task):
@@ -272,6 +276,10 @@ def _story(site: Site) -> _Story:
 def _log(stage: Stage, site: Site, story: _Story) -> Iterator[str]:
     """Each accepted task ends; what clients were told of their requests stays true; cancels are obeyed."""
     yield from (f"task {task} was leased by one who knew that it is cancelled" for task in story.disobeyed)
+    if not any(step.kind == "log_lost" for step in stage.scenario.steps):
+        yield from (
+            f"task {task} is taken for one that a log has lost that lost none" for task in story.doubted
+        )
     yield from (f"task {task} never ends" for task in story.submitted if not story.ends(task))
     requests = [story.submitted[task].request_id for task in story.leased if task in story.submitted]
     yield from (f"request {each} was run twice" for each in set(requests) if requests.count(each) > 1)

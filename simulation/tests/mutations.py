@@ -16,6 +16,7 @@ from engine.store import FileStore, refusals
 from engine.worker import runner as runners
 from engine.worker.core import Effect as WorkerEffect
 from engine.worker.core import WorkerCore
+from engine.worker.leases_read import ReadBefore
 from engine.worker.orphans import Orphans
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
@@ -62,13 +63,19 @@ def refused_is_forgotten(patch: Patch) -> None:
 
 
 def what_the_log_has_lost_is_done_again(patch: Patch) -> None:
-    """Of a VM's last task, which is known by its lease alone; the log may have lost that with its end."""
+    """A VM's last task is known by its lease alone, which the log may have lost, and nobody misses it."""
     patch.setattr(runners.Runner, "_leased_as", lambda runner, entry: entry.token == runner.lease.token)
+    what_the_log_lacks_is_not_missed(patch)
 
 
-def what_came_before_the_last_is_forgotten(patch: Patch) -> None:
-    """Of each VM the last execution alone is known."""
-    patch.setattr(JournalEntry, "followed", lambda _: ())
+def what_the_log_lacks_is_not_missed(patch: Patch) -> None:
+    """Whoever is leased a task does not see that the log has lost a later lease of its VM."""
+    patch.setattr(ReadBefore, "lacks", lambda *_: False)
+
+
+def what_the_log_has_is_missed(patch: Patch) -> None:
+    """Whoever is leased a task believes that the log has lost the lease before."""
+    patch.setattr(ReadBefore, "lacks", lambda *_: True)
 
 
 def journal_does_not_fence(patch: Patch) -> None:
@@ -299,7 +306,8 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     any_confirm_is_news: "a-record-lost-while-later-ones-are-confirmed",
     refused_is_forgotten: 25,
     journal_does_not_fence: 8,
-    what_came_before_the_last_is_forgotten: "leased-again-behind-another-task-of-its-vm",
+    what_the_log_lacks_is_not_missed: "leased-again-behind-another-task-of-its-vm",
+    what_the_log_has_is_missed: 0,
     what_the_log_has_lost_is_done_again: "leased-again-before-the-loss-was-known",
     who_ends_late_is_noted: "a-migration-that-ends-after-the-next-task-of-its-vm",
     journal_forgets_what_was_put_right: "put-right-by-another-worker-and-run-again",

@@ -17,9 +17,6 @@ from schema.records import Finished, Succeeded
 
 from engine.store.cells import DamagedError, Encoding, MakeCells, PassingCells
 
-EARLIER_MAX = 16
-"""Executions of a VM that are known besides its last; a power failure loses some 30 s of the log."""
-
 
 class JournalEntry(BaseModel):
     """The last execution of a VM: begun, and, with `finished`, ended.
@@ -37,8 +34,8 @@ class JournalEntry(BaseModel):
     request_id: str = ""
     """Tells a task from another that has come to stand in its place; earlier versions noted none."""
 
-    earlier: tuple[str, ...] = ()
-    """Those that were begun before, the last ones: a log that has lost its end may have them leased again."""
+    lost: LeaseToken | None = None
+    """A lease that was obeyed and that the log has lost: of what was asked for before it much may be done."""
 
     handed_over: bool = False
     """Of a migration: the VM is the destination's, or about to be told so."""
@@ -47,10 +44,6 @@ class JournalEntry(BaseModel):
     """Of a migration: the VM lives elsewhere, or shall, and what is here could not be taken away yet."""
 
     finished: Finished | None = None
-
-    def followed(self) -> tuple[str, ...]:
-        """What is `earlier` of the execution that comes next."""
-        return (*self.earlier, self.request_id)[-EARLIER_MAX:]
 
     @property
     def is_kept(self) -> bool:
@@ -114,6 +107,12 @@ class Journal:
         if last is not None and last.token >= entry.token:
             raise FencedError(f"lease {entry.token} of VM {entry.vm}: lease {last.token} came before it")
         self._write(entry)
+
+    def note_loss(self, entry: JournalEntry) -> JournalEntry:
+        """The log has lost the lease of this execution; answers the entry as it is noted now."""
+        noted = entry.model_copy(update={"lost": entry.token})
+        self._write(noted)
+        return noted
 
     def note_handover(self, entry: JournalEntry) -> None:
         """A migration is at the point from which the source must not go on with the VM."""

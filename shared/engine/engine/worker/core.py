@@ -22,6 +22,7 @@ from schema.records import (
     is_void,
 )
 
+from engine.worker.leases_read import KNOWS_NOTHING, LeasesRead, ReadBefore
 from engine.worker.snapshot import CoreState, LeaseState, decoded, encoded
 
 NO_TERM = Term(-1)
@@ -35,7 +36,7 @@ class Lease:
     """A task that this worker may run, and the token that fences it.
 
     `life` is when the log's first entry was made: tokens of a log that was made anew begin from zero again.
-    `traceparent` names the span that caused it.
+    `traceparent` names the span that caused it, `before` is what was read of its VM's leases until then.
     """
 
     task: TaskId
@@ -43,6 +44,7 @@ class Lease:
     submitted: Submitted
     life: float
     traceparent: str | None = None
+    before: ReadBefore = KNOWS_NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class WorkerCore:
     _cancelled: set[TaskId] = field(default_factory=set)
     _parked: dict[TaskId, float] = field(default_factory=dict)
     _ended: dict[VmId, Finished] = field(default_factory=dict)
+    _read: LeasesRead = field(default_factory=lambda: LeasesRead(LeaseToken(0)))
     _is_known: bool = True
     _has_told: bool = False
 
@@ -140,13 +143,14 @@ class WorkerCore:
             self._life = entry.at
         if is_anew:
             self._is_known = False
+            self._read = LeasesRead(LeaseToken(entry.offset))
         effects = self._fold(entry)
         return effects if self.live else []
 
     def snapshot(self) -> Iterator[bytes]:
         """What is known of the log now, as lines."""
         leases = {
-            task: LeaseState(lease.token, lease.life, lease.traceparent)
+            task: LeaseState(lease.token, lease.life, lease.traceparent, lease.before)
             for task, lease in self._leases.items()
         }
         state = CoreState(
@@ -157,6 +161,7 @@ class WorkerCore:
             cancelled=frozenset(self._cancelled),
             parked=dict(self._parked),
             is_known=self._is_known,
+            read=self._read.copy(),
         )
         return encoded(state)
 
@@ -168,11 +173,11 @@ class WorkerCore:
         """
         state = decoded(lines)
         leases = {
-            task: Lease(task, lease.token, state.submitted[task], lease.life, lease.traceparent)
+            task: Lease(task, lease.token, state.submitted[task], lease.life, lease.traceparent, lease.before)
             for task, lease in state.leases.items()
             if task in state.submitted
         }
-        self._is_known = state.is_known
+        self._is_known, self._read = state.is_known, state.read
         self._life, self.term = state.life, state.term
         self._submitted, self._leases = dict(state.submitted), leases
         self._cancelled, self._parked = set(state.cancelled), dict(state.parked)
@@ -252,11 +257,14 @@ class WorkerCore:
         return any(lease.submitted.vm == vm for lease in self._leases.values())
 
     def _on_leased(self, token: LeaseToken, record: Leased) -> list[Effect]:
+        if record.term != self.term:
+            return []
+        before = self._read.note(record.vm, token)
         submitted = self._submitted.get(record.task)
-        if record.term != self.term or record.worker != self.name or submitted is None:
+        if record.worker != self.name or submitted is None:
             return []
         cause = record.traceparent or submitted.traceparent
-        lease = Lease(record.task, token, submitted, self._life or 0.0, cause)
+        lease = Lease(record.task, token, submitted, self._life or 0.0, cause, before)
         self._leases[record.task] = lease
         return [self._run(lease)]
 

@@ -50,6 +50,9 @@ from engine.worker.spans import execution_start, fail_span, spanned
 from engine.worker.tools import Tools
 from engine.worker.viewing import view_of
 
+NOT_BEGUN_AGAIN = "it may have been begun before the log lost its end, and is not begun again"
+"""Why a task fails that may have been done under a lease that the log has lost."""
+
 _LOG = logging.getLogger(__name__)
 _WORKER = logging.getLogger("worker")
 
@@ -117,6 +120,14 @@ class Runner:
         asked = (entry.task, entry.request_id) == (lease.task, lease.submitted.request_id)
         return entry.life == lease.life and (asked or entry.token == lease.token)
 
+    def _is_lost(self, entry: JournalEntry) -> bool:
+        """Whether the log has lost the lease under which the VM was executed last, with its end.
+
+        Whoever leads may not know that yet. What is kept of a VM that has left bears another one's lease.
+        """
+        is_comparable = entry.life == self.lease.life and not entry.is_kept
+        return is_comparable and entry.token < self.lease.token and self.lease.before.lacks(entry.token)
+
     def _pause_s(self) -> float:
         """How long to wait now: what a first step wants, less what has passed since."""
         if self._until is None:
@@ -139,12 +150,13 @@ class Runner:
     def _run_locked(self, worker: WorkerName, held: Held) -> None:
         journal = self._tools.journal
         last = journal.read(self._vm)
-        entry = self._entry(last)
         outcome: Outcome = crashed(worker)
         if last is not None and last.finished is None and not last.is_kept:
             outcome = put_right(last, self._tools, held, self.reporter.signal) or outcome
             held.regain(self._vm, self._tools.threads.sleep)
             last = journal.now(last)
+        if last is not None and self._is_lost(last):
+            last = journal.note_loss(last)
         if last is not None and self._leased_as(last):
             if last.finished is not None:
                 tell_again(last, self._tools)
@@ -152,8 +164,9 @@ class Runner:
             finished = last.finished or self._finished(outcome)
             self._end(last.model_copy(update=under), finished.model_copy(update=under), held)
             return
-        if last is not None and self.lease.submitted.request_id in last.earlier:
-            self._refuse("it was begun before the log lost its end, and is not begun again")
+        entry = self._entry(last)
+        if entry.lost is not None and entry.task < entry.lost:
+            self._refuse(NOT_BEGUN_AGAIN)
             return
         if last is not None and last.finished is not None and not journal.has_ended(last):
             tell_again(last, self._tools)  # who executed that may have died before it said so
@@ -176,7 +189,7 @@ class Runner:
             life=lease.life,
             operation=lease.submitted.operation,
             request_id=lease.submitted.request_id,
-            earlier=() if last is None else last.followed(),
+            lost=None if last is None or last.life != lease.life else last.lost,
             left_over=last is not None and last.left_over and removes(lease.submitted.operation),
         )
 
