@@ -10,7 +10,7 @@ from bus.loop import Loop
 from bus.ports import BEGINNING, BusBlockedError, BusUnavailableError, Entry, Request, RequestTimeoutError
 from bus.rabbit import RabbitBus
 from bus.rabbit.address import nodes_of
-from bus.rabbit.connection import Connection, Tenant
+from bus.rabbit.connection import ChannelOwner, Connection
 from bus.rabbit.shelf import RabbitShelf
 from bus.rabbit.stream import Logs
 from bus.retention import USUAL, Retention
@@ -128,7 +128,7 @@ def test_a_reader_from_a_time_on_is_given_no_older_record_and_what_comes(
     assert Log(bus, instance, 0.0).wait_for(2) == ["vm-0", "vm-1"]
 
 
-class Leaving(Tenant):
+class Leaving(ChannelOwner):
     """Leaves its first channel while the log is still being put in place there, as a reader may have to."""
 
     def __init__(self, instance: InstanceName) -> None:
@@ -137,10 +137,10 @@ class Leaving(Tenant):
         self.settled = 0
 
     @override
-    def settle(self, channel: Channel) -> None:
+    def set_up(self, channel: Channel) -> None:
         def then() -> None:
             channel.basic_qos()
-            self.mark_placed()
+            self.mark_ready()
 
         self.settled += 1
         Logs(USUAL).declare(channel, self._instance, then)
@@ -155,7 +155,7 @@ def test_what_a_channel_is_told_while_it_closes_costs_no_connection(
     connection, leaving = Connection(node.url, "test", loop), Leaving(instance)
     connection.add(leaving)
     loop.soon(connection.open)
-    loop.soon(lambda: loop.every(0.01, lambda: settled.set() if connection.settled() else None))
+    loop.soon(lambda: loop.every(0.01, lambda: settled.set() if connection.is_ready() else None))
     loop.start()
     try:
         assert settled.wait(PATIENCE_S)

@@ -98,11 +98,11 @@ class RabbitBus(LoopedBus):
 
     def _begin_to_read(self, wanted: Subscription) -> None:
         def begin() -> None:
-            self._house(wanted)
+            self._read(wanted)
 
         self._loop.soon(begin)
 
-    def _house(self, wanted: Subscription) -> Reader:
+    def _read(self, wanted: Subscription) -> Reader:
         reader = Reader(self._loop, wanted, self._watch())
         self._publisher.heed(reader.knows)
         self._connection.add(reader)
@@ -120,7 +120,7 @@ class RabbitBus(LoopedBus):
     def follow(self, instance: InstanceName, service: str, fold: Fold) -> None:
         def read(place: Place, on_entry: Callable[[Entry], None], on_live: Action) -> Callable[[], Place]:
             wanted = Subscription(instance, place.next, on_entry, on_live, self._logs, place)
-            return self._house(wanted).place
+            return self._read(wanted).place
 
         shelf = RabbitShelf(lambda: self._connection.parameters, instance, service)
         append = partial(self.append, instance)
@@ -191,7 +191,7 @@ class RabbitBus(LoopedBus):
     def ready(self, timeout_s: float) -> None:
         self._refuse_here("ready")
         end = time.monotonic() + timeout_s
-        while not self._is_settled(end):
+        while not self._is_ready(end):
             if time.monotonic() > end or self._closed.is_set():
                 raise BusUnavailableError(self._connection.complaint(timeout_s))
             time.sleep(READY_POLL_S)
@@ -212,10 +212,10 @@ class RabbitBus(LoopedBus):
         self._guests.close()
         self._connection.close()
 
-    def _is_settled(self, end: float) -> bool:
+    def _is_ready(self, end: float) -> bool:
         """Whether all that was asked for up to now is in place."""
         settled: Future[bool] = Future()
-        self._loop.soon(lambda: settled.set_result(self._connection.settled()))
+        self._loop.soon(lambda: settled.set_result(self._connection.is_ready()))
         try:
             return settled.result(max(0.0, end - time.monotonic()))
         except FutureTimeoutError:

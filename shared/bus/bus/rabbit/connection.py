@@ -1,4 +1,4 @@
-"""Connection: the one connection to the broker, made again whenever it is lost, and who lives on it."""
+"""Connection: the one connection to the broker, made again whenever it is lost, and its channels' owners."""
 
 import errno
 import logging
@@ -31,40 +31,40 @@ _EXPECTED = (_NOT_FOUND, _RESOURCE_LOCKED)
 """A stream that is not up yet after the broker's start, an exclusive queue that its last holder still has."""
 
 
-class Tenant(ABC):
-    """Whoever needs a channel: gets one of its own, and another whenever that is gone.
+class ChannelOwner(ABC):
+    """Owns a channel of the connection, and gets another whenever that is lost.
 
     `blocked` is why the broker takes nothing for now. All methods are called on the loop's thread.
     """
 
     def __init__(self) -> None:
-        self.placed = False
+        self.is_ready = False
         self.blocked: str | None = None
         self.backoff = Backoff()
         self._channel: Channel | None = None
 
     @abstractmethod
-    def settle(self, channel: Channel) -> None:
-        """Put in place what is needed on a new channel; it ends with `mark_placed`."""
+    def set_up(self, channel: Channel) -> None:
+        """Declare and consume what is needed on a new channel; it ends with `mark_ready`."""
 
-    def move_in(self, channel: Channel) -> None:
-        """Here is a channel."""
+    def take_channel(self, channel: Channel) -> None:
+        """Here is a channel: set it up."""
         self._channel = channel
-        self.settle(channel)
+        self.set_up(channel)
 
-    def move_out(self) -> None:
+    def lose_channel(self) -> None:
         """The channel is gone."""
         self._channel = None
-        self.placed = False
+        self.is_ready = False
 
-    def mark_placed(self) -> None:
-        """All that was to be put in place is."""
-        self.placed = True
+    def mark_ready(self) -> None:
+        """All that was to be set up is."""
+        self.is_ready = True
         self.backoff.reset()
 
 
 class Connection:
-    """Connects, and connects again, for its tenants. On the loop's thread, except for the constructor.
+    """Connects, and connects again, for its owners. On the loop's thread, except for the constructor.
 
     Of a cluster it takes the next node whenever one is lost or cannot be had, and waits only when all were
     tried in vain.
@@ -83,7 +83,7 @@ class Connection:
         self.trouble = "not tried yet"
         self._product = "RabbitMQ"
         self._blocked: str | None = None
-        self._tenants: list[Tenant] = []
+        self._owners: list[ChannelOwner] = []
         self._connection: StreamConnection | None = None
         self._backoff = Backoff(RECONNECT_MOST_S)
         self._closing = False
@@ -130,16 +130,16 @@ class Connection:
         elif not connection.is_closing:
             self._services.break_off()  # if it has not come so far, it is told once it has
 
-    def add(self, tenant: Tenant) -> None:
-        """House one more."""
-        self._tenants.append(tenant)
+    def add(self, owner: ChannelOwner) -> None:
+        """Give one more owner a channel."""
+        self._owners.append(owner)
         if self._connection is not None and self._connection.is_open:
-            self._house(tenant, self._connection)
+            self._open_channel(owner, self._connection)
 
-    def settled(self) -> bool:
-        """Whether all tenants have what they need."""
+    def is_ready(self) -> bool:
+        """Whether all owners have what they need."""
         is_open = self._connection is not None and self._connection.is_open
-        return is_open and all(tenant.placed for tenant in self._tenants)
+        return is_open and all(owner.is_ready for owner in self._owners)
 
     def complaint(self, timeout_s: float) -> str:
         """Why, after so long, not all is settled."""
@@ -163,15 +163,15 @@ class Connection:
         self._in_vain = self._elsewhere = 0
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(lambda *_: self._block(None))
-        for tenant in self._tenants:
-            self._house(tenant, connection)
+        for owner in self._owners:
+            self._open_channel(owner, connection)
 
     def _on_lost(self, _connection: object, error: BaseException | str) -> None:
         self.trouble = trouble_of(error)
         self._connection = None
         self._block(None)
-        for tenant in self._tenants:
-            tenant.move_out()
+        for owner in self._owners:
+            owner.lose_channel()
         if self._closing:
             self._loop.stop()
             return
@@ -192,34 +192,34 @@ class Connection:
 
     def _block(self, reason: str | None) -> None:
         self._blocked = reason
-        for tenant in self._tenants:
-            tenant.blocked = reason
+        for owner in self._owners:
+            owner.blocked = reason
 
-    def _house(self, tenant: Tenant, connection: StreamConnection) -> None:
-        """Open a channel for a tenant, unless the connection has been replaced: then the next one does."""
+    def _open_channel(self, owner: ChannelOwner, connection: StreamConnection) -> None:
+        """Open a channel for an owner, unless the connection has been replaced: then the next one does."""
 
         def opened(channel: Channel) -> None:
             channel.add_on_close_callback(closed)
-            tenant.move_in(channel)
+            owner.take_channel(channel)
 
         def closed(_channel: Channel, reason: Exception) -> None:
             if connection is self._connection and connection.is_open:
-                self._rehouse(tenant, connection, reason)
+                self._reopen(owner, connection, reason)
 
         if connection is self._connection and connection.is_open:
             connection.channel(on_open_callback=opened)
 
-    def _rehouse(self, tenant: Tenant, connection: StreamConnection, reason: Exception) -> None:
+    def _reopen(self, owner: ChannelOwner, connection: StreamConnection, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByBroker):
             self.trouble = str(reason.reply_text)
             level = logging.DEBUG if reason.reply_code in _EXPECTED else logging.WARNING
             _log.log(level, "the broker at %s refuses: %s", self.address, self.trouble)
-        tenant.move_out()
+        owner.lose_channel()
         self._elsewhere += _ELSEWHERE in str(reason)
         if self._elsewhere >= ELSEWHERE_MAX and len(self._nodes) > 1:
             connection.close()  # the next node may have it
             return
-        self._loop.later(tenant.backoff.delay_s(), lambda: self._house(tenant, connection))
+        self._loop.later(owner.backoff.delay_s(), lambda: self._open_channel(owner, connection))
 
 
 def trouble_of(error: BaseException | str) -> str:

@@ -6,11 +6,11 @@ from pika.channel import Channel
 from typing_extensions import override
 
 from bus.loop import Loop, guarded
-from bus.rabbit.connection import Tenant
+from bus.rabbit.connection import ChannelOwner
 from bus.rabbit.constants import LEAD_RETRY_S
 
 
-class Candidate(Tenant):
+class Candidate(ChannelOwner):
     """Stands for one queue, again and again, until it holds it.
 
     To declare a queue that another holds costs a channel and a line in the broker's log. So a standby first
@@ -26,14 +26,14 @@ class Candidate(Tenant):
         self._is_free = False
 
     @override
-    def settle(self, channel: Channel) -> None:
+    def set_up(self, channel: Channel) -> None:
         channel.add_on_return_callback(self._on_return)
         channel.confirm_delivery(lambda _: self._on_probed(channel))
         self._probe(channel)
 
     @override
-    def move_out(self) -> None:
-        super().move_out()
+    def lose_channel(self) -> None:
+        super().lose_channel()
         self._tell(leads=False)
 
     def _probe(self, channel: Channel) -> None:
@@ -53,11 +53,11 @@ class Candidate(Tenant):
                 self._queue, exclusive=True, arguments=drop_all, callback=lambda _: self._on_held()
             )
         else:
-            self.mark_placed()
+            self.mark_ready()
             self._loop.later(LEAD_RETRY_S, lambda: self._probe(channel))
 
     def _on_held(self) -> None:
-        self.mark_placed()
+        self.mark_ready()
         self._tell(leads=True)
 
     def _tell(self, *, leads: bool) -> None:

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from bus.loop import Loop
 from bus.ports import BusBlockedError, BusError, BusUnavailableError
-from bus.rabbit.connection import Tenant
+from bus.rabbit.connection import ChannelOwner
 from bus.rabbit.constants import CONFIRM_CHECK_S, CONFIRM_TIMEOUT_S
 from bus.rabbit.stream import Logs
 from bus.stamp import Stamp
@@ -36,7 +36,7 @@ class Signature:
     user: str | None
 
 
-class Publisher(Tenant):
+class Publisher(ChannelOwner):
     """Holds the window of what is unconfirmed; each new channel sends it again from its first record on.
 
     It sends nothing while a reader beside it does not know its log again: what was decided by one log must
@@ -86,7 +86,7 @@ class Publisher(Tenant):
         with self._lock:
             self._closed = True
             waiting = self._window.waiting()
-        if self.placed and not self._loop.is_here():
+        if self.is_ready and not self._loop.is_here():
             concurrent.futures.wait(waiting, timeout_s)
 
     def abandon(self) -> None:
@@ -127,7 +127,7 @@ class Publisher(Tenant):
         self._flush()
 
     @override
-    def settle(self, channel: Channel) -> None:
+    def set_up(self, channel: Channel) -> None:
         self._undeclared = set(self._instances)
         for instance in self._instances:
             declared = functools.partial(self._declared, channel, instance)
@@ -153,14 +153,14 @@ class Publisher(Tenant):
             self._window.restart()
         self._channels += 1
         self._moved_at = time.monotonic()
-        self.mark_placed()
+        self.mark_ready()
         self._flush()
 
     def _flush(self) -> None:
         channel = self._channel
         with self._lock:
             self._flushing = False
-            if not self.placed or channel is None or not channel.is_open or not self._may_send():
+            if not self.is_ready or channel is None or not channel.is_open or not self._may_send():
                 return
             parcels = self._window.to_send()
             properties = {log: self._properties(log) for log in {parcel.log for parcel in parcels}}
@@ -186,7 +186,7 @@ class Publisher(Tenant):
         )
 
     def _on_confirm(self, frame: "pika.frame.Method[pika.spec.Basic.Ack | pika.spec.Basic.Nack]") -> None:
-        if not self.placed:
+        if not self.is_ready:
             return  # of a channel that was given up
         if not isinstance(frame.method, pika.spec.Basic.Ack):
             self._give_up("the broker could not write a record")
@@ -204,14 +204,14 @@ class Publisher(Tenant):
             waiting = self._window.unconfirmed()
         if not waiting or self.blocked is not None or not self._may_send():
             self._moved_at = time.monotonic()
-        elif self.placed and time.monotonic() - self._moved_at > CONFIRM_TIMEOUT_S:
+        elif self.is_ready and time.monotonic() - self._moved_at > CONFIRM_TIMEOUT_S:
             self._give_up(f"the first record was not confirmed for {CONFIRM_TIMEOUT_S:g} s")
 
     def _give_up(self, reason: str | None) -> None:
         """Whatever this channel still says no longer counts; a new one repeats what is unconfirmed."""
-        if reason is not None and self.placed:
+        if reason is not None and self.is_ready:
             _log.warning("%s; all that is unconfirmed is sent again", reason)
-        self.placed = False
+        self.is_ready = False
         if self._channel is not None and self._channel.is_open:
             self._channel.close()
 

@@ -18,7 +18,7 @@ from bus.loop import Action, Loop, guarded
 from bus.place import Place, anchor_of
 from bus.ports import Entry
 from bus.quarantine import Arrival, Quarantined, judge, writer
-from bus.rabbit.connection import Tenant
+from bus.rabbit.connection import ChannelOwner
 from bus.rabbit.constants import (
     IDLE_S,
     MARKER_RETRY_S,
@@ -82,7 +82,7 @@ class Watch:
     """A log was taken up again, and is the one that was read."""
 
 
-class Reader(Tenant):
+class Reader(ChannelOwner):
     """One place in one log, which is read from a place where the writers' numbers are known.
 
     Whenever it is taken up again, what was read last must still stand where it stood: a log that the broker
@@ -112,12 +112,12 @@ class Reader(Tenant):
 
     def knows(self) -> bool:
         """Whether its log is the one that it has read; one of which it has read nothing is."""
-        return self._next == 0 or (self.placed and self._is_proven and not self._is_lost)
+        return self._next == 0 or (self.is_ready and self._is_proven and not self._is_lost)
 
     @override
-    def settle(self, channel: Channel) -> None:
+    def set_up(self, channel: Channel) -> None:
         if self._is_lost:
-            self.mark_placed()
+            self.mark_ready()
             return
         channel.add_on_cancel_callback(lambda _: channel.close())  # the stream was deleted, or has moved
         channel.basic_qos(prefetch_count=STREAM_PREFETCH)
@@ -139,7 +139,7 @@ class Reader(Tenant):
         return max(0, self._next - 1)
 
     def _in_place(self, channel: Channel) -> None:
-        self.mark_placed()
+        self.mark_ready()
         self._seek_end(channel)
         self._loop.later(IDLE_S, lambda: self._watch_idle(channel))
 

@@ -13,7 +13,7 @@ from bus.calls import Calls
 from bus.logs import Concern, about
 from bus.loop import Loop, guarded
 from bus.ports import BusUnavailableError, OnAnswer, Request, UndeliveredError
-from bus.rabbit.connection import Tenant
+from bus.rabbit.connection import ChannelOwner
 from bus.rabbit.constants import MESSAGE_TTL_MS, QUEUE_UNUSED_MS
 
 _REPLY_TO = "amq.rabbitmq.reply-to"
@@ -26,7 +26,7 @@ _TRACEPARENT = "traceparent"
 """The header of a message that names the span which sent it, as OpenTelemetry's propagators call it."""
 
 
-class ServedQueue(Tenant):
+class ServedQueue(ChannelOwner):
     """A queue that we take requests from; an inbox is ours alone.
 
     Messages are taken without acknowledgement: one that dies with a service is repeated by its sender or
@@ -43,7 +43,7 @@ class ServedQueue(Tenant):
         self._exclusive = exclusive
 
     @override
-    def settle(self, channel: Channel) -> None:
+    def set_up(self, channel: Channel) -> None:
         arguments = {} if self._exclusive else {"x-expires": QUEUE_UNUSED_MS}
         channel.queue_declare(
             self._name,
@@ -53,7 +53,7 @@ class ServedQueue(Tenant):
             arguments=arguments,
         )
         channel.basic_consume(
-            self._name, self._on_message, auto_ack=True, callback=lambda _: self.mark_placed()
+            self._name, self._on_message, auto_ack=True, callback=lambda _: self.mark_ready()
         )
 
     def _on_message(
@@ -70,7 +70,7 @@ class ServedQueue(Tenant):
             guarded(lambda: self._on_request(request))
 
 
-class Post(Tenant):
+class Post(ChannelOwner):
     """Sends messages; those that reach no queue come back."""
 
     def __init__(self, loop: Loop) -> None:
@@ -79,13 +79,13 @@ class Post(Tenant):
         self._on_undeliverable: list[Callable[[str, Request], None]] = []
 
     @override
-    def settle(self, channel: Channel) -> None:
+    def set_up(self, channel: Channel) -> None:
         channel.add_on_return_callback(self._on_return)
-        channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=lambda _: self.mark_placed())
+        channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=lambda _: self.mark_ready())
 
     @override
-    def move_out(self) -> None:
-        super().move_out()
+    def lose_channel(self) -> None:
+        super().lose_channel()
         self._calls.fail_all(BusUnavailableError("the connection to the broker was lost; call again"))
 
     def undeliverable(self, on_request: Callable[[str, Request], None]) -> None:
