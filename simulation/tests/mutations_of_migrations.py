@@ -17,8 +17,8 @@ def who_left_is_not_told(patch: Patch) -> None:
 
     def leave(departure: Departure) -> None:
         course = departure._course.insisting()
-        course.held.also(departure._gone, course.threads.sleep)
-        if course.store.exists(departure._gone):
+        course.held.also(departure._departing, course.threads.sleep)
+        if course.store.exists(departure._departing):
             departure._clear(course)
 
     patch.setattr(Departure, "leave", leave)
@@ -62,7 +62,7 @@ def what_departs_is_listed(patch: Patch) -> None:
 
 
 def handover_is_not_noted(patch: Patch) -> None:
-    """Nobody knows after a crash on which side of the third point a migration was."""
+    """Nobody knows after a crash on which side of the third synchronisation point a migration was."""
     patch.setattr(Journal, "note_handover", lambda *_: None)
 
 

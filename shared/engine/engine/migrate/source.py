@@ -1,7 +1,7 @@
-"""Source: sends a VM away. Until the third point of agreement it goes on here if anything fails, then never.
+"""Source: sends a VM away. After a failure it goes on here, but never beyond the third synchronisation point.
 
 The third point is written down before it is said: whoever takes over after a crash knows on which side of it
-this host was.
+this host was. (The original's name and number: both hosts have told each other that all is well so far.)
 """
 
 import logging
@@ -76,9 +76,9 @@ class Departure:
     def __init__(self, operation: VmMigrate, course: Course) -> None:
         self._operation = operation
         self._vm = operation.vm
-        self._gone = departing_id(operation.vm)
+        self._departing = departing_id(operation.vm)
         self._arriving = arriving_id(operation.vm)
-        self._course = course.silent_about(self._gone)
+        self._course = course.silent_about(self._departing)
         self._is_unknown_there = False
         self._is_aside = False
 
@@ -95,11 +95,11 @@ class Departure:
         course, verbs = self._course, self._course.backend.vm
         if not has_temporary_ids(self._vm):
             raise internal_error(f"VM {self._vm} cannot migrate: VMs bear such an id only while they migrate")
-        if course.store.exists(self._gone):
-            words = (
-                f"{self._gone}, the id that it would bear meanwhile, is another VM's: remove that one first"
+        if course.store.exists(self._departing):
+            raise internal_error(
+                f"VM {self._vm} cannot migrate: {self._departing}, the id that it would bear meanwhile, is "
+                "another VM's: remove that one first"
             )
-            raise internal_error(f"VM {self._vm} cannot migrate: {words}")
         self._address  # noqa: B018  a URL that makes no sense is told before anything is done
         vm = course.store.read(self._vm)
         verbs.assert_can_save(vm)
@@ -250,7 +250,7 @@ class Departure:
         if self._is_aside:
             return
         course = self._course.insisting()
-        course.held.also(self._gone, self._course.threads.sleep)
+        course.held.also(self._departing, self._course.threads.sleep)
         course.perform("source: step aside", plans.step_aside(self._vm), _SENT)
         self._is_aside = True
 
@@ -318,13 +318,14 @@ class Departure:
                 self._keep()
                 raise internal_error(
                     f"VM {self._vm} was handed to {self._address.endpoint}, which does not answer any more: "
-                    f"look whether it runs there; here it stands still, as {self._gone}, until that is known"
+                    f"look whether it runs there; here it stands still, as {self._departing}, until that is "
+                    "known"
                 )
 
     def _keep(self) -> None:
         """Clients are told that it is no more here: whether it comes back only the destination knows."""
         course = self._course
-        insist(course, f"VM {self._gone} cannot be noted as kept yet", course.keep)
+        insist(course, f"VM {self._departing} cannot be noted as kept yet", course.keep)
         course.signal(VmObject(id=self._vm))
 
     def look_again(self) -> bool:
@@ -334,7 +335,7 @@ class Departure:
         what was configured here anew, or is back by another way, counts.
         """
         course = self._course
-        if not course.store.exists(self._gone):
+        if not course.store.exists(self._departing):
             return True
         if course.store.exists(self._vm):
             self.leave()
@@ -347,24 +348,24 @@ class Departure:
                 stay(self._vm, course, paused=True)
             case Fate.UNKNOWN:
                 return False
-        return not course.store.exists(self._gone)
+        return not course.store.exists(self._departing)
 
     def leave(self) -> None:
         """The VM is no more here, and clients are told so, whatever else comes of the migration."""
         course = self._course.insisting()
-        course.held.also(self._gone, course.threads.sleep)
+        course.held.also(self._departing, course.threads.sleep)
         try:
-            if course.store.exists(self._gone):
+            if course.store.exists(self._departing):
                 self._clear(course)
         finally:
             course.signal(VmObject(id=self._vm))
 
     def _clear(self, course: Course) -> None:
-        devices = course.store.devices(self._gone)
+        devices = course.store.devices(self._departing)
         try:
             course.perform("source: leave", plans.leave(self._vm, devices))
         finally:
-            clear(self._gone, course)
+            clear(self._departing, course)
 
     def _ask(self, method: str, **params: Any) -> Any:
         course, verify = self._course, self._operation.verify_dest

@@ -60,10 +60,10 @@ def insist(course: Course, words: str, action: Callable[[], None]) -> None:
 
 def _take_name_back(vm: VmId, course: Course) -> None:
     """Nobody finds a VM that keeps its departing id."""
-    gone = departing_id(vm)
-    course.backend.vm.rename(gone, vm, RenameWhen.PRE_MIGRATION)
-    if course.store.exists(gone):
-        course.store.rename(gone, vm)
+    departing = departing_id(vm)
+    course.backend.vm.rename(departing, vm, RenameWhen.PRE_MIGRATION)
+    if course.store.exists(departing):
+        course.store.rename(departing, vm)
 
 
 def _tell_all(vm: VmId, course: Course) -> None:

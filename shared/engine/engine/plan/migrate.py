@@ -13,7 +13,7 @@
                                           4 <-----
     leave
 
-The save into a connection, its restore and the four points of agreement are in `engine.migrate`: a connection
+The save into a connection, its restore and the synchronisation points are in `engine.migrate`: a connection
 is no value. From point 3 on the VM may be running at the destination, so the source must never resume it.
 """
 
