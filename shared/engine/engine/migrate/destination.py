@@ -1,4 +1,4 @@
-"""Destination: takes a VM in. It gives up at a failure until the third synchronisation point, never after.
+"""Destination: takes a VM in. It gives up at a failure until the third synchronisation point, never after."""
 
 import logging
 from contextlib import ExitStack
