@@ -33,6 +33,7 @@ from schema.objects.vm import DirectBoot, Hvm, HvmInfo, Pv, PvDirectBoot, PvInfo
 from stack.xenstored import PrivateXenstored
 from typing_extensions import override
 from worker_xen.classic.backend import Classic
+from worker_xen.classic.boot.bootloader import Bootloaders
 from worker_xen.classic.hvm.emulators import Emulators
 from worker_xen.classic.hypervisor import Parts
 from worker_xen.classic.machine import uuid_of
@@ -73,7 +74,16 @@ class ClassicSubject(Subject):
     def _open(self) -> Classic:
         store, courier = StoreInHand(self._socket), Courier(courier_command())
         emulators = Emulators(self.directory / "emulators")
-        backend = Classic(Parts(self.directory / "run", self.host, store, self.host, courier, emulators))
+        parts = Parts(
+            run=self.directory / "run",
+            xen=self.host,
+            store=store,
+            dom0=self.host,
+            courier=courier,
+            emulators=emulators,
+            bootloaders=Bootloaders(self.host, pygrubs=(str(self.directory / "programs" / "pygrub"),)),
+        )
+        backend = Classic(parts)
         backend.start(self.changed.append)
         return backend
 

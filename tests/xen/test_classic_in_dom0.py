@@ -18,6 +18,11 @@ def test_pvh_guests_rest_and_move(dom0: Dom0) -> None:
 
 
 @FOR_LONG
+def test_guests_boot_by_a_bootloader_from_disks_of_their_own(dom0: Dom0) -> None:
+    dom0.pytest("tests/xen/dom0/test_classic_bootloader.py")
+
+
+@FOR_LONG
 def test_hvm_guests_boot_rest_and_lose_their_hardware(dom0: Dom0) -> None:
     dom0.pytest("tests/xen/dom0/test_classic_hvm.py")
 

@@ -4,12 +4,20 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_pci, sample_vbd, sample_vm
 from engine.conformance.subject import refusal
 from schema.atomics.vm import DomainAction
 from schema.ids import DeviceId
-from schema.objects.disk import BusType, LocalDisk
-from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError, Unimplemented
+from schema.objects.disk import BusType, Disk, LocalDisk, Vdi
+from schema.objects.errors import (
+    AlreadyExists,
+    DoesNotExist,
+    DomainNotBuilt,
+    InternalError,
+    NoBootableDevice,
+    Unimplemented,
+)
 from schema.objects.halted import HALTED_VM
 from schema.objects.vif import Vif
 from schema.objects.vm import (
@@ -25,8 +33,10 @@ from schema.objects.vm import (
     PvInPvh,
     Vm,
 )
+from worker_xen.classic.boot.bootloader import Booted, Bootloaders
+from worker_xen.classic.dom0 import LinuxDom0
 from worker_xen.classic.features import combined, is_subset, words_of
-from worker_xen.classic.kernel import kernel_of
+from worker_xen.classic.kernel import kernel_of, refuse_unbootable
 from worker_xen.classic.machine import (
     HeldPci,
     Machine,
@@ -190,31 +200,47 @@ def vm_with(ty: object) -> Vm:
     return sample_vm(ty=ty)
 
 
+def booted(vm: Vm) -> Booted:
+    with kernel_of(vm, 7, Bootloaders(LinuxDom0()), SuiteExecution()) as found:
+        return found
+
+
 def test_a_kernel_is_named_with_all_that_it_boots_with(tmp_path: Path) -> None:
     (tmp_path / "k").write_text("")
     (tmp_path / "r").write_text("")
     boot = PvDirectBoot(kernel=str(tmp_path / "k"), ramdisk=str(tmp_path / "r"), cmdline="quiet")
     info = PvInfo(boot=DirectBoot(boot=boot))
     for ty in (Pv(info=info), Pvh(info=info)):
-        assert kernel_of(vm_with(ty)) == Kernel(boot.kernel, boot.ramdisk, "quiet")
+        assert booted(vm_with(ty)) == Booted(Kernel(boot.kernel, boot.ramdisk, "quiet"))
 
 
 @pytest.mark.parametrize(
     ("ty", "what"),
     [
-        (Pvh(info=PvInfo(boot=IndirectBoot(boot=PvIndirectBoot()))), "through a bootloader"),
         (PvInPvh(info=PvInfo(boot=DirectBoot(boot=PvDirectBoot()))), "of a PV guest in PVH"),
-        (Pv(info=PvInfo(boot=IndirectBoot(boot=PvIndirectBoot()))), "through a bootloader"),
+        (PvInPvh(info=PvInfo(boot=IndirectBoot(boot=PvIndirectBoot()))), "of a PV guest in PVH"),
     ],
 )
 def test_a_guest_that_classic_cannot_boot_is_named(ty: object, what: str) -> None:
-    error = refusal(lambda: kernel_of(vm_with(ty)))
+    error = refusal(lambda: refuse_unbootable(vm_with(ty)))
     assert error == Unimplemented(what=f"VM.start {what} on classic")
+    assert refusal(lambda: booted(vm_with(ty))) == error
+
+
+@pytest.mark.parametrize("ty", [Pv, Pvh])
+def test_who_boots_by_a_bootloader_has_a_disk_for_it_on_this_host(ty: type[Pv] | type[Pvh]) -> None:
+    def vm_from(*disks: Disk) -> Vm:
+        return vm_with(ty(info=PvInfo(boot=IndirectBoot(boot=PvIndirectBoot(devices=disks)))))
+
+    refuse_unbootable(vm_from(LocalDisk(path="/nonesuch"), Vdi(name="sr/vdi")))
+    assert refusal(lambda: refuse_unbootable(vm_from())) == NoBootableDevice()
+    error = refusal(lambda: refuse_unbootable(vm_from(Vdi(name="sr/vdi"))))
+    assert isinstance(error, Unimplemented)
 
 
 @pytest.mark.parametrize(("path", "reason"), [("/nonesuch", "it is no file"), ("\0", "it is no file")])
 def test_a_kernel_that_is_missing_is_named(path: str, reason: str) -> None:
     info = PvInfo(boot=DirectBoot(boot=PvDirectBoot(kernel=path)))
-    error = refusal(lambda: kernel_of(vm_with(Pv(info=info))))
+    error = refusal(lambda: refuse_unbootable(vm_with(Pv(info=info))))
     assert isinstance(error, InternalError)
     assert reason in error.message

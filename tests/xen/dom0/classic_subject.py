@@ -9,7 +9,7 @@ from schema.objects.dynamic import ObjectId
 from schema.objects.vm import Pv, Pvh, Vm
 from typing_extensions import override
 from worker_xen.classic.backend import Classic, open_classic
-from worker_xen.classic.hvm.emulators import Users
+from worker_xen.classic.users import Users
 from worker_xen.settings import BINDINGS
 
 

@@ -5,13 +5,15 @@ from pathlib import Path
 
 from engine.hosted.backend import HostedBackend
 
+from worker_xen.classic.boot.bootloader import Bootloaders
 from worker_xen.classic.dom0 import LinuxDom0
 from worker_xen.classic.ends import Ends
 from worker_xen.classic.host import ClassicHost
-from worker_xen.classic.hvm.emulators import Emulators, Users
+from worker_xen.classic.hvm.emulators import Emulators
 from worker_xen.classic.hypervisor import Hypervisor, Parts
 from worker_xen.classic.pcis import ClassicPcis
 from worker_xen.classic.suspend import Courier
+from worker_xen.classic.users import Users
 from worker_xen.classic.vbds import ClassicVbds
 from worker_xen.classic.vifs import ClassicVifs
 from worker_xen.classic.vms import ClassicVms
@@ -20,18 +22,20 @@ from worker_xen.xenstore.daemon import SOCKET, Daemon
 
 
 def open_classic(run: Path, bindings: Path, users: Users | None = None, xenstore: Path = SOCKET) -> "Classic":
-    """The backend on this host; `users` are those of device models.
+    """The backend on this host; `users` are those of device models and bootloaders.
 
     Errors: `BindingError`, and those of `Classic`.
     """
+    dom0 = LinuxDom0()
     return Classic(
         Parts(
             run=run,
             xen=Libxc(bindings),
             store=Daemon(xenstore),
-            dom0=LinuxDom0(),
+            dom0=dom0,
             courier=Courier((sys.executable, "-m", "worker_xen.libxc.courier", str(bindings))),
             emulators=Emulators(run / "emulators", users),
+            bootloaders=Bootloaders(dom0, users),
         )
     )
 

@@ -18,6 +18,7 @@ from schema.objects.dynamic import ObjectId
 from schema.objects.errors import AlreadyExists, DoesNotExist, NotEnoughMemory
 from typing_extensions import override
 
+from worker_xen.classic.boot.bootloader import Bootloaders
 from worker_xen.classic.changes import Changes, How
 from worker_xen.classic.dom0 import Dom0
 from worker_xen.classic.hvm.emulators import Emulators
@@ -45,6 +46,7 @@ class Parts:
     dom0: Dom0
     courier: Courier
     emulators: Emulators
+    bootloaders: Bootloaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         self.courier, self.emulators = parts.courier, parts.emulators
         self.policy = PolicyFile(parts.run)
         self.scheduling = Scheduling(parts.xen, self.policy)
+        self.bootloaders = parts.bootloaders
         self._changes = Changes(self.store, self._seen)
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:

@@ -11,7 +11,7 @@ import os
 import select
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from schema.objects.disk import LocalDisk, Vdi
 from worker_xen.classic.hvm.emulators import STATE_BYTES_MAX
 from worker_xen.classic.machine import Domain
 from worker_xen.libxc.stream import pieces
-from worker_xen.libxc.values import Ports, Rings
+from worker_xen.libxc.values import Loaded, Nature, Ports, Rings
 from worker_xen.pump import CHUNK_BYTES, pumped, write_all
 
 _TEXT_BYTES_MAX = 16 << 20
@@ -54,6 +54,16 @@ class Saved:
 
     domain: Domain
     live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What an empty domain is built of; `descriptors` are the open files that its kernel is in."""
+
+    nature: Nature
+    loaded: Loaded
+    ports: Ports
+    descriptors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +105,38 @@ class Courier:
     def restore(self, image: int, domid: int, ports: Ports, execution: Execution) -> Rings:
         """Read the guest's record of an image. A cancel ends it. Errors: as of `save`."""
         words = ["restore", str(domid), str(image), str(ports.store), str(ports.console)]
-        process = self._start(words, [image])
+        frames = self._fill("restore the guest", words, [image], execution)
+        return Rings(ports.store, frames[0], ports.console, frames[1])
+
+    def build(self, domid: int, built: Built, execution: Execution) -> Rings:
+        """Put a kernel into a domain that nobody has vouched for. Errors: as of `save`."""
+        loaded, kernel, ports = built.loaded, built.loaded.kernel, built.ports
+        words = [
+            *("build", str(domid), str(ports.store), str(ports.console), built.nature.container),
+            *(str(built.nature.vcpus), str(loaded.vcpus_online), str(loaded.memory_mib)),
+            *(kernel.path, kernel.ramdisk or "", kernel.command_line),
+        ]
+        frames = self._fill("build the guest", words, built.descriptors, execution)
+        return Rings(ports.store, frames[0], ports.console, frames[1])
+
+    def _fill(
+        self, what: str, words: list[str], descriptors: Sequence[int], execution: Execution
+    ) -> tuple[int, int]:
+        """Fill an empty domain; answers the frames of its two rings."""
+        process = self._start(words, descriptors)
         try:
             with execution.cancellable(process.kill):
                 out, words_of_libxc = process.communicate()
             execution.check_cancelled()
             frames = out.split()
             if process.returncode or len(frames) != 2:
-                raise _failure("restore the guest", words_of_libxc)
-            return Rings(ports.store, int(frames[0]), ports.console, int(frames[1]))
+                raise _failure(what, words_of_libxc)
+            return int(frames[0]), int(frames[1])
         finally:
             process.kill()
             process.wait()
 
-    def _start(self, words: list[str], descriptors: list[int]) -> "subprocess.Popen[str]":
+    def _start(self, words: list[str], descriptors: Sequence[int]) -> "subprocess.Popen[str]":
         """It inherits the descriptors, and dies with us."""
         return subprocess.Popen(
             [*self.command, *words],

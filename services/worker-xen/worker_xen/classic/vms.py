@@ -19,10 +19,11 @@ from schema.objects.vm import Hvm, Vm, VmState
 from typing_extensions import override
 
 from worker_xen.classic.birth import birth_of, introduce
+from worker_xen.classic.boot.bootloader import Booted
 from worker_xen.classic.guest import Guest
 from worker_xen.classic.hvm.switching import switch_on
 from worker_xen.classic.hypervisor import Found, Hypervisor
-from worker_xen.classic.kernel import kernel_of
+from worker_xen.classic.kernel import kernel_of, refuse_unbootable
 from worker_xen.classic.machine import (
     Domain,
     Machine,
@@ -34,7 +35,8 @@ from worker_xen.classic.machine import (
 from worker_xen.classic.nature import nature_of
 from worker_xen.classic.saving import Saving
 from worker_xen.classic.states import Said, action_request, vm_state
-from worker_xen.libxc.values import Kernel, Loaded, Rings
+from worker_xen.classic.suspend import Built
+from worker_xen.libxc.values import Loaded, Rings
 from worker_xen.xenstore.layout import (
     birth_nodes,
     rename_nodes,
@@ -84,7 +86,7 @@ class ClassicVms(UnassistedVms):
     @override
     def create(self, execution: Execution, vm: Vm, devices: Devices, options: CreateOptions) -> None:
         execution.check_cancelled()
-        kernel_of(vm)
+        refuse_unbootable(vm)
         nature = nature_of(vm, has_pcis=bool(devices.pcis))
         self._hypervisor.refuse_strangers(vm.id, uuid_of(vm.id))
         now = self._hypervisor.now()
@@ -99,14 +101,17 @@ class ClassicVms(UnassistedVms):
 
     @override
     def build(self, execution: Execution, vm: Vm, devices: Devices, *, force: bool) -> None:
-        """Put the kernel in."""
+        """Put the kernel in; one that the guest has on a disk is fetched from there by a bootloader.
+
+        Errors: `Not_enough_memory`, those of `kernel_of`, `Internal_error` with libxc's words.
+        """
         execution.check_cancelled()
         domain, info = self._hypervisor.find(vm.id).living()
         if domain.built:
             return
-        kernel = kernel_of(vm)
-        with self._hypervisor.told(vm.id):
-            rings = self._build(vm, info.domid, kernel, domain)
+        booted_by = kernel_of(vm, info.domid, self._hypervisor.bootloaders, execution)
+        with booted_by as booted, self._hypervisor.told(vm.id):
+            rings = self._build(domain, info.domid, booted, execution)
         introduce(self._hypervisor.store, info.domid, rings)
         self._hypervisor.change(vm.id, lambda machine: machine.with_domain(built=True).but(suspended=None))
 
@@ -271,16 +276,19 @@ class ClassicVms(UnassistedVms):
 
         self._hypervisor.change(vm.id, told)
 
-    def _build(self, vm: Vm, domid: int, kernel: Kernel, domain: Domain) -> Rings:
-        xen = self._hypervisor.xen
+    def _build(self, domain: Domain, domid: int, booted: Booted, execution: Execution) -> Rings:
+        xen, vm = self._hypervisor.xen, domain.vm
         needed, free = domain.memory_target_bytes, xen.host().memory_free_bytes
         if needed > free:
             raise XenopsError(NotEnoughMemory(needed_bytes=needed - free))
         nature = nature_of(vm)
         ports = xen.prepare(domid, nature, restored=False)
         has_acpi = not isinstance(vm.ty, Hvm) or vm.ty.info.acpi
-        loaded = Loaded(kernel, needed // _MIB, domain.vcpus, has_acpi)
+        loaded = Loaded(booted.kernel, needed // _MIB, domain.vcpus, has_acpi)
         with self._hypervisor.scheduling.placed(domid, vm, needed):
+            if booted.descriptors:
+                built = Built(nature, loaded, ports, booted.descriptors)
+                return self._hypervisor.courier.build(domid, built, execution)
             return xen.build(domid, nature, loaded, ports)
 
     def _said(self, found: Found) -> Said:

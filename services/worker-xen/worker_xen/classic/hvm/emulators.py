@@ -25,6 +25,7 @@ from virt.monitor import Monitor, MonitorError, MonitorLoop, MonitorRefusedError
 from worker_xen.classic.hvm.command import SERIAL, Drive, Given, Hardware, command_line, content, marker
 from worker_xen.classic.hvm.deaths import Deaths
 from worker_xen.classic.hvm.places import device_model
+from worker_xen.classic.users import Users, user_of
 
 READY_TIMEOUT_S = 60.0
 """How long a device model may take until its guest could run: tenths of a second, and what it has to read."""
@@ -35,9 +36,6 @@ STATE_BYTES_MAX = 256 << 20
 _POLL_S = 0.02
 _LOG_LINES = 4
 _READY, _STATE = "ready", "state"
-
-Users = tuple[int, int]
-"""The first and the last number of the users as whom device models run, each domain's another one."""
 
 
 class Emulators:
@@ -227,8 +225,7 @@ class Emulators:
     def _user(self, domid: int) -> tuple[int, int] | None:
         if self._users is None:
             return None
-        first, last = self._users
-        number = first + domid % (last - first + 1)
+        number = user_of(self._users, domid)
         return number, number
 
     def _words(self, domid: int) -> str:
