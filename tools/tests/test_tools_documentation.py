@@ -1,5 +1,6 @@
 import re
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -123,3 +124,16 @@ def test_every_test_and_mutation_that_an_invariant_names_is_there() -> None:
     there = {name for path in tests for name in re.findall(r"^ *def (\w+)\(", path.read_text(), re.MULTILINE)}
     assert len(named) > 40
     assert named - there == set()
+
+
+@pytest.mark.parametrize(
+    "package", ["schema", "bus", "engine", "redirector", "eventhub", "frontend"], ids=lambda name: name
+)
+def test_every_module_that_a_packages_first_page_names_is_there(package: str) -> None:
+    page = import_module(package)
+    folder = Path(str(page.__file__)).parent
+    named = re.findall(r"`(\w+)`", page.__doc__ or "")
+    assert named
+    assert [
+        name for name in named if not (folder / name).is_dir() and not (folder / f"{name}.py").exists()
+    ] == []
