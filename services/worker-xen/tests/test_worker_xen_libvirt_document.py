@@ -132,6 +132,15 @@ def test_a_guest_with_a_firmware_has_a_device_model() -> None:
     assert attribute(plain, "features/hap", "state") == "off"
 
 
+def test_a_medium_in_an_emulated_drive_is_the_device_models_whatever_it_is() -> None:
+    """libxl refuses a domain with another one."""
+    for source in (RAW, COW):
+        drive = disk_node(HVM, disk(source, 3, is_ide=True, ty=VbdType.CDROM))
+        assert (drive.get("device"), attribute(drive, "driver", "name")) == ("cdrom", "qemu")
+    assert attribute(disk_node(HVM, disk(RAW)), "driver", "name") == "phy"
+    assert attribute(disk_node(PV, disk(RAW, ty=VbdType.CDROM)), "driver", "name") == "phy"
+
+
 def test_disks_are_told_as_they_are() -> None:
     raw, cow = disk_node(PV, disk()), disk_node(PV, disk(COW, mode=VbdMode.READ_ONLY))
     assert attribute(raw, "driver", "name") == "phy"

@@ -77,20 +77,21 @@ def refuse_unless_sayable(vm: Vm) -> None:
 def disk_node(vm: Vm, disk: Disk) -> Element:
     """A disk or a drive.
 
-    Where no device model emulates drives, what is in one is a disk that cannot be written.
+    Where no device model emulates drives, what is in one is a disk that cannot be written. One that is
+    emulated is the device model's alone: libxl takes no other.
     """
     source, is_drive = disk.source, disk.vbd.ty is VbdType.CDROM
-    is_emulated = isinstance(vm.ty, Hvm)
-    is_raw = source is None or source.format == "raw"
+    is_emulated = isinstance(vm.ty, Hvm) and is_drive
+    is_raw = source is not None and source.format == "raw"
     children = [
-        node("driver", name="phy" if is_raw and source is not None else "qemu", type=_format(disk)),
+        node("driver", name="phy" if is_raw and not is_emulated else "qemu", type=_format(disk)),
         node("target", dev=disk.name, bus="ide" if disk.is_ide else "xen"),
     ]
     if source is not None:
         children.append(node("source", file=source.path))
     if is_drive or disk.vbd.mode is VbdMode.READ_ONLY:
         children.append(node("readonly"))
-    return node("disk", *children, type="file", device="cdrom" if is_drive and is_emulated else "disk")
+    return node("disk", *children, type="file", device="cdrom" if is_emulated else "disk")
 
 
 def nic_node(nic: Nic) -> Element:
