@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import socket
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -11,13 +12,7 @@ from typing import Any, get_type_hints
 import async_client
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import (
-    BusUnavailableError,
-    Request,
-    RequestTimeoutError,
-    UndeliveredError,
-    UnknownInstanceError,
-)
+from bus.ports import BusUnavailableError, Request, RequestTimeoutError, UnknownInstanceError
 from schema.objects.dynamic import VmObject
 from schema.objects.host import Query
 from schema.rpc import decode_request, encode_result
@@ -174,8 +169,10 @@ def test_an_instance_is_reached_by_its_socket(path: Path) -> None:
     asyncio.run(ask())
 
 
-def test_an_instance_whose_socket_is_not_there_yet_is_waited_for(path: Path) -> None:
+def test_an_instance_whose_frontend_is_being_started_anew_is_waited_for(path: Path) -> None:
     async def ask() -> None:
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
         async with await connect(f"unix://{path}", "i") as client:
             asked = asyncio.create_task(client.query())
             for _ in range(3):
@@ -183,9 +180,6 @@ def test_an_instance_whose_socket_is_not_there_yet_is_waited_for(path: Path) -> 
             assert not asked.done()
             async with await served(path, "200 OK", encode_result("query", WHO)):
                 assert await asked == WHO
-        async with await connect(f"unix://{path}", "i", timeout_s=0.3) as client:
-            with pytest.raises(UndeliveredError, match="is the stack up"):
-                await client.query()
 
     asyncio.run(ask())
 
@@ -202,10 +196,10 @@ def test_a_refusal_of_the_socket_is_told_in_its_words(path: Path) -> None:
 def test_a_socket_that_speaks_no_http_or_is_not_there_is_not_reached(path: Path) -> None:
     async def ask() -> None:
         door = AsyncUnixDoor(f"unix://{path}")
-        with pytest.raises(BusUnavailableError, match="is the stack up"):
+        with pytest.raises(BusUnavailableError, match="there is no socket"):
             await door.call("i", b"{}", 60.0)
         async with await asyncio.start_unix_server(lambda _, writer: writer.close(), path):
-            with pytest.raises(BusUnavailableError, match="is the stack up"):
+            with pytest.raises(BusUnavailableError, match="nobody answers at the socket"):
                 await door.call("i", b"{}", 60.0)
         door.close()
 

@@ -92,8 +92,8 @@ def test_a_broker_that_is_not_there_is_waited_for_and_that_is_said(caplog: pytes
     with pytest.raises(BusUnavailableError, match="no broker at 127"):
         connect("amqp://a:b@127.0.0.1:1/", "i", timeout_s=2.5)
     (said,) = (record.message for record in caplog.records if record.name == "xenops")
-    assert said.startswith("no broker at 127.0.0.1:1 within 2 s")
-    assert said.endswith("(trying for 2.5 s)")
+    assert said.startswith("no broker at 127.0.0.1:1 (")
+    assert said.endswith("is RabbitMQ running there? (trying for 2.5 s)")
 
 
 class Returning:

@@ -1,5 +1,6 @@
 """The way to a socket: what is sent, what becomes of answers and of none."""
 
+import errno
 import itertools
 import re
 import socket
@@ -9,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bus.ports import BusUnavailableError, RequestTimeoutError
+from bus.ports import BusUnavailableError, RequestTimeoutError, UndeliveredError
 from schema.rpc import encode_result
 from xenops import connect
 from xenops.command.main import UNREACHABLE, main
-from xenops.unix import UnixDoor
+from xenops.unix import UnixDoor, unanswered
 
 Serve = Callable[[bytes], str]
 """Answer the next client so, whatever it asks; the URL to ask at."""
@@ -87,12 +88,37 @@ def test_an_answer_that_is_no_http_is_an_answer_of_nobody(serve: Serve) -> None:
         UnixDoor(serve(b"garbage\r\n\r\n")).call(INSTANCE, b"{}", 10.0)
 
 
-def test_a_socket_that_nobody_serves_is_not_reached(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+LIST = ("--instance", INSTANCE, "--call-timeout", "0.3", "list")
+
+
+def test_a_path_at_which_no_door_is_or_was_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = f"unix://{tmp_path}/door"
-    assert main(["--broker", url, "--instance", INSTANCE, "--call-timeout", "0.3", "list"]) == UNREACHABLE
-    assert f"{tmp_path}/door (no such file or directory): is the stack up?" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    for path, words in (
+        ("door", "there is no socket {}: is its path right, and does a frontend serve there?"),
+        ("file/door", "there is no socket {}: is its path right"),
+        ("file", "{} is no socket: is its path right?"),
+        ("x" * 200, "nobody answers at the socket {} (AF_UNIX path too long)"),
+    ):
+        place = f"{tmp_path}/{path}"
+        assert main(["--broker", f"unix://{place}", *LIST]) == UNREACHABLE
+        assert words.format(place) in capsys.readouterr().err
+    refused = unanswered("/run/door", PermissionError(errno.EACCES, "Permission denied"))
+    assert "the socket /run/door is not for this user" in str(refused)
+    assert not isinstance(refused, UndeliveredError)
+    assert caplog.messages == [], "nothing was waited for"
+
+
+def test_a_door_whose_frontend_has_died_is_tried_for_a_while(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(f"{tmp_path}/door")
+    assert main(["--broker", f"unix://{tmp_path}/door", *LIST]) == UNREACHABLE
+    words = f"nobody serves at the socket {tmp_path}/door any more: is its frontend running?"
+    assert caplog.messages == [f"{words} (trying for 0.3 s)"]
+    assert words in capsys.readouterr().err
 
 
 def test_a_service_that_says_nothing_is_waited_for_no_longer_than_asked() -> None:

@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
-from bus.ports import BusUnavailableError, LookingBus, UndeliveredError
+from bus.ports import BusRefusedError, BusUnavailableError, LookingBus, UndeliveredError
 from bus.topology import door_queue
 from schema.ids import InstanceName
 from schema.objects.host import Query
@@ -151,6 +151,7 @@ def connect_bus(url: str, name: str, timeout_s: float = CALL_TIMEOUT_S) -> Looki
 
     Raises:
         BusUnavailableError: the broker is not reached in time.
+        BusRefusedError: it does not let this user in, which is told at once.
     """
     from bus.rabbit import RabbitBus  # noqa: PLC0415  a client on a bus in memory needs no AMQP library
     from bus.rabbit.address import nodes_of  # noqa: PLC0415  the same
@@ -161,6 +162,8 @@ def connect_bus(url: str, name: str, timeout_s: float = CALL_TIMEOUT_S) -> Looki
     try:
         try:
             bus.ready(min(SILENT_S, patience_s))
+        except BusRefusedError:
+            raise
         except BusUnavailableError as error:
             if patience_s <= SILENT_S:
                 raise

@@ -4,6 +4,7 @@ import http.client
 import socket
 from contextlib import suppress
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import quote
 
 from bus.ports import BusUnavailableError, RequestTimeoutError, UndeliveredError
@@ -24,8 +25,8 @@ class UnixDoor:
 
         Raises:
             RequestTimeoutError: nobody answered in time.
-            UndeliveredError: nobody listens there.
-            BusUnavailableError: it is no service's, may not be used, or refuses; with its words.
+            UndeliveredError: nobody listens there any more.
+            BusUnavailableError: it is not there, no service's, may not be used, or refuses; with its words.
         """
         connection = _UnixConnection(self._path, timeout_s)
         try:
@@ -49,11 +50,24 @@ class UnixDoor:
 
 
 def unanswered(path: str, error: Exception) -> BusUnavailableError:
-    """What it means that a socket cannot be talked to."""
-    why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
-    sentence = f"nobody answers at the socket {path} ({why}): is the stack up?"
-    is_away = isinstance(error, (FileNotFoundError, ConnectionRefusedError))
-    return UndeliveredError(sentence) if is_away else BusUnavailableError(sentence)
+    """What it means that a socket cannot be talked to.
+
+    One that refuses was left by a process that is gone: another one may take its place in a moment. Nothing
+    else is worth waiting for.
+    """
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            sentence = f"there is no socket {path}: is its path right, and does a frontend serve there?"
+        case PermissionError():
+            sentence = f"the socket {path} is not for this user (permission denied): ask as its frontend's"
+        case ConnectionRefusedError() if Path(path).is_socket():
+            return UndeliveredError(f"nobody serves at the socket {path} any more: is its frontend running?")
+        case ConnectionRefusedError():
+            sentence = f"{path} is no socket: is its path right?"
+        case _:
+            why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
+            sentence = f"nobody answers at the socket {path} ({why}): does a frontend serve there?"
+    return BusUnavailableError(sentence)
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from bus.fold import FoldOf
 from bus.loop import Loop
-from bus.ports import BEGINNING, BusBlockedError, BusUnavailableError, Entry, Request, RequestTimeoutError
+from bus.ports import (
+    BEGINNING,
+    BusBlockedError,
+    BusRefusedError,
+    BusUnavailableError,
+    Entry,
+    Request,
+    RequestTimeoutError,
+)
 from bus.rabbit import RabbitBus
 from bus.rabbit.address import nodes_of
 from bus.rabbit.connection import ChannelOwner, Connection
@@ -19,6 +27,7 @@ from pika.channel import Channel
 from schema.ids import InstanceName, VmId
 from schema.records import LaneHeld
 from typing_extensions import override
+from xenops.client import connect_bus
 
 PATIENCE_S = 60.0
 
@@ -223,6 +232,15 @@ def test_an_absent_broker_is_named_with_the_remedy() -> None:
     with pytest.raises(BusUnavailableError, match=r"no broker at 127\.0\.0\.1:1"):
         bus.ready(0.3)
     bus.close()
+
+
+def test_a_user_whom_the_broker_does_not_know_is_told_so_and_not_tried_again(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"amqp://nobody:secret@{node.url.rpartition('@')[2]}"
+    with pytest.raises(BusRefusedError, match="was reached, but it refuses this user and password"):
+        connect_bus(url, "test", PATIENCE_S)
+    assert [record.message for record in caplog.records if record.name == "xenops"] == []
 
 
 def test_a_node_that_is_not_there_is_passed_over(node: Node, instance: InstanceName) -> None:

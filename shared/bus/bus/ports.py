@@ -79,6 +79,10 @@ class UnknownInstanceError(UndeliveredError):
     """The bus has never had an instance of that name: to wait for it will not help."""
 
 
+class BusRefusedError(BusUnavailableError):
+    """The broker does not know this user, or another password of his: trying again will not help."""
+
+
 class BusAddressError(BusUnavailableError):
     """What the bus was told of the broker makes no sense: trying again will not help."""
 
@@ -236,6 +240,7 @@ class Bus(Protocol):
 
         Raises:
             BusUnavailableError: not within `timeout_s`; says what was tried.
+            BusRefusedError: at once, where the broker does not let this user in.
         """
 
     def close(self) -> None:

@@ -16,7 +16,16 @@ from bus.follow import Followed, Follower
 from bus.loop import Action, guarded
 from bus.looped import LoopedBus
 from bus.place import Place
-from bus.ports import BEGINNING, BrokerSeen, BusUnavailableError, Entry, Fold, OnAnswer, Request
+from bus.ports import (
+    BEGINNING,
+    BrokerSeen,
+    BusRefusedError,
+    BusUnavailableError,
+    Entry,
+    Fold,
+    OnAnswer,
+    Request,
+)
 from bus.quarantine import Quarantined
 from bus.rabbit.connection import Connection
 from bus.rabbit.constants import CLOSE_TIMEOUT_S, READY_POLL_S
@@ -192,6 +201,8 @@ class RabbitBus(LoopedBus):
         self._refuse_here("ready")
         end = time.monotonic() + timeout_s
         while not self._is_ready(end):
+            if self._connection.is_refused:
+                raise BusRefusedError(self._connection.complaint(timeout_s))
             if time.monotonic() > end or self._closed.is_set():
                 raise BusUnavailableError(self._connection.complaint(timeout_s))
             time.sleep(READY_POLL_S)

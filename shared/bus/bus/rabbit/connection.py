@@ -141,6 +141,12 @@ class Connection:
         is_open = self._connection is not None and self._connection.is_open
         return is_open and all(owner.is_ready for owner in self._owners)
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was told that there is no such user, or that his password is another one."""
+        is_open = self._connection is not None and self._connection.is_open
+        return not is_open and self.trouble == _REFUSES_USER
+
     def complaint(self, timeout_s: float) -> str:
         """Why, after so long, not all is settled."""
         if self._connection is not None and self._connection.is_open:
@@ -150,8 +156,8 @@ class Connection:
             )
         places = " or ".join(map(address_of, self._nodes))
         if self.trouble in _REFUSALS:
-            return f"the broker at {places} was tried for {timeout_s:g} s: {self.trouble}; is its URL right?"
-        return f"no broker at {places} within {timeout_s:g} s ({self.trouble}): is RabbitMQ running there?"
+            return f"the broker at {places} was reached, but {self.trouble}: is its URL right?"
+        return f"no broker at {places} ({self.trouble}): is RabbitMQ running there?"
 
     def _on_open(self, connection: StreamConnection) -> None:
         if self._closing:
