@@ -9,6 +9,7 @@ from bus.ports import BusUnavailableError
 from schema.fault import XenopsError
 from schema.objects.dynamic import ObjectId, TaskObject, VmObject
 from schema.objects.errors import DoesNotExist
+from schema.objects.lane import Lanes
 from schema.objects.task import Completed, Completion, Pending, Task, TaskState
 from schema.rpc import decode_request, encode_failure, encode_result
 
@@ -76,6 +77,8 @@ class FakeInstance:
             case "UPDATES.remove_barrier":
                 self.barriers = [one for one in self.barriers if one[0] != params["id"]]
                 return None
+            case "LANE.list":
+                return Lanes(total=0, waiting=0, lanes=())
             case "Task.list":
                 return tuple(self.tasks.values())
             case _ if method.startswith("Task."):

@@ -28,7 +28,7 @@ def test_a_disk_is_a_file_beginning_here_or_of_a_storage_service(
     assert (vbd.id, vbd.position) == (DeviceId("web1", "xvdb"), (BusType.XEN, 1, 0))
     assert vbd.backend == LocalDisk(path=str(Path.cwd() / "data.img"))
     assert (vbd.ty, vbd.mode) == (VbdType.DISK, VbdMode.READ_WRITE)
-    assert capsys.readouterr().out == "xvdb\n"
+    assert capsys.readouterr() == ("", "web1 has the device xvdb from its next start on\n")
     assert xenops("vbd-add", "web1", "xvdc", "--vdi", "sr/one", "--read-only") == command.DONE
     vbd = door.asked[1][1]["vbd"]
     assert (vbd.backend, vbd.mode) == (Vdi(name="sr/one"), VbdMode.READ_ONLY)
@@ -39,6 +39,7 @@ def test_a_drive_may_be_empty_and_a_disk_not(xenops: Callable[..., int], door: A
     assert xenops("vbd-add", "web1", "hdc", "--type", "cdrom") == command.DONE
     vbd = door.asked[0][1]["vbd"]
     assert (vbd.backend, vbd.ty, vbd.mode) == (None, VbdType.CDROM, VbdMode.READ_ONLY)
+    assert "hdc" in capsys.readouterr().err
     assert xenops("vbd-add", "web1", "xvdb") == command.USAGE
     assert capsys.readouterr().err.startswith("xenops: xvdb: has neither disk nor vdi")
     assert door.methods() == ["VBD.add"]

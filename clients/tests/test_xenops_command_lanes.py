@@ -1,11 +1,16 @@
 """The commands about lanes and workers, against a door that knows them."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from engine.conformance.samples import sample_vm
 from fake_instance import FakeInstance
+from fake_states import STATE
+from schema.fault import XenopsError
+from schema.objects.errors import InternalError
 from schema.objects.lane import Lane, Lanes, LaneTasks, LeasedTask, WaitingTask, Worker
 from xenops import Client
 from xenops.command import main as command
@@ -15,6 +20,7 @@ Capture = pytest.CaptureFixture[str]
 LEASED = LeasedTask(task="7", operation="VM_start", worker="w", since=0.0, token=8, parked=True)
 LANE = Lane(vm="web1", held=False, blocked="task 7 runs", waiting=1, leased=LEASED)
 HELD = Lane(vm="web2", held=True, blocked="the lane is held", waiting=1)
+EMPTY = Lane(vm="", held=False, blocked="", waiting=0)
 TASKS = (
     WaitingTask(task="9", operation="VM_reboot", since=0.0, priority=3, deadline=60.0),
     WaitingTask(task="8", operation="VM_pause", since=0.0, priority=0),
@@ -42,7 +48,7 @@ class Instance(FakeInstance):
         self.draining = draining
 
     def lane(self, **vm: str) -> LaneTasks:
-        return LaneTasks(lane=LANE, tasks=TASKS if vm["id"] == "web1" else ())
+        return LaneTasks(lane=LANE if vm["id"] == "web1" else HELD, tasks=TASKS if vm["id"] == "web1" else ())
 
     def workers(self) -> tuple[Worker, ...]:
         leases = self.leases
@@ -68,7 +74,7 @@ def test_lanes_are_shown_with_what_runs_and_what_is_in_the_way(
     assert xenops("lanes") == 0
     shown = capsys.readouterr()
     assert "7 VM_start, parked" in shown.out
-    assert "the lane is held" in shown.out
+    assert re.search(r"^web2  1 .* held$", shown.out, re.MULTILINE)
     assert "3 tasks wait; 2 of 2 lanes are shown" in shown.err
     assert xenops("--json", "lanes", "--limit", "1") == 0
     assert [lane["vm"] for lane in json.loads(capsys.readouterr().out)["lanes"]] == ["web1"]
@@ -98,6 +104,71 @@ def test_what_waits_is_held_released_moved_and_limited(
         ("LANE.set_deadline", {"task": "9", "within": 2.5}),
         ("LANE.set_deadline", {"task": "9", "within": None}),
     ]
+
+
+def test_what_was_asked_of_a_lane_is_said(xenops: Callable[..., int], capsys: Capture) -> None:
+    for line, words in (
+        ("lane-release web1", "tasks of web1 begin again"),
+        ("prioritise 9 -5", "task 9 has the priority -5"),
+        ("deadline 9 2.5", "task 9 fails unless it begins within 2.5 s"),
+        ("deadline 9 none", "task 9 may wait for ever"),
+    ):
+        assert xenops(*line.split()) == 0
+        assert capsys.readouterr() == ("", f"{words}\n")
+
+
+def test_the_lane_of_a_vm_that_is_not_there_is_neither_shown_nor_held(
+    xenops: Callable[..., int], instance: Instance, capsys: Capture
+) -> None:
+    instance.answers["LANE.stat"] = lambda **vm: LaneTasks(
+        lane=EMPTY.model_copy(update={"vm": vm["id"]}), tasks=()
+    )
+    instance.answers["VM.exists"] = lambda **vm: vm["id"] == "one"
+    instance.answers["VM.list"] = lambda: (
+        (sample_vm("one").model_copy(update={"name": "web server"}), STATE),
+    )
+    for command_ in ("lanes", "lane-hold", "lane-release"):
+        assert xenops(command_, "nope") == command.FAILED
+        assert "there is no VM nope" in capsys.readouterr().err
+    assert xenops("lane-hold", "web server") == 0
+    assert instance.done == [("LANE.hold", {"id": "one"})], "a name is as good as an id"
+
+
+def test_a_lane_is_held_also_while_no_worker_can_say_which_vms_there_are(
+    xenops: Callable[..., int], instance: Instance
+) -> None:
+    instance.answers["LANE.stat"] = lambda **vm: LaneTasks(
+        lane=EMPTY.model_copy(update={"vm": vm["id"]}), tasks=()
+    )
+    instance.answers["VM.exists"] = nobody
+    assert xenops("lane-hold", "one") == 0
+    assert instance.done == [("LANE.hold", {"id": "one"})]
+
+
+def nobody(**_: str) -> bool:
+    raise XenopsError(InternalError(message="no worker answers"))
+
+
+def test_tasks_are_shown_with_vm_and_operation_as_far_as_lanes_say(
+    xenops: Callable[..., int], instance: Instance, capsys: Capture
+) -> None:
+    for number in ("7", "8", "9", "10"):
+        instance.task(number)
+    assert xenops("tasks") == 0
+    shown = [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
+    assert shown == [
+        ["TASK", "VM", "OPERATION"],
+        ["10", "-", "-"],
+        ["7", "web1", "VM_start"],
+        ["8", "web1", "VM_pause"],
+        ["9", "web1", "VM_reboot"],
+    ]
+    del instance.answers["LANE.stat"]
+    instance.answers["LANE.list"] = nobody
+    assert xenops("tasks") == 0
+    assert "VM_start" not in capsys.readouterr().out
+    assert xenops("--json", "tasks") == 0
+    assert [task["id"] for task in json.loads(capsys.readouterr().out)] == ["10", "7", "8", "9"]
 
 
 def test_a_drain_waits_until_nothing_is_under_way_unless_told_otherwise(

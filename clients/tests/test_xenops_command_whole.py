@@ -14,7 +14,7 @@ from fake_states import STATE
 from schema.fault import XenopsError
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.dynamic import TaskObject
-from schema.objects.errors import DoesNotExist
+from schema.objects.errors import DoesNotExist, InternalError
 from schema.objects.host import ChipsetInfo, CpuInfo, Host, Hypervisor, Query
 from schema.objects.metadata import Metadata
 from schema.objects.task import Completed, Completion, Task, TaskState
@@ -102,6 +102,14 @@ def test_with_run_a_vm_runs_afterwards(
     assert capsys.readouterr().out == "7\n7\n"
 
 
+def test_a_range_of_memory_begins_with_the_smaller_amount(
+    xenops: Callable[..., int], door: Any, capsys: Capture
+) -> None:
+    assert xenops("set-memory", "web1", "64", "32") == command.USAGE
+    assert "a range from 64 to 32 MiB has no amount" in capsys.readouterr().err
+    assert door.methods() == []
+
+
 def test_a_disk_must_be_given(xenops: Callable[..., int], capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:
         xenops("suspend", "web1")
@@ -183,6 +191,19 @@ def test_what_is_exported_can_be_imported(
     assert "cannot write" in capsys.readouterr().err
 
 
+def test_a_vm_file_is_not_for_import_and_that_is_said(
+    xenops: Callable[..., int], door: Any, tmp_path: Path, capsys: Capture
+) -> None:
+    refusal = XenopsError(InternalError(message="Unable to unmarshal metadata"))
+    door.answer("VM.import_metadata", refusal)
+    file = tmp_path / "web1.json"
+    file.write_text('{"vm": {"id": "web1"}}')
+    assert xenops("import", str(file)) == command.USAGE
+    assert f"{file} is not what `xenops export` writes" in capsys.readouterr().err
+    file.write_text(encode_text(Metadata, METADATA))
+    assert xenops("import", str(file)) == command.FAILED, "what failed otherwise is told as it is"
+
+
 def test_the_service_says_who_it_is(xenops: Callable[..., int], door: Any, capsys: Capture) -> None:
     texts = {name: "" for name, field in CpuInfo.model_fields.items() if field.annotation is str}
     counts = {"cpu_count": 8, "socket_count": 1, "threads_per_core": 2, "nr_nodes": 1}
@@ -196,7 +217,7 @@ def test_the_service_says_who_it_is(xenops: Callable[..., int], door: Any, capsy
     door.answer("HOST.get_total_memory_mib", 4096)
     assert xenops("query") == command.DONE
     out = capsys.readouterr().out
-    for words in ("sim 1 of us", "4.17 (hvm)", "8 in 1 sockets, Acme 1", "4096 MiB"):
+    for words in ("sim 1 of us", "4.17 (hvm)", "8 in 1 socket, Acme 1", "4096 MiB"):
         assert words in out
     assert xenops("query", "--json") == command.DONE
     assert json.loads(capsys.readouterr().out)["query"]["name"] == "sim"

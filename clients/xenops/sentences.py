@@ -1,8 +1,13 @@
 """Sentences: an error in the words that all of the product has for it, and by which command one sees more."""
 
+from typing import Any
+
 from schema.objects.errors import DoesNotExist, Error
 from schema.sentences import missing_device
 from schema.sentences import sentence as plain
+from schema.wire import json
+from schema.wire.codec import from_rpc
+from schema.wire.errors import MarshalError
 
 _WHAT_THERE_IS = {
     "VM": "`xenops list` shows the VMs",
@@ -23,3 +28,12 @@ def sentence(error: Error) -> str:
     if isinstance(error, DoesNotExist) and (shown := _WHAT_THERE_IS.get(error.klass)):
         return f"{told}: {shown}"
     return told
+
+
+def sentence_of(error: Any) -> str:
+    """An error as it stands in a task, in words; one that this version does not know, as it stands there."""
+    try:
+        read: Error = from_rpc(Error, error)
+    except MarshalError:
+        return json.dumps(error)
+    return sentence(read)

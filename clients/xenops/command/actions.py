@@ -7,8 +7,11 @@ from pathlib import Path
 
 from schema.fault import XenopsError, internal_error
 from schema.objects.errors import DoesNotExist
+from schema.objects.metadata import Metadata
 from schema.own_methods import ALL_METHODS
 from schema.wire import json
+from schema.wire.codec import decode_text
+from schema.wire.errors import JsonError, MarshalError
 from schema.wire.value import Dict
 
 from xenops.client import Client
@@ -16,12 +19,13 @@ from xenops.command import views
 from xenops.command.console import attach, text_console
 from xenops.command.devices import ACTIONS as DEVICE_ACTIONS
 from xenops.command.lanes import ACTIONS as LANE_ACTIONS
+from xenops.command.lanes import doings
 from xenops.command.operate import operate
 from xenops.command.raw import CallError, call, usage_of
 from xenops.command.screen import Screen, Shown, Table
 from xenops.command.watch import show_watch
 from xenops.events import GET_TIMEOUT_S
-from xenops.vmfile import read_text, read_vm_file, write_text
+from xenops.vmfile import VmFileError, read_text, read_vm_file, write_text
 
 
 def run(client: Client, arguments: Namespace, screen: Screen) -> None:
@@ -81,8 +85,22 @@ def _export(client: Client, arguments: Namespace, screen: Screen) -> None:
 
 
 def _import(client: Client, arguments: Namespace, screen: Screen) -> None:
-    vm = client.vm.import_metadata(read_text(arguments.file))
+    text = read_text(arguments.file)
+    try:
+        vm = client.vm.import_metadata(text)
+    except XenopsError as error:
+        _refuse_others(arguments.file, text, error)
+        raise
     screen.show(Shown(Dict([("vm", vm)]), (Table(("",), ((vm,),)),)))
+
+
+def _refuse_others(file: Path, text: str, error: XenopsError) -> None:
+    """Raises VmFileError if it failed because the file is another one than export writes."""
+    try:
+        decode_text(Metadata, text)
+    except (JsonError, MarshalError):
+        words = f"{file} is not what `xenops export` writes: a VM file of yours is for `xenops add`"
+        raise VmFileError(words) from error
 
 
 def _console(client: Client, arguments: Namespace, screen: Screen) -> None:
@@ -128,7 +146,8 @@ def _stat(client: Client, arguments: Namespace, screen: Screen) -> None:
 
 
 def _tasks(client: Client, _arguments: Namespace, screen: Screen) -> None:
-    screen.show(views.of_tasks(client.task.list()))
+    tasks = client.task.list()
+    screen.show(views.of_tasks(tasks, doings(client, tasks) if screen.is_for_people else {}))
 
 
 def _cancel(client: Client, arguments: Namespace, screen: Screen) -> None:

@@ -4,20 +4,23 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from xenops.command.amounts import count_of, seconds_of
 from xenops.command.completion import add_completion_command
 from xenops.command.config import Config
 from xenops.command.devices import add_commands as add_device_commands
 from xenops.command.doctor import add_doctor_command
+from xenops.command.examples import with_examples
+from xenops.command.lanes import VM_HELP
 from xenops.command.lanes import add_commands as add_lane_commands
 from xenops.command.log import add_log_command
 from xenops.command.operations import OPERATIONS, Operation
-from xenops.command.parsing import Parser, Subjects, listing
+from xenops.command.parsing import Parser, ShowVersion, Subjects, listing
 from xenops.command.timeline import add_timeline_command
 from xenops.command.top import add_top_command
 from xenops.command.watch import add_watch_command
 
 EPILOG = """\
-`xenops COMMAND --help` explains a command.
+`xenops COMMAND --help` explains a command, with examples.
 
 Which instance, on which broker, say --instance and --broker; else XENOPS_INSTANCE and XENOPS_BROKER; else the
 file ~/.config/xenops/config.toml, or that which XENOPS_CONFIG names, with broker, instance, call_timeout and
@@ -72,6 +75,7 @@ def parser(config: Config = NOTHING) -> argparse.ArgumentParser:
         formatter_class=listing(SUBJECTS),
     )
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    top.add_argument("--version", action=ShowVersion, help="show the version and end")
     _connection(top, config)
     everywhere = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     _connection(everywhere, None)
@@ -80,7 +84,8 @@ def parser(config: Config = NOTHING) -> argparse.ArgumentParser:
         made = commands.add_parser(
             name,
             help=sentence,
-            description=f"{sentence}.",
+            description=f"{sentence[0].upper()}{sentence[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
             parents=[everywhere],
             aliases=ALIASES.get(name, []),
         )
@@ -99,6 +104,7 @@ def parser(config: Config = NOTHING) -> argparse.ArgumentParser:
     add_top_command(command)
     add_watch_command(command)
     add_completion_command(command)
+    with_examples(commands.choices)
     return top
 
 
@@ -112,26 +118,28 @@ def _vms(command: Command) -> None:
         ("create", "make the VM of a file known, start it, and let it run"),
     ):
         add = command(name, sentence)
-        add.formatter_class = argparse.RawDescriptionHelpFormatter
         add.epilog = _vm_file_format()
         add.add_argument("file", type=Path, metavar="FILE.json", help="the VM file")
     export = command("export", "write all that is known of a VM to a file, for `xenops import`")
-    export.add_argument("vm", metavar="VM")
+    export.add_argument("vm", metavar="VM", help=VM_HELP)
     export.add_argument("--file", "--filename", type=Path, metavar="FILE", help="instead of standard output")
     command("import", "make a VM known by what export has written").add_argument(
         "file", type=Path, metavar="FILE", help="- is standard input"
     )
-    command("remove", "forget a halted VM and its devices").add_argument("vm", metavar="VM")
     command("list", "show all VMs")
-    command("stat", "show one VM and its devices").add_argument("vm", metavar="VM")
-    command("console", "attach this terminal to a VM's text console; Ctrl and ] leaves it").add_argument(
-        "vm", metavar="VM"
-    )
+    for name, sentence in (
+        ("remove", "forget a halted VM and its devices"),
+        ("stat", "show one VM and its devices"),
+        ("console", "attach this terminal to a VM's text console; Ctrl and ] leaves it"),
+    ):
+        command(name, sentence).add_argument("vm", metavar="VM", help=VM_HELP)
 
 
 def _host(command: Command) -> None:
-    command("tasks", "show all tasks")
-    command("cancel", "ask a task to stop").add_argument("task", metavar="TASK")
+    command("tasks", "show all tasks: what runs, what waits, and what has ended and was not looked at")
+    command("cancel", "ask a task to stop").add_argument(
+        "task", metavar="TASK", help="as `xenops tasks` shows it"
+    )
     events = command("events", "show what has changed, or, with --follow, what changes")
     events.add_argument("--follow", action="store_true", help="go on until interrupted")
     events.add_argument("--token", type=int, help="only what changed since this token")
@@ -140,7 +148,7 @@ def _host(command: Command) -> None:
     command("diagnostics", "show queues, workers, tasks and updates")
     command("query", "show who serves this instance, and what the host is")
     size = command("set-worker-pool-size", "change how many VMs a worker operates on at a time")
-    size.add_argument("size", type=int, metavar="SIZE")
+    size.add_argument("size", type=count_of, metavar="SIZE", help="so many VMs")
     call = command("call", "perform any method of the interface by its wire name")
     call.add_argument("method", metavar="METHOD", nargs="?", help="as VM.s3suspend")
     call.add_argument("parameters", metavar="NAME=VALUE", nargs="*", help="a value is JSON, or a plain text")
@@ -158,7 +166,7 @@ def _connection(to: argparse.ArgumentParser, config: Config | None) -> None:
         "--json", action=argparse.BooleanOptionalAction, help="JSON on stdout, one value a line"
     )
     patience = options.add_argument(
-        "--call-timeout", type=float, metavar="SECONDS", help="how long one call may take (default 60)"
+        "--call-timeout", type=seconds_of, metavar="SECONDS", help="how long one call may take (default 60)"
     )
     if config is not None:
         broker.default = config.broker
@@ -168,11 +176,11 @@ def _connection(to: argparse.ArgumentParser, config: Config | None) -> None:
 
 
 def _operation(command: argparse.ArgumentParser, operation: Operation) -> None:
-    command.add_argument("vm", metavar="VM", help="its id or its name, as `xenops list` shows them")
+    command.add_argument("vm", metavar="VM", help=VM_HELP)
     operation.arguments(command)
     waiting = command.add_mutually_exclusive_group()
     waiting.add_argument("--no-wait", action="store_true", help="print the task's id and end")
-    waiting.add_argument("--wait", type=float, metavar="SECONDS", help="wait no longer than that")
+    waiting.add_argument("--wait", type=seconds_of, metavar="SECONDS", help="wait no longer than that")
 
 
 def _vm_file_format() -> str:

@@ -7,9 +7,11 @@ from schema.wire.types import DeviceId
 from schema.wire.value import Dict
 
 from xenops.client import Client
+from xenops.command.amounts import count_of
+from xenops.command.lanes import VM_HELP
 from xenops.command.operate import operate
 from xenops.command.operations import add_device, add_disk, device_of
-from xenops.command.screen import Screen, Shown, Table
+from xenops.command.screen import Screen, Shown
 from xenops.vmfile import parse_pci, parse_vbd, parse_vif
 
 Command = Callable[[str, str], ArgumentParser]
@@ -35,12 +37,12 @@ def add_commands(command: Command) -> None:
     )
     for name, what in (("vbd", "a disk"), ("vif", "an interface"), ("pci", "a PCI device")):
         remove = command(f"{name}-remove", f"forget {what} of a VM")
-        remove.add_argument("vm", metavar="VM")
+        remove.add_argument("vm", metavar="VM", help=VM_HELP)
         add_device(remove)
 
 
 def _adding(command: ArgumentParser, names: str, options: Callable[[ArgumentParser], object]) -> None:
-    command.add_argument("vm", metavar="VM", help="its id or its name, as `xenops list` shows them")
+    command.add_argument("vm", metavar="VM", help=VM_HELP)
     command.add_argument("device", metavar="DEVICE", help=names)
     options(command)
 
@@ -57,7 +59,7 @@ def _disk_options(command: ArgumentParser) -> None:
 def _interface_options(command: ArgumentParser) -> None:
     command.add_argument("--mac", required=True, help="its address, as 52:54:00:12:34:56")
     command.add_argument("--bridge", default="xenbr0", help="the network of the VM's host (default xenbr0)")
-    command.add_argument("--mtu", type=int, default=1500, metavar="BYTES", help="default 1500")
+    command.add_argument("--mtu", type=count_of, default=1500, metavar="BYTES", help="default 1500")
     _plugging(command)
 
 
@@ -84,13 +86,13 @@ def _vif_add(client: Client, arguments: Namespace, screen: Screen) -> None:
 
 def _pci_add(client: Client, arguments: Namespace, screen: Screen) -> None:
     pci = parse_pci(arguments.vm, arguments.device, arguments.address)
-    _show(client.pci.add(pci).device, screen)
+    _show(client.pci.add(pci), screen)
 
 
 def _added(client: Client, device: DeviceId, arguments: Namespace, screen: Screen) -> None:
     """A device of a class that can be plugged is known."""
     if not arguments.plug:
-        _show(device.device, screen)
+        _show(device, screen)
         return
     plug = arguments.command.replace("-add", "-plug")
     operate(
@@ -100,8 +102,9 @@ def _added(client: Client, device: DeviceId, arguments: Namespace, screen: Scree
     )
 
 
-def _show(device: str, screen: Screen) -> None:
-    screen.show(Shown(Dict([("device", device)]), (Table(("",), ((device,),)),)))
+def _show(device: DeviceId, screen: Screen) -> None:
+    screen.say(f"{device.vm} has the device {device.device} from its next start on")
+    screen.show(Shown(Dict([("vm", device.vm), ("device", device.device)])))
 
 
 def _remove(client: Client, arguments: Namespace, screen: Screen) -> None:
@@ -114,7 +117,7 @@ def _remove(client: Client, arguments: Namespace, screen: Screen) -> None:
         case _:
             client.pci.remove(device)
     screen.say(f"{arguments.vm} has the device {arguments.device} no more")
-    screen.show(Shown(Dict([("device", arguments.device)])))
+    screen.show(Shown(Dict([("vm", arguments.vm), ("device", arguments.device)])))
 
 
 ACTIONS: Mapping[str, Callable[[Client, Namespace, Screen], None]] = {

@@ -24,6 +24,7 @@ from xenops.command.console import ConsoleError
 from xenops.command.doctor import ASK_S, Doors, examine
 from xenops.command.log import LogFileError, show_log
 from xenops.command.operate import InterruptedWaitError
+from xenops.command.parsing import UsageError
 from xenops.command.raw import CallError
 from xenops.command.screen import Screen, Shown, screen_for
 from xenops.command.timeline import TimelineError, show_timeline
@@ -53,7 +54,10 @@ def main(
     if not (sys.argv[1:] if argv is None else argv):
         known.print_help(sys.stderr)
         return USAGE
-    arguments = known.parse_args(argv)
+    arguments, rest = known.parse_known_args(argv)
+    if rest:
+        wanted = f"{known.prog} {arguments.command}"
+        known.exit(USAGE, f"{wanted}: nothing can be done with {' '.join(rest)}; see `{wanted} --help`\n")
     screen = screen_for(as_json=arguments.json)
     try:
         return _do(arguments, screen, connect_to or _connect, log_of or _open_log)
@@ -97,10 +101,6 @@ def _doors(arguments: Namespace, connect_to: Connect, log_of: OpenLog) -> Doors:
         return Namespace(**{**vars(arguments), "instance": instance, "call_timeout": patience_s})
 
     return Doors(lambda instance: connect_to(of(instance)), lambda instance: log_of(of(instance)))
-
-
-class UsageError(Exception):
-    """The command line, with the environment, does not say enough."""
 
 
 def _connect(arguments: Namespace) -> Client:

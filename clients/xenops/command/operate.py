@@ -30,13 +30,19 @@ def operate(client: Client, arguments: Namespace, screen: Screen) -> None:
         return
     duration_s = sum(_wait(client, task, arguments, screen) for task in tasks)
     hint = operation.hint_on(client, vm) if len(tasks) == 1 and screen.is_for_people else ""
-    screen.say(f"{command} of {vm} is done, in {duration_s:.3f} s{hint}")
+    screen.say(f"{command} of {_subject(arguments)} is done, in {duration_s:.3f} s{hint}")
+
+
+def _subject(arguments: Namespace) -> str:
+    """What it is done to, for people: a VM, or one of its devices."""
+    device = getattr(arguments, "device", None)
+    return arguments.vm if device is None else f"{arguments.vm} {device}"
 
 
 def _wait(client: Client, task: str, arguments: Namespace, screen: Screen) -> float:
     """Wait for one task and show its end; answers how long it took, in seconds."""
     try:
-        with screen.progress(f"{arguments.command} {arguments.vm} (task {task})") as on_progress:
+        with screen.progress(f"{arguments.command} {_subject(arguments)} (task {task})") as on_progress:
             done = wait_for_task(client, task, arguments.wait, on_progress)
     except KeyboardInterrupt as interrupt:
         raise InterruptedWaitError(task) from interrupt

@@ -13,6 +13,8 @@ from schema.wire.types import DeviceId
 
 from xenops.calls.vm import Destination
 from xenops.client import Client
+from xenops.command.amounts import count_of, seconds_of
+from xenops.command.parsing import UsageError
 
 Tasks = tuple[str, ...]
 """Tasks of one command, in the order in which the VM does them."""
@@ -63,7 +65,7 @@ def add_disk(command: ArgumentParser, *, required: bool = True) -> None:
 
 def _guest_time(command: ArgumentParser) -> None:
     command.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="ask the guest, and wait so long for it to end"
+        "--timeout", type=seconds_of, metavar="SECONDS", help="ask the guest, and wait so long for it to end"
     )
 
 
@@ -96,8 +98,10 @@ def _destination(command: ArgumentParser) -> None:
 
 
 def _number(name: str, words: str) -> Callable[[ArgumentParser], None]:
+    type_ = seconds_of if name == "SECONDS" else count_of
+
     def add(command: ArgumentParser) -> None:
-        command.add_argument(name.lower(), type=float if name == "SECONDS" else int, metavar=name, help=words)
+        command.add_argument(name.lower(), type=type_, metavar=name, help=words)
 
     return add
 
@@ -122,6 +126,11 @@ def _migrate(client: Client, arguments: Namespace) -> Tasks:
 
 
 def _set_memory(client: Client, arguments: Namespace) -> Tasks:
+    if arguments.minimum > arguments.maximum:
+        raise UsageError(
+            f"a range from {arguments.minimum} to {arguments.maximum} MiB has no amount: "
+            "give the smaller one first"
+        )
     low, high = arguments.minimum * MIB, arguments.maximum * MIB
     return (client.vm.set_memory_dynamic_range(arguments.vm, low, high),)
 

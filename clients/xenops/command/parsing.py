@@ -10,12 +10,21 @@ from typing_extensions import override
 NAMED_MAX = 10
 """So many choices are named to somebody who has named none."""
 
+
+class UsageError(Exception):
+    """The command line, with the environment, does not say enough, or makes no sense."""
+
+
 Subjects = Mapping[str, Iterable[str]]
 """Names of commands by what they are about."""
 
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong and where help is, instead of all that there would be."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._positionals.title = "arguments"
 
     @override
     def error(self, message: str) -> NoReturn:
@@ -28,6 +37,20 @@ class Parser(argparse.ArgumentParser):
             return
         rather = _rather(str(value), action.choices)
         raise argparse.ArgumentError(None, f"there is no {action.dest} {value!r}{rather}")
+
+
+class ShowVersion(argparse.Action):
+    """Prints the version and ends; it is looked for only then, which takes a while."""
+
+    def __init__(self, option_strings: list[str], dest: str, **named: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **named)
+
+    @override
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version  # noqa: PLC0415  no other command needs it
+
+        print(f"{parser.prog} {version('xenops-client')}")  # noqa: T201  it is what was asked for
+        parser.exit(0)
 
 
 def _rather(given: str, choices: Iterable[Any]) -> str:

@@ -121,6 +121,8 @@ class PlainScreen(Screen):
 
         def on_progress(task: Task) -> None:
             nonlocal told
+            if not isinstance(task.state, Pending):
+                return  # how it ended is said by whoever waits for it
             percent = f"{title}: {_fraction(task):.0%}"
             if percent != told:
                 told = percent

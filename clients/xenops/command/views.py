@@ -1,5 +1,6 @@
 """Views: objects of the interface as tables for people, and as wire values for programs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,13 +14,13 @@ from schema.objects.task import Completed, Failed, Pending, Task
 from schema.objects.vbd import Vbd, VbdState
 from schema.objects.vif import Vif, VifState
 from schema.objects.vm import Vm, VmState
-from schema.wire import json
 from schema.wire.codec import to_rpc
 from schema.wire.value import Dict
 
 from xenops.calls.events import Updates
 from xenops.client import Client
 from xenops.command.screen import Shown, Table
+from xenops.sentences import sentence_of
 
 MIB = 1 << 20
 
@@ -116,12 +117,15 @@ def _address(pci: Pci) -> str:
     return f"{at.domain:04x}:{at.bus:02x}:{at.dev:02x}.{at.fn:x}"
 
 
-def of_tasks(tasks: tuple[Task, ...]) -> Shown:
-    """One line for each task, oldest first."""
+def of_tasks(tasks: tuple[Task, ...], doings: Mapping[str, tuple[str, str]]) -> Shown:
+    """One line for each task, oldest first, with its VM and operation where those are known."""
     by_age = sorted(tasks, key=lambda task: (task.ctime, task.id))
-    rows = tuple((task.id, _time(task.ctime), task.dbg, _state(task)) for task in by_age)
+    rows = tuple(
+        (task.id, *doings.get(task.id, ("-", "-")), _time(task.ctime), task.dbg, _state(task))
+        for task in by_age
+    )
     value = [to_rpc(Task, task) for task in by_age]
-    return Shown(value, (Table(("TASK", "SINCE", "CLIENT", "STATE"), rows),))
+    return Shown(value, (Table(("TASK", "VM", "OPERATION", "SINCE", "CLIENT", "STATE"), rows),))
 
 
 def _state(task: Task) -> str:
@@ -131,7 +135,7 @@ def _state(task: Task) -> str:
         case Completed(completion=completion):
             return f"done, in {completion.duration:.3f} s"
         case Failed(error=error):
-            return f"failed: {json.dumps(error)}"
+            return f"failed: {sentence_of(error)}"
 
 
 def of_updates(updates: Updates) -> Shown:
@@ -156,12 +160,13 @@ def _name(changed: ObjectId) -> str:
 def of_service(who: Query, host: Host, memory_mib: int) -> Shown:
     """Who serves the instance, and on what."""
     cpu = host.cpu_info
+    sockets = "1 socket" if cpu.socket_count == 1 else f"{cpu.socket_count} sockets"
     rows = (
-        ("instance", who.instance_id),
+        ("instance's id", who.instance_id),
         ("service", f"{who.name} {who.version} of {who.vendor}"),
         ("features", ", ".join(who.features) or "-"),
         ("hypervisor", f"{host.hypervisor.version} ({host.hypervisor.capabilities})"),
-        ("CPUs", f"{cpu.cpu_count} in {cpu.socket_count} sockets, {cpu.modelname or cpu.vendor}"),
+        ("CPUs", f"{cpu.cpu_count} in {sockets}, {cpu.modelname or cpu.vendor}"),
         ("memory", f"{memory_mib} MiB"),
     )
     value = Dict([("query", to_rpc(Query, who)), ("host", to_rpc(Host, host)), ("memory_mib", memory_mib)])

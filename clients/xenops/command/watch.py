@@ -11,6 +11,7 @@ from schema.wire.value import Dict
 
 from xenops.client import Client
 from xenops.command import views
+from xenops.command.lanes import doings
 from xenops.command.screen import Screen, Shown, Table
 from xenops.events import GET_TIMEOUT_S
 
@@ -64,6 +65,7 @@ def _next(client: Client, vm: str | None, token: int) -> tuple[Shown, int]:
 
 def _frame(client: Client, vm: str | None) -> Shown:
     things = views.of_vms(client.vm.list()) if vm is None else views.of_vm(*views.looked_at(client, vm))
-    tasks = views.of_tasks(tuple(task for task in client.task.list() if isinstance(task.state, Pending)))
+    pending = tuple(task for task in client.task.list() if isinstance(task.state, Pending))
+    tasks = views.of_tasks(pending, doings(client, pending))
     value = Dict([("vm" if vm else "vms", things.value), ("tasks", tasks.value)])
     return Shown(value, (*things.tables, Table(("",), (("",),)), *tasks.tables))

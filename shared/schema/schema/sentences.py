@@ -3,14 +3,14 @@
 import re
 from typing import NamedTuple
 
-from schema.objects.errors import DoesNotExist, Error, InternalError
+from schema.objects.errors import AlreadyExists, DoesNotExist, Error, InternalError
 
 _SENTENCES = {
     "Already_exists": "the {klass} {id} exists already: remove it first, or choose another name",
     "Does_not_exist": "there is no {klass} {id}",
     "Unimplemented": "{what} is not implemented by this instance's hypervisor",
     "Domain_not_built": "the VM has no built domain: start it first",
-    "Invalid_vcpus": "{count} is no number of CPUs that this VM can have: choose 1 up to its maximum",
+    "Invalid_vcpus": "the VM can have 1 to {count} CPUs: more need a higher maximum, and a start",
     "Bad_power_state": "the VM is {found}, but must be {expected} for this",
     "Failed_to_acknowledge_shutdown_request": (
         "the guest did not react when asked to shut down: ask again, or shut down without a timeout, by force"
@@ -56,6 +56,10 @@ _DEVICE = re.compile(r"(?P<vm>[^/]+)/(?P<klass>vbd|vif|pci|vgpu|vusb)\.(?P<name>
 """How an id names the file in which a device of a VM is kept."""
 
 
+_PLACED = ("vbd", "vif", "pci")
+"""Devices of which two cannot have the same place; the id in the error is that place."""
+
+
 class MissingDevice(NamedTuple):
     """A device that a VM does not have."""
 
@@ -77,6 +81,11 @@ def sentence(error: Error) -> str:
     missing = missing_device(error)
     if missing is not None:
         return f"the VM {missing.vm} has no {missing.klass} {missing.name}"
+    if isinstance(error, AlreadyExists) and error.klass in _PLACED:
+        what = error.klass.upper()
+        return (
+            f"another {what} of the VM has the place {error.id}: unplug that, or give this one another name"
+        )
     fields = {name: _words(value) for name, value in error if name != "kind"}
     return _SENTENCES[error.kind].format(**fields)
 

@@ -42,6 +42,10 @@ def test_every_error_has_its_sentence() -> None:
             AlreadyExists(klass="VM", id="VM/v1/config"),
             "the VM v1 exists already: remove it first, or choose another name",
         ),
+        (
+            AlreadyExists(klass="vbd", id="Ide(2, 0)"),
+            "another VBD of the VM has the place Ide(2, 0): unplug that, or give this one another name",
+        ),
     ],
 )
 def test_of_files_of_the_store_their_vm_and_device_are_told(error: Error, told: str) -> None:
