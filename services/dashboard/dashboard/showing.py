@@ -194,6 +194,7 @@ def overview(watch: Watch) -> views.OverviewView:
         oldest_s=max(0.0, now - min(waiting)) if waiting else None,
         capacity=sum(worker.capacity for worker in up),
         workers=len(up),
+        stranded=len({one.vm for worker in fold.workers.all() for one in worker.stranded}),
         quarantined=watch.passed_over,
         ping_s=watch.pulse.took_s,
         health=tuple(map(health, watch.health)),

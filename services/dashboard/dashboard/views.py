@@ -210,6 +210,7 @@ class OverviewView(View):
     oldest_s: float | None
     capacity: int
     workers: int
+    stranded: int = Field(description="VMs that migrations have left under temporary ids, as workers name.")
     quarantined: int
     ping_s: float | None
     health: tuple[HealthView, ...]

@@ -224,7 +224,8 @@ def test_what_migrations_have_left_is_shown_while_there_is_any_by_page_api_and_m
     text = page.screen(cookie, "workers").text
     assert "Left by migrations" in text
     assert "moving-0" in text
-    assert "&lt;far&gt;:80" in text
+    assert "&lt;far&gt;:80 says whether it runs there; it stands still here" in text
+    assert "1 left by migrations" in page.screen(cookie, "overview").text
     figure = f'xenops_worker_stranded{{instance="{INSTANCE}",worker="{WORKER}"}} 1.0'
     page.await_("/metrics", lambda reply: figure in reply.text)
 
