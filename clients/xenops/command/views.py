@@ -162,7 +162,7 @@ def of_service(who: Query, host: Host, memory_mib: int) -> Shown:
     cpu = host.cpu_info
     sockets = "1 socket" if cpu.socket_count == 1 else f"{cpu.socket_count} sockets"
     rows = (
-        ("instance's id", who.instance_id),
+        ("instance", who.instance_id),
         ("service", f"{who.name} {who.version} of {who.vendor}"),
         ("features", ", ".join(who.features) or "-"),
         ("hypervisor", f"{host.hypervisor.version} ({host.hypervisor.capabilities})"),
