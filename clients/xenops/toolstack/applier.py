@@ -50,12 +50,9 @@ _Device = VbdObject | VifObject | PciObject | VgpuObject | VusbObject
 class Applier:
     """A watcher's handler. It remembers what it has last seen of each VM, and writes what is new."""
 
-    def __init__(
-        self, client: Client, source: Source, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, client: Client, source: Source) -> None:
         self._client = client
         self._source = source
-        self._now = now
         self._lock = threading.Lock()
         self._states: dict[str, VmState] = {}
         self._devices: dict[ObjectId, Any] = {}
@@ -121,7 +118,7 @@ class Applier:
         if now is None:
             self.gone(vm, ref)
             return
-        news = vm_news(self._source, ref, before, now, at=self._now())
+        news = vm_news(self._source, ref, before, now, at=datetime.now(UTC))
         apply(self._source.database, news.changes)
         with self._lock:
             self._states[vm] = now
@@ -140,7 +137,7 @@ class Applier:
 
     def gone(self, vm: str, ref: str) -> None:
         """A VM that was to be here is not known to xenops: its record says so."""
-        apply(self._source.database, vm_news(self._source, ref, None, None, at=self._now()).changes)
+        apply(self._source.database, vm_news(self._source, ref, None, None, at=datetime.now(UTC)).changes)
         self.forget(vm)
 
     def remove(self, vm: str) -> None:

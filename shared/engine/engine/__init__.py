@@ -10,6 +10,6 @@ Begin with `worker`: its core says which leases to run, its runner executes one.
 - Metadata: `store`; `mac` for interfaces without an address, `objects` and `sharing` for what is told of it.
 - Requests that need no lease: `control`. From host to host: `migrate`.
 - Hypervisors: `backend` is the port, `conformance` the tests that each implementation must pass, `simulator`
-  one in full. `hosted` is what those on real hosts share; all share `image`, `holding`, `noted`, `refusals`
+  one in full. `hosted` is what those on real hosts share; all share `image`, `holding`, `refusals`
   and `domain_type`.
 """

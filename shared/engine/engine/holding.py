@@ -1,4 +1,4 @@
-"""Holding: the devices that one VM has, found and exchanged by name; a VM may be renamed meanwhile."""
+"""Holding: the devices that one VM has, found and exchanged by name, for the VM may be renamed meanwhile."""
 
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
@@ -30,3 +30,10 @@ def without(devices: Sequence[DeviceT], id_: DeviceId) -> tuple[DeviceT, ...]:
 def replacing(devices: Sequence[DeviceT], device: DeviceT) -> tuple[DeviceT, ...]:
     """All devices, that one as given now."""
     return tuple(device if other.id.device == device.id.device else other for other in devices)
+
+
+def with_or_without(names: tuple[str, ...], name: str, *, there: bool) -> tuple[str, ...]:
+    """Names in their order, with one of them, at the end if it is new, or without it."""
+    if (name in names) == there:
+        return names
+    return (*names, name) if there else tuple(other for other in names if other != name)

@@ -14,9 +14,8 @@ from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import Vm
 
-from engine.holding import find, replacing, without
+from engine.holding import find, replacing, with_or_without, without
 from engine.hosted.records import Record
-from engine.noted import noted
 from engine.refusals import dotted
 
 
@@ -116,7 +115,7 @@ class HostedMachine(Record, Generic[DomainT, DiskT, NicT]):
 
     def noting_active(self, kind: str, id_: DeviceId, *, active: bool) -> Self:
         """With a device, of kind `vbd` or `vif`, among those that the VM shall have; or without."""
-        return self.but(active=noted(self.active, f"{kind}.{id_.device}", there=active))
+        return self.but(active=with_or_without(self.active, f"{kind}.{id_.device}", there=active))
 
     def is_active(self, kind: str, id_: DeviceId) -> bool:
         """Whether the VM shall have that device."""

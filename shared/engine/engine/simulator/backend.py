@@ -10,7 +10,7 @@ from schema.objects.dynamic import ObjectId, PciObject, VbdObject, VgpuObject, V
 from typing_extensions import override
 
 from engine.backend import Backend
-from engine.noted import noted
+from engine.holding import with_or_without
 from engine.simulator.host import SimulatedHost
 from engine.simulator.hypervisor import Hypervisor
 from engine.simulator.passthrough import SimulatedPcis, SimulatedVgpus, SimulatedVusbs
@@ -93,7 +93,7 @@ class Simulator(Backend):
     def _ask_unplug(self, vm: str, device: str) -> None:
         self._hypervisor.look(vm).living()
         self._hypervisor.change(
-            vm, lambda machine: machine.but(leaving=noted(machine.leaving, device, there=True))
+            vm, lambda machine: machine.but(leaving=with_or_without(machine.leaving, device, there=True))
         )
         kind, _, name = device.partition(".")
         self._hypervisor.on_change(_OBJECTS[kind](DeviceId(vm, name)))

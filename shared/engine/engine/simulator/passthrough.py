@@ -11,8 +11,7 @@ from schema.objects.vusb import Vusb, VusbState
 from typing_extensions import override
 
 from engine.backend import Execution, PciVerbs, VgpuVerbs, VusbVerbs
-from engine.holding import find, without
-from engine.noted import noted
+from engine.holding import find, with_or_without, without
 from engine.simulator.hypervisor import Hypervisor
 from engine.simulator.machine import Machine
 from engine.simulator.states import vgpu_state
@@ -89,7 +88,7 @@ class SimulatedVgpus(VgpuVerbs):
         name = f"vgpu.{vgpu.id[1]}"
         self._hypervisor.enter(execution, "VGPU.set_active", vm)
         self._hypervisor.change(
-            vm, lambda machine: machine.but(active=noted(machine.active, name, there=active))
+            vm, lambda machine: machine.but(active=with_or_without(machine.active, name, there=active))
         )
 
     @override
@@ -138,4 +137,4 @@ class SimulatedVusbs(VusbVerbs):
 
 
 def _asking_no_more(machine: Machine, name: str) -> Machine:
-    return machine.but(leaving=noted(machine.leaving, name, there=False))
+    return machine.but(leaving=with_or_without(machine.leaving, name, there=False))

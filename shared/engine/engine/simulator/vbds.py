@@ -11,8 +11,7 @@ from schema.objects.vbd import Vbd, VbdMode, VbdState, VbdType
 from typing_extensions import override
 
 from engine.backend import Execution, VbdVerbs
-from engine.holding import find, replacing, without
-from engine.noted import noted
+from engine.holding import find, replacing, with_or_without, without
 from engine.refusals import dotted
 from engine.simulator.hypervisor import Hypervisor
 from engine.simulator.machine import Machine
@@ -35,7 +34,7 @@ class SimulatedVbds(VbdVerbs):
             execution,
             "VBD.set_active",
             vm,
-            lambda machine: machine.but(active=noted(machine.active, _name(vbd), there=active)),
+            lambda machine: machine.but(active=with_or_without(machine.active, _name(vbd), there=active)),
         )
 
     @override
@@ -160,13 +159,13 @@ def _next_position(vbds: tuple[Vbd, ...], *, hvm: bool) -> DeviceNumber:
 def _activated(machine: Machine, vbd: Vbd) -> Machine:
     if find(machine.living().vbds, vbd.id) is None:
         raise XenopsError(DoesNotExist(klass="VBD", id=dotted(vbd.id)))
-    return machine.but(activated=noted(machine.activated, _name(vbd), there=True))
+    return machine.but(activated=with_or_without(machine.activated, _name(vbd), there=True))
 
 
 def _deactivated(machine: Machine, vbd: Vbd) -> Machine:
     return machine.but(
-        activated=noted(machine.activated, _name(vbd), there=False),
-        leaving=noted(machine.leaving, _name(vbd), there=False),
+        activated=with_or_without(machine.activated, _name(vbd), there=False),
+        leaving=with_or_without(machine.leaving, _name(vbd), there=False),
     )
 
 

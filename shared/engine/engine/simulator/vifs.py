@@ -11,8 +11,7 @@ from schema.objects.vif import Ipv4Configuration, Ipv6Configuration, LockingMode
 from typing_extensions import override
 
 from engine.backend import Execution, VifVerbs
-from engine.holding import find, replacing, without
-from engine.noted import noted
+from engine.holding import find, replacing, with_or_without, without
 from engine.simulator.hypervisor import Hypervisor
 from engine.simulator.machine import Machine
 from engine.simulator.states import vif_state
@@ -30,7 +29,7 @@ class SimulatedVifs(VifVerbs):
             execution,
             "VIF.set_active",
             vm,
-            lambda machine: machine.but(active=noted(machine.active, _name(vif), there=active)),
+            lambda machine: machine.but(active=with_or_without(machine.active, _name(vif), there=active)),
         )
 
     @override
@@ -119,6 +118,6 @@ def _plugged(machine: Machine, vif: Vif) -> Machine:
 def _unplugged(machine: Machine, vif: Vif) -> Machine:
     if machine.domain is None:
         return machine
-    return machine.but(leaving=noted(machine.leaving, _name(vif), there=False)).with_domain(
+    return machine.but(leaving=with_or_without(machine.leaving, _name(vif), there=False)).with_domain(
         vifs=without(machine.domain.vifs, vif.id)
     )
