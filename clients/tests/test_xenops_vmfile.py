@@ -9,7 +9,19 @@ from schema.objects.disk import BusType, LocalDisk, Vdi
 from schema.objects.metadata import Metadata
 from schema.objects.pci import PciAddress
 from schema.objects.vbd import VbdMode, VbdType
-from schema.objects.vm import DirectBoot, Hvm, HvmInfo, PvDirectBoot, Pvh, PvInfo, Uefi, UefiVariables
+from schema.objects.vm import (
+    DirectBoot,
+    Hvm,
+    HvmInfo,
+    IndirectBoot,
+    Pv,
+    PvDirectBoot,
+    Pvh,
+    PvIndirectBoot,
+    PvInfo,
+    Uefi,
+    UefiVariables,
+)
 from schema.wire.codec import encode_text
 from schema.wire.types import DeviceId
 from xenops import vmfile, vmparts
@@ -43,6 +55,22 @@ def test_a_kernel_is_started_directly_with_paths_relative_to_the_file() -> None:
     assert parse(vm={"id": "a", "boot": {"kernel": "vmlinuz"}}).vm.ty == Pvh(
         info=PvInfo(boot=DirectBoot(boot=bare))
     )
+
+
+def test_a_bootloader_looks_at_the_first_disk() -> None:
+    boot = {"bootloader": "pygrub", "cmdline": "console=hvc0"}
+    drive, root = {"device": "xvdc", "type": "cdrom"}, {"device": "xvda", "disk": "root.raw"}
+    data = {"device": "xvdb", "vdi": "sr/vdi"}
+    asked = {"bootloader": "pygrub", "extra_args": "console=hvc0"}
+    for vbds, disk in (
+        ((drive, root, data), LocalDisk(path="/vms/root.raw")),
+        ((data, root), Vdi(name="sr/vdi")),
+    ):
+        indirect = PvIndirectBoot.model_validate({**asked, "devices": (disk,)})
+        expected = Pv(info=PvInfo(boot=IndirectBoot(boot=indirect)))
+        assert parse(vm={"id": "a", "boot": boot}, vbds=vbds).vm.ty == expected
+    words = "a bootloader needs a disk to look at: name one among vbds"
+    assert words in complaint(vm={"id": "a", "boot": boot}, vbds=[drive])
 
 
 def test_uefi_can_be_asked_for() -> None:

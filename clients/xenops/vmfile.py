@@ -8,7 +8,8 @@
      "pcis": [{"device": "0", "address": "0000:03:00.0"}]}
 
 Only `vm.id` must be given. Without a kernel the firmware boots: `"boot": {"firmware": "uefi", "order": "cd"}`
-(c: disk, d: CD, n: network). Paths are relative to the file. What `VM.export_metadata` answers is taken, too.
+(c: disk, d: CD, n: network); on Xen `"boot": {"bootloader": "pygrub", "cmdline": "console=hvc0"}` finds a
+kernel on the first disk. Paths are relative to the file. What `VM.export_metadata` answers is taken, too.
 """
 
 import json
@@ -20,7 +21,7 @@ from string import ascii_lowercase
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from schema.objects.disk import BusType, DeviceNumber, LocalDisk, Vdi
+from schema.objects.disk import BusType, DeviceNumber, Disk, LocalDisk, Vdi
 from schema.objects.metadata import Metadata
 from schema.objects.network import LocalNetwork
 from schema.objects.pci import Pci, PciAddress
@@ -31,8 +32,11 @@ from schema.objects.vm import (
     DirectBoot,
     Hvm,
     HvmInfo,
+    IndirectBoot,
+    Pv,
     PvDirectBoot,
     Pvh,
+    PvIndirectBoot,
     PvInfo,
     SchedulerParams,
     Uefi,
@@ -44,7 +48,7 @@ from schema.wire.codec import decode_text
 from schema.wire.errors import JsonError, MarshalError
 from schema.wire.types import DeviceId
 
-from xenops.vmparts import FirmwareBoot, KernelBoot, Part, PciPart, VbdPart, VifPart, VmFile, VmPart
+from xenops.vmparts import BootloaderBoot, FirmwareBoot, KernelBoot, Part, PciPart, VbdPart, VifPart, VmFile
 
 _BUSES = {"xvd": BusType.XEN, "hd": BusType.IDE, "sd": BusType.SCSI, "fd": BusType.FLOPPY}
 _MODES = {"rw": VbdMode.READ_WRITE, "ro": VbdMode.READ_ONLY}
@@ -166,14 +170,15 @@ def _complaint(error: Mapping[str, Any], whole: object = "the file") -> str:
 def _metadata(file: VmFile, base: Path) -> Metadata:
     vm = file.vm.id
     return Metadata(
-        vm=_vm(file.vm, base),
+        vm=_vm(file, base),
         vbds=tuple(_vbd(vm, part, base) for part in file.vbds),
         vifs=tuple(_vif(vm, part) for part in file.vifs),
         pcis=tuple(_pci(vm, position, part) for position, part in enumerate(file.pcis)),
     )
 
 
-def _vm(part: VmPart, base: Path) -> Vm:
+def _vm(file: VmFile, base: Path) -> Vm:
+    part = file.vm
     return Vm(
         id=part.id,
         name=part.name or part.id,
@@ -181,7 +186,7 @@ def _vm(part: VmPart, base: Path) -> Vm:
         xsdata=(),
         platformdata=tuple(part.platform.items()),
         bios_strings=(),
-        ty=_builder(part.boot, base),
+        ty=_builder(file, base),
         suppress_spurious_page_faults=False,
         memory_static_max=part.memory,
         memory_dynamic_max=part.memory,
@@ -197,12 +202,17 @@ def _vm(part: VmPart, base: Path) -> Vm:
     )
 
 
-def _builder(boot: KernelBoot | FirmwareBoot, base: Path) -> BuilderInfo:
-    match boot:
+def _builder(file: VmFile, base: Path) -> BuilderInfo:
+    match file.vm.boot:
         case KernelBoot(kernel=kernel, initrd=initrd, cmdline=cmdline):
             ramdisk = str(base / initrd) if initrd else None
             direct = PvDirectBoot(kernel=str(base / kernel), cmdline=cmdline, ramdisk=ramdisk)
             return Pvh(info=PvInfo(boot=DirectBoot(boot=direct)))
+        case BootloaderBoot(bootloader=bootloader, cmdline=cmdline):
+            disks = (_source(part, base) for part in file.vbds)
+            first = tuple(disk for disk in disks if disk is not None)[:1]
+            indirect = PvIndirectBoot(bootloader=bootloader, extra_args=cmdline, devices=first)
+            return Pv(info=PvInfo(boot=IndirectBoot(boot=indirect)))
         case FirmwareBoot(firmware="uefi", order=order):
             return Hvm(info=HvmInfo(boot_order=order, firmware=Uefi(variables=UefiVariables())))
         case FirmwareBoot(order=order):
@@ -211,14 +221,19 @@ def _builder(boot: KernelBoot | FirmwareBoot, base: Path) -> BuilderInfo:
 
 def _vbd(vm: str, part: VbdPart, base: Path) -> Vbd:
     mode = part.mode or ("ro" if part.type == "cdrom" else "rw")
-    backend = Vdi(name=part.vdi) if part.vdi else LocalDisk(path=str(base / part.disk)) if part.disk else None
     return Vbd(
         id=DeviceId(vm, part.device),
         position=_position(part.device),
         mode=_MODES[mode],
-        backend=backend,
+        backend=_source(part, base),
         ty=_TYPES[part.type],
     )
+
+
+def _source(part: VbdPart, base: Path) -> Disk | None:
+    if part.vdi:
+        return Vdi(name=part.vdi)
+    return LocalDisk(path=str(base / part.disk)) if part.disk else None
 
 
 def _position(device: str) -> DeviceNumber:

@@ -75,6 +75,13 @@ class FirmwareBoot(Part):
     order: str = "cdn"
 
 
+class BootloaderBoot(Part):
+    """Start a paravirtual guest of Xen's with the kernel that a bootloader finds on its first disk."""
+
+    bootloader: str
+    cmdline: str = ""
+
+
 class VmPart(Part):
     """The VM itself."""
 
@@ -83,7 +90,7 @@ class VmPart(Part):
     memory: Memory = MEMORY_DEFAULT_BYTES
     vcpus: int = Field(default=1, ge=1)
     vcpus_max: int | None = Field(default=None, ge=1)
-    boot: KernelBoot | FirmwareBoot = FirmwareBoot()
+    boot: KernelBoot | BootloaderBoot | FirmwareBoot = FirmwareBoot()
     platform: dict[str, str] = {}
 
 
@@ -141,3 +148,9 @@ class VmFile(Part):
         if twice:
             raise ValueError(f"has {twice[0]} twice: each needs a device name of its own")
         return parts
+
+    @model_validator(mode="after")
+    def _has_a_disk_to_boot_from(self) -> Self:
+        if isinstance(self.vm.boot, BootloaderBoot) and not any(part.disk or part.vdi for part in self.vbds):
+            raise ValueError("a bootloader needs a disk to look at: name one among vbds")
+        return self
