@@ -19,6 +19,7 @@ from engine.conformance.subject import refusal
 from engine.image import ImageStream
 from engine.migrate.channel import Channel
 from engine.migrate.sockets import SocketWire
+from eventually import eventually
 from libvirt_room import LibvirtRoom, await_that, domains
 from miniature_xapi import MiniatureXapi
 from qemu_host import PATIENCE_S, VM, line, vif, xvd
@@ -31,7 +32,7 @@ from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import PowerState, Vm
 from stack.libvirtd import LibvirtDaemon
-from test_migration import Host, Pair, eventually, tls_to_nobody_known, until_progress
+from test_migration import Host, Pair, tls_to_nobody_known, until_progress
 from test_qemu_migration import MEMORY
 from typing_extensions import override
 from worker_kvm.libvirt.talk import STATE_LINE, TALK_LINE, SendsFile, talking

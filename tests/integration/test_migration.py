@@ -5,19 +5,18 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bus.crash import VARIABLE, CrashKind
-from bus.ports import BusError
 from bus.rabbit import RabbitBus
 from certificates import issue
 from engine.conformance.samples import sample_vbd, sample_vm
+from eventually import eventually
 from miniature_xapi import MiniatureXapi
 from schema.fault import XenopsError
 from schema.ids import InstanceName, VmId
@@ -31,7 +30,6 @@ from xenops.client import Client
 from xenops.events import wait_for_task
 
 PATIENCE_S = 90.0
-QUIET_S = 0.1
 CALL_TIMEOUT_S = 5.0
 """A frontend that dies takes requests along: they are made again."""
 BEFORE_IT_TAKES_OVER = 7
@@ -150,17 +148,6 @@ class Pair:
         self.here.stop()
         self.there.stop()
         self.node.stop()
-
-
-def eventually(holds: Callable[[], Any]) -> Any:
-    """What it answers once it holds."""
-    pause = threading.Event()
-    for _ in range(round(PATIENCE_S / QUIET_S)):
-        try:
-            return holds()
-        except (AssertionError, BusError, XenopsError):
-            pause.wait(QUIET_S)
-    return holds()
 
 
 @pytest.fixture(name="pair", scope="module")

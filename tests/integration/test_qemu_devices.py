@@ -11,6 +11,7 @@ import pytest
 from engine.backend import CreateOptions, Devices
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
+from eventually import eventually
 from qemu_host import MIB, VM, Host, line, vif, xvd
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import LocalDisk, Vdi
@@ -90,7 +91,7 @@ def test_a_guest_sees_an_interface_though_it_still_has_the_one_that_was_taken_by
         host.backend.vm.unpause(host.task, vm)
         said = {line(console, "interface").split()[-1] for _ in range(2)}
         assert said == {"came", "went"}
-        host.backend.vm.assert_can_save(vm)
+        eventually(lambda: host.backend.vm.assert_can_save(vm))  # QEMU is told after the guest has said it
         host.backend.vif.unplug(host.task, VM, interface, force=False)
         line(console, "went")
 

@@ -19,11 +19,12 @@ from typing import Self
 import pytest
 from certificates import issue
 from engine.conformance.samples import sample_vbd, sample_vm
+from eventually import eventually
 from schema.fault import XenopsError
 from schema.objects.disk import BusType, LocalDisk, Vdi
 from schema.objects.task import Failed, Pending
 from schema.objects.vm import PowerState
-from test_migration import PATIENCE_S, Host, Pair, eventually, until_progress
+from test_migration import PATIENCE_S, Host, Pair, until_progress
 from tls_terminator import terminating
 from typing_extensions import override
 from worker_kvm.qemu.sweep import end_domains, find_strays
