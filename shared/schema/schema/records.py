@@ -80,7 +80,7 @@ class Started(LogRecord):
 
 
 class Parked(LogRecord):
-    """An execution waits and holds its lane, but no place of its worker; `Started` says that it goes on.
+    """An execution waits and holds its lane, but no slot of its worker; `Started` says that it goes on.
 
     `until` is in seconds since the epoch.
     """

@@ -276,7 +276,7 @@ class WorkerService:
         self._threads.stir()
 
     def _park(self, lease: Lease, runner: Runner, pause_s: float) -> None:
-        """Let it wait without a thread, and let another have its place."""
+        """Let it wait without a thread, and let another have its slot."""
         until = self._threads.clock.now() + pause_s
         self._append(Parked(vm=lease.submitted.vm, task=lease.task, token=lease.token, until=until))
         self._parking.put(lease.task, pause_s)

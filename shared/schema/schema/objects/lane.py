@@ -65,7 +65,7 @@ class StrandedVm(Struct, wire="stranded_vm"):
 class Worker(Struct, wire="worker"):
     """A worker: `state` is up, missed, down, draining or drained; `leases` counts what it has under way.
 
-    `busy` of its `capacity` places are taken: what waits for a time takes none. `silent_s`: for how long
+    `busy` of its `capacity` slots are taken: what waits for a time takes none. `silent_s`: for how long
     nothing was heard of it. `stranded`: some 20 at the most; workers of a host name the same.
     """
 
