@@ -17,7 +17,7 @@ SIM_SECONDS ?= 120
 UNIT ?= unit
 
 .DEFAULT_GOAL := help
-.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen-life test-xen test-passthrough containers sim sim-fresh conformance faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
+.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen-life test-xen test-passthrough containers sim sim-fresh conformance conformance-xen faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,7 +102,8 @@ lint:
 types:
 	@.venv/bin/mypy $(addprefix -p ,$(PACKAGES))
 	@MYPYPATH=tools:tests/xen:examples/nightly:examples/first .venv/bin/mypy tools bench examples
-	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/xen tests/compose tests/packaging; do MYPYPATH=tools:tests/xen .venv/bin/mypy $$directory || exit 1; done
+	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/compose tests/packaging; do MYPYPATH=tools:tests/xen .venv/bin/mypy $$directory || exit 1; done
+	@MYPYPATH=tools:tests/xen:tests/integration .venv/bin/mypy tests/xen
 	@MYPYPATH=tools:tests/integration .venv/bin/mypy tests/devices
 
 imports:
@@ -146,6 +147,9 @@ docs: ## The site of the documents, strictly: var/site; any web server, or `pyth
 
 conformance: ## Which methods work, by every door, on every backend: docs/conformance.md, made anew
 	@$(PYTHON) tests/integration/conformance_table.py > var/conformance.md && .venv/bin/mdformat var/conformance.md && mv var/conformance.md docs/conformance.md
+
+conformance-xen: ## The same on each backend of Xen, emulated: docs/conformance-xen.md, made anew
+	@PYTHONPATH=tools:tests/integration:tests/xen $(PYTHON) tests/xen/xen_tour.py > var/conformance-xen.md && .venv/bin/mdformat var/conformance-xen.md && mv var/conformance-xen.md docs/conformance-xen.md
 
 bench: ## Run every benchmark and print its figures
 	@for script in bench/bench_*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done

@@ -95,9 +95,9 @@ def _found_on(stacks: Stacks) -> dict[str, dict[str, dict[str, str]]]:
     return found
 
 
-def documented(backend: str) -> dict[str, str]:
-    """By method, what the page says of a backend."""
-    rows = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+def documented(backend: str, page: Path = PAGE) -> dict[str, str]:
+    """By method, what a page says of a backend."""
+    rows = [line.split(" | ") for line in page.read_text().splitlines() if line.startswith("| ")]
     heads, _, *cells = [[cell.strip("| ") for cell in row] for row in rows]
     column = heads.index(backend)
     return {row[0]: row[column] for row in cells}
@@ -118,8 +118,9 @@ def plain(answer: str) -> str:
     return answer.replace("|", "\\|").replace("\n", " ")
 
 
-def _table(found: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
-    doors = " ".join(f"`{door}`" for door in DOORS)
+def table(found: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
+    """The page's, by backend, door and method."""
+    doors = " ".join(f"`{door}`" for door in next(iter(found.values())))
     lines = [f"Doors: {doors}. Backends: {', '.join(found)}.", ""]
     for backend, by_door in found.items():
         passes = sum(answers[method] == PASS for answers in by_door.values() for method in METHODS)
@@ -134,4 +135,4 @@ def _table(found: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(_HEAD + _table(_found()))
+    sys.stdout.write(_HEAD + table(_found()))

@@ -123,6 +123,12 @@ def _destroy(visit: Visit) -> None:
     assert task not in {known.id for known in visit.client.task.list()}
 
 
+def _migrate(visit: Visit) -> None:
+    """A VM that runs: on Xen one that is paused cannot say that it suspends."""
+    visit.done(visit.client.vm.unpause(visit.main))
+    visit.done(visit.client.vm.migrate(visit.main, Destination(visit.home, ())))
+
+
 def _device(kind: str, verb: str, id_: Callable[[Visit], DeviceId]) -> Step:
     return lambda visit: getattr(getattr(visit.client, kind), verb)(id_(visit))
 
@@ -235,7 +241,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("VM.reboot", _task(lambda v: v.client.vm.reboot(v.main, None))),
     ("VM.suspend", _task(lambda v: v.client.vm.suspend(v.main, v.image))),
     ("VM.resume", _task(lambda v: v.client.vm.resume(v.main, v.image))),
-    ("VM.migrate", _task(lambda v: v.client.vm.migrate(v.main, Destination(v.home, ())))),
+    ("VM.migrate", _migrate),
     ("VM.export_metadata", _export),
     ("VM.import_metadata", lambda v: v.client.vm.import_metadata(v.exported)),
     ("VM.import_metadata_async", _task(lambda v: v.client.vm.import_metadata_async(v.exported))),
