@@ -148,3 +148,21 @@ def test_vms_that_are_filled_at_once_are_not_promised_the_same_memory(
         host.nodes_free = (GIB, GIB // 2)
         with scheduling.placed(numbers[4], vm, GIB):
             assert host.bound[numbers[4], 0, True] == NODES[0]
+
+
+def test_what_was_promised_to_a_domain_that_could_not_be_bound_is_free_again(
+    subject: ClassicSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_words: object, **_named: object) -> None:
+        raise XenError("Xen did not set the affinity")
+
+    host, vm = subject.host, vm_of(subject)
+    scheduling = Scheduling(host, PolicyFile(tmp_path))
+    host.nodes_free = (3 * GIB, 0)
+    first, second = (host.create(UUID(int=number), nature_of(vm)) for number in (1, 2))
+    with monkeypatch.context() as patched:
+        patched.setattr(host, "set_affinity", refuse)
+        with pytest.raises(XenError), scheduling.placed(first, vm, 2 * GIB):
+            pass
+    with scheduling.placed(second, vm, 2 * GIB):
+        assert host.bound[second, 0, True] == NODES[0]

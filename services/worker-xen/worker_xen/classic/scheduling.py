@@ -47,9 +47,9 @@ class Scheduling:
         for vcpu, cpus in enumerate(bound_to(vm, len(self._topology.cpus))):
             self._xen.set_affinity(domid, vcpu, cpus)
         policy = self._policy.read()
-        if is_placed(vm, policy) and self._groups:
-            self._place(domid, vm, policy, memory_bytes)
         try:
+            if is_placed(vm, policy) and self._groups:
+                self._place(domid, vm, policy, memory_bytes)
             yield
         finally:
             with self._lock:
