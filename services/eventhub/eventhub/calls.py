@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bus.retrial import retrial
 from schema import records
 from schema.fault import XenopsError, internal_error
-from schema.ids import InstanceName, TaskId, VmId, is_safe_name
+from schema.ids import InstanceName, VmId, is_safe_name, read_task_id
 from schema.objects.errors import DoesNotExist
 from schema.objects.events import Events, Readers, StandingBarrier
 from schema.overseen import (
@@ -176,8 +176,8 @@ def diagnostics(fold: Fold, part: bytes | None) -> bytes:
 
 def _about_task(fold: Fold, call: Call, *, patient: bool) -> Decision:
     text = call.params["id"]
-    task = _task_id(text)
-    if task is None:
+    task = read_task_id(text)
+    if task is None or task >> tokens.PLACE_BITS:
         raise XenopsError(DoesNotExist(klass="task", id=text))
     is_look = call.method == "Task.stat"
     story = fold.tasks.find_awaited(task) if is_look else fold.tasks.find(task)
@@ -186,13 +186,6 @@ def _about_task(fold: Fold, call: Call, *, patient: bool) -> Decision:
     if tokens.place_after(task) > fold.seen and patient:
         return AskAgain(tokens.place_after(task))
     raise XenopsError(DoesNotExist(klass="task", id=text))
-
-
-def _task_id(text: str) -> TaskId | None:
-    """The id that a text is; as the original compares texts, "007" is none."""
-    if text.isascii() and text.isdecimal() and len(text) <= len(str(1 << tokens.PLACE_BITS)):
-        return TaskId(int(text)) if str(int(text)) == text else None
-    return None
 
 
 def _done_to(story: TaskStory, call: Call) -> Decision:

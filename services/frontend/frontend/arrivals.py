@@ -15,6 +15,7 @@ from schema.migration import (
     decode_cookies,
     read_path,
 )
+from schema.numbers import decimal
 from schema.operations import VmReceiveMemory
 from schema.records import ChannelOffered, Submitted
 from schema.wire import json
@@ -25,6 +26,12 @@ from frontend.core import ACCEPT_TIMEOUT_S
 
 SERVICE = "/services/xenops"
 """Under which xapi serves its host's xenopsd: here, the first instance."""
+
+_BYTES_MAX = (1 << 63) - 1
+"""As much memory as the interface has numbers for."""
+
+_SHOWN_CHARACTERS = 40
+"""How much of what makes no sense is said again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +117,16 @@ def record_of(opening: Opening, rendezvous: Rendezvous, now: float) -> Submitted
 
 def _submitted(opening: Opening, final: VmId, rendezvous: Rendezvous, now: float) -> Submitted | str:
     cookies, vm = opening.cookies, opening.channel.vm
-    limit = cookies.get("memory_limit", "")
-    if not limit.isdecimal() or int(limit) >= 1 << 63:
-        return f"VM {vm} cannot be taken in: {limit!r} as memory_limit is no number of bytes"
+    limit = decimal(cookies.get("memory_limit", ""), _BYTES_MAX)
+    if limit is None:
+        said = cookies.get("memory_limit", "")[:_SHOWN_CHARACTERS]
+        return f"VM {vm} cannot be taken in: {said!r} as memory_limit is no number of bytes"
     return Submitted(
         vm=vm,
         operation=VmReceiveMemory(
             vm=vm,
             final=final,
-            memory_limit_bytes=int(limit),
+            memory_limit_bytes=limit,
             socket=rendezvous.socket,
             ticket=rendezvous.ticket,
             compressed=cookies.get(COMPRESSION_COOKIE) == COMPRESSION,

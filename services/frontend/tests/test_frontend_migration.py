@@ -74,6 +74,7 @@ def test_the_channel_of_a_disk_is_offered_with_its_name() -> None:
         (ChannelOpening(Channel.VGPU, VM), {}, "no cookie vgpu_migration"),
         (ChannelOpening(Channel.CONTROL, VM), {}, "'' as memory_limit"),
         (ChannelOpening(Channel.CONTROL, VM), {"memory_limit": str(1 << 63)}, "as memory_limit"),
+        (ChannelOpening(Channel.CONTROL, VM), {"memory_limit": "9" * 5_000}, "as memory_limit"),
         (ChannelOpening(Channel.CONTROL, VmId("../x")), {}, "cannot name a VM"),
         (ChannelOpening(Channel.MEMORY, VM), {"final_id": "/"}, "cannot name a VM"),
         (ChannelOpening(Channel.DISK, VM, "a b"), {}, "'a b' cannot name a disk"),

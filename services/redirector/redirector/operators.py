@@ -9,7 +9,7 @@ from itertools import islice
 from bus.ports import Entry, Request
 from schema import rpc
 from schema.fault import XenopsError, internal_error
-from schema.ids import TaskId, VmId, WorkerName, is_safe_name
+from schema.ids import VmId, WorkerName, is_safe_name, read_task_id
 from schema.objects.errors import DoesNotExist, Error, InternalError
 from schema.objects.lane import Lane, Lanes, LaneTasks, LeasedTask, StrandedVm, WaitingTask, Worker
 from schema.overseen import named
@@ -172,7 +172,8 @@ class Operators:
         return Reprioritised(vm=waiting.vm, task=waiting.id, priority=priority, by=by)
 
     def _waiting(self, task: str) -> Waiting:
-        waiting = self._core.lanes.find(TaskId(int(task))) if task.isdecimal() and len(task) < 20 else None
+        id_ = read_task_id(task)
+        waiting = None if id_ is None else self._core.lanes.find(id_)
         if waiting is None:
             raise XenopsError(DoesNotExist(klass="waiting task", id=task))
         return waiting

@@ -212,6 +212,14 @@ def test_what_is_not_there_is_named(method: str, params: Mapping[str, Any], erro
     assert caught.value.error == error
 
 
+def test_no_text_but_its_id_names_a_waiting_task() -> None:
+    world = World(capacity=0)
+    text = f"0{world.start()}"
+    with pytest.raises(XenopsError) as caught:
+        world.ask("LANE.prioritise", task=text, priority=1)
+    assert caught.value.error == DoesNotExist(klass="waiting task", id=text)
+
+
 def test_limits_answer_with_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(capacity=0)
     task = world.start()

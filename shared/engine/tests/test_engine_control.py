@@ -244,6 +244,9 @@ def test_faults_are_triggered(office: Office) -> None:
     office.ask("DEBUG.trigger", cmd="set-cancel-trigger", args=(f"traced\n00-{'a' * 32}-{'b' * 16}-01", "1"))
     assert office.levers.triggers == {"dbg": 3, "traced": 1}
     assert office.error("DEBUG.trigger", cmd="nonesuch", args=()) == Unimplemented(what="nonesuch")
+    for nowhere in ("x", "\u0663", "9" * 5_000):
+        unknown = office.error("DEBUG.trigger", cmd="set-cancel-trigger", args=("dbg", nowhere))
+        assert unknown == Unimplemented(what="set-cancel-trigger")
     assert "end the worker" in office.error("DEBUG.shutdown", unit=None).message
 
 

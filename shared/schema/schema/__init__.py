@@ -5,6 +5,7 @@
   `migration` is what two hosts say to each other.
 - The log: `records`, with `log_records` and `overseen`; `operations` and `atomics` are what they are about,
   `ids` whom. `notices` go beside the log.
-- Errors: `fault` carries one to whoever must be told, `sentences` puts it in words.
+- Errors: `fault` carries one to whoever must be told, `sentences` puts it in words. Digits of strangers are
+  read by `numbers`.
 - `golden`, with `golden_checks` and `golden_types`, holds the encoding against the original's own samples.
 """

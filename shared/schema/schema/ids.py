@@ -3,6 +3,7 @@
 import re
 from typing import NewType
 
+from schema.numbers import decimal
 from schema.wire.types import DeviceId, VmId
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "VmId",
     "WorkerName",
     "is_safe_name",
+    "read_task_id",
 ]
 
 InstanceName = NewType("InstanceName", str)
@@ -41,3 +43,12 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def is_safe_name(name: str) -> bool:
     """Whether `name` may become a file name and a routing key."""
     return _SAFE_NAME.fullmatch(name) is not None and ".." not in name
+
+
+_OFFSET_MAX = (1 << 63) - 1
+
+
+def read_task_id(text: str) -> TaskId | None:
+    """The task id that a text is, if it is one; the original compares texts, so `007` is none."""
+    number = decimal(text, _OFFSET_MAX)
+    return TaskId(number) if number is not None and str(number) == text else None

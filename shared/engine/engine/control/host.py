@@ -6,6 +6,7 @@ from typing import Any
 
 from schema.debug_info import read_debug_info
 from schema.fault import internal_error
+from schema.numbers import decimal
 from schema.objects.host import Host, Query
 from schema.wire import json
 from schema.wire.value import Dict
@@ -16,6 +17,9 @@ Params = Mapping[str, Any]
 
 POOL_SIZE_MAX = 1_000
 """How many VMs at a time an operator may ask for."""
+
+_POINT_MAX = (1 << 62) - 1
+"""A cancel point's number; OCaml's greatest integer."""
 
 
 def query(desk: Desk, _params: Params) -> Query:
@@ -88,9 +92,11 @@ def set_numa_affinity_policy(desk: Desk, params: Params) -> None:
 def trigger(desk: Desk, params: Params) -> None:
     """DEBUG.trigger: the worker's own, else the backend's. Errors: `Unimplemented <cmd>`."""
     command, arguments = params["cmd"], params["args"]
-    if command == "set-cancel-trigger" and len(arguments) == 2 and arguments[1].isdecimal():
-        desk.levers.cancel_next(read_debug_info(arguments[0]).log, int(arguments[1]))  # so tasks are named
-        return
+    if command == "set-cancel-trigger" and len(arguments) == 2:
+        point = decimal(arguments[1], _POINT_MAX)
+        if point is not None:
+            desk.levers.cancel_next(read_debug_info(arguments[0]).log, point)  # tasks are called by that
+            return
     desk.scene.backend.trigger(command, arguments)
 
 
