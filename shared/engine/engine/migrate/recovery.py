@@ -28,7 +28,9 @@ def recover(operation: Migration, course: Course, *, handed_over: bool, crash: X
             case VmReceiveMemory() if handed_over:
                 Arrival(operation, course, Offers(course.threads, course.network)).take_over()
             case VmReceiveMemory():
-                Arrival(operation, course, Offers(course.threads, course.network)).give_up()
+                arrival = Arrival(operation, course, Offers(course.threads, course.network))
+                arrival.give_up()
+                arrival.turn_away(crash)
                 raise crash
     except XenopsError as error:
         return Failed(error=error.error)
