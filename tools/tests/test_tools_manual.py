@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import manual
-from xenops.command.arguments import parser
+from xenops.command.arguments import SUBJECTS, parser
 
 DAY = {"SOURCE_DATE_EPOCH": "1795385700"}
 
@@ -19,3 +19,13 @@ def test_each_command_is_in_the_manual_and_its_page_has_the_date_of_its_sources(
     [commands] = (action.choices for action in parser()._actions if isinstance(action.choices, dict))
     named = {command.prog.split()[-1] for command in commands.values()}  # by no second name
     assert {name for name in named if name.replace("-", "\\-") not in pages["xenops.1"]} == set()
+
+
+def test_a_command_s_whole_help_is_in_the_manual_and_what_all_take_only_once(tmp_path: Path) -> None:
+    manual.build(tmp_path, os.environ | DAY)
+    text = (tmp_path / "xenops.1").read_text().replace("\\-", "-")
+    for words in ('"vifs": [{"device"', "xenops lane-hold web1", "Each check is ok, warn, fail or skip"):
+        assert words in text, words
+    assert text.count("how long one call may take") == 1
+    places = [text.index(f"'xenops {name}'") for names in SUBJECTS.values() for name in names]
+    assert places == sorted(places)

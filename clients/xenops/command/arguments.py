@@ -62,6 +62,9 @@ SUBJECTS: Subjects = {
 """All commands, as `xenops --help` lists them."""
 
 
+COMMON = "connection and output"
+"""What may be said to every command."""
+
 NOTHING = Config()
 """Of somebody who has said nothing."""
 
@@ -157,7 +160,7 @@ def _host(command: Command) -> None:
 
 def _connection(to: argparse.ArgumentParser, config: Config | None) -> None:
     """The options that stand before or after the command; after it, they have no defaults of their own."""
-    options = to.add_argument_group("connection and output")
+    options = to.add_argument_group(COMMON)
     broker = options.add_argument(
         "--broker", metavar="URL", help="as amqp://user:secret@host:5672/, or unix:///path/of/socket"
     )
