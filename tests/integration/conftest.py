@@ -7,6 +7,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +117,15 @@ def run_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def until_served(client: Client) -> None:
-    """Wait until all answer: each attempt fails at once while one is missing."""
+    """Wait until all answer, and the redirector knows a worker: each attempt fails while one is missing."""
     attempts = threading.Event()
     for _ in range(600):
-        try:
+        with suppress(BusError, XenopsError):
             client.vm.list()
             client.updates.last_id()
-        except (BusError, XenopsError):
-            attempts.wait(QUIET_S)
-        else:
-            return
+            if client.worker.list():
+                return
+        attempts.wait(QUIET_S)
     pytest.fail("the services do not answer")
 
 

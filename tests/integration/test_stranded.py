@@ -38,12 +38,12 @@ def connect(stack: Stack) -> Iterator[Client]:
 
 
 def named(client: Client, *, until: bool) -> tuple[StrandedVm, ...]:
-    """What the worker names, once it names anything, or nothing any more."""
+    """What the worker names, once it is up and names anything, or nothing any more."""
     end, pause = time.monotonic() + PATIENCE_S, threading.Event()
     while time.monotonic() < end:
-        [worker] = client.worker.list()
-        if bool(worker.stranded) is until:
-            return worker.stranded
+        stranded = [one for worker in client.worker.list() for one in worker.stranded]
+        if bool(stranded) is until:
+            return tuple(stranded)
         pause.wait(PAUSE_S)
     pytest.fail("the worker's signs of life say otherwise")
 
