@@ -92,7 +92,7 @@ def of_workers(workers: tuple[Worker, ...]) -> Check:
         )
     found = ", ".join(
         [
-            f"{one.worker} has {one.busy} of {one.capacity} places taken, heard {one.silent_s:.1f} s ago"
+            f"{one.worker} has {one.busy} of {one.capacity} slots taken, heard {one.silent_s:.1f} s ago"
             for one in up
         ]
         + other

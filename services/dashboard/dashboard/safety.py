@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from bus.retrial import retrial
 from bus.stories.story import State, Story
-from schema.ids import is_safe_name
+from schema.ids import is_safe_name, read_task_id
 from schema.objects.quarantine import Quarantine
 from schema.overseen import DISCARD_MESSAGE, RETRY_MESSAGE, message_name
 
@@ -98,7 +98,8 @@ def check_message(action: Action, told: Quarantine) -> None:
 
 
 def _story(task: str, fold: InstanceFold) -> Story:
-    story = fold.tasks.find(int(task)) if task.isascii() and task.isdecimal() and len(task) < 20 else None
+    number = read_task_id(task)
+    story = None if number is None else fold.tasks.find(number)
     if story is None:
         raise UnknownError(f"there is no task {task!r}: it never was, or ended too long ago")
     return story

@@ -128,6 +128,8 @@ def test_words_that_make_no_sense_are_named() -> None:
     for vm, what in (
         (vm_with(boot_order="x"), "'x'"),
         (vm_with(timeoffset="soon"), "'soon'"),
+        (vm_with(timeoffset="--5"), "'--5'"),
+        (vm_with(timeoffset="9" * 5_000), "of nine digits at most"),
         (model, "'ne2000'"),
     ):
         error = refusal(lambda vm=vm: hvm_info(vm))

@@ -5,6 +5,7 @@ later it is given open files only.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ NIC_MODEL = "nic_type"
 _MODELS = ("rtl8139", "e1000")
 _BOOTS_FROM = frozenset("acdn")
 _VIDEO_MIB_MIN = 4
+_SECONDS = re.compile(r"-?[0-9]{1,9}")
 
 Words = dict[str, object]
 
@@ -112,8 +114,10 @@ def hvm_info(vm: Vm) -> HvmInfo:
         raise internal_error(
             f"VM {vm.id} boots from {info.boot_order!r}: give letters of `cdn` (disk, CD, network)"
         )
-    if info.timeoffset and not info.timeoffset.lstrip("-").isdecimal():
-        raise internal_error(f"VM {vm.id} has the timeoffset {info.timeoffset!r}: give seconds")
+    if info.timeoffset and not _SECONDS.fullmatch(info.timeoffset):
+        raise internal_error(
+            f"VM {vm.id} has the timeoffset {info.timeoffset[:20]!r}: give seconds, of nine digits at most"
+        )
     _nic_model(vm)
     return info
 
