@@ -2,10 +2,14 @@
 
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typing_extensions import override
 from worker_xen.classic.hvm import places
+from worker_xen.classic.hvm.emulators import Emulators
 
 DEVICE_MODEL = f"""\
 #!{sys.executable}
@@ -24,6 +28,32 @@ for word in words:
 os.execvp(given[0], given)
 """
 """What it is told as Xen's, it does as a common one, and writes its state as Xen's does."""
+
+
+class EmulatorsInHand(Emulators):
+    """This machine's QEMU has no device of Xen's, but another; its guest puts away what it is asked for."""
+
+    guests_listen = True
+
+    @override
+    def do(self, domid: int, command: str, arguments: Mapping[str, object] | None = None) -> Any:
+        if command == "device_add":
+            assert arguments is not None
+            assert arguments["driver"] == "xen-pci-passthrough"
+            arguments = {"driver": "pci-testdev", "id": arguments["id"]}
+        answer = super().do(domid, command, arguments)
+        if command == "device_del" and self.guests_listen:
+            self._let_go(domid)
+        return answer
+
+    def _let_go(self, domid: int) -> None:
+        """As a guest does by ACPI: choose the bus, read which slot shall go, and say that it may."""
+        self._say(domid, "o /w 0xae10 0")
+        slots = self._say(domid, "i /w 0xae04").split("=")[1].strip()
+        self._say(domid, f"o /w 0xae08 {slots}")
+
+    def _say(self, domid: int, words: str) -> str:
+        return str(super().do(domid, "human-monitor-command", {"command-line": words}))
 
 
 def have_programs(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

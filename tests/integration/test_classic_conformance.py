@@ -22,7 +22,7 @@ from engine.conformance import BackendConformance, Subject
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import Life, make_life, refusal
-from hvm_in_hand import have_programs
+from hvm_in_hand import EmulatorsInHand, have_programs
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import BusType, Disk, LocalDisk
 from schema.objects.dynamic import ObjectId, VmObject
@@ -73,14 +73,14 @@ class ClassicSubject(Subject):
 
     def _open(self) -> Classic:
         store, courier = StoreInHand(self._socket), Courier(courier_command())
-        emulators = Emulators(self.directory / "emulators")
+        self.emulators = EmulatorsInHand(self.directory / "emulators")
         parts = Parts(
             run=self.directory / "run",
             xen=self.host,
             store=store,
             dom0=self.host,
             courier=courier,
-            emulators=emulators,
+            emulators=self.emulators,
             bootloaders=Bootloaders(self.host, pygrubs=(str(self.directory / "programs" / "pygrub"),)),
         )
         backend = Classic(parts)
@@ -142,7 +142,7 @@ Made = TypeVar("Made", bound=ClassicSubject)
 
 
 class ClassicHvmSubject(ClassicSubject):
-    unsupported = UNSUPPORTED | {"PCI.plug"}
+    unsupported = UNSUPPORTED
 
     @override
     def make_vm(self) -> Vm:

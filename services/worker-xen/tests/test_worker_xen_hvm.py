@@ -90,6 +90,13 @@ def test_a_device_model_sees_one_domain_an_empty_directory_and_what_it_is_given(
     assert "mac" not in devices[4]
 
 
+def test_one_that_may_show_devices_of_the_host_keeps_its_rights() -> None:
+    words = command_line(Hardware(7, vm_with(pci_passthrough=True), 1, 128, gets_pcis=True), GIVEN)
+    for option in ("-xen-domid-restrict", "-chroot", "-runas"):
+        assert option not in words
+    assert words_after("-xen-domid", words) == ["7"]
+
+
 def test_a_guest_that_boots_from_the_network_has_one_card_with_a_rom() -> None:
     vm = vm_with(boot_order="n", video=StandardVga(), video_mib=16, acpi=False)
     words = command_line(
@@ -113,7 +120,6 @@ def test_a_medium_can_only_be_read() -> None:
         {"firmware": Uefi(variables=UefiVariables())},
         {"tpm": Vtpm(uuid="01234567-89ab-cdef-0123-456789abcdef")},
         {"qemu_stubdom": True},
-        {"pci_passthrough": True},
         {"hap": False},
     ],
 )

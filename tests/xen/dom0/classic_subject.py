@@ -43,5 +43,4 @@ class ClassicSubject(GuestSubject):
 class ClassicHvmSubject(BootSectors, ClassicSubject):
     """With HVM guests; each device model runs as a user of its own."""
 
-    unsupported = ClassicSubject.unsupported | {"PCI.plug"}
     users = (300000, 365535)

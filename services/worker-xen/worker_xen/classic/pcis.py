@@ -1,15 +1,17 @@
-"""The verbs on PCI devices: taken from the control domain's driver, given to a PV guest by pciback."""
+"""The verbs on PCI devices: taken from dom0's driver, given to a guest by pciback or by its device model."""
 
 from engine.backend import Execution, PciVerbs
+from engine.refusals import dotted
 from schema.fault import XenopsError, internal_error, unimplemented
 from schema.ids import VmId
-from schema.objects.errors import AlreadyExists
+from schema.objects.errors import AlreadyExists, DeviceDetachRejected
 from schema.objects.halted import UNPLUGGED_PCI
 from schema.objects.pci import Pci, PciAddress, PciState
-from schema.objects.vm import Pv
+from schema.objects.vm import Hvm, Pv
 from typing_extensions import override
 
 from worker_xen.classic.ends import DRIVER_TIMEOUT_S, GUEST_TIMEOUT_S, Ends
+from worker_xen.classic.hvm import passing
 from worker_xen.classic.hypervisor import Found, Hypervisor
 from worker_xen.classic.machine import Domain, HeldPci, pci_path, with_pci
 from worker_xen.classic.pciback import name_of
@@ -41,6 +43,7 @@ class ClassicPcis(PciVerbs):
     def plug(self, execution: Execution, vm: VmId, pci: Pci, *, use_qmp: bool) -> None:
         """Give it to the guest, which meets it behind those it has. Failed or cancelled, it has it not.
 
+        An HVM guest's device model does not show it without `use_qmp`: something else will.
         Errors: `Unimplemented` for a PVH guest; `Internal_error` that names what is missing.
         """
         execution.check_cancelled()
@@ -53,7 +56,12 @@ class ClassicPcis(PciVerbs):
         held = held or HeldPci(pci=pci, slot=domain.next_slot())
         self._put(vm, held)
         try:
-            self._give(info.domid, domain, held, execution)
+            if not self._is_told(info.domid, domain, held):  # by one that died meanwhile
+                self._give(info.domid, domain, held)
+                if not domain.is_hvm:
+                    self._tell_guest(info.domid, held, execution)
+                elif use_qmp:
+                    passing.show(self._hypervisor.emulators, info.domid, pci.address)
         except BaseException:
             self._take(self._hypervisor.find(vm), held, None)
             raise
@@ -61,7 +69,11 @@ class ClassicPcis(PciVerbs):
 
     @override
     def unplug(self, execution: Execution, vm: VmId, pci: Pci) -> None:
-        """A guest that runs is asked to let go of it; from one that does not answer it is taken."""
+        """A guest that runs is asked to let go of it; from a PV one that does not answer it is taken.
+
+        An HVM guest reaches it without us: as long as it has a device model it must let go by itself.
+        Errors: `Device_detach_rejected`.
+        """
         found = self._hypervisor.find(vm)
         held = found.machine.pci(pci.id)
         if held is not None:
@@ -76,11 +88,8 @@ class ClassicPcis(PciVerbs):
     def dequarantine(self, address: PciAddress) -> None:
         """None is in quarantine: what a guest had, pciback keeps for the next."""
 
-    def _give(self, domid: int, domain: Domain, held: HeldPci, execution: Execution) -> None:
-        """What the hypervisor must permit, then the word to pciback, unless one that died has done it."""
-        path = pci_path(domid)
-        if self._hypervisor.store.read(f"{path.backend}/vdev-{held.slot}") is not None:
-            return
+    def _give(self, domid: int, domain: Domain, held: HeldPci) -> None:
+        """What the hypervisor must permit."""
         if not self._hypervisor.xen.host().has_iommu:
             raise internal_error(
                 f"PCI device {name_of(held.pci.address)} cannot be given to VM {domain.vm.id}: this host has "
@@ -88,7 +97,18 @@ class ClassicPcis(PciVerbs):
             )
         device = self._hypervisor.dom0.take_pci(held.pci.address)
         with self._hypervisor.told(domain.vm.id):
+            if domain.is_hvm:
+                self._hypervisor.xen.take(domid, device)  # one that died may have given it, and shown it not
             self._hypervisor.xen.give(domid, device)
+
+    def _is_told(self, domid: int, domain: Domain, held: HeldPci) -> bool:
+        if domain.is_hvm:
+            return passing.has(self._hypervisor.emulators, domid, held.pci.address)
+        return self._hypervisor.store.read(f"{pci_path(domid).backend}/vdev-{held.slot}") is not None
+
+    def _tell_guest(self, domid: int, held: HeldPci, execution: Execution) -> None:
+        """By way of pciback."""
+        path = pci_path(domid)
         is_first = self._hypervisor.store.read(f"{path.backend}/state") is None
         seen = self._state(path)
         nodes = pci_nodes(_node(path, held), is_first=is_first, is_connected=seen is BusState.CONNECTED)
@@ -116,23 +136,44 @@ class ClassicPcis(PciVerbs):
             )
 
     def _take(self, found: Found, held: HeldPci, execution: Execution | None) -> None:
-        """Nothing here depends on a domain that is gone, nor on a guest that does not answer."""
+        """Nothing here depends on a domain that is gone, nor on a PV guest that does not answer."""
         domain = found.machine.domain
         if domain is None or domain.domid is None:
             return
-        path, vm = pci_path(domain.domid), found.machine.id
-        others = [other for other in domain.pcis if other.slot != held.slot]
-        if found.info is not None and not found.info.is_paused and execution is not None:
-            self._ask(path, held.slot, execution)
-        if others:
-            self._hypervisor.store.remove(pci_slot_paths(path, held.slot))
+        if domain.is_hvm:
+            self._await_release(found, domain.domid, held, execution)
         else:
-            self._ends.remove(path)
+            self._take_back(found, domain, held, execution)
         if found.info is not None:
             device = self._hypervisor.dom0.describe_pci(held.pci.address)
             if device is not None:
                 self._hypervisor.xen.take(domain.domid, device)
-        self._hypervisor.change(vm, lambda machine: with_pci(machine, held, there=False))
+        self._hypervisor.change(found.machine.id, lambda machine: with_pci(machine, held, there=False))
+
+    def _take_back(self, found: Found, domain: Domain, held: HeldPci, execution: Execution | None) -> None:
+        """From a PV guest, which is asked if it runs."""
+        path = pci_path(domain.domid or 0)
+        if found.info is not None and not found.info.is_paused and execution is not None:
+            self._ask(path, held.slot, execution)
+        if any(other.slot != held.slot for other in domain.pcis):
+            self._hypervisor.store.remove(pci_slot_paths(path, held.slot))
+        else:
+            self._ends.remove(path)
+
+    def _await_release(self, found: Found, domid: int, held: HeldPci, execution: Execution | None) -> None:
+        """An HVM guest that has a device model lets go of it, or it is not taken."""
+        emulators, address = self._hypervisor.emulators, held.pci.address
+        if execution is None or not passing.has(emulators, domid, address):
+            return
+        if found.info is not None and found.info.is_paused:
+            raise _rejected(
+                held, "the guest is paused, so it cannot let go of it: unpause it, or shut it down"
+            )
+        if not passing.let_go(emulators, domid, address, execution):
+            wait_s = passing.TIMEOUT_S
+            raise _rejected(
+                held, f"the guest has not let go of it within {wait_s:g} s: try again, or shut it down"
+            )
 
     def _ask(self, path: DevicePath, slot: int, execution: Execution) -> None:
         if self._state(path) is not BusState.CONNECTED:
@@ -154,8 +195,8 @@ class ClassicPcis(PciVerbs):
 
 
 def _refuse(domain: Domain, pci: Pci) -> None:
-    if not isinstance(domain.vm.ty, Pv):
-        raise unimplemented("PCI.plug to a guest that is not PV on classic")
+    if not isinstance(domain.vm.ty, Pv | Hvm):
+        raise unimplemented("PCI.plug to a PVH guest on classic")
     if any(other.pci.position == pci.position and other.id != pci.id for other in domain.pcis):
         raise XenopsError(AlreadyExists(klass="pci", id=str(pci.position)))
     if not domain.gets_pcis:
@@ -163,6 +204,10 @@ def _refuse(domain: Domain, pci: Pci) -> None:
             f"VM {domain.vm.id} was started without PCI devices, and the hypervisor gives none to such a "
             "domain: set `pci_passthrough`, or add the device, and start it anew"
         )
+
+
+def _rejected(held: HeldPci, reason: str) -> XenopsError:
+    return XenopsError(DeviceDetachRejected(klass="PCI", id=dotted(held.id), reason=reason))
 
 
 def _node(path: DevicePath, held: HeldPci) -> PciNode:

@@ -3,7 +3,7 @@
 from engine.backend import Execution
 from engine.image import Image
 from schema.atomics.vm import ShutdownRequest
-from schema.fault import XenopsError, internal_error
+from schema.fault import XenopsError, internal_error, unimplemented
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest, FailedToSuspend
 from schema.objects.vm import Pvh, Vm
 
@@ -11,7 +11,7 @@ from worker_xen.classic import suspend
 from worker_xen.classic.birth import introduce
 from worker_xen.classic.guest import Guest
 from worker_xen.classic.hypervisor import Hypervisor
-from worker_xen.classic.machine import resumed, saved
+from worker_xen.classic.machine import Domain, resumed, saved
 from worker_xen.classic.nature import nature_of
 from worker_xen.libxc.values import ShutdownReason
 
@@ -41,6 +41,7 @@ class Saving:
         domain, info = self._hypervisor.find(vm.id).built()
         if domain.suspended:
             return
+        refuse_hardware(domain)
         if info.is_paused:
             raise XenopsError(FailedToAcknowledgeSuspendRequest())
         try:
@@ -96,3 +97,12 @@ class Saving:
         stopped = self._hypervisor.find(vm.id).info
         if stopped is None or stopped.stopped != ShutdownReason.SUSPEND:
             raise internal_error(f"Cannot save VM {vm.id}: its guest has ended instead of suspending itself")
+
+
+def refuse_hardware(domain: Domain) -> None:
+    """A device of the host does not go into an image, nor does what its guest's device model knows of it.
+
+    Errors: `Unimplemented`.
+    """
+    if domain.is_hvm and domain.pcis:
+        raise unimplemented("VM.suspend of an HVM guest that has PCI devices on classic")

@@ -33,7 +33,7 @@ from worker_xen.classic.machine import (
     uuid_of,
 )
 from worker_xen.classic.nature import nature_of
-from worker_xen.classic.saving import Saving
+from worker_xen.classic.saving import Saving, refuse_hardware
 from worker_xen.classic.states import Said, action_request, vm_state
 from worker_xen.classic.suspend import Built
 from worker_xen.libxc.values import Loaded, Rings
@@ -206,7 +206,8 @@ class ClassicVms(UnassistedVms):
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
-        self._hypervisor.find(vm.id).built()
+        domain, _ = self._hypervisor.find(vm.id).built()
+        refuse_hardware(domain)
 
     @override
     def save(

@@ -1,7 +1,7 @@
 """Command: the words by which a device model is started; values and no I/O.
 
 QEMU opens what is named here, then leaves for an empty directory and lets go of every domain but its own;
-later it is given open files only.
+later it is given open files only. Who may get PCI devices of the host has one with all rights of root.
 """
 
 import json
@@ -78,6 +78,8 @@ class Hardware:
     memory_mib: int
     drives: tuple[Drive, ...] = ()
     cards: tuple[Card, ...] = ()
+    gets_pcis: bool = False
+    """It may be given PCI devices of the host: no device model that is restricted can show these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,6 @@ def hvm_info(vm: Vm) -> HvmInfo:
         "firmware other than a BIOS": not isinstance(info.firmware, Bios),
         "a TPM": info.tpm is not None,
         "a device model in a domain of its own": info.qemu_stubdom,
-        "PCI devices": info.pci_passthrough,
         "a virtual GPU": info.video.kind not in {"Cirrus", "Standard_VGA"},
         "shadow paging": not info.hap,
     }
@@ -136,7 +137,8 @@ def command_line(hardware: Hardware, given: Given) -> list[str]:
     """All arguments, without the program, which runs in its directory."""
     info = hvm_info(hardware.vm)
     return [
-        *("-xen-domid", str(hardware.domid), "-xen-domid-restrict"),
+        *("-xen-domid", str(hardware.domid)),
+        *(() if hardware.gets_pcis else ("-xen-domid-restrict",)),
         *("-no-shutdown", "-nodefaults", "-no-user-config", "-name", f"guest={_escaped(hardware.vm.id)}"),
         *("-pidfile", marker(given.directory)),
         *("-machine", f"xenfv,suppress-vmdesc=on,acpi={'on' if info.acpi else 'off'}"),
@@ -146,10 +148,15 @@ def command_line(hardware: Hardware, given: Given) -> list[str]:
         *_ways_in(info, given.monitor),
         *(word for drive in hardware.drives for word in _drive(drive)),
         *_cards(hardware, info, given.taps),
-        *("-chroot", str(given.directory / "root")),
-        *(() if given.user is None else ("-runas", f"{given.user[0]}:{given.user[1]}")),
+        *(() if hardware.gets_pcis else _leaving(given)),
         *(() if given.state is None else ("-incoming", f"fd:{given.state}")),
     ]
+
+
+def _leaving(given: Given) -> Iterator[str]:
+    yield from ("-chroot", str(given.directory / "root"))
+    if given.user is not None:
+        yield from ("-runas", f"{given.user[0]}:{given.user[1]}")
 
 
 def marker(directory: Path) -> str:
