@@ -70,6 +70,8 @@ class Watch:
     @property
     def trouble(self) -> str:
         """Why what is shown may be an old picture; "" if it is not."""
+        if lost := self.bus.broker().trouble:
+            return f"there is no connection to the broker ({lost})"
         if not self.live:
             return "the log is still being read"
         return self.pulse.trouble(self.bus.clock.monotonic())

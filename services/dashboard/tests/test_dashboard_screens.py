@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from http import HTTPStatus
 
 import pytest
+from bus.ports import BrokerSeen
 from dashboard.sessions import IDLE_S
 from dashboard.web.pages import SCREENS
 from page_in_hand import HUB_VERSION, INSTANCE, OPERATOR, READER, WORKER, Page, message
@@ -300,6 +301,24 @@ def test_where_services_are_silent_the_screens_say_so(page: Page) -> None:
     for name in ("events", "quarantine"):
         assert "no such luck" in page.screen(cookie, name).text
     page.answers = usual
+
+
+def test_while_the_broker_is_away_it_is_named_at_once_and_nobody_else_is_blamed(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie = page.enter()
+    page.await_("/readyz", lambda reply: reply.status == HTTPStatus.OK)
+    seen = BrokerSeen("RabbitMQ", "host:5672", trouble="connection refused")
+    monkeypatch.setattr(page.own, "broker", lambda: seen)
+    monkeypatch.delitem(page.answers, "LANE.list")
+    text = page.screen(cookie, "queues").text
+    assert "may be old: there is no connection to the broker (connection refused)." in text
+    assert "redirector does not answer" not in text
+    reply = page.act("/lanes/vm1/hold")
+    assert (reply.status, "no connection to the broker" in reply.json["detail"]) == (
+        HTTPStatus.CONFLICT,
+        True,
+    )
 
 
 def test_messages_have_the_buttons_that_may_be_pressed(page: Page) -> None:
