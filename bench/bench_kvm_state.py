@@ -210,7 +210,7 @@ class Bare:
     @staticmethod
     def _take_from(qemu: BareQemu, file: int, *, takes_disks: bool) -> None:
         enable(qemu, "events", *(() if takes_disks else ("late-block-activate",)))
-        qemu.do("migrate-set-parameters", {"announce-rounds": 0})
+        qemu.do("migrate-set-parameters", {"announce-rounds": 1})
         qemu.give(file, STATE)
         qemu.do("migrate-incoming", {"uri": f"fd:{STATE}"})
 

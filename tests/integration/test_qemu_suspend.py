@@ -12,6 +12,7 @@ from engine.backend import CreateOptions, Devices
 from engine.conformance import SuiteExecution
 from engine.image import HEADER, SIGNATURE, ImageStream
 from qemu_host import MIB, VM, Host, line, vif, xvd
+from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError
 from schema.objects.disk import LocalDisk
 from schema.objects.errors import Cancelled, InternalError
@@ -277,3 +278,23 @@ def test_a_worker_killed_in_the_middle_leaves_a_guest_that_goes_on(host: Host, h
         number, _ = beat(console)
         assert beat(console)[0] > number
     resume(host, vm, saved(host, vm))
+
+
+def test_a_guest_that_was_resumed_with_an_interface_powers_off_as_any_other(host: Host) -> None:
+    """Linux resets its cards then, at which QEMU 7.2 ended if nothing had been announced."""
+    vm, devices = host.vm(), Devices(vifs=(vif(0),))
+    host.create(vm)
+    host.backend.vif.plug(host.task, VM, vif(0))
+    host.launch(vm)
+    with host.console(vm) as console:
+        host.backend.vm.unpause(host.task, vm)
+        line(console, "userland is up")
+    image = saved(host, vm, devices)
+    resume(host, vm, image, devices)
+    with host.console(vm) as console:
+        host.backend.vm.unpause(host.task, vm)
+        console.say("poweroff -f")
+        while host.asks(vm) is None:
+            host.told()
+    assert host.asks(vm) is DomainAction.POWEROFF
+    assert [stray.vm for stray in find_strays(host.settings.run)] == [VM]
