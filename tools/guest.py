@@ -55,7 +55,8 @@ MODULES = {
     "ata_piix": "IDE drives; the cloud kernel has no AHCI",
     "evdev": "the power button's events, as a file",
     "button": "the power button",
-    "virtio_pci": "the door of all virtio devices: last, so that each finds its driver there",
+    "virtio_mmio": "the door of virtio devices where there is no PCI: last, as the next one",
+    "virtio_pci": "the door of all others: last, so that each finds its driver there",
 }
 """The kernel modules that are loaded, in this order, each after what it depends on; and what for."""
 

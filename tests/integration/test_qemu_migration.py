@@ -63,14 +63,15 @@ class QemuPair(Pair):
         return vm
 
     def vm_with_disks_of_its_own(self, size_there: int = DISK_BYTES) -> str:
-        """Its disks are on its host alone; the other host has empty ones of their names."""
+        """A pc whose disks are on its host alone; the other host has empty ones of their names."""
         vm = str(uuid.uuid4())
         for host in ("here", "there"):
             (self.directory / host / "sr" / "local").mkdir(parents=True, exist_ok=True)
         for number in range(2):
             self.content("here", vm, number).write_bytes(os.urandom(DISK_BYTES // 2) + bytes(DISK_BYTES // 2))
             self.content("there", vm, number).write_bytes(bytes(size_there))
-        self.source.vm.add(sample_vm(vm, vcpus=1, vcpu_max=1, **dict.fromkeys(MEMORY, 32 << 20)))
+        pc = {"platformdata": (("machine", "pc"),), "vcpus": 1, "vcpu_max": 1}
+        self.source.vm.add(sample_vm(vm, **pc, **dict.fromkeys(MEMORY, 32 << 20)))
         keys = (("migration", "mirror"),)
         for number, device in enumerate(("xvda", "xvdb")):
             backend, position = Vdi(name=f"local/{vm}-{number}"), (BusType.XEN, number, 0)

@@ -12,6 +12,7 @@ from schema.objects.errors import InternalError
 from schema.objects.network import LocalNetwork
 from schema.objects.vbd import Vbd, VbdType
 from schema.objects.vif import Vif
+from worker_kvm.kind import Kind
 from worker_kvm.qemu.arriving import Here, fitted
 from worker_kvm.qemu.framing import Head
 from worker_kvm.qemu.machine import Disk, Domain, Nic, Slot, Source
@@ -70,6 +71,20 @@ def test_the_machine_is_as_large_as_it_was() -> None:
     assert (domain.vm.vcpus, domain.vm.memory_static_max) == (2, 256 << 20)
     assert (domain.memory_target_bytes, domain.nic_plugs) == (77, 8)
     assert (domain.usb_port, domain.usb_plugs) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("pc-q35-7.2", Kind.Q35), ("pc-i440fx-7.2", Kind.PC), ("microvm", Kind.MICROVM)],
+)
+def test_the_machine_is_of_the_kind_that_it_was_whatever_the_vm_would_be_now(name: str, kind: Kind) -> None:
+    domain = fit(head().model_copy(update={"machine": name}))
+    assert (domain.kind, domain.machine) == (kind, name)
+
+
+def test_a_machine_that_no_vm_has_is_not_taken_in() -> None:
+    with pytest.raises(ValueError, match="of a machine 'isapc', which no VM has"):
+        fit(head().model_copy(update={"machine": "isapc"}))
 
 
 def test_a_disk_keeps_its_place_and_has_the_content_that_is_here() -> None:

@@ -77,6 +77,12 @@ CASES = {
     "boot-loader-of-its-own": sample_vm(
         ty=Pv(info=PvInfo(boot=LOADER)), memory_static_max=100_000_000, vcpus=5
     ),
+    "firmware-pc-with-devices": sample_vm(
+        ty=Hvm(info=HvmInfo(boot_order="dc")), platformdata=(("machine", "pc"),)
+    ),
+    "kernel-microvm": sample_vm(
+        ty=Pv(info=PvInfo(boot=BARE_KERNEL)), platformdata=(("machine", "microvm"),), vcpus=2, vcpu_max=4
+    ),
     "firmware-uefi": sample_vm(ty=Hvm(info=HvmInfo(firmware=UEFI))),
     "firmware-secure-with-tpm-uefi": sample_vm(
         ty=Hvm(info=HvmInfo(firmware=UEFI, tpm=Vtpm(uuid=UUID))), platformdata=(("secureboot", "true"),)
@@ -89,6 +95,8 @@ def words(name: str, accelerator: Accelerator) -> list[str]:
     machine = created(Machine(id=vm.id), vm, 7, 0.0)
     if name.endswith("with-devices"):
         machine = with_devices(machine, vm)
+    if name.endswith("microvm"):
+        machine = plugged(machine, Vif(id=DeviceId(vm.id, "1"), position=1), bridged=True)
     inherited = Inherited(
         monitor=9,
         console=10,
@@ -109,8 +117,9 @@ def given(name: str) -> dict[str, Any]:
         nodes = {"uefi-code": [Layer("raw", 1)], "uefi-variables": [Layer("raw", 2)]}
     elif name.endswith("with-devices"):
         chain = [Layer("qcow2", 2), Layer("qcow2", 3), Layer("raw", 4, is_device=True)]
+        early = "ide" if "pc" in name else "sata"
         disks = ([Layer("raw", 1)], chain, Served("an, export", "30"))
-        nodes = dict(zip(("sata0-node", "scsi1-node", "scsi2-node"), disks, strict=True))
+        nodes = dict(zip((f"{early}0-node", "scsi1-node", "scsi2-node"), disks, strict=True))
     layers = {node: found for node, found in nodes.items() if not isinstance(found, Served)}
     files = [(20 + layer.fdset, node) for node, found in layers.items() for layer in found]
     return {"files": files, "connections": [30], "contents": nodes}
@@ -142,10 +151,13 @@ def test_a_qemu_that_awaits_a_state_is_just_the_machine_that_it_is_of() -> None:
     assert words[words.index("-machine") + 1] == "pc-q35-7.2,vmport=off"
 
 
-def test_a_machine_that_has_got_usbs_controller_is_put_together_with_it() -> None:
-    vm = sample_vm()
+@pytest.mark.parametrize(
+    ("kind", "place"), [("q35", '"bus": "port6"'), ("pc", '"bus": "pci.0", "addr": "0x16"')]
+)
+def test_a_machine_that_has_got_usbs_controller_is_put_together_with_it(kind: str, place: str) -> None:
+    vm = sample_vm(platformdata=(("machine", kind),))
     domain = created(Machine(id=vm.id), vm, 7, 5.0).with_domain(usb_port=6).living()
     assert any(
-        '"driver": "qemu-xhci", "id": "usb", "bus": "port6"' in word
+        f'"driver": "qemu-xhci", "id": "usb", {place}' in word
         for word in command_line(domain, "tcg", Inherited(3, 4))
     )

@@ -5,6 +5,7 @@ from schema.ids import DeviceId
 from schema.objects.vbd import Vbd, VbdType
 from schema.objects.vif import Vif
 from schema.objects.vm import DirectBoot, Hvm, HvmInfo, PvDirectBoot, Pvh, PvInfo
+from worker_kvm.kind import Kind
 from worker_kvm.qemu.devices import boot_indexes, disk_device, nic_device
 from worker_kvm.qemu.machine import (
     Disk,
@@ -39,5 +40,5 @@ def test_a_guest_with_a_kernel_tries_nothing() -> None:
 
 
 def test_only_what_boots_has_a_boot_index() -> None:
-    assert "bootindex" not in disk_device(HD) | nic_device(NIC)
-    assert nic_device(NIC, 4)["bootindex"] == 4
+    assert "bootindex" not in disk_device(HD) | nic_device(NIC, Kind.Q35)
+    assert nic_device(NIC, Kind.Q35, 4)["bootindex"] == 4

@@ -32,6 +32,7 @@ from schema.objects.vm import (
 )
 from virt.mark import instance_of, life_of, mark
 from virt.xml import Element, attribute, node, parsed, written
+from worker_kvm.kind import Kind
 from worker_kvm.libvirt import machine as machines
 from worker_kvm.libvirt.bootable import refuse_unless_bootable
 from worker_kvm.libvirt.document import (
@@ -40,6 +41,7 @@ from worker_kvm.libvirt.document import (
     disk_node,
     domain_document,
     drive_node,
+    free_place,
     nic_node,
 )
 from worker_kvm.libvirt.keepsakes import forgetting_document, identity, is_kept, name_of
@@ -51,7 +53,7 @@ from worker_kvm.libvirt.machine import (
     Stage,
     attached,
 )
-from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, source_of, uuid_in
+from worker_kvm.libvirt.saved import kind_in, moved, placed_disk, placed_nic, source_of, uuid_in
 from worker_kvm.libvirt.states import vm_state
 from worker_kvm.qemu.machine import Source
 from worker_kvm.seen import Seen, Status
@@ -236,6 +238,40 @@ def saved() -> Element:
     assert devices is not None
     devices.append(console)
     return parsed(written(document))
+
+
+def test_a_pc_has_ide_and_slots_of_its_root_bus() -> None:
+    vm = HVM.model_copy(update={"platformdata": (("machine", "pc"),)})
+    found = attached(machine(vm, kind=Kind.PC), vbd(position=(BusType.IDE, 3, 0)), RAW)
+    found = plugged(found.with_disk(found.living().disks[0].model_copy(update={"activated": True})), vif(2))
+    document = domain_document(found.living(), AROUND)
+    assert attribute(document, "os/type", "machine") == "pc"
+    assert [each.get("model") for each in document.findall("./devices/controller[@type='pci']")] == [
+        "pci-root"
+    ]
+    [place] = document.findall("./devices/disk/address")
+    assert (place.get("bus"), place.get("target"), place.get("unit")) == ("1", "0", "1")
+    assert (attribute(document, "devices/disk/target", "bus"), found.living().disks[0].alias) == (
+        "ide",
+        "ua-ide3",
+    )
+    fifth = attached(machine(vm, kind=Kind.PC), vbd(position=(BusType.IDE, 4, 0)), RAW)
+    assert fifth.living().disks[0].bus == "scsi"
+    [card] = document.findall("./devices/interface/address")
+    assert (card.get("bus"), card.get("slot")) == ("0", str(0x12))
+    assert kind_in(parsed(written(document))) is Kind.PC
+    free = [free_place(Kind.PC, document), free_place(Kind.Q35, document)]
+    assert [each is not None and each.get("slot") for each in free] == [str(0x17), False]
+
+
+def test_the_kind_of_a_machine_is_its_documents() -> None:
+    assert kind_in(saved()) is Kind.Q35
+    assert kind_in(node("domain")) is Kind.Q35
+
+
+def test_no_microvm_is_made_on_libvirt() -> None:
+    small = PV.model_copy(update={"platformdata": (("machine", "microvm"),)})
+    assert "which is not made on libvirt" in str(refusal(refuse_unless_bootable, small))
 
 
 def test_a_saved_machine_is_found_in_its_document() -> None:

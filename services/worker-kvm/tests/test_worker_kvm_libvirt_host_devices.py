@@ -73,7 +73,7 @@ class Host(Known[Machine, Live]):
         return cast("Live | None", self.guests.get(vm))
 
     def devices(self, uuid: str) -> Element:
-        ports = (node("controller", model="pcie-root-port", index=index) for index in range(1, 3))
+        ports = (node("controller", type="pci", model="pcie-root-port", index=index) for index in range(1, 3))
         usb = node("controller", type="usb", model=self.controller)
         return node("domain", node("devices", usb, *ports, *self.guests[uuid].there.values()))
 

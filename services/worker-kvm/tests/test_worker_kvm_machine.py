@@ -77,6 +77,20 @@ def test_a_disk_has_a_slot_by_its_position(vm: Vm, position: DeviceNumber, expec
     assert slot(attached(machine(vm), vbd(position=position), None), "xvda") == expected
 
 
+@pytest.mark.parametrize(("unit", "expected"), [(3, Slot(bus="ide", unit=3)), (4, Slot(bus="scsi", unit=4))])
+def test_a_pc_has_four_places_for_disks_without_a_driver(unit: int, expected: Slot) -> None:
+    pc = HVM.model_copy(update={"platformdata": (("machine", "pc"),)})
+    assert slot(attached(machine(pc), vbd(position=(BusType.IDE, unit, 0)), None), "xvda") == expected
+
+
+def test_a_microvm_has_five_interfaces() -> None:
+    small = machine(PV.model_copy(update={"platformdata": (("machine", "microvm"),)}))
+    assert nic(plugged(small, vif(4), bridged=True), "4").place == 4
+    error = refusal(lambda: plugged(small, vif(5), bridged=True))
+    assert isinstance(error, InternalError)
+    assert "positions 0 to 4" in error.message
+
+
 def test_a_disk_that_comes_while_qemu_runs_is_on_scsi() -> None:
     running = machine().with_domain(process=Process(pid=1, started=2))
     assert slot(attached(running, vbd(position=(BusType.IDE, 0, 0)), None), "xvda").bus == "scsi"

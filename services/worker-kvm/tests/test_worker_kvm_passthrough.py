@@ -11,6 +11,7 @@ from schema.objects.dynamic import PciObject, VusbObject
 from schema.objects.errors import AlreadyExists, InternalError
 from schema.objects.vif import Vif
 from worker_kvm.hostdevices import HeldUsb, TakenGroup, TakenPci
+from worker_kvm.kind import Kind
 from worker_kvm.passthrough import (
     free_port,
     idle_groups,
@@ -119,6 +120,11 @@ def test_ports_are_given_from_the_last_one_and_interfaces_keep_theirs() -> None:
         assert "8 interfaces, PCI devices" in words(lambda vif=vif: plugged(found, vif, bridged=True))
 
 
+def test_a_microvm_has_no_place_for_what_is_not_an_interface() -> None:
+    said = words(lambda: with_usb_port(machine(kind=Kind.MICROVM)))
+    assert said.startswith("VM a is a microvm, which has the devices that it began with")
+
+
 def test_an_interface_whose_port_something_has_comes_at_another() -> None:
     found = with_pci(machine(), pci(NIC), ALONE, [])
     found = plugged(found, Vif(id=DeviceId("a", "late"), position=7), bridged=True)
@@ -162,11 +168,17 @@ def test_a_usb_device_is_given_once(vm: str) -> None:
 
 def test_devices_in_qemus_words() -> None:
     [gpu, _] = domain(both()).pcis
-    assert pci_device(gpu) == {"driver": "vfio-pci", "id": "pci7", "host": GPU, "bus": "port7"}
+    assert pci_device(gpu, Kind.Q35) == {"driver": "vfio-pci", "id": "pci7", "host": GPU, "bus": "port7"}
     held = HeldUsb(vusb=sample_vusb("a"), number=4)
     path = "/dev/fdset/3"
     assert usb_device(held, path) == {"driver": "usb-host", "id": "usb4", "bus": "usb.0", "hostdevice": path}
-    assert usb_controller(5) == {"driver": "qemu-xhci", "id": "usb", "bus": "port5", "p2": 8, "p3": 8}
+    assert usb_controller(5, Kind.Q35) == {
+        "driver": "qemu-xhci",
+        "id": "usb",
+        "bus": "port5",
+        "p2": 8,
+        "p3": 8,
+    }
 
 
 def test_a_vm_with_devices_of_this_host_stays_here() -> None:

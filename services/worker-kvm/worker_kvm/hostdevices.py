@@ -8,8 +8,13 @@ from schema.ids import DeviceId
 from schema.objects.pci import Pci
 from schema.objects.vusb import Vusb
 
+from worker_kvm.kind import Kind
+
 PORTS = 8
-"""Root ports that each machine is given: for interfaces, and for PCI devices and USB's controller."""
+"""Places that each machine has: for interfaces, and for PCI devices and USB's controller."""
+
+MMIO_PORTS = 5
+"""The same of a microvm, for interfaces alone: disks, balloon and agent have three of its eight."""
 
 USB_PORTS = 8
 """Of a controller, for each of USB's two generations; xapi allows a VM six devices."""
@@ -87,6 +92,8 @@ class HostingDomain(HostedDomain[DiskT, NicT], Generic[DiskT, NicT]):
     """A domain that may have devices of its host."""
 
     domid: int
+    kind: Kind = Kind.Q35
+    """Of its machine; workers before made no other."""
     own_pcis: tuple[str, ...] = ()
     """The PCI devices that its VM was configured with when it was created, as `0000:01:00.0`."""
     pcis: tuple[HeldPci, ...] = ()

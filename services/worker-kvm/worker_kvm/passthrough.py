@@ -13,6 +13,7 @@ from schema.objects.pci import Pci
 from schema.objects.vusb import Vusb
 
 from worker_kvm.hostdevices import PORTS, HeldPci, HeldUsb, HostingDomain, TakenGroup, TakenPci
+from worker_kvm.kind import refuse_late
 from worker_kvm.pci import Group, Member, held_by_another, name_of, to_take
 from worker_kvm.usb import name_of as usb_name_of
 
@@ -112,7 +113,8 @@ def without_usb(machine: MachineT, held: HeldUsb) -> MachineT:
 
 
 def free_port(domain: Domain) -> int:
-    """The last root port that nothing has: interfaces take the first ones. Errors: `Internal_error`."""
+    """The last place that nothing has: interfaces take the first ones. Errors: `Internal_error`."""
+    refuse_late(domain.kind, domain.vm.id, "devices")
     taken = taken_ports(domain)
     for port in reversed(range(PORTS)):
         if port not in taken:
@@ -129,7 +131,7 @@ def full(domain: Domain) -> XenopsError:
 
 
 def taken_ports(domain: Domain) -> set[int | None]:
-    """The root ports that something has."""
+    """The places that something has."""
     return {*domain.places(), *(held.port for held in domain.pcis), domain.usb_port}
 
 

@@ -20,7 +20,9 @@ from worker_kvm.throttle import Throttle, refuse_scheduling, throttle_of
 UNPLUG_TIMEOUT_S = 10.0
 """SCSI asks no guest: a disk is gone as soon as what it does has ended."""
 
-ON_SATA = "a disk on SATA cannot be unplugged while the VM runs: shut the VM down, or give it position xvd…"
+ON_IDE = (
+    "a disk on SATA or IDE cannot be unplugged while the VM runs: shut the VM down, or give it position xvd…"
+)
 """Why one is not unplugged."""
 
 IS_SLOW = f"QEMU has not let go of it within {UNPLUG_TIMEOUT_S:g} s: its storage is slow, try again"

@@ -1,7 +1,7 @@
 """Document: a domain, a disk, an interface as libvirt's XML, from values alone."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from virt.xml import Element, node
 
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.hostdevices import PORTS, USB_PORTS, HeldPci, HeldUsb
+from worker_kvm.kind import PC_SLOT, Kind
 from worker_kvm.libvirt.keepsakes import loader_nodes, name_of, tpm_nodes
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
 from worker_kvm.qemu.command import has_screen
@@ -66,7 +67,7 @@ def domain_document(domain: Domain, around: Surroundings) -> Element:
         node("memory", text=str(vm.memory_static_max // 1024), unit="KiB"),
         node("currentMemory", text=str(domain.memory_target_bytes // 1024), unit="KiB"),
         node("vcpu", text=str(max(vm.vcpu_max, vm.vcpus)), current=vm.vcpus),
-        system_node(vm),
+        system_node(vm, domain.kind),
         _features(around, is_secure=wants_secure_boot(vm)),
         node("cpu", mode="host-passthrough" if around.accelerator == "kvm" else "maximum"),
         node("clock", offset="utc"),
@@ -88,7 +89,7 @@ def options_node() -> Element:
     )
 
 
-def system_node(vm: Vm, machine: str = "q35") -> Element:
+def system_node(vm: Vm, machine: str) -> Element:
     """A kernel given; or what the firmware finds on disks, also for a guest with a boot loader of its own."""
     kind = node("type", text="hvm", arch="x86_64", machine=machine)
     if isinstance(vm.ty, Hvm) or not isinstance(vm.ty.info.boot, DirectBoot):
@@ -149,8 +150,10 @@ def drive_node(drive: Disk) -> Element:
     return described
 
 
-def nic_node(nic: Nic, *, bridged: bool, place: bool = False, boot_order: int | None = None) -> Element:
-    """An interface; with `place`, at the port of its position, else at any that is free."""
+def nic_node(
+    nic: Nic, *, bridged: bool, place: Element | None = None, boot_order: int | None = None
+) -> Element:
+    """An interface; without a `place`, at any that is free."""
     vif = nic.vif
     children = [
         node("mac", address=vif.mac),
@@ -163,28 +166,34 @@ def nic_node(nic: Nic, *, bridged: bool, place: bool = False, boot_order: int | 
         children += [node("source", bridge=bridge), node("mtu", size=vif.mtu)]
         if nic.tap is not None:
             children.append(node("target", dev=nic.tap))
-    if place:
-        children.append(_pci(bus=vif.position + 1))
+    if place is not None:
+        children.append(place)
     return node("interface", *children, *_order(boot_order), type="bridge" if bridged else "user")
 
 
-def free_bus(document: Element) -> int | None:
-    """The last root port at which a machine has nothing, by the bus that it makes; None: all are taken."""
-    taken = {int(found.get("bus", "0"), 0) for found in document.findall("./devices/*/address[@type='pci']")}
-    ports = document.findall("./devices/controller[@model='pcie-root-port']")
-    free = {int(found.get("index", "0")) for found in ports} - taken
-    return max(free, default=None)
+def place(kind: Kind, port: int) -> Element:
+    """Where what has one of a machine's places is; on a `q35` it is a root port, on a `pc` a slot."""
+    return _pci(slot=PC_SLOT + port) if kind is Kind.PC else _pci(bus=port + 1)
 
 
-def pci_node(held: HeldPci, bus: int) -> Element:
+def free_place(kind: Kind, document: Element) -> Element | None:
+    """The last place at which a machine has nothing; None: all are taken."""
+    taken = {_where(found) for found in document.findall("./devices/*/address[@type='pci']")}
+    buses = {int(found.get("index", "0")) for found in document.findall("./devices/controller[@type='pci']")}
+    places = [place(kind, port) for port in reversed(range(PORTS))]
+    free = (found for found in places if _where(found) not in taken and _where(found)[0] in buses)
+    return next(free, None)
+
+
+def pci_node(held: HeldPci, place: Element) -> Element:
     """A PCI device of the host, whose driver is vfio-pci already.
 
     Its place is said: one that is not PCI Express libvirt would put behind a bridge that there is not.
     """
     address = held.pci.address
-    place = {"domain": address.domain, "bus": address.bus, "slot": address.dev, "function": address.fn}
-    source = node("source", node("address", **{name: f"{number:#x}" for name, number in place.items()}))
-    return _of_host("pci", held.alias, source, node("driver", name="vfio"), _pci(bus=bus))
+    origin = {"domain": address.domain, "bus": address.bus, "slot": address.dev, "function": address.fn}
+    source = node("source", node("address", **{name: f"{number:#x}" for name, number in origin.items()}))
+    return _of_host("pci", held.alias, source, node("driver", name="vfio"), place)
 
 
 def usb_node(held: HeldUsb, device: UsbDevice) -> Element:
@@ -199,7 +208,7 @@ def boot_orders(domain: Domain) -> Mapping[str, int]:
     if not isinstance(vm.ty, Hvm):
         return {}
     disks = sorted(
-        (disk for disk in domain.disks if disk.activated), key=lambda disk: (disk.bus != "sata", disk.unit)
+        (disk for disk in domain.disks if disk.activated), key=lambda disk: (disk.bus == "scsi", disk.unit)
     )
     classes = {
         "c": [disk.alias for disk in disks if disk.vbd.ty is not VbdType.CDROM],
@@ -227,16 +236,19 @@ def _features(around: Surroundings, *, is_secure: bool) -> Element:
 def _devices(domain: Domain, around: Surroundings) -> Iterator[Element]:
     """Each device at a place of its own, so that the same machine is put together on every host."""
     yield node("controller", _pci(slot=_SLOT_USB), type="usb", index=0, model="qemu-xhci", ports=USB_PORTS)
-    yield node("controller", type="pci", index=0, model="pcie-root")
-    for port in range(PORTS):
-        yield _port(port)
+    yield from _buses(domain.kind)
     yield node("controller", _pci(slot=_SLOT_SCSI), type="scsi", index=0, model="virtio-scsi")
     orders = boot_orders(domain)
     for disk in domain.disks:
         if disk.activated:
             yield disk_node(disk, orders.get(disk.alias))
     for nic in domain.nics:
-        yield nic_node(nic, bridged=around.bridged, place=True, boot_order=orders.get(nic.alias))
+        yield nic_node(
+            nic,
+            bridged=around.bridged,
+            place=place(domain.kind, nic.vif.position),
+            boot_order=orders.get(nic.alias),
+        )
     yield node("serial", node("source", mode="bind", path=str(around.console)), type="unix")
     yield from _screen(domain.vm)
     yield node("controller", _pci(slot=_SLOT_SERIAL), type="virtio-serial", index=0)
@@ -261,6 +273,15 @@ def _screen(vm: Vm) -> Iterator[Element]:
     yield node("video", node("model", type="vga" if is_standard else "cirrus"))
 
 
+def _buses(kind: Kind) -> Iterator[Element]:
+    if kind is Kind.PC:
+        yield node("controller", type="pci", index=0, model="pci-root")
+        return
+    yield node("controller", type="pci", index=0, model="pcie-root")
+    for port in range(PORTS):
+        yield _port(port)
+
+
 def _port(port: int) -> Element:
     """All on one slot of the root bus, a function each."""
     place = _pci(slot=_SLOT_PORTS, function=port, multifunction="on" if port == 0 else "off")
@@ -274,9 +295,22 @@ def _pci(*, bus: int = 0, slot: int = 0, function: int = 0, multifunction: str =
     )
 
 
+def _where(address: Element) -> tuple[int, int]:
+    """Bus and slot."""
+    return int(address.get("bus", "0"), 0), int(address.get("slot", "0"), 0)
+
+
 def _drive_place(disk: Disk) -> Element:
-    unit, target = (0, disk.unit) if disk.bus == "scsi" else (disk.unit, 0)
-    return node("address", type="drive", controller=0, bus=0, target=target, unit=unit)
+    bus, target, unit = _DRIVE_PLACES[disk.bus](disk.unit)
+    return node("address", type="drive", controller=0, bus=bus, target=target, unit=unit)
+
+
+_DRIVE_PLACES: Mapping[str, Callable[[int], tuple[int, int, int]]] = {
+    "scsi": lambda unit: (0, unit, 0),
+    "sata": lambda unit: (0, 0, unit),
+    "ide": lambda unit: (unit // 2, 0, unit % 2),
+}
+"""Bus, target and unit of a disk."""
 
 
 def _order(number: int | None) -> Iterator[Element]:

@@ -14,7 +14,11 @@ from schema.objects.vif import Vif
 from schema.objects.vm import Hvm
 
 from worker_kvm.hostdevices import PORTS, HostingDomain
-from worker_kvm.qemu.machine import SATA_PORTS, SCSI_TARGETS, Source
+from worker_kvm.kind import Kind
+from worker_kvm.qemu.machine import IDE_PLACES, SCSI_TARGETS, Source
+
+_EARLY = IDE_PLACES[Kind.Q35][1]
+"""How many names of disks are for those that are not on SCSI."""
 
 _LIFE_LETTERS = 9
 """A tap's name has 15 at most, and no other's is like it: rules go by it."""
@@ -23,7 +27,7 @@ _LIFE_LETTERS = 9
 class Disk(HeldDisk):
     """A VBD that the domain has: attached, and, with `activated`, seen by the guest."""
 
-    bus: Literal["sata", "scsi"]
+    bus: Literal["sata", "ide", "scsi"]
     unit: int
     source: Source | None
     """None: a drive without a medium."""
@@ -36,7 +40,7 @@ class Disk(HeldDisk):
     @property
     def target(self) -> str:
         """What libvirt takes for its name in the guest, which must not be another's: `sda`."""
-        return f"sd{letters(self.unit if self.bus == 'sata' else SATA_PORTS + self.unit)}"
+        return f"sd{letters(_EARLY + self.unit if self.bus == 'scsi' else self.unit)}"
 
 
 class Nic(HeldNic):
@@ -129,12 +133,13 @@ def plugged(machine: Machine, vif: Vif, *, bridged: bool) -> Machine:
     return machine.with_new_nic(nic, PORTS).with_domain(nic_plugs=domain.nic_plugs + 1)
 
 
-def _place(domain: Domain, position: DeviceNumber) -> tuple[Literal["sata", "scsi"], int]:
-    """SATA, which a firmware boots from, while the machine is put together; later, and else, virtio-scsi."""
+def _place(domain: Domain, position: DeviceNumber) -> tuple[Literal["sata", "ide", "scsi"], int]:
+    """SATA or IDE, which a firmware boots from, while the machine is put together; else virtio-scsi."""
     bus, number, _ = position
-    is_early = domain.stage is Stage.NOTED
-    if bus is BusType.IDE and isinstance(domain.vm.ty, Hvm) and is_early and number < SATA_PORTS:
-        return "sata", number
+    if bus is BusType.IDE and isinstance(domain.vm.ty, Hvm) and domain.stage is Stage.NOTED:
+        early, places = IDE_PLACES[domain.kind]
+        if number < places:
+            return early, number
     if not 0 <= number < SCSI_TARGETS:
         raise internal_error(
             f"Cannot attach a disk at position {number} of VM {domain.vm.id}: a VM on libvirt has positions "

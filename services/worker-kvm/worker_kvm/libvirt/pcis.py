@@ -3,7 +3,7 @@
 from typing_extensions import override
 
 from worker_kvm.hostdevices import HeldPci
-from worker_kvm.libvirt.document import free_bus, pci_node
+from worker_kvm.libvirt.document import free_place, pci_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.passthrough import Domain, full
@@ -24,10 +24,10 @@ class LibvirtPcis(KvmPcis[Hypervisor, Live]):
 
     @override
     def _add(self, domain: Domain, live: Live, held: HeldPci) -> None:
-        bus = free_bus(self._hypervisor.devices(live.uuid))
-        if bus is None:
+        place = free_place(domain.kind, self._hypervisor.devices(live.uuid))
+        if place is None:
             raise full(domain)
-        self._hypervisor.attach(live.uuid, pci_node(held, bus))
+        self._hypervisor.attach(live.uuid, pci_node(held, place))
 
     @override
     def _is_gone(self, live: Live, held: HeldPci, timeout_s: float) -> bool:

@@ -12,6 +12,7 @@ from schema.objects.vm import Vm
 from virt.mark import mark
 from virt.xml import Element, attribute, node
 
+from worker_kvm.kind import Kind, kind_named
 from worker_kvm.libvirt.document import (
     QEMU,
     Surroundings,
@@ -24,7 +25,7 @@ from worker_kvm.libvirt.keepsakes import tpm_nodes
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
 from worker_kvm.qemu.machine import Source
 
-_MACHINE = re.compile(r"pc-q35-[0-9.]+")
+_MACHINE = re.compile(r"pc-(?:q35|i440fx)-[0-9.]+")
 
 _NAMED = frozenset({"disk", "interface"})
 _DEVICES = _NAMED | {
@@ -39,6 +40,12 @@ _NIC_ALIAS = re.compile(r"ua-nic\d+-(\d+)")
 def uuid_in(document: Element) -> str:
     """What libvirt knew it by, and must again."""
     return document.findtext("uuid") or ""
+
+
+def kind_in(document: Element) -> Kind:
+    """Of what kind the machine is; one that is none of ours becomes a q35, which libvirt then refuses."""
+    kind = document.find("./os/type")
+    return kind_named("" if kind is None else kind.get("machine", "")) or Kind.Q35
 
 
 def moved(document: Element, domain: Domain, around: Surroundings) -> Element:
@@ -85,7 +92,7 @@ def _replace_named_files(document: Element, vm: Vm) -> None:
     for child in list(document):
         if child.tag == "os" or child.tag.startswith(f"{{{QEMU}}}"):
             document.remove(child)
-    document.append(system_node(vm, machine if _MACHINE.fullmatch(machine) else "q35"))
+    document.append(system_node(vm, machine if _MACHINE.fullmatch(machine) else Kind.Q35))
     document.append(options_node())
     devices = document.find("devices")
     if devices is None:
@@ -103,7 +110,7 @@ def _replace_named_files(document: Element, vm: Vm) -> None:
 
 def placed_disk(document: Element, disk: Disk) -> Disk | None:
     """A disk on the bus that the saved machine has it on; None: it has it not."""
-    for bus in ("scsi", "sata"):
+    for bus in ("scsi", "sata", "ide"):
         candidate = disk.model_copy(update={"bus": bus})
         if any(_named(document, "disk", candidate.alias)):
             return candidate

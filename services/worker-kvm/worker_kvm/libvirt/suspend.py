@@ -25,7 +25,7 @@ from worker_kvm.libvirt.hypervisor import Hypervisor, Settle
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Stage, attached, plugged
 from worker_kvm.libvirt.moving import receive_image, send_image, size_max
-from worker_kvm.libvirt.saved import moved, placed_disk, placed_nic, source_of, uuid_in
+from worker_kvm.libvirt.saved import kind_in, moved, placed_disk, placed_nic, source_of, uuid_in
 from worker_kvm.libvirt.talk import Offer, SendsFile, WantsFile, talking, unexpected
 from worker_kvm.libvirt.working import Job, working
 from worker_kvm.passthrough import refuse_to_leave
@@ -263,4 +263,5 @@ def _with_devices(
             machine = machine.with_new_nic(known, PORTS)
     domain = machine.living()
     plugs = 1 + max((nic.plugs for nic in domain.nics), default=-1)
-    return machine.with_domain(built=True, nic_plugs=max(plugs, domain.nic_plugs))
+    counted = max(plugs, domain.nic_plugs)
+    return machine.with_domain(built=True, kind=kind_in(document), nic_plugs=counted)

@@ -18,7 +18,7 @@ from worker_kvm.qemu.machine import Source
 from worker_kvm.qemu.media import insistently
 from worker_kvm.qemu.mirrored import goes_along
 from worker_kvm.throttle import Throttle
-from worker_kvm.vbds import IS_SLOW, ON_SATA, UNPLUG_TIMEOUT_S, KvmVbds
+from worker_kvm.vbds import IS_SLOW, ON_IDE, UNPLUG_TIMEOUT_S, KvmVbds
 
 
 class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
@@ -47,8 +47,8 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
         live = self._hypervisor.lasting(machine.id)
         if live is None:
             return
-        if disk.bus == "sata":
-            raise detach_rejected(disk.vbd, ON_SATA)
+        if disk.bus != "scsi":
+            raise detach_rejected(disk.vbd, ON_IDE)
         if not self._hypervisor.detach(live, disk.alias, UNPLUG_TIMEOUT_S):
             raise detach_rejected(disk.vbd, IS_SLOW)
 

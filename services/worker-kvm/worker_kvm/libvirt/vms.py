@@ -11,6 +11,7 @@ from schema.objects.vm import Vm, VmState
 from typing_extensions import override
 from virt.spoken import spoken
 
+from worker_kvm.kind import kind_of
 from worker_kvm.libvirt.bootable import refuse_unless_bootable
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
@@ -46,7 +47,7 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
         """Note a domain; of a VM on its way in, under the id that it will have."""
         execution.check_cancelled()
         named = vm if options.final is None else vm.model_copy(update={"id": options.final})
-        own = {"own_pcis": tuple(name_of(pci.address) for pci in devices.pcis)}
+        own = {"own_pcis": tuple(name_of(pci.address) for pci in devices.pcis), "kind": kind_of(named)}
         domain = self._hypervisor.look(vm.id).domain or self._hypervisor.fresh(named).model_copy(update=own)
         self._hypervisor.change(vm.id, lambda machine: machine.begun(lambda: domain))
 

@@ -9,6 +9,7 @@ from schema.fault import XenopsError, internal_error
 from schema.objects.disk import Disk as DiskBackend
 from schema.objects.vbd import Vbd
 
+from worker_kvm.kind import kind_named
 from worker_kvm.qemu.content import OVERLAYS
 from worker_kvm.qemu.framing import Head
 from worker_kvm.qemu.machine import Disk, Domain, Nic, Source
@@ -29,13 +30,17 @@ def fitted(domain: Domain, head: Head, devices: Devices, host: Here) -> Domain:
     """A new domain with the devices of a saved one, in their places, their other ends as this host has them.
 
     What names files of this host comes from this host's configuration, never from the image.
-    Errors: `Internal_error`, it has a device that the VM has no more; those of `host.find`.
+    Errors: `Internal_error`, it has a device that the VM has no more; those of `host.find`; `ValueError`,
+    no worker makes such a machine.
     """
-    kept = head.domain
+    kept, kind = head.domain, kind_named(head.machine)
+    if kind is None:
+        raise ValueError(f"it is of a machine {head.machine!r}, which no VM has")
     size = {name: getattr(kept.vm, name) for name in ("vcpus", "vcpu_max", "memory_static_max")}
     return domain.model_copy(
         update={
             "vm": domain.vm.model_copy(update=size),
+            "kind": kind,
             "machine": head.machine,
             "has_agent_port": kept.has_agent_port,
             "vcpus_of_start": kept.vcpus_of_start,

@@ -10,7 +10,9 @@ from schema.objects.vm import DirectBoot, Hvm, StandardVga, Vm
 
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.hostdevices import PORTS
+from worker_kvm.kind import Kind
 from worker_kvm.qemu.devices import (
+    MMIO,
     block_node,
     boot_indexes,
     disk_device,
@@ -18,6 +20,7 @@ from worker_kvm.qemu.devices import (
     netdev,
     nic_device,
     usb_controller,
+    virtio,
 )
 from worker_kvm.qemu.firmware import wants_secure_boot
 from worker_kvm.qemu.given import Given, Words, content_words
@@ -40,6 +43,16 @@ UEFI_CODE, UEFI_VARIABLES = "uefi-code", "uefi-variables"
 _TCG_CACHE_MIB = 128
 """Translated code for one guest; QEMU's own choice is an eighth of the host's memory each."""
 
+_OPTIONS: Mapping[Kind, str] = {
+    Kind.Q35: ",vmport=off",
+    Kind.PC: ",vmport=off",
+    Kind.MICROVM: ",acpi=on,rtc=on,ioapic2=off",
+}
+"""Of a machine.
+
+By ACPI a microvm's guest finds its devices, and is told to power off. Of a second IOAPIC QEMU 7.2 brings its
+guests no interrupts where it emulates; without it there are eight places for devices.
+"""
 
 _ONLY_FIRMWARE_WRITES = ("-global", "driver=cfi.pflash01,property=secure,value=on")
 """The firmware's code runs in SMM, and writes variables there: the system cannot enrol keys of its own."""
@@ -116,8 +129,10 @@ class Inherited:
         return [self.monitor, self.console, *self.taps.values(), *there, *files, *self.connections]
 
 
-def has_screen(vm: Vm) -> bool:
-    """Whether the VM has a framebuffer, beside its text console."""
+def has_screen(vm: Vm, kind: Kind = Kind.Q35) -> bool:
+    """Whether the VM has a framebuffer, beside its text console; a microvm has no place for one."""
+    if kind is Kind.MICROVM:
+        return False
     return True if isinstance(vm.ty, Hvm) else vm.ty.info.framebuffer
 
 
@@ -138,7 +153,7 @@ def command_line(domain: Domain, accelerator: Accelerator, inherited: Inherited)
         *_identity(domain),
         *_files(inherited.files),
         *_machine(domain, accelerator, inherited.contents),
-        *_ways_in(domain.vm, inherited),
+        *_ways_in(domain, inherited),
         *_boot(domain.vm, inherited),
         *_devices(domain, inherited),
         *_sandbox(),
@@ -166,14 +181,21 @@ def _machine(domain: Domain, accelerator: Accelerator, contents: Mapping[str, Gi
     return [
         *_flash(contents),
         *(_ONLY_FIRMWARE_WRITES if wants_secure_boot(vm) else ()),
-        *("-machine", f"{domain.machine or 'q35'},vmport=off{firmware}", "-accel", acceleration),
+        *("-machine", f"{domain.machine or domain.kind}{_OPTIONS[domain.kind]}{firmware}"),
+        *("-accel", acceleration),
         *("-cpu", "host" if accelerator == "kvm" else "max"),
-        *("-smp", f"cpus={domain.vcpus_of_start or vm.vcpus},maxcpus={max(vm.vcpu_max, vm.vcpus)}"),
+        *("-smp", f"cpus={domain.vcpus_of_start or vm.vcpus},maxcpus={_vcpus_max(domain)}"),
         *("-m", f"{memory_mib(vm)}M"),
         *("-rtc", "base=utc", "-boot", "strict=on"),
         *("-action", "reboot=shutdown,shutdown=pause,panic=pause", "-device", "pvpanic"),
         *("-trace", "enable=qemu_system_shutdown_request"),
     ]
+
+
+def _vcpus_max(domain: Domain) -> int:
+    """A microvm can be given none while it runs."""
+    vm = domain.vm
+    return vm.vcpus if domain.kind is Kind.MICROVM else max(vm.vcpu_max, vm.vcpus)
 
 
 def _flash(contents: Mapping[str, Given]) -> Iterator[str]:
@@ -183,14 +205,15 @@ def _flash(contents: Mapping[str, Given]) -> Iterator[str]:
             yield from ("-blockdev", json.dumps(node))
 
 
-def _ways_in(vm: Vm, inherited: Inherited) -> Iterator[str]:
+def _ways_in(domain: Domain, inherited: Inherited) -> Iterator[str]:
+    vm = domain.vm
     yield from ("-chardev", f"socket,id=monitor,fd={inherited.monitor},server=on,wait=off")
     yield from ("-mon", "chardev=monitor,mode=control")
     yield from ("-chardev", f"socket,id=console,fd={inherited.console},server=on,wait=off")
     yield from ("-serial", "chardev:console")
     if inherited.agent is not None:
         yield from ("-chardev", f"socket,id={AGENT},fd={inherited.agent},server=on,wait=off")
-    if not has_screen(vm):
+    if not has_screen(vm, domain.kind):
         yield from ("-display", "none")
         return
     card = "VGA" if isinstance(vm.ty, Hvm) and isinstance(vm.ty.info.video, StandardVga) else "cirrus-vga"
@@ -211,14 +234,15 @@ def _boot(vm: Vm, inherited: Inherited) -> Iterator[str]:
 
 
 def _devices(domain: Domain, inherited: Inherited) -> Iterator[str]:
-    """Interfaces have a root port each, which takes them also later; disks share one controller."""
-    for port in range(PORTS):
+    """Interfaces have a place each, which takes them also later; disks share one controller."""
+    kind = domain.kind
+    for port in range(PORTS if kind is Kind.Q35 else 0):
         yield from _device({"driver": "pcie-root-port", "id": f"port{port}", **_port_place(port)})
-    yield from _device({"driver": "virtio-scsi-pci", "id": "scsi", "addr": "0x4"})
-    yield from _device({"driver": "virtio-balloon-pci", "id": BALLOON, "addr": "0x5"})
+    yield from _device({"driver": virtio(kind, "scsi"), "id": "scsi", **_fixed(kind, 0)})
+    yield from _device({"driver": virtio(kind, "balloon"), "id": BALLOON, **_fixed(kind, 1)})
     if domain.usb_port is not None:
-        yield from _device(usb_controller(domain.usb_port))
-    yield from _agent_port(inherited)
+        yield from _device(usb_controller(domain.usb_port, kind))
+    yield from _agent_port(kind, inherited)
     yield from _tpm(inherited)
     disks = [disk for disk in domain.disks if disk.activated]
     indexes = boot_indexes(domain.vm, disks, domain.nics)
@@ -230,12 +254,17 @@ def _devices(domain: Domain, inherited: Inherited) -> Iterator[str]:
     for nic in domain.nics:
         words = netdev(nic, str(inherited.taps.get(nic.device, "")))
         yield from ("-netdev", ",".join([str(words.pop("type")), *(f"{k}={v}" for k, v in words.items())]))
-        yield from _device(nic_device(nic, indexes.get(nic.device)))
+        yield from _device(nic_device(nic, kind, indexes.get(nic.device)))
 
 
-def _agent_port(inherited: Inherited) -> Iterator[str]:
+def _fixed(kind: Kind, number: int) -> Words:
+    """The places of what each machine has."""
+    return {"bus": f"{MMIO}.{number}"} if kind is Kind.MICROVM else {"addr": f"{4 + number:#x}"}
+
+
+def _agent_port(kind: Kind, inherited: Inherited) -> Iterator[str]:
     if inherited.agent is not None:
-        yield from _device({"driver": "virtio-serial-pci", "id": "serial", "addr": "0x6"})
+        yield from _device({"driver": virtio(kind, "serial"), "id": "serial", **_fixed(kind, 2)})
         port = {"driver": "virtserialport", "id": AGENT, "bus": "serial.0", "nr": 1, "chardev": AGENT}
         yield from _device({**port, "name": "org.qemu.guest_agent.0"})
 

@@ -6,6 +6,7 @@ from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vm import Hvm, Vm
 
 from worker_kvm.hostdevices import USB_PORTS, HeldPci, HeldUsb
+from worker_kvm.kind import PC_SLOT, Kind
 from worker_kvm.pci import name_of
 from worker_kvm.qemu.given import Given, Words, content_words
 from worker_kvm.qemu.machine import Disk, Nic, Slot
@@ -15,11 +16,19 @@ _DRIVERS = {
     ("scsi", True): "scsi-cd",
     ("sata", False): "ide-hd",
     ("sata", True): "ide-cd",
+    ("ide", False): "ide-hd",
+    ("ide", True): "ide-cd",
 }
 """By bus, and whether it takes media."""
 
 USB = "usb"
 """The id of USB's controller in QEMU; its bus is `usb.0`."""
+
+MMIO = "virtio-mmio-bus"
+"""A microvm's virtio buses; the first ones are for what each machine has: disks, balloon, agent."""
+
+_MMIO_LAST = 7
+"""Of them. Linux finds the last one first: there the first interface is, so that it is its first one, too."""
 
 DEFAULT_BOOT_ORDER = "cdn"
 """Disk, CD, network: what is tried where nothing was chosen."""
@@ -49,10 +58,13 @@ def disk_device(disk: Disk, boot_index: int | None = None) -> Words:
     """The guest's side of a disk, for `device_add`."""
     slot = disk.slot
     words: Words = {"driver": _DRIVERS[slot.bus, takes_media(disk)], "id": slot.device}
-    if slot.bus == "scsi":
-        words |= {"bus": "scsi.0", "scsi-id": slot.unit, "lun": 0}
-    else:
-        words |= {"bus": f"ide.{slot.unit}"}
+    match slot.bus:
+        case "scsi":
+            words |= {"bus": "scsi.0", "scsi-id": slot.unit, "lun": 0}
+        case "sata":
+            words |= {"bus": f"ide.{slot.unit}"}
+        case "ide":
+            words |= {"bus": f"ide.{slot.unit // 2}", "unit": slot.unit % 2}
     if disk.source is not None:
         words["drive"] = slot.node
     if not takes_media(disk):
@@ -69,31 +81,47 @@ def netdev(nic: Nic, descriptor: str) -> Words:
     return {"type": "tap", "id": nic.netdev, "fd": descriptor}
 
 
-def nic_device(nic: Nic, boot_index: int | None = None) -> Words:
+def place(kind: Kind, port: int) -> Words:
+    """Where what has one of a machine's places is; on a `q35` it is a root port, on a `pc` a slot."""
+    match kind:
+        case Kind.Q35:
+            return {"bus": f"port{port}"}
+        case Kind.PC:
+            return {"bus": "pci.0", "addr": f"{PC_SLOT + port:#x}"}
+        case Kind.MICROVM:
+            return {"bus": f"{MMIO}.{_MMIO_LAST - port}"}
+
+
+def virtio(kind: Kind, name: str) -> str:
+    """QEMU's name of a device of virtio's in a machine of that kind."""
+    return f"virtio-{name}-{'device' if kind is Kind.MICROVM else 'pci'}"
+
+
+def nic_device(nic: Nic, kind: Kind, boot_index: int | None = None) -> Words:
     """The guest's side of an interface, for `device_add`."""
     words: Words = {
-        "driver": "virtio-net-pci",
+        "driver": virtio(kind, "net"),
         "id": nic.device,
         "netdev": nic.netdev,
         "mac": nic.vif.mac,
         "host_mtu": nic.vif.mtu,
-        "bus": f"port{nic.place}",
+        **place(kind, nic.place),
     }
     if boot_index is not None:
         words["bootindex"] = boot_index
     return words
 
 
-def pci_device(held: HeldPci) -> Words:
+def pci_device(held: HeldPci, kind: Kind) -> Words:
     """The guest's side of a PCI device, for `device_add`."""
     words: Words = {"driver": "vfio-pci", "id": held.device, "host": name_of(held.pci.address)}
-    return {**words, "bus": f"port{held.port}"}
+    return {**words, **place(kind, held.port)}
 
 
-def usb_controller(port: int) -> Words:
+def usb_controller(port: int, kind: Kind) -> Words:
     """USB's controller, for `device_add`, or of a machine that is put together."""
     ports: Words = {"p2": USB_PORTS, "p3": USB_PORTS}
-    return {"driver": "qemu-xhci", "id": USB, "bus": f"port{port}", **ports}
+    return {"driver": "qemu-xhci", "id": USB, **place(kind, port), **ports}
 
 
 def usb_device(held: HeldUsb, path: str) -> Words:
@@ -116,4 +144,4 @@ def boot_indexes(vm: Vm, disks: Sequence[Disk], nics: Sequence[Nic]) -> Mapping[
 
 
 def _by_unit(disks: Sequence[Disk]) -> list[Disk]:
-    return sorted(disks, key=lambda disk: (disk.slot.bus != "sata", disk.slot.unit))
+    return sorted(disks, key=lambda disk: (disk.slot.bus == "scsi", disk.slot.unit))

@@ -42,6 +42,8 @@ class Head(BaseModel):
     machine: str = Field(pattern=f"^{_MACHINE}$")
     """QEMU's name of the kind of machine, as `pc-q35-7.2`."""
     accelerator: Literal["kvm", "tcg"]
+    qemu: str = ""
+    """The version that has written it, as `7.2`, if it told: a `microvm` is no other's."""
     domain: Domain
     mirrored: tuple[Mirrored, ...] = ()
 

@@ -1,6 +1,6 @@
 """Machine: what the host knows of one VM on QEMU, and how it changes; values and no I/O."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal
 
 from engine.hosted.machine import HeldDisk, HeldNic, HostedMachine, Value, taken
@@ -14,11 +14,16 @@ from schema.objects.vif import Vif
 from schema.objects.vm import Hvm, Vm
 from typing_extensions import override
 
-from worker_kvm.hostdevices import PORTS, HostingDomain, Port
+from worker_kvm.hostdevices import MMIO_PORTS, PORTS, HostingDomain, Port
+from worker_kvm.kind import Kind, kind_of
 from worker_kvm.passthrough import free_port, taken_ports
 
-SATA_PORTS = 6
-"""What the q35 machine's own controller has."""
+IDE_PLACES: Mapping[Kind, tuple[Literal["sata", "ide"], int]] = {
+    Kind.Q35: ("sata", 6),
+    Kind.PC: ("ide", 4),
+    Kind.MICROVM: ("ide", 0),
+}
+"""What takes disks without a driver of virtio's, and how many."""
 
 SCSI_TARGETS = 256
 """What one virtio-scsi controller can address."""
@@ -42,9 +47,9 @@ class Source(Value):
 
 
 class Slot(Value):
-    """A disk's place in the machine: a port of the SATA controller, or a target of the virtio-scsi one."""
+    """A disk's place in the machine: on the SATA or IDE controller, or a target of the virtio-scsi one."""
 
-    bus: Literal["sata", "scsi"]
+    bus: Literal["sata", "ide", "scsi"]
     unit: int
 
     @property
@@ -122,7 +127,7 @@ class Domain(HostingDomain[Disk, Nic]):
     left: tuple[Left, ...] = ()
     """Cards that were seen to stay; a guest may have let go of one since."""
     machine: str = ""
-    """QEMU's name of the kind of machine, where it must be just that; else any version of q35."""
+    """QEMU's name of the kind of machine, where it must be just that; else any version."""
     saving: Saving | None = None
     suspended: bool = False
     """Its guest is in an image, or at another host: it must not run, unless it is told to resume."""
@@ -150,10 +155,12 @@ class Machine(HostedMachine[Domain, Disk, Nic]):
 
 
 def created(machine: Machine, vm: Vm, domid: int, now: float) -> Machine:
-    """With an empty domain that wants a reboot should it stop. Errors: `Already_exists`."""
-    target = vm.memory_dynamic_max
+    """With an empty domain that wants a reboot should it stop. Errors: `Already_exists`; `kind_of`'s."""
+    kind, target = kind_of(vm), vm.memory_dynamic_max
     return machine.begun(
-        lambda: Domain(domid=domid, vm=vm, created_at=now, memory_target_bytes=target, has_agent_port=True)
+        lambda: Domain(
+            domid=domid, vm=vm, kind=kind, created_at=now, memory_target_bytes=target, has_agent_port=True
+        )
     )
 
 
@@ -207,7 +214,8 @@ def plugged(machine: Machine, vif: Vif, *, bridged: bool) -> Machine:
         return machine
     tap = f"vif{domain.domid}.{vif.position}" if bridged else None
     nic = Nic(vif=vif, tap=tap, plugs=domain.nic_plugs)
-    placed = machine.with_new_nic(nic, PORTS).with_domain(nic_plugs=domain.nic_plugs + 1)
+    places = MMIO_PORTS if domain.kind is Kind.MICROVM else PORTS
+    placed = machine.with_new_nic(nic, places).with_domain(nic_plugs=domain.nic_plugs + 1)
     if vif.position not in taken_ports(domain):
         return placed
     return placed.with_nic(nic.model_copy(update={"port": free_port(domain)}))
@@ -240,17 +248,14 @@ def restricted(nics: Iterable[Nic]) -> Iterator[PortRules]:
 def _slot(domain: Domain, position: DeviceNumber) -> Slot:
     """IDE, which the guest can boot from without a driver, while the machine is put together.
 
-    SATA ports take nothing while it runs: a disk that comes later is on virtio-scsi, as on Xen it would be
-    on the paravirtual bus alone.
+    Neither SATA nor IDE takes anything while it runs: a disk that comes later is on virtio-scsi, as on Xen
+    it would be on the paravirtual bus alone.
     """
     bus, number, _ = position
-    if (
-        bus is BusType.IDE
-        and isinstance(domain.vm.ty, Hvm)
-        and domain.process is None
-        and number < SATA_PORTS
-    ):
-        return Slot(bus="sata", unit=number)
+    if bus is BusType.IDE and isinstance(domain.vm.ty, Hvm) and domain.process is None:
+        early, places = IDE_PLACES[domain.kind]
+        if number < places:
+            return Slot(bus=early, unit=number)
     if not 0 <= number < SCSI_TARGETS:
         raise internal_error(
             f"Cannot attach a disk at position {number} of VM {domain.vm.id}: a VM on QEMU has positions "

@@ -36,7 +36,7 @@ class QemuPcis(KvmPcis[Hypervisor, Live]):
         if user is not None:
             self._vfio.hand_over(held.group, user.of(domain.domid))
         _let_pin(live.process.pid, memory_mib(domain.vm) * MIB + _PINNED_BESIDE_BYTES)
-        live.do("device_add", pci_device(held))
+        live.do("device_add", pci_device(held, domain.kind))
 
     @override
     def _is_gone(self, live: Live, held: HeldPci, timeout_s: float) -> bool:

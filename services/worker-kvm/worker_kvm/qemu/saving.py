@@ -12,6 +12,7 @@ from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest
 from schema.objects.vm import Vm
 
+from worker_kvm.kind import Kind
 from worker_kvm.qemu.arriving import Here, fitted
 from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.devices import USB
@@ -171,7 +172,7 @@ class Savings:
             update={"process": None, "saving": None, "machine": kind, "usb_port": usb_port}
         )
         accelerator = self._hypervisor.settings.accelerator
-        return Head(machine=kind, accelerator=accelerator, domain=kept)
+        return Head(machine=kind, accelerator=accelerator, qemu=_version(live), domain=kept)
 
     def _read(self, vm: Vm, devices: Devices, state: _State, execution: Execution) -> None:
         head, before = state.reader.head(), self._hypervisor.look(vm.id)
@@ -186,8 +187,10 @@ class Savings:
         self._hypervisor.change(vm.id, lambda machine: machine.but(domain=domain))
         try:
             live = self._hypervisor.launch(vm.id, awaits_state=True)
+            _refuse_other_microvm(domain, head, live)
             live.arrives(arriving=True)
-            set_vcpus(live, domain.vm.vcpus)  # those that were plugged: the state is of them, too
+            if domain.vcpus_of_start not in {None, domain.vm.vcpus}:
+                set_vcpus(live, domain.vm.vcpus)  # those that were plugged: the state is of them, too
             if moves:  # noted while it comes: its guest stands still until that is done
                 self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=True))
             with exporting(
@@ -213,6 +216,22 @@ class Savings:
 
 def _mirrored(live: Live, disk: Disk) -> Mirrored:
     return Mirrored(device=disk.slot.device, size=size_of_node(live, disk.slot.node) or 0)
+
+
+def _version(live: Live) -> str:
+    """Of a QEMU, as `7.2`: those that differ by what follows have the same machines."""
+    version = live.do("query-version")["qemu"]
+    return f"{version['major']}.{version['minor']}"
+
+
+def _refuse_other_microvm(domain: Domain, head: Head, live: Live) -> None:
+    """QEMU promises nothing of a microvm from one version to the next. Errors: `Internal_error`."""
+    here = _version(live) if domain.kind is Kind.MICROVM else head.qemu
+    if here != head.qemu:
+        raise internal_error(
+            f"Cannot resume VM {domain.vm.id}: it is a microvm of QEMU {head.qemu}, and this host has "
+            f"{here}, which may make another machine of it: resume it on a host as that one, or start it anew"
+        )
 
 
 def _told(head: Head, domain: Domain) -> list[tuple[Mirrored, Disk]]:

@@ -62,6 +62,6 @@ def _suspended(domain: Domain) -> VmState:
 def _consoles(domain: Domain, sockets: Sockets) -> tuple[Console, ...]:
     """Sockets of this host: the path is one to connect to, and the port none."""
     text = Console(protocol=ConsoleProtocol.VT100, port=0, path=str(sockets.console))
-    if not has_screen(domain.vm):
+    if not has_screen(domain.vm, domain.kind):
         return (text,)
     return (Console(protocol=ConsoleProtocol.RFB, port=0, path=str(sockets.screen)), text)

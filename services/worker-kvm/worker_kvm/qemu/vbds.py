@@ -18,7 +18,7 @@ from worker_kvm.qemu.media import exchange
 from worker_kvm.qemu.mirrored import goes_along
 from worker_kvm.qemu.throttling import set_limits, throttle
 from worker_kvm.throttle import Throttle
-from worker_kvm.vbds import IS_SLOW, ON_SATA, UNPLUG_TIMEOUT_S, KvmVbds
+from worker_kvm.vbds import IS_SLOW, ON_IDE, UNPLUG_TIMEOUT_S, KvmVbds
 
 
 class QemuVbds(KvmVbds[Hypervisor, Disk]):
@@ -97,8 +97,8 @@ def _add(live: Live, disk: Disk) -> None:
 
 
 def _remove(live: Live, disk: Disk) -> None:
-    if disk.slot.bus == "sata":
-        raise detach_rejected(disk.vbd, ON_SATA)
+    if disk.slot.bus != "scsi":
+        raise detach_rejected(disk.vbd, ON_IDE)
     removed = live.remove_device(disk.slot.device, UNPLUG_TIMEOUT_S)
     if not (removed and live.remove_node(disk.slot.node, UNPLUG_TIMEOUT_S)):
         raise detach_rejected(disk.vbd, IS_SLOW)

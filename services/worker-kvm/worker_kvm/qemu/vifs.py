@@ -13,6 +13,7 @@ from schema.objects.network import Network
 from schema.objects.vif import LockingMode, Vif
 from typing_extensions import override
 
+from worker_kvm.kind import Kind, refuse_late
 from worker_kvm.network import NetworkError
 from worker_kvm.qemu.devices import netdev, nic_device
 from worker_kvm.qemu.hypervisor import Hypervisor
@@ -65,10 +66,11 @@ class QemuVifs(HostedVifs[Hypervisor]):
 
         live = self._hypervisor.live(vm)
         if live is not None:
+            refuse_late(self._hypervisor.look(vm).living().kind, vm, "interfaces")
             forget_left(self._hypervisor, vm, live)
         nic = with_vif(self._hypervisor.look(vm)).nic(vif.id)
         if live is not None and nic is not None:
-            self._add(live, nic)
+            self._add(live, nic, self._hypervisor.look(vm).living().kind)
         self._hypervisor.change(vm, with_vif)
 
     @override
@@ -79,6 +81,7 @@ class QemuVifs(HostedVifs[Hypervisor]):
             return
         stays = False
         if live is not None:
+            refuse_late(self._hypervisor.look(vm).living().kind, vm, "interfaces")
             patience_s = FORCED_UNPLUG_TIMEOUT_S if force else UNPLUG_TIMEOUT_S
             stays = not live.remove_device(nic.device, patience_s)
             if stays and not force:
@@ -145,7 +148,7 @@ class QemuVifs(HostedVifs[Hypervisor]):
             self._hypervisor.set_rules(rules)
         self._set(vm, vif, **fields)
 
-    def _add(self, live: Live, nic: Nic) -> None:
+    def _add(self, live: Live, nic: Nic, kind: Kind) -> None:
         """The tap goes to QEMU as an open file; what QEMU refuses leaves nothing behind."""
         if live.has_device(nic.device):
             return
@@ -158,7 +161,7 @@ class QemuVifs(HostedVifs[Hypervisor]):
                 os.close(descriptor)
         live.do("netdev_add", netdev(nic, nic.netdev))
         try:
-            live.do("device_add", nic_device(nic))
+            live.do("device_add", nic_device(nic, kind))
         except XenopsError:
             live.try_to("netdev_del", {"id": nic.netdev})
             raise

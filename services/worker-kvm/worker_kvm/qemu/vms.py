@@ -10,6 +10,7 @@ from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm, VmState
 from typing_extensions import override
 
+from worker_kvm.kind import Kind, refuse_late, refuse_unfit
 from worker_kvm.passthrough import refuse_to_leave
 from worker_kvm.pci import name_of
 from worker_kvm.qemu.firmware import refuse_if_missing
@@ -101,6 +102,9 @@ class QemuVms(KvmVms[Hypervisor, Live]):
         """Plug or unplug vCPUs; the guest must let go of one, and keeps those that it started with."""
         domain = self._hypervisor.look(vm.id).launched()
         refuse_vcpus(domain.vm, vcpus)
+        if domain.kind is Kind.MICROVM and vcpus == domain.vm.vcpus:
+            return
+        refuse_late(domain.kind, vm.id, "vCPUs")
         set_vcpus(self._hypervisor.running(vm.id), vcpus)
         counted = domain.vm.model_copy(
             update={"vcpus": vcpus, "vcpu_max": max(domain.vm.vcpu_max, domain.vm.vcpus)}
@@ -196,6 +200,7 @@ class QemuVms(KvmVms[Hypervisor, Live]):
 
 
 def _refuse_unless_bootable(vm: Vm) -> None:
-    """Errors: `Internal_error` that names the file."""
+    """Errors: `Internal_error` that names the file; those of `refuse_unfit`."""
+    refuse_unfit(vm)
     if not isinstance(vm.ty, Hvm) and isinstance(vm.ty.info.boot, DirectBoot):
         refuse_unless_there(vm, vm.ty.info.boot.boot)

@@ -40,7 +40,7 @@ class QemuVusbs(KvmVusbs[Hypervisor, Live]):
     @override
     def _add(self, domain: Domain, live: Live, held: HeldUsb, device: UsbDevice) -> None:
         if domain.usb_port is not None and not live.has_device(USB):
-            live.do("device_add", usb_controller(domain.usb_port))
+            live.do("device_add", usb_controller(domain.usb_port, domain.kind))
         descriptor = self._usb.open(device)
         try:
             path = live.lend(descriptor, held.device)
