@@ -2,11 +2,13 @@
 
 import re
 import subprocess
+import time
 
 from engine.backend import Devices
 from engine.conformance.subject import Life
 from guest_subject import GuestSubject
 from schema.objects.vm import SchedulerParams, Vm
+from xen_guests import PATIENCE_S
 
 MOSTLY = 0.9
 """Of a domain's memory; Xen's own pages of it may be anywhere."""
@@ -48,7 +50,19 @@ def vm_of(subject: GuestSubject, *cpus: int) -> Vm:
     return subject.vm().model_copy(update={"vcpu_max": 1, "vcpus": 1, "scheduler_params": params})
 
 
+def await_clean() -> None:
+    """Wait until Xen has scrubbed what ended domains had: until then it rather gives another node's."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        xl("debug-keys", "H")
+        if "unscrubbed" not in xl("dmesg").rpartition("'H' pressed")[2]:
+            return
+        assert time.monotonic() < end, "Xen does not scrub its memory"
+        time.sleep(0.1)
+
+
 def started(subject: GuestSubject, vm: Vm) -> Life:
+    await_clean()
     life = Life(subject, vm, Devices())
     life.start()
     return life

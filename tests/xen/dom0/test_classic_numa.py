@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 from classic_subject import ClassicSubject
+from engine.conformance import SuiteExecution
 from leftovers import await_no_more_than, of_domains
-from nodes import MOSTLY, affinity, are_of_both, memory, roomiest, started, vm_of
+from nodes import MOSTLY, affinity, are_of_both, await_clean, memory, roomiest, started, vm_of
 from schema.objects.host import NumaAffinityPolicy
 from schema.objects.vm import Pv, Pvh
-from xen_lives import ends_when_asked, rests
+from xen_lives import ends_when_asked, resume
 
 
 @pytest.fixture(name="subject", params=[Pv, Pvh], scope="module")
@@ -31,7 +32,11 @@ def test_a_guest_and_its_memory_are_of_the_node_with_most_memory_also_after_a_re
     assert affinity(life) == ("all", str(node))
     assert memory(life)[node] > MOSTLY
     subject.let_boot(life.vm)
-    rests(subject, life)
+    image, verbs = subject.make_image(), subject.backend.vm
+    verbs.save(SuiteExecution(), life.vm, image, live=False)
+    life.stop()
+    await_clean()
+    resume(life, lambda task: verbs.restore(task, life.vm, life.devices, image))
     again = affinity(life)[1]
     assert again in {"0", "1"}
     assert memory(life)[int(again)] > MOSTLY

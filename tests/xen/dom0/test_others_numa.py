@@ -1,6 +1,6 @@
 """CPUs and NUMA nodes by libxl and libvirt, on a host with two of a processor each.
 
-Where the memory is, is not looked at: with the same CPUs, libxl's guests have had it here and there.
+Where the memory is, is libxl's and Xen's to say.
 """
 
 from collections.abc import Iterator
