@@ -19,7 +19,7 @@ DECIDING = "what decides does no input or output"
 
 NOT_UNIT_TESTED = (
     "services/worker-kvm/worker_kvm/libvirt/",
-    "services/worker-kvm/worker_kvm/qemu/bell.py",
+    "services/worker-kvm/worker_kvm/qemu/wakeup.py",
     "services/worker-kvm/worker_kvm/qemu/exporting.py",
     "services/worker-kvm/worker_kvm/qemu/imagefile.py",
     "services/worker-kvm/worker_kvm/qemu/incoming.py",
@@ -27,7 +27,7 @@ NOT_UNIT_TESTED = (
     "services/worker-kvm/worker_kvm/qemu/outgoing.py",
     "services/worker-kvm/worker_kvm/qemu/saving.py",
     "services/worker-kvm/worker_kvm/qemu/sleeping.py",
-    "services/worker-kvm/worker_kvm/ways.py",
+    "services/worker-kvm/worker_kvm/tunnels.py",
     "shared/virt/virt/connection.py",
     "shared/virt/virt/handover.py",
     "shared/virt/virt/link.py",

@@ -53,7 +53,7 @@ class LibvirtRoom(Host):
                 "room",
                 "tcg",
                 namespace=self.namespace,
-                rounds_s=0.2,
+                poll_s=0.2,
                 storage=self.storage(),
             )
         )

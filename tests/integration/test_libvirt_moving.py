@@ -35,7 +35,7 @@ from stack.libvirtd import LibvirtDaemon
 from test_migration import Host, Pair, tls_to_nobody_known, until_progress
 from test_qemu_migration import MEMORY
 from typing_extensions import override
-from worker_kvm.libvirt.talk import STATE_LINE, TALK_LINE, SendsFile, talking
+from worker_kvm.libvirt.migration_protocol import STATE_LINE, TALK_LINE, SendsFile, talking
 
 
 class End(ImageStream):

@@ -136,7 +136,7 @@ def test_a_qemu_that_did_not_answer_a_worker_that_starts_and_dies_then_counts_as
     pid, [domid] = host.pid(), host.state(vm).domids
     host.backend.stop()
     Sockets(host.settings.run / str(domid)).monitor.unlink()
-    host.settings = replace(host.settings, rounds_s=0.05)
+    host.settings = replace(host.settings, poll_s=0.05)
     host.open()
     os.kill(pid, signal.SIGKILL)
     assert host.told() == VmObject(id=VM)

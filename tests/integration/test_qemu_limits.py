@@ -22,7 +22,7 @@ REQUEST_BYTES, RATE_BYTES_S = 64 << 10, 256 << 10
 def make_host(tmp_path: Path) -> Iterator[Host]:
     with Host(tmp_path) as host:
         host.backend.stop()
-        host.settings = replace(host.settings, rounds_s=0.2)
+        host.settings = replace(host.settings, poll_s=0.2)
         host.open()
         yield host
 

@@ -33,8 +33,8 @@ from schema.objects.vm import (
 )
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
-from worker_kvm.qemu.given import Given, Layer, Served
 from worker_kvm.qemu.machine import Disk, Machine, Source, attached, created, plugged
+from worker_kvm.qemu.open_files import Given, Layer, Served
 
 COMMANDS = Path(__file__).parent / "commands"
 UUID = "7b719ce6-0b17-9733-e8ee-dbc1e6e7b701"

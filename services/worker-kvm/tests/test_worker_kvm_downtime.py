@@ -11,7 +11,7 @@ from schema.objects.errors import Cancelled
 from virt.connection import Connection
 from worker_kvm import downtime
 from worker_kvm.downtime import DOWNTIME_MS, PATIENCE_S, Downtime
-from worker_kvm.libvirt.working import Job, working
+from worker_kvm.libvirt.jobs import Job, run_job
 
 
 @dataclass
@@ -55,11 +55,11 @@ def test_a_guest_that_libvirt_moves_is_looked_at_until_it_is_there(monkeypatch: 
     limit = Downtime(lambda _: is_allowed.set())
     limit.set_out()
     job = Job(cast("Connection", Libvirt()), "u", limit.look)
-    assert working(job, SuiteExecution(), lambda: is_allowed.wait(60))
+    assert run_job(job, SuiteExecution(), lambda: is_allowed.wait(60))
 
 
 def test_a_cancel_breaks_off_what_libvirt_does() -> None:
     libvirt, execution = Libvirt(), SuiteExecution()
     execution.cancel()
-    assert working(Job(cast("Connection", libvirt), "u"), execution, lambda: libvirt.aborted.wait(60))
+    assert run_job(Job(cast("Connection", libvirt), "u"), execution, lambda: libvirt.aborted.wait(60))
     assert isinstance(refusal(execution.check_cancelled), Cancelled)

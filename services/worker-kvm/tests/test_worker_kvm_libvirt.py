@@ -44,7 +44,6 @@ from worker_kvm.libvirt.document import (
     free_place,
     nic_node,
 )
-from worker_kvm.libvirt.keepsakes import forgetting_document, identity, is_kept, name_of
 from worker_kvm.libvirt.machine import (
     Disk,
     Domain,
@@ -53,10 +52,11 @@ from worker_kvm.libvirt.machine import (
     Stage,
     attached,
 )
+from worker_kvm.libvirt.persistent_state import forgetting_document, identity, is_kept, name_of
 from worker_kvm.libvirt.saved import kind_in, moved, placed_disk, placed_nic, source_of, uuid_in
 from worker_kvm.libvirt.states import vm_state
 from worker_kvm.qemu.machine import Source
-from worker_kvm.seen import Seen, Status
+from worker_kvm.watched import Seen, Status
 
 HVM = sample_vm(ty=Hvm(info=HvmInfo()))
 KERNEL = DirectBoot(boot=PvDirectBoot(kernel="/k", ramdisk="/r", cmdline="a=b,c"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from virt.values import VirtError
 from worker_kvm.libvirt.agents import GuestAgents
-from worker_kvm.libvirt.told import told_of
+from worker_kvm.libvirt.guest_agent import told_of
 from worker_kvm.qemu.agents import Patience
 from worker_kvm.qemu.guest_agent import Told
 

@@ -26,7 +26,7 @@ from virt.values import (
 )
 from worker_kvm.libvirt.ending import action_after
 from worker_kvm.libvirt.live import Live
-from worker_kvm.seen import Seen, Status
+from worker_kvm.watched import Seen, Status
 
 STARTED = "starting up libvirt version: 9.0.0\n"
 POWERED_OFF = "qemu_system_shutdown_request reason=6\n"

@@ -14,8 +14,16 @@ from engine.migrate.sockets import SocketWire
 from schema.fault import internal_error
 from typing_extensions import override
 from virt.xml import Element, node
+from worker_kvm.libvirt.migration_protocol import (
+    Accepted,
+    Performed,
+    SendsFile,
+    Talk,
+    WantsFile,
+    talking,
+    unexpected,
+)
 from worker_kvm.libvirt.noticing import open_trays
-from worker_kvm.libvirt.talk import Accepted, Performed, SendsFile, Talk, WantsFile, talking, unexpected
 
 
 class OneLine(ImageStream):

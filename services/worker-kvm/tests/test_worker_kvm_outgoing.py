@@ -16,7 +16,7 @@ from worker_kvm.downtime import DOWNTIME_MS, FIRST_DOWNTIME_MS
 from worker_kvm.qemu.framing import Writer
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.outgoing import BANDWIDTH_BYTES_PER_S, bound, send
-from worker_kvm.seen import Status
+from worker_kvm.watched import Status
 
 STATE = os.urandom(1 << 20)
 """More than a socket holds."""

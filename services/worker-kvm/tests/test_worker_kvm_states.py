@@ -23,7 +23,7 @@ from worker_kvm.qemu.command import Sockets
 from worker_kvm.qemu.guest_agent import Told
 from worker_kvm.qemu.machine import Machine, Process, built, created, restored, resumed, saved
 from worker_kvm.qemu.states import vm_state
-from worker_kvm.seen import Seen, Status
+from worker_kvm.watched import Seen, Status
 
 SOCKETS = Sockets(Path("/run/7"))
 INFO = PvInfo(boot=DirectBoot(boot=PvDirectBoot(kernel="/k")), framebuffer=False)

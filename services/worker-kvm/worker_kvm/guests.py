@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from engine.hosted.notes import Notes
 
-from worker_kvm.seen import Watched
+from worker_kvm.watched import Watched
 
 LiveT = TypeVar("LiveT", bound=Watched)
 LiveT_co = TypeVar("LiveT_co", bound=Watched, covariant=True)

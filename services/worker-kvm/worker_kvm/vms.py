@@ -18,7 +18,7 @@ from schema.objects.vm import Vm
 from typing_extensions import override
 
 from worker_kvm.guests import Guests, LiveT, LiveT_co
-from worker_kvm.seen import Status
+from worker_kvm.watched import Status
 
 POWER_BUTTON_INTERVAL_S = 5.0
 """A guest whose kernel is not up yet does not see the first press."""

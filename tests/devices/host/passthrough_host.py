@@ -26,7 +26,7 @@ from typing_extensions import override
 from worker_kvm.accelerator import Accelerator, find_qemu
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.hypervisor import LibvirtSettings
-from worker_kvm.libvirt.keepsakes import identity, name_of
+from worker_kvm.libvirt.persistent_state import identity, name_of
 from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
 from worker_kvm.qemu.sweep import end_domains, find_strays

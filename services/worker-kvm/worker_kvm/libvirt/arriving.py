@@ -12,12 +12,12 @@ from virt.values import VirtError
 
 from worker_kvm.libvirt.departing import DRAIN_TIMEOUT_S
 from worker_kvm.libvirt.hypervisor import Hypervisor, Settle
-from worker_kvm.libvirt.keepsakes import name_of
 from worker_kvm.libvirt.machine import Domain
-from worker_kvm.libvirt.talk import STATE_LINE, Accepted, Offer, Performed, Talk, unexpected
-from worker_kvm.qemu.growth import size_on_host
+from worker_kvm.libvirt.migration_protocol import STATE_LINE, Accepted, Offer, Performed, Talk, unexpected
+from worker_kvm.libvirt.persistent_state import name_of
+from worker_kvm.qemu.disk_growth import size_on_host
 from worker_kvm.qemu.mirrored import Mirrored
-from worker_kvm.ways import open_way_in
+from worker_kvm.tunnels import open_tunnel_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class Arrival:
         _refuse_others(mirrored, domain)
         disks = [each.device for each in mirrored]
         entrance = Entrance(self.hypervisor.virt, name_of(domain.uuid), disks)
-        sockets = self.hypervisor.waysides.sockets(domain.domid)
+        sockets = self.hypervisor.socket_directories.sockets(domain.domid)
         cookie = entrance.prepare(document, sockets, self.offer.cookie)
         try:
             settle()
             self.talk.say(Accepted(cookie=cookie))
             with ExitStack() as ending:
-                threads = [open_way_in(sockets.state, self.stream.line(STATE_LINE), ending)]
-                threads += [open_way_in(sockets.disks, self.stream.line(name), ending) for name in disks]
+                threads = [open_tunnel_in(sockets.state, self.stream.line(STATE_LINE), ending)]
+                threads += [open_tunnel_in(sockets.disks, self.stream.line(name), ending) for name in disks]
                 if disks:
                     self._finish_after_disks(entrance, threads)
                 else:

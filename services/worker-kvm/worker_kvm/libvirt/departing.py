@@ -15,9 +15,10 @@ from virt.values import VirtError
 
 from worker_kvm.downtime import FIRST_DOWNTIME_MS, Downtime
 from worker_kvm.libvirt.hypervisor import Hypervisor
+from worker_kvm.libvirt.jobs import Job, run_job
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Disk
-from worker_kvm.libvirt.talk import (
+from worker_kvm.libvirt.migration_protocol import (
     STATE_LINE,
     Accepted,
     Offer,
@@ -28,9 +29,8 @@ from worker_kvm.libvirt.talk import (
     talking,
     unexpected,
 )
-from worker_kvm.libvirt.working import Job, working
 from worker_kvm.qemu.mirrored import Mirrored, goes_along
-from worker_kvm.ways import open_way_out
+from worker_kvm.tunnels import open_tunnel_out
 
 DRAIN_TIMEOUT_S = 10.0
 """How long what QEMU has written may take from this process to the network."""
@@ -46,7 +46,7 @@ def depart(hypervisor: Hypervisor, execution: Execution, vm: str, stream: ImageS
     disks = going_along(domain.disks)
     with talking(stream, execution) as talk:
         with spoken():
-            has_way = are_there() and hypervisor.waysides.make(domain.domid)
+            has_way = are_there() and hypervisor.socket_directories.make(domain.domid)
         if not has_way:
             _refuse_file(vm, disks)
             talk.say(SendsFile())
@@ -125,16 +125,19 @@ class _Leaving:
                 raise unexpected(other)
 
     def _perform(self, execution: Execution, stream: ImageStream, cookie: str) -> str:
-        sockets, owner = self.hypervisor.waysides.sockets(self.domid), self.hypervisor.waysides.owner()
+        sockets, owner = (
+            self.hypervisor.socket_directories.sockets(self.domid),
+            self.hypervisor.socket_directories.owner(),
+        )
         with ExitStack() as ending:
-            threads = open_way_out(sockets.state, [stream.line(STATE_LINE)], ending, owner)
+            threads = open_tunnel_out(sockets.state, [stream.line(STATE_LINE)], ending, owner)
             if self.disks:
                 lines = [stream.line(disk.target) for disk in self.disks]
-                threads += open_way_out(sockets.disks, lines, ending, owner)
+                threads += open_tunnel_out(sockets.disks, lines, ending, owner)
             downtime = Downtime(self._allow)
             downtime.set_out()
             job = Job(self.hypervisor.virt, self.live.uuid, downtime.look)
-            performed = working(job, execution, lambda: self.departure.perform(sockets, cookie))
+            performed = run_job(job, execution, lambda: self.departure.perform(sockets, cookie))
             for thread in threads:
                 thread.join(DRAIN_TIMEOUT_S)
             return performed

@@ -14,8 +14,8 @@ from virt.xml import Element, node
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.hostdevices import PORTS, USB_PORTS, HeldPci, HeldUsb
 from worker_kvm.kind import PC_SLOT, Kind
-from worker_kvm.libvirt.keepsakes import loader_nodes, name_of, tpm_nodes
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
+from worker_kvm.libvirt.persistent_state import loader_nodes, name_of, tpm_nodes
 from worker_kvm.qemu.command import has_screen
 from worker_kvm.qemu.devices import DEFAULT_BOOT_ORDER
 from worker_kvm.qemu.firmware import wants_secure_boot

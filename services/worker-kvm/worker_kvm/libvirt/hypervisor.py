@@ -22,21 +22,21 @@ from virt.xml import Element, attribute, parsed, written
 
 from worker_kvm.libvirt.agents import GuestAgents
 from worker_kvm.libvirt.document import AGENT_PORT, Surroundings, domain_document
+from worker_kvm.libvirt.guest_agent import told_of
 from worker_kvm.libvirt.images import is_image
-from worker_kvm.libvirt.keepsakes import forgetting_document, identity, is_kept, name_of
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.lives import Lives
 from worker_kvm.libvirt.machine import Domain, Machine, Nic, Stage
 from worker_kvm.libvirt.noticing import Noticing
+from worker_kvm.libvirt.persistent_state import forgetting_document, identity, is_kept, name_of
 from worker_kvm.libvirt.rules import Rules
 from worker_kvm.libvirt.settings import LibvirtSettings
+from worker_kvm.libvirt.socket_directories import SocketDirectories
 from worker_kvm.libvirt.strays import report_strays
-from worker_kvm.libvirt.told import told_of
-from worker_kvm.libvirt.waysides import Waysides
 from worker_kvm.numbered import NumberedRecords
+from worker_kvm.poller import Poller
 from worker_kvm.qemu.firmware import begins_anew, wants_secure_boot
 from worker_kvm.qemu.guest_agent import Told
-from worker_kvm.rounds import Rounds
 
 __all__ = ["Hypervisor", "LibvirtSettings"]
 
@@ -63,9 +63,9 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         self.rules = Rules(settings.namespace)
         self.virt = Connection(settings.uri, MARK, self)
         self._lives = Lives()
-        self.waysides = Waysides(settings.run, self.virt)
+        self.socket_directories = SocketDirectories(settings.run, self.virt)
         self._noticing = Noticing(self, self.virt)
-        self._rounds = Rounds((self._notice_growth,), settings.rounds_s)
+        self._poller = Poller((self._notice_growth,), settings.poll_s)
         self.agents = GuestAgents(self._ask_agent, self.on_status)
         try:
             self.virt.open()
@@ -91,12 +91,12 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
             self.rules.find_again(nic for uuid_ in self._lives for nic in self._nics(uuid_))
         with spoken():
             found = self.virt.domains()
-        self._rounds.start()
+        self._poller.start()
         report_strays(found, {domain.life for _, domain in self._domains()}, self.settings.instance)
 
     def stop(self) -> None:
         """Hang up; VMs run on."""
-        self._rounds.close()
+        self._poller.close()
         self.agents.close()
         self.virt.close()
         self._stop_telling()
@@ -249,7 +249,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
 
     def clear(self, domid: int) -> None:
         """Remove the files of a domain that is gone."""
-        self.waysides.clear(domid)
+        self.socket_directories.clear(domid)
         directory = self.console(domid).parent
         if directory.exists():
             for path in directory.iterdir():

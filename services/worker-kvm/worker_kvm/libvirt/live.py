@@ -26,7 +26,7 @@ from virt.values import (
 
 from worker_kvm.libvirt.ending import action_after
 from worker_kvm.qemu.ending import tail
-from worker_kvm.seen import Status, Watched
+from worker_kvm.watched import Status, Watched
 
 SETTLE_TIMEOUT_S = 5.0
 """The event of what libvirt has just done has been heard by then."""

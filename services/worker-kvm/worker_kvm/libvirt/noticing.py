@@ -15,8 +15,8 @@ from worker_kvm.libvirt.document import drive_node
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Disk, Domain, Machine
 from worker_kvm.passthrough import objects_of
-from worker_kvm.qemu.growth import size_on_host
-from worker_kvm.seen import Status
+from worker_kvm.qemu.disk_growth import size_on_host
+from worker_kvm.watched import Status
 
 _LOG = logging.getLogger(__name__)
 

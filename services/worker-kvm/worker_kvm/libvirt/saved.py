@@ -21,8 +21,8 @@ from worker_kvm.libvirt.document import (
     options_node,
     system_node,
 )
-from worker_kvm.libvirt.keepsakes import tpm_nodes
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
+from worker_kvm.libvirt.persistent_state import tpm_nodes
 from worker_kvm.qemu.machine import Source
 
 _MACHINE = re.compile(r"pc-(?:q35|i440fx)-[0-9.]+")

@@ -19,7 +19,7 @@ class LibvirtSettings:
     bridged: bool = True
     namespace: str | None = None
     """The network namespace that libvirtd is in; None: the host's own."""
-    rounds_s: float = 10.0
+    poll_s: float = 10.0
     """How often disks are looked at that may have grown."""
     migration_mib_s: int | None = None
     """What the memory of a VM that migrates may take in a second, and each of its disks; None: no bound."""

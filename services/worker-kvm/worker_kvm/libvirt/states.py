@@ -8,7 +8,7 @@ from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
 
 from worker_kvm.libvirt.machine import Domain, Machine, Stage
 from worker_kvm.qemu.guest_agent import Told, agent_keys
-from worker_kvm.seen import Seen, Status
+from worker_kvm.watched import Seen, Status
 
 
 def vm_state(machine: Machine, seen: Seen | None, console: Path, told: Told | None = None) -> VmState:

@@ -22,17 +22,17 @@ from worker_kvm.hostdevices import PORTS
 from worker_kvm.libvirt.arriving import Arrival
 from worker_kvm.libvirt.departing import depart, stay
 from worker_kvm.libvirt.hypervisor import Hypervisor, Settle
+from worker_kvm.libvirt.jobs import Job, run_job
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Stage, attached, plugged
+from worker_kvm.libvirt.migration_protocol import Offer, SendsFile, WantsFile, talking, unexpected
 from worker_kvm.libvirt.moving import receive_image, send_image, size_max
 from worker_kvm.libvirt.saved import kind_in, moved, placed_disk, placed_nic, source_of, uuid_in
-from worker_kvm.libvirt.talk import Offer, SendsFile, WantsFile, talking, unexpected
-from worker_kvm.libvirt.working import Job, working
 from worker_kvm.passthrough import refuse_to_leave
 from worker_kvm.qemu.arriving import is_aside, left_behind
 from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.sleeping import refuse_asleep
-from worker_kvm.seen import Status
+from worker_kvm.watched import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _save_to_file(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: I
     hypervisor.note_saving(vm.id, str(path))
     try:
         job = Job(hypervisor.virt, live.uuid)
-        working(job, execution, lambda: hypervisor.virt.save(live.uuid, str(path)))
+        run_job(job, execution, lambda: hypervisor.virt.save(live.uuid, str(path)))
     except VirtError as error:
         live.stay()
         path.unlink(missing_ok=True)
@@ -146,7 +146,7 @@ def _can_take(hypervisor: Hypervisor, vm: str, host: tuple[str, str]) -> bool:
     with spoken():
         if set(host) & set(host_of(hypervisor.virt)):
             return False
-        return hypervisor.waysides.make(hypervisor.look(vm).living().domid)
+        return hypervisor.socket_directories.make(hypervisor.look(vm).living().domid)
 
 
 def _restore_from(hypervisor: Hypervisor, vm: Vm, path: Path, devices: Devices) -> None:

@@ -21,8 +21,8 @@ from worker_kvm.libvirt.states import vm_state
 from worker_kvm.libvirt.suspend import assert_can_save, restore_vm, resume_vm, save_vm
 from worker_kvm.pci import name_of
 from worker_kvm.qemu.sleeping import put_to_sleep, refuse_asleep
-from worker_kvm.seen import Status
 from worker_kvm.vms import KvmVms, told_by_another
+from worker_kvm.watched import Status
 
 
 class LibvirtVms(KvmVms[Hypervisor, Live]):

@@ -23,8 +23,8 @@ from worker_kvm.qemu.devices import (
     virtio,
 )
 from worker_kvm.qemu.firmware import wants_secure_boot
-from worker_kvm.qemu.given import Given, Words, content_words
 from worker_kvm.qemu.machine import Domain
+from worker_kvm.qemu.open_files import Given, Words, content_words
 
 BALLOON = "balloon"
 """The balloon's id in QEMU."""

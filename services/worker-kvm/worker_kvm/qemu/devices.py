@@ -8,8 +8,8 @@ from schema.objects.vm import Hvm, Vm
 from worker_kvm.hostdevices import USB_PORTS, HeldPci, HeldUsb
 from worker_kvm.kind import PC_SLOT, Kind
 from worker_kvm.pci import name_of
-from worker_kvm.qemu.given import Given, Words, content_words
 from worker_kvm.qemu.machine import Disk, Nic, Slot
+from worker_kvm.qemu.open_files import Given, Words, content_words
 
 _DRIVERS = {
     ("scsi", False): "scsi-hd",

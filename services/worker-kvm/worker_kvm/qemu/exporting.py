@@ -12,7 +12,7 @@ from worker_kvm.qemu.machine import Disk
 from worker_kvm.qemu.mirrored import SERVER, Mirrored, export_words
 from worker_kvm.qemu.nodes import size_of_node
 from worker_kvm.qemu.starting import listen
-from worker_kvm.ways import open_way_in
+from worker_kvm.tunnels import open_tunnel_in
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def exporting(
         ending.callback(_stop, live)
         for _, disk in mirrored:
             live.do("block-export-add", export_words(disk.slot))
-            open_way_in(path, stream.line(disk.slot.device), ending)
+            open_tunnel_in(path, stream.line(disk.slot.device), ending)
         yield
 
 

@@ -19,11 +19,12 @@ from virt.monitor import MonitorError, MonitorLoop
 
 from worker_kvm.network import Network, NetworkError, TapSettings
 from worker_kvm.passthrough import objects_of
+from worker_kvm.poller import Poller
 from worker_kvm.qemu.agents import Agents, Channel
 from worker_kvm.qemu.command import MIB, Inherited, Sockets, command_line, memory_mib
+from worker_kvm.qemu.disk_growth import Growth
 from worker_kvm.qemu.ending import complaint
 from worker_kvm.qemu.firmware import Firmware
-from worker_kvm.qemu.growth import Growth
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.logs import shorten
 from worker_kvm.qemu.machine import (
@@ -46,8 +47,7 @@ from worker_kvm.qemu.sweep import find_strays
 from worker_kvm.qemu.throttling import throttle
 from worker_kvm.qemu.tpm import Tpms, end_tpm, has_tpm
 from worker_kvm.qemu.user import launcher
-from worker_kvm.rounds import Rounds
-from worker_kvm.seen import Status
+from worker_kvm.watched import Status
 
 __all__ = ["Hypervisor", "QemuSettings"]
 
@@ -72,8 +72,8 @@ class Hypervisor(Noting[Machine, Records]):
         self._unreached: set[int] = set()
         """Domains whose QEMU ran and did not answer when it was looked for: nobody tells of its end."""
         self._growth = Growth()
-        rounds = (self._shorten_logs, self._notice_growth, self._notice_deaths)
-        self._rounds = Rounds(rounds, settings.rounds_s)
+        acts = (self._shorten_logs, self._notice_growth, self._notice_deaths)
+        self._poller = Poller(acts, settings.poll_s)
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
         """Find what runs. A QEMU that nobody noted was started by a worker that died then: it is ended."""
@@ -90,11 +90,11 @@ class Hypervisor(Noting[Machine, Records]):
             if domain.process is not None:
                 self._find_again(domain, domain.process)
         self._find_rules_again(domains)
-        self._rounds.start()
+        self._poller.start()
 
     def stop(self) -> None:
         """Hang up; VMs run on."""
-        self._rounds.close()
+        self._poller.close()
         lives, self._lives = list(self._lives.values()), {}
         for live in lives:
             live.close()

@@ -10,7 +10,7 @@ from schema.fault import internal_error
 
 from worker_kvm.qemu.bell import Bell
 from worker_kvm.qemu.live import Live
-from worker_kvm.seen import Status
+from worker_kvm.watched import Status
 
 LOAD_TIMEOUT_S = 60.0
 """How long QEMU may take over what it has already been given."""

@@ -20,11 +20,11 @@ from virt.monitor import (
 from worker_kvm.qemu.command import AGENT, Sockets
 from worker_kvm.qemu.devices import block_node
 from worker_kvm.qemu.ending import action_of, complaint, logged_action
-from worker_kvm.qemu.given import Given, Served, connected, give_content
 from worker_kvm.qemu.listener import Listener
 from worker_kvm.qemu.machine import Process, Slot, Source
+from worker_kvm.qemu.open_files import Given, Served, connected, give_content
 from worker_kvm.qemu.process import ends, kill
-from worker_kvm.seen import Status, Watched
+from worker_kvm.watched import Status, Watched
 
 QUIT_TIMEOUT_S = 15.0
 """How long QEMU may take to put its disks away; then it is killed."""

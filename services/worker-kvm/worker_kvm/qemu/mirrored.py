@@ -7,8 +7,8 @@ from schema.fault import internal_error
 from schema.objects.vbd import Vbd
 
 from worker_kvm.qemu.devices import is_read_only
-from worker_kvm.qemu.given import Words
 from worker_kvm.qemu.machine import Disk, Slot
+from worker_kvm.qemu.open_files import Words
 
 MIGRATION_KEY = "migration"
 """In a VBD's `extra_backend_keys`: `shared`, both hosts reach the disk (the default), or `mirror`."""

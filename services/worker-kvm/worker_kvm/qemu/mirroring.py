@@ -20,8 +20,8 @@ from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Disk
 from worker_kvm.qemu.mirrored import job_name, mirror_job, socket_name, target_name, target_node
 from worker_kvm.qemu.outgoing import ALONE, HAND_OVER_TIMEOUT_S, Company
-from worker_kvm.seen import Status
-from worker_kvm.ways import open_way_out
+from worker_kvm.tunnels import open_tunnel_out
+from worker_kvm.watched import Status
 
 GIVE_UP_TIMEOUT_S = 30.0
 """How long QEMU may take to let go of a copy that is not wanted."""
@@ -60,7 +60,7 @@ def mirroring(live: Live, disks: Sequence[Disk], way: Way, execution: Execution)
         ending.callback(give_up_mirrors, live, disks)
         for disk in disks:
             line = way.stream.line(disk.slot.device)
-            open_way_out(way.own / socket_name(disk.slot), [line], ending, way.owner)
+            open_tunnel_out(way.own / socket_name(disk.slot), [line], ending, way.owner)
             live.do("blockdev-add", target_node(disk.slot))
             live.do("blockdev-mirror", mirror_job(disk.slot, way.mib_per_s))
         _await_copies(live, disks, way.stream, execution)

@@ -18,7 +18,7 @@ from worker_kvm.downtime import FIRST_DOWNTIME_MS, Downtime
 from worker_kvm.qemu.bell import Bell
 from worker_kvm.qemu.framing import Writer
 from worker_kvm.qemu.live import Live
-from worker_kvm.seen import Status
+from worker_kvm.watched import Status
 
 BANDWIDTH_BYTES_PER_S = 10**11
 """No bound: whoever takes the bytes is the bound."""

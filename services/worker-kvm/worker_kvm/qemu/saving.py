@@ -29,7 +29,7 @@ from worker_kvm.qemu.nodes import size_of_node
 from worker_kvm.qemu.outgoing import ALONE, Company, await_stillness, bound, send, send_itself
 from worker_kvm.qemu.process import kill
 from worker_kvm.qemu.vcpus import set_vcpus
-from worker_kvm.seen import Status
+from worker_kvm.watched import Status
 
 _TYPE_SUFFIX = "-machine"
 

@@ -26,5 +26,5 @@ class QemuSettings:
     """Where what VMs keep through a boot of the host is: UEFI variables, TPMs; None: with all else."""
     migration_mib_s: int | None = None
     """What the memory of a VM that migrates may take in a second, and each of its disks; None: no bound."""
-    rounds_s: float = 10.0
+    poll_s: float = 10.0
     """How often logs and disks' sizes are looked at."""

@@ -13,7 +13,7 @@ from worker_kvm.qemu.agents import AgentMissingError
 from worker_kvm.qemu.firmware import boots_by_uefi
 from worker_kvm.qemu.guest_agent import AgentRefusedError
 from worker_kvm.qemu.live import Live
-from worker_kvm.seen import Status
+from worker_kvm.watched import Status
 
 SLEEP_TIMEOUT_S = 60.0
 """How long a guest may take to put its devices to rest; as long as one may take to acknowledge a suspend."""

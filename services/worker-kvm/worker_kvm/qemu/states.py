@@ -13,7 +13,7 @@ from schema.objects.vm import (
 from worker_kvm.qemu.command import Sockets, has_screen
 from worker_kvm.qemu.guest_agent import Told, agent_keys
 from worker_kvm.qemu.machine import Domain, Machine
-from worker_kvm.seen import Seen, Status
+from worker_kvm.watched import Seen, Status
 
 
 def vm_state(machine: Machine, seen: Seen | None, sockets: Sockets, told: Told | None = None) -> VmState:

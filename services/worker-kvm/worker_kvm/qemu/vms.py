@@ -24,8 +24,8 @@ from worker_kvm.qemu.states import vm_state
 from worker_kvm.qemu.tpm import refuse_without_swtpm
 from worker_kvm.qemu.vcpus import refuse_vcpus, set_vcpus
 from worker_kvm.qemu.vifs import refuse_left
-from worker_kvm.seen import Status
 from worker_kvm.vms import KvmVms, LetGo, PlugVif, told_by_another
+from worker_kvm.watched import Status
 
 
 class QemuVms(KvmVms[Hypervisor, Live]):

@@ -1,4 +1,4 @@
-"""Working: calls of libvirt that wait for their end; meanwhile the task hears how far they have come."""
+"""Jobs: calls of libvirt that wait for their end; meanwhile the task hears how far they have come."""
 
 import threading
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Job:
     meanwhile: Callable[[], None] = _nothing
 
 
-def working(job: Job, execution: Execution, act: Callable[[], T]) -> T:
+def run_job(job: Job, execution: Execution, act: Callable[[], T]) -> T:
     """Have libvirt do what it counts as a domain's job; a cancel breaks it off.
 
     Errors: those of `act`, of one that was broken off `AbortedError`.

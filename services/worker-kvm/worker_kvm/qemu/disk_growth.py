@@ -1,4 +1,4 @@
-"""Growth: raw disks that have grown on the host, of which QEMU hears nothing by itself."""
+"""Disk growth: raw disks that have grown on the host, of which QEMU hears nothing by itself."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from worker_kvm.qemu.devices import is_read_only
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Disk, Source
 from worker_kvm.qemu.nodes import size_of_node
-from worker_kvm.seen import Status
+from worker_kvm.watched import Status
 
 SECTOR_BYTES = 512
 """A disk has whole ones."""

@@ -1,4 +1,4 @@
-"""Told: what libvirt has heard of a guest's agent, as that of a guest on QEMU; values and no I/O.
+"""Guest agent: what libvirt has heard of a guest's agent, as that of a guest on QEMU; values and no I/O.
 
 Libvirt has flat names: `os.pretty-name`, `hostname`, `if.count`, `if.0.hwaddr`, `if.0.addr.1.addr`.
 """

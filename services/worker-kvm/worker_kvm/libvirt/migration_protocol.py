@@ -1,4 +1,4 @@
-"""Talk: what two workers on libvirt say to each other when a VM moves, on a line beside its image.
+"""Migration protocol: what two workers on libvirt say to each other, on a line beside a VM's image.
 
 source                     destination
 Offer            ------>                   its domain as libvirt describes it, and libvirt's cookie

@@ -1,4 +1,4 @@
-"""Ways: between a socket that QEMU uses on this host and lines of a migration, each carried by a thread."""
+"""Tunnels: between a socket that QEMU uses on this host and lines of a migration, each by a thread."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from typing import Any
 from engine.image import Line
 
 
-def open_way_out(
+def open_tunnel_out(
     path: Path, lines: Sequence[Line], ending: ExitStack, owner: tuple[int, int] | None = None
 ) -> list[threading.Thread]:
     """A socket, `owner`'s, at which QEMU connects once for each line; until `ending` ends, or QEMU has.
@@ -34,7 +34,7 @@ def open_way_out(
     return threads
 
 
-def open_way_in(path: Path, line: Line, ending: ExitStack) -> threading.Thread:
+def open_tunnel_in(path: Path, line: Line, ending: ExitStack) -> threading.Thread:
     """A connection to a socket at which QEMU listens, and the thread that carries, until `ending` ends."""
     local = ending.enter_context(closing(socket.socket(socket.AF_UNIX)))
     local.connect(str(path))

@@ -1,4 +1,4 @@
-"""Keepsakes: what libvirt keeps of a VM beyond its domain: UEFI variables, the TPM's state; no I/O."""
+"""Persistent state: what libvirt keeps of a VM beyond its domain: UEFI variables, the TPM's state; no I/O."""
 
 import uuid
 

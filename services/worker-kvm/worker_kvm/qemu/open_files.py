@@ -1,4 +1,4 @@
-"""Given: the files that QEMU is given open, because it may open none itself: disks, firmware, kernels.
+"""Open files: those that QEMU is given open, because it may open none itself: disks, firmware, kernels.
 
 QEMU calls an open file `/dev/fdset/N`. A disk may be a chain of files, an image on top of others; or an NBD
 server has it, to which QEMU is given a connection.

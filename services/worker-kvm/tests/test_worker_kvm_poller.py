@@ -2,7 +2,7 @@
 
 import threading
 
-from worker_kvm.rounds import Rounds
+from worker_kvm.poller import Poller
 
 
 def test_rounds_are_made_at_once_and_again_until_they_are_closed_whatever_fails() -> None:
@@ -11,9 +11,9 @@ def test_rounds_are_made_at_once_and_again_until_they_are_closed_whatever_fails(
     def fail() -> None:
         raise ValueError("as a test")
 
-    never_begun = Rounds((fail,), period_s=0.001)
+    never_begun = Poller((fail,), period_s=0.001)
     never_begun.close()
-    rounds = Rounds((fail, looked.release), period_s=0.001)
+    rounds = Poller((fail, looked.release), period_s=0.001)
     rounds.start()
     assert looked.acquire(timeout=60)
     assert looked.acquire(timeout=60)

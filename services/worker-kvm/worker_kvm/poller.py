@@ -1,4 +1,4 @@
-"""Rounds: what must be looked at now and then, because nothing tells."""
+"""Poller: looks at what must be looked at now and then, because nothing tells."""
 
 import logging
 import threading
@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 _LOG = logging.getLogger(__name__)
 
 
-class Rounds:
+class Poller:
     """Does its acts one after the other, at once and then every `period_s`, until it is closed."""
 
     def __init__(self, acts: Sequence[Callable[[], None]], period_s: float) -> None:
         self._acts = acts
         self._period_s = period_s
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._go, name="rounds", daemon=True)
+        self._thread = threading.Thread(target=self._go, name="poller", daemon=True)
 
     def start(self) -> None:
         """Begin, with what happened while nobody looked."""

@@ -1,4 +1,4 @@
-"""Seen: what is seen of a guest from outside, whoever runs its QEMU, and waiting for it to change."""
+"""Watched: what is seen of a guest from outside, whoever runs its QEMU, and waiting for it to change."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Waysides: directories in which libvirt's QEMUs, which may have another user, find the sockets of ways."""
+"""Socket directories: where libvirt's QEMUs, which may have another user, find the sockets of tunnels."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ from virt.xml import parsed
 _ROOT, _ROOT_LABEL = (0, 0), "+0:+0"
 
 
-class Waysides:
+class SocketDirectories:
     """One for each domain, below a worker's run directory; `virt` tells whose QEMUs are."""
 
     def __init__(self, run: Path, virt: Connection) -> None:
