@@ -18,7 +18,7 @@ from xenops.toolstack import TaskGoneError, Watcher, WatcherStoppedError, clean_
 from xenops.toolstack.tasks import Silent, cancel_task
 from xenops.toolstack.watch.workers import Workers
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 A, B = VmObject(id="a"), VmObject(id="b")
 DISK = VbdObject(id=DeviceId("a", "xvda"))
 

@@ -9,7 +9,7 @@ from stack.console import LINE_BYTES_MAX, Console
 from stack.processes import StackError
 from stack.teller import NobodyListensError, Teller
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from stack.shape import Process
 
 from stack import processes, remains
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 READY = "import signal, sys; print('ready', flush=True); "
 
 

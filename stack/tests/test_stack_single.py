@@ -12,7 +12,7 @@ from xenops.vmfile import parse_vm_file
 
 from stack import page
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 SHAPE = Shape(bus=BusKind.MEMORY)
 
 

@@ -30,7 +30,7 @@ from xenops.client import Client
 from xenops.events import wait_for_task
 
 INSTANCE = InstanceName("i")
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 Span = dict[str, Any]

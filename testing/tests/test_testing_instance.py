@@ -19,7 +19,7 @@ from xenops.aio import AsyncClient
 from xenops_testing.instance import Delay, Fail, Fault, Hang, Instance, Part, Simulated, a_vm
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def started(client: Client, vm: str = "vm") -> str:

@@ -32,7 +32,7 @@ from stack.local import LocalStack
 from stack.shape import Shape
 from stack.waiting import takes_connections_in_time
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 BATCH = 100
 """Requests that are under way together at each door."""
 

@@ -28,7 +28,7 @@ from stack.single import Single
 from typing_extensions import override
 
 BUS = "bus"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 _HEAD = struct.Struct(">II")
 

@@ -42,7 +42,7 @@ from xenops.events import wait_for_task
 INSTANCE = InstanceName("org.xen.xapi.xenops.simulator")
 SERVICES = ("redirector", "eventhub", "frontend", "worker_sim")
 ROLES = {service: Role.WORKER if service == "worker_sim" else Role(service) for service in SERVICES}
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 QUIET_S = 0.1
 
 

@@ -11,7 +11,7 @@ from engine.hosted.port_rules import PortRules
 from worker_kvm.network import Network, TapSettings
 
 MAC, OTHER_MAC = "52:54:00:00:00:0a", "52:54:00:00:00:bb"
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 _VNET_HEADER = bytes(10)
 """virtio-net's: nothing is left to the host."""

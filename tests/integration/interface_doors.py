@@ -15,7 +15,7 @@ from switch_client import SwitchClient
 from typing_extensions import override
 from xenops.client import Client, Door
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class _Connection(http.client.HTTPConnection):

@@ -32,7 +32,7 @@ from worker_kvm.qemu.sweep import end_domains, find_strays
 from worker_kvm.qemu.user import find_user
 
 GUEST = guest_in(Path("var/guest"))
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 MIB = 1 << 20
 QEMU_USERS = "2000000000-2000065535"
 VM = VmId("guest")

@@ -15,7 +15,7 @@ from typing import Any, Self
 import pika
 
 QUEUE = "org.xen.xapi.storage"
-_PATIENCE_S = 20.0
+_PATIENCE_S = 120.0
 
 
 class StorageError(Exception):

@@ -17,7 +17,7 @@ TRANSFER_S = 30.0
 """How long the original's clients wait at a time."""
 
 RETRY_S = 0.1
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class HttpError(Exception):

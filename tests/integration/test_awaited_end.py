@@ -23,7 +23,7 @@ from xenops.client import Client
 
 INSTANCE = InstanceName("org.xen.xapi.xenops.awaited")
 GONE = DoesNotExist(klass="VM", id="gone/config")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Mute:

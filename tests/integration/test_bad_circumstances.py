@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from conftest import Stack
 
 SERVICES = ("redirector", "eventhub", "frontend", "worker_sim")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 NOBODY = "amqp://guest:guest@127.0.0.1:1/"
 
 

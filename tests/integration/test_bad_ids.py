@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("client")
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 BAD_IDS = [
     "", ".", "..", "../../etc/passwd", "a/b", "/", "a b", " a", "a\n", "a\0b", ".hidden", "-rf", "a..b", "_",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("client")
 
 INSTANCE = InstanceName("org.xen.xapi.xenops.simulator")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def call(method: str, /, **params: Any) -> bytes:

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
     reason="only root can have loop devices and a cage, and the module loop is needed",
 )
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SECTOR = b"sector of the guest's".ljust(512, b".")
 FETCH = """
 import sys

@@ -12,7 +12,7 @@ import pytest
 from stack.guest import CMDLINE
 
 GUEST = Path(__file__).resolve().parents[2] / "var" / "guest"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 POLL_S = 0.05
 QEMU = "qemu-system-x86_64"
 MAC = "52:54:00:00:00:01"

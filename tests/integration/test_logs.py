@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from conftest import Stack
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -24,7 +24,7 @@ from xenops.events import wait_for_task
 
 from stack import page
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 NARROW: ViewportSize = {"width": 380, "height": 800}
 SCREENS = ("overview", "queues", "tasks", "events", "workers", "quarantine", "log")
 EXAMPLES = 6

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from conftest import Stack
 
 INSTANCE = InstanceName("org.xen.xapi.xenops.simulator")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 LEASE = ("vm", "task", "worker", "term")
 REFUSED, LOCKED, FORGED = 403, 405, 406
 FORBIDDEN = [(role, kind) for role in Role for kind, roles in WRITERS.items() if role not in roles]

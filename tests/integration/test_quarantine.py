@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 INSTANCE = InstanceName("org.xen.quarantine")
 OPERATOR, READER = "o" * 40, "r" * 40
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 NEWER = VmId("newer")
 """Records about this VM are of a newer version, for a service that has not been upgraded."""
 

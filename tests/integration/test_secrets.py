@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from conftest import Foreign, Stack
 
 INSTANCE = InstanceName("org.xen.xapi.xenops.simulator")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SECRET = f"hunter2-{uuid.uuid4().hex}"
 
 

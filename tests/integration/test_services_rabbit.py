@@ -18,7 +18,7 @@ from xenops.client import Client
 from xenops.events import wait_for_task
 
 INSTANCE = InstanceName("org.xen.xapi.xenops.test")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SERVICES = ("redirector", "eventhub", "frontend")
 
 

@@ -22,7 +22,7 @@ from stack.shape import SIMULATOR_INSTANCE, Shape
 from typing_extensions import override
 from xenops.command.main import main as xenops
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(name="layout", scope="module")

@@ -25,7 +25,7 @@ from xenops.vmfile import parse_vm_file
 
 from stack import page, remains
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SERVICES = ("redirector", "eventhub", "worker-sim", "frontend", "dashboard")
 
 

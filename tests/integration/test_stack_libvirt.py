@@ -19,7 +19,7 @@ from xenops.events import wait_for_task
 from xenops.vmfile import parse_vm_file
 
 INSTANCE = "org.xen.xapi.xenops.libvirt"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 VM_FILE = (
     """{"vm": {"id": "vm1", "memory": "96 MiB"}, "vifs": [{"device": "0", "mac": "52:54:00:00:00:01"}]}"""
 )

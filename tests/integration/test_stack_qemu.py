@@ -19,7 +19,7 @@ from xenops.vmfile import parse_vm_file
 
 from stack import remains
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 VM_FILE = """{
   "vm": {"id": "vm1", "memory": "64 MiB"},
   "vifs": [{"device": "0", "mac": "52:54:00:00:00:01", "bridge": "xenbr0"}]

@@ -35,7 +35,7 @@ from worker_kvm.storage_service import StorageService
 from xenops.client import Client
 from xenops.events import wait_for_task
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 MIB = 1 << 20
 FULL: list[object] = ["Backend_error", ["SR_BACKEND_FAILURE_44", ["", "There is insufficient space", ""]]]
 

@@ -21,7 +21,7 @@ from frontend.service import Service
 from frontend.settings import from_environment
 from stack.broker.node import NodeTls, PrivateNode
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SHORT_S = 1.0
 HOST = "127.0.0.1"
 

@@ -15,7 +15,7 @@ from schema.rpc import encode_result
 from xenops.client import Client
 
 INSTANCE = InstanceName("test.unserved")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Told:

@@ -27,7 +27,7 @@ from xenops.events import wait_for_task
 
 GUEST = guest_in(Path("var/guest"))
 MIB = 1 << 20
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 QUIET_S = 0.05
 KILLS = 8
 START_S = 0.25

@@ -22,7 +22,7 @@ from stack.shape import SIMULATOR_INSTANCE, WORKER_SIM, XENSTORED, BusKind, Shap
 from xenops.client import Client
 from xenops.events import wait_for_task
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(name="layout", scope="module")

@@ -146,7 +146,8 @@ def of_readers(events: Events) -> Check:
     """Who waits for news, and how far behind."""
     count = sum(one.count for one in events.readers)
     behind = max((one.behind for one in events.readers), default=0)
-    found = f"{count} clients wait for news, the last {behind} places behind"
+    who = "1 client waits" if count == 1 else f"{count} clients wait"
+    found = f"{who} for news, the last {behind} places behind"
     if behind > BEHIND_MAX:
         return Check("readers", Verdict.WARN, found, "a client does not ask again when told: look at it")
     return Check("readers", Verdict.OK, found if count else "no client waits for news")

@@ -36,7 +36,7 @@ INSTANCE = InstanceName("org.xen.lab")
 READER, OPERATOR = "r" * 40, "o" * 40
 HUB_VERSION = "7.8.9"
 WORKER = WorkerName("w")
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 Answer = Callable[[dict[str, Any]], Any]
 

@@ -24,7 +24,7 @@ from typing_extensions import override
 
 INSTANCE = InstanceName("org.xen.xapi.xenops.simulator")
 VM = VmId("vm1")
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from frontend.http.message import HttpRequest, Limits
 from frontend.http.server import HttpServer
 from typing_extensions import override
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 class Echo:

@@ -18,7 +18,7 @@ from schema.records import Record
 INSTANCE = InstanceName("i")
 VM = VmId("5a5c9d47-0cd5-4aee-b3a4-6a1c0f3b8d2e")
 COMING = VmId("5a5c9d47-0cd5-4aee-b3a4-000000000001")
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 class World:

@@ -10,7 +10,7 @@ from schema import rpc
 from schema.ids import InstanceName
 
 INSTANCE = InstanceName("i")
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 def test_a_request_through_frontend_and_redirector_gets_a_task() -> None:

@@ -17,7 +17,7 @@ from schema.records import Elected, Leased, Submitted, WorkerUp
 from schema.rpc import decode_response, encode_request
 
 INSTANCE = InstanceName("i")
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 def test_a_submitted_task_is_accepted_and_leased_over_a_bus() -> None:

@@ -13,7 +13,7 @@ from virt.monitor import Arguments, MonitorLoop, MonitorRefusedError
 from worker_kvm.qemu.agents import AgentMissingError, Agents, Channel, Patience
 from worker_kvm.qemu.guest_agent import AgentRefusedError, Told
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 DOMID = 7
 QUICK = Patience(first_pause_s=0.01, pause_s=0.02, answer_s=0.2)
 ANSWERS = {

@@ -10,7 +10,7 @@ from worker_kvm.libvirt.guest_agent import told_of
 from worker_kvm.qemu.agents import Patience
 from worker_kvm.qemu.guest_agent import Told
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 QUICK = Patience(first_pause_s=0.001, pause_s=0.001)
 FIRST, SECOND = Told((("data/host_name_dns", "web1"),)), Told((("data/host_name_dns", "web2"),))
 

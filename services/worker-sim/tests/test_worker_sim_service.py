@@ -11,7 +11,7 @@ from schema.ids import InstanceName
 from worker_sim.service import build
 from worker_sim.settings import from_environment
 
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 def environment(directory: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from worker_xen.classic.hvm import places
 from worker_xen.classic.hvm.deaths import Deaths
 from worker_xen.classic.hvm.tap import tap_name
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def test_a_program_that_is_missing_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

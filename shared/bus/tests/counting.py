@@ -10,7 +10,7 @@ from schema.log_records import Snapshotted
 from schema.records import LaneHeld
 from typing_extensions import override
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Counting(Fold):

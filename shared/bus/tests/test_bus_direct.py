@@ -19,7 +19,7 @@ from bus.ports import BusError, BusUnavailableError, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 QUEUE = "xenops.control.test"
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from bus.loop import Loop
 from bus.ports import BusError, BusUnavailableError, OnAnswer, RequestTimeoutError
 from typing_extensions import override
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture

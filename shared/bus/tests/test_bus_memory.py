@@ -9,7 +9,7 @@ from schema.ids import InstanceName, Offset, VmId
 from schema.records import LaneHeld
 
 INSTANCE = InstanceName("i")
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(name="broker")

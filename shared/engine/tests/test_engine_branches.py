@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from engine.branches import IDLE_MAX, ONE_AFTER_THE_OTHER, Branches
 
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 def test_all_actions_have_ended_when_all_return() -> None:

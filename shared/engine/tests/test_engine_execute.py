@@ -15,7 +15,7 @@ from schema.ids import TaskId, VmId
 from schema.objects.errors import Cancelled
 
 TASK = TaskId(7)
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 def do(name: str) -> Do:

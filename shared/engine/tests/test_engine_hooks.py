@@ -13,7 +13,7 @@ from schema.ids import VmId
 from schema.objects.errors import Cancelled, Error, HookFailed, InternalError
 
 CALL = HookCall(HookName.PRE_START, VmId("v1"), HookReason.NONE)
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(name="folder")

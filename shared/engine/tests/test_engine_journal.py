@@ -14,7 +14,7 @@ from schema.operations import VmMigrate, VmReceiveMemory, VmStart
 from schema.records import Finished, Succeeded
 
 VM = VmId("v1")
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 def entry(token: int, vm: VmId = VM, life: float = 1.0) -> JournalEntry:

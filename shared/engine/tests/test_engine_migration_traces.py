@@ -18,7 +18,7 @@ from schema.wire.codec import to_rpc
 from traces import Observers, Start, Tracer
 from traces.span import Span
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 class Destination:

@@ -41,7 +41,7 @@ from schema.objects.vm import (
     PowerState,
 )
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 ID = VmId("v1")
 IMAGE = Vdi(name="sr/image")
 

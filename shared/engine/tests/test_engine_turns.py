@@ -10,7 +10,7 @@ import pytest
 from engine.branches import Action
 from engine.turns import AT_ONCE, Turns
 
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 LONG_S = 3_600.0
 
 

@@ -30,7 +30,7 @@ from typing_extensions import override
 
 VM = VmId("v1")
 GONE = VmId("gone")
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 class Bereaved:

@@ -24,7 +24,7 @@ from schema.records import Failed, Finished, Heartbeat, Removed, Succeeded
 
 VM = VmId("1f5a1c9e-0000-4000-8000-0123456789ab")
 DEPARTING, ARRIVING = departing_id(VM), arriving_id(VM)
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 class Failing:

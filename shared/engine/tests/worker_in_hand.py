@@ -20,7 +20,7 @@ from schema.records import Elected, Failed, Finished, Leased, Record, Submitted
 INSTANCE = InstanceName("i")
 WORKER = WorkerName("w")
 VM = VmId("v1")
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 class World:

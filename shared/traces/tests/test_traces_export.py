@@ -20,7 +20,7 @@ from schema.records import ObserverChanged, ObserverCreated, TracingSet
 from traces import Kind, Observers, Start, Tracer, current_span
 from typing_extensions import override
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 class Receiver:

@@ -12,7 +12,7 @@ from traces import ObserverLog, Tracer, subscription
 from typing_extensions import override
 
 INSTANCE = InstanceName("i")
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 class Blocked(MemoryBus):

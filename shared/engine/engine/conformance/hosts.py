@@ -41,7 +41,7 @@ from engine.simulator import Fault, Simulator, SimulatorSettings
 from engine.store import FileStore
 from engine.threads import SystemThreads
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 class Killed(BaseException):
