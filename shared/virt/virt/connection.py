@@ -1,5 +1,6 @@
 """Connection: what a libvirtd does, in our words. Libvirt ends here, in `link` and in `meaning`."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -7,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import libvirt  # type: ignore[import-untyped]
+import libvirt_qemu  # type: ignore[import-untyped]
 
 from virt.link import Link, Listener
 from virt.meaning import KIB, Handle, info_of, version
@@ -182,6 +184,11 @@ class Connection(Link):
         """Change a device in place: the medium of a drive, by force; the bridge or cable of an interface."""
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE
         self._on(uuid, "change a device", lambda domain: domain.updateDeviceFlags(device, flags))
+
+    def open_tray(self, uuid: str, alias: str) -> None:
+        """Open the tray of a drive by QEMU's own monitor, whatever libvirt believes of it."""
+        words = json.dumps({"execute": "blockdev-open-tray", "arguments": {"id": alias, "force": True}})
+        self._on(uuid, "open a tray", lambda domain: libvirt_qemu.qemuMonitorCommand(domain, words, 0))
 
     def disk_bytes(self, uuid: str, target: str) -> int:
         """How large a disk is for its guest."""

@@ -72,7 +72,12 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
             with spoken():
                 self._hypervisor.virt.update(live.uuid, document)
 
-        insistently(change)
+        def open_tray() -> None:
+            """Libvirt does not, where it has not heard that a reset of the drive has closed it."""
+            with spoken():
+                self._hypervisor.virt.open_tray(live.uuid, drive.alias)
+
+        insistently(change, open_tray)
 
     @override
     def _limit(self, vm: VmId, disk: Disk, limits: Throttle) -> None:

@@ -1,5 +1,6 @@
 """Media: what is in a drive, changed by us or taken out by the guest."""
 
+import time
 from collections.abc import Callable
 
 from schema.fault import XenopsError
@@ -12,8 +13,8 @@ from worker_kvm.qemu.throttling import throttle
 CLOSE_TIMEOUT_S = 10.0
 """How long QEMU may take to let go of a medium's file: what is under way to it ends first."""
 
-TRIES = 20
-"""A guest may close a tray as soon as it is open, with nothing in yet, on a slow host again and again."""
+PATIENCE_S, PAUSE_S = 10.0, 0.05
+"""A guest closes a tray that is open with nothing in yet, or resets the drive, which closes it unheard."""
 
 _SHUT = "is not open"
 """QEMU's words then, which libvirt hands on."""
@@ -24,17 +25,21 @@ def exchange(live: Live, drive: Disk, changed: Disk) -> None:
     insistently(lambda: _exchange(live, drive, changed))
 
 
-def insistently(act: Callable[[], None]) -> None:
-    """Do what needs an open tray; again where the guest has closed it meanwhile. Errors: those of `act`."""
-    for _ in range(TRIES - 1):
+def insistently(act: Callable[[], None], prepare: Callable[[], None] | None = None) -> None:
+    """Do what needs an open tray; again where the guest has closed it meanwhile. Errors: those of `act`.
+
+    `prepare` is done before each time but the first.
+    """
+    end_s = time.monotonic() + PATIENCE_S
+    while True:
         try:
-            act()
+            return act()
         except XenopsError as error:
-            if _SHUT not in str(error):
+            if _SHUT not in str(error) or time.monotonic() > end_s:
                 raise
-        else:
-            return
-    act()
+        time.sleep(PAUSE_S)
+        if prepare is not None:
+            prepare()
 
 
 def _exchange(live: Live, drive: Disk, changed: Disk) -> None:
