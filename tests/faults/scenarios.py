@@ -13,7 +13,7 @@ from history import Counts, History, judge, read_tale
 from load import Load, is_valid
 from room import HERE, PATIENCE_S, Room, eventually
 from schema.ids import TaskId
-from schema.records import Elected, Finished, Leased, Submitted
+from schema.records import Elected, Finished, Leased, Record, Submitted, WorkerDown
 from stack.broker.node import PrivateNode
 
 
@@ -62,11 +62,9 @@ class Fire:
             self._history.close()
 
     def log_says_lost(self, worker: str) -> bool:
-        """Whether a worker was called lost, with all that it ran, since the first fault."""
+        """Whether a worker was called lost since the first fault, or with it what it ran."""
         return any(
-            isinstance(entry.record, Finished)
-            and entry.at >= self._struck[0]
-            and f"worker {worker} was lost" in entry.record.model_dump_json()
+            entry.at >= self._struck[0] and _says_lost(entry.record, worker)
             for entry in list(self._history.entries)
         )
 
@@ -93,6 +91,12 @@ class Fire:
             complaints.append(f"a service met a bug: {bug[:4_000]}")
         recoveries = [recovery_s(self._history.entries, at) for at in self._struck]
         return Outcome(counts, len(self._struck), recoveries, complaints)
+
+
+def _says_lost(record: Record, worker: str) -> bool:
+    if isinstance(record, WorkerDown):
+        return record.worker == worker
+    return isinstance(record, Finished) and f"worker {worker} was lost" in record.model_dump_json()
 
 
 def recovery_s(log: list[Entry], struck: float) -> float:
