@@ -4,8 +4,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from schema.fault import internal_error, unimplemented
+from schema.fault import XenopsError, internal_error, unimplemented
 from schema.ids import DeviceId
+from schema.objects.errors import DeviceDetachRejected
 from schema.objects.network import LocalNetwork, Network
 from schema.objects.vif import Unlocked, Vif
 from schema.objects.vm import PvDirectBoot, Vm
@@ -14,6 +15,11 @@ from schema.objects.vm import PvDirectBoot, Vm
 def dotted(id_: DeviceId) -> str:
     """A device's id as errors have it: `vm.xvda`."""
     return f"{id_.vm}.{id_.device}"
+
+
+def detach_rejected(klass: str, id_: DeviceId, reason: str) -> XenopsError:
+    """What is said of a device that cannot be taken from its guest: `Device_detach_rejected`."""
+    return XenopsError(DeviceDetachRejected(klass=klass, id=dotted(id_), reason=reason))
 
 
 def refuse_unless_there(vm: Vm, boot: PvDirectBoot) -> None:

@@ -9,8 +9,9 @@ from engine.conformance.samples import sample_vbd, sample_vm
 from engine.conformance.subject import refusal
 from engine.hosted.ballooning import TIMEOUT_S, await_balloon
 from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine
-from engine.hosted.vbds import HostedVbds, detach_rejected
+from engine.hosted.vbds import HostedVbds
 from engine.hosted.vifs import HostedVifs
+from engine.refusals import detach_rejected
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import Disk, LocalDisk
 from schema.objects.errors import (
@@ -70,7 +71,7 @@ class Vbds(HostedVbds[Host, HeldDisk]):
     @override
     def _take(self, execution: Execution, machine: Machine, disk: HeldDisk, *, force: bool) -> None:
         if not force:
-            raise detach_rejected(disk.vbd, "it is busy")
+            raise detach_rejected("VBD", disk.vbd.id, "it is busy")
         self._hypervisor.told.append(f"lost {disk.id.device}")
 
     @override

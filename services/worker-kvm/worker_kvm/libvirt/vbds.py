@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from engine.backend import Execution
-from engine.hosted.vbds import detach_rejected
+from engine.refusals import detach_rejected
 from schema.ids import VmId
 from schema.objects.vbd import Vbd
 from typing_extensions import override
@@ -48,9 +48,9 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
         if live is None:
             return
         if disk.bus != "scsi":
-            raise detach_rejected(disk.vbd, ON_IDE)
+            raise detach_rejected("VBD", disk.vbd.id, ON_IDE)
         if not self._hypervisor.detach(live, disk.alias, UNPLUG_TIMEOUT_S):
-            raise detach_rejected(disk.vbd, IS_SLOW)
+            raise detach_rejected("VBD", disk.vbd.id, IS_SLOW)
 
     @override
     def _exchange(self, execution: Execution, machine: Machine, drive: Disk, changed: Disk) -> None:

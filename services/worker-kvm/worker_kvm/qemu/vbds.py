@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 
 from engine.backend import Execution
-from engine.hosted.vbds import detach_rejected
+from engine.refusals import detach_rejected
 from schema.fault import XenopsError
 from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
@@ -98,7 +98,7 @@ def _add(live: Live, disk: Disk) -> None:
 
 def _remove(live: Live, disk: Disk) -> None:
     if disk.slot.bus != "scsi":
-        raise detach_rejected(disk.vbd, ON_IDE)
+        raise detach_rejected("VBD", disk.vbd.id, ON_IDE)
     removed = live.remove_device(disk.slot.device, UNPLUG_TIMEOUT_S)
     if not (removed and live.remove_node(disk.slot.node, UNPLUG_TIMEOUT_S)):
-        raise detach_rejected(disk.vbd, IS_SLOW)
+        raise detach_rejected("VBD", disk.vbd.id, IS_SLOW)

@@ -1,10 +1,10 @@
 """The verbs on PCI devices: taken from dom0's driver, given to a guest by pciback or by its device model."""
 
 from engine.backend import Execution, PciVerbs
-from engine.refusals import dotted
+from engine.refusals import detach_rejected
 from schema.fault import XenopsError, internal_error, unimplemented
 from schema.ids import VmId
-from schema.objects.errors import AlreadyExists, DeviceDetachRejected
+from schema.objects.errors import AlreadyExists
 from schema.objects.halted import UNPLUGGED_PCI
 from schema.objects.pci import Pci, PciAddress, PciState
 from schema.objects.vm import Hvm, Pv
@@ -166,13 +166,15 @@ class ClassicPcis(PciVerbs):
         if execution is None or not passing.has(emulators, domid, address):
             return
         if found.info is not None and found.info.is_paused:
-            raise _rejected(
-                held, "the guest is paused, so it cannot let go of it: unpause it, or shut it down"
+            raise detach_rejected(
+                "PCI", held.id, "the guest is paused, so it cannot let go of it: unpause it, or shut it down"
             )
         if not passing.let_go(emulators, domid, address, execution):
             wait_s = passing.TIMEOUT_S
-            raise _rejected(
-                held, f"the guest has not let go of it within {wait_s:g} s: try again, or shut it down"
+            raise detach_rejected(
+                "PCI",
+                held.id,
+                f"the guest has not let go of it within {wait_s:g} s: try again, or shut it down",
             )
 
     def _ask(self, path: DevicePath, slot: int, execution: Execution) -> None:
@@ -204,10 +206,6 @@ def _refuse(domain: Domain, pci: Pci) -> None:
             f"VM {domain.vm.id} was started without PCI devices, and the hypervisor gives none to such a "
             "domain: set `pci_passthrough`, or add the device, and start it anew"
         )
-
-
-def _rejected(held: HeldPci, reason: str) -> XenopsError:
-    return XenopsError(DeviceDetachRejected(klass="PCI", id=dotted(held.id), reason=reason))
 
 
 def _node(path: DevicePath, held: HeldPci) -> PciNode:

@@ -2,7 +2,8 @@
 
 from engine.backend import Execution
 from engine.hosted.localdisk import FORMAT_KEY, local_path
-from engine.hosted.vbds import HostedVbds, detach_rejected
+from engine.hosted.vbds import HostedVbds
+from engine.refusals import detach_rejected
 from schema.fault import internal_error, unimplemented
 from schema.ids import VmId
 from schema.objects.disk import BusType
@@ -104,7 +105,7 @@ class ClassicVbds(HostedVbds[Hypervisor, Disk]):
         device = disk_path(found.machine.domain.domid, disk)
         if not force and found.info is not None and not self._ends.ask_guest(device, execution):
             reason = f"the guest has not let go of it within {GUEST_TIMEOUT_S:g} s: try again, or force it"
-            raise detach_rejected(disk.vbd, reason)
+            raise detach_rejected("VBD", disk.vbd.id, reason)
         script = dict(disk.vbd.extra_backend_keys).get(SCRIPT_KEY)
         if script is not None and disk.activated:
             hotplug.remove(device, hotplug.script_path(script))

@@ -4,7 +4,8 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from engine.backend import Execution
-from engine.hosted.vbds import HostedVbds, detach_rejected
+from engine.hosted.vbds import HostedVbds
+from engine.refusals import detach_rejected
 from schema.fault import unimplemented
 from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
@@ -61,7 +62,7 @@ class GatheredVbds(HostedVbds[Host, Disk]):
         try:
             self._take_from(machine.living(), disk, force=force)
         except self.refusal as error:
-            raise detach_rejected(disk.vbd, str(error)) from error
+            raise detach_rejected("VBD", disk.vbd.id, str(error)) from error
 
     @override
     def _exchange(self, execution: Execution, machine: Machine, drive: Disk, changed: Disk) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Generic
 from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
 from schema.objects.disk import Disk as DiskBackend
-from schema.objects.errors import DeviceDetachRejected, DeviceNotConnected, MediaNotEjectable, MediaPresent
+from schema.objects.errors import DeviceNotConnected, MediaNotEjectable, MediaPresent
 from schema.objects.vbd import Vbd, VbdState, VbdType
 from typing_extensions import override
 
@@ -15,7 +15,6 @@ from engine.hosted.machine import DiskT
 from engine.hosted.notes import HostT
 from engine.hosted.states import vbd_state
 from engine.hosted.unrestricted import UnrestrictedVbds
-from engine.refusals import dotted
 
 
 class HostedVbds(UnrestrictedVbds, Generic[HostT, DiskT]):
@@ -108,8 +107,3 @@ class HostedVbds(UnrestrictedVbds, Generic[HostT, DiskT]):
         if drive.activated:
             self._exchange(execution, machine, drive, changed)
         self._put(vm, changed)
-
-
-def detach_rejected(vbd: Vbd, reason: str) -> XenopsError:
-    """What is said of a disk that cannot be taken: `Device_detach_rejected`."""
-    return XenopsError(DeviceDetachRejected(klass="VBD", id=dotted(vbd.id), reason=reason))
