@@ -9,7 +9,6 @@ from functools import cached_property
 from schema.objects.host import NumaAffinityPolicy
 from schema.objects.vm import Vm
 
-from worker_xen.affinity import bound_to
 from worker_xen.classic.placement import (
     Group,
     Promise,
@@ -22,10 +21,9 @@ from worker_xen.classic.placement import (
 from worker_xen.libxc.port import Xen
 from worker_xen.libxc.values import Topology
 from worker_xen.policy import PolicyFile
+from worker_xen.scheduler_params import bound_to, share_of
 
 _LOG = logging.getLogger(__name__)
-
-_DEFAULT_WEIGHT = 256
 
 
 class Scheduling:
@@ -64,9 +62,9 @@ class Scheduling:
         return groups_of(self._topology)
 
     def _weigh(self, domid: int, vm: Vm) -> None:
-        if vm.scheduler_params.priority is not None:
-            weight, cap = vm.scheduler_params.priority
-            self._xen.set_weight(domid, weight or _DEFAULT_WEIGHT, cap)
+        share = share_of(vm)
+        if share is not None:
+            self._xen.set_weight(domid, *share)
 
     def _place(self, domid: int, vm: Vm, policy: NumaAffinityPolicy, memory_bytes: int) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from schema.objects.vm import Bios, DirectBoot, Hvm, Pv, Pvh, PvInfo, PvInPvh, S
 from virt.mark import mark
 from virt.xml import Element, attribute, node
 
-from worker_xen.affinity import bound_to
+from worker_xen.scheduler_params import bound_to
 from worker_xen.xenlight.config import KIB, is_given
 from worker_xen.xenlight.machine import Disk, Domain, Nic
 

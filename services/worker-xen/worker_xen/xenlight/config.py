@@ -10,12 +10,10 @@ from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vif import Vif
 from schema.objects.vm import Bios, DirectBoot, Hvm, Pv, Pvh, PvInfo, PvInPvh, StandardVga, Vm
 
-from worker_xen.affinity import bound_to
+from worker_xen.scheduler_params import bound_to, share_of
 from worker_xen.xenlight.machine import Disk, Domain, Nic
 
 KIB = 1024
-
-_WEIGHT_USUAL = 256
 
 _STD_MIB_MIN, _CIRRUS_MIB_MIN = 16, 8
 """Memory of a picture: libxl refuses less, which the same cards of the original's would do with."""
@@ -110,10 +108,8 @@ def _firmware(ty: Hvm) -> dict[str, Any]:
 
 def scheduling(vm: Vm) -> dict[str, int]:
     """Weight and cap under credit2."""
-    if vm.scheduler_params.priority is None:
-        return {}
-    weight, cap = vm.scheduler_params.priority
-    return {"weight": weight or _WEIGHT_USUAL, "cap": cap}
+    share = share_of(vm)
+    return {} if share is None else {"weight": share[0], "cap": share[1]}
 
 
 def placing(vm: Vm, policy: NumaAffinityPolicy, cpus: int) -> dict[str, Any]:

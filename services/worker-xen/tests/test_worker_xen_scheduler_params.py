@@ -2,7 +2,7 @@
 
 from engine.conformance.samples import sample_vm
 from schema.objects.vm import SchedulerParams
-from worker_xen.affinity import bound_to
+from worker_xen.scheduler_params import bound_to
 
 
 def masks(*affinity: tuple[int, ...]) -> list[list[int]]:
