@@ -125,10 +125,8 @@ class _Leaving:
                 raise unexpected(other)
 
     def _perform(self, execution: Execution, stream: ImageStream, cookie: str) -> str:
-        sockets, owner = (
-            self.hypervisor.socket_directories.sockets(self.domid),
-            self.hypervisor.socket_directories.owner(),
-        )
+        directories = self.hypervisor.socket_directories
+        sockets, owner = directories.sockets(self.domid), directories.owner()
         with ExitStack() as ending:
             threads = open_tunnel_out(sockets.state, [stream.line(STATE_LINE)], ending, owner)
             if self.disks:

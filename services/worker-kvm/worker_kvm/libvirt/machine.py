@@ -7,15 +7,14 @@ from engine.hosted.machine import HeldDisk, HeldNic, HostedMachine, Value, taken
 from engine.hosted.naming import letters
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
-from schema.objects.disk import BusType, DeviceNumber
+from schema.objects.disk import DeviceNumber
 from schema.objects.errors import DomainNotBuilt
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
-from schema.objects.vm import Hvm
 
 from worker_kvm.hostdevices import PORTS, HostingDomain
 from worker_kvm.kind import Kind
-from worker_kvm.qemu.machine import IDE_PLACES, SCSI_TARGETS, Source
+from worker_kvm.qemu.machine import IDE_PLACES, SCSI_TARGETS, Source, early_place
 
 _EARLY = IDE_PLACES[Kind.Q35][1]
 """How many names of disks are for those that are not on SCSI."""
@@ -135,11 +134,10 @@ def plugged(machine: Machine, vif: Vif, *, bridged: bool) -> Machine:
 
 def _place(domain: Domain, position: DeviceNumber) -> tuple[Literal["sata", "ide", "scsi"], int]:
     """SATA or IDE, which a firmware boots from, while the machine is put together; else virtio-scsi."""
-    bus, number, _ = position
-    if bus is BusType.IDE and isinstance(domain.vm.ty, Hvm) and domain.stage is Stage.NOTED:
-        early, places = IDE_PLACES[domain.kind]
-        if number < places:
-            return early, number
+    early = early_place(domain.vm, domain.kind, position) if domain.stage is Stage.NOTED else None
+    if early is not None:
+        return early
+    _, number, _ = position
     if not 0 <= number < SCSI_TARGETS:
         raise internal_error(
             f"Cannot attach a disk at position {number} of VM {domain.vm.id}: a VM on libvirt has positions "

@@ -44,8 +44,13 @@ def uuid_in(document: Element) -> str:
 
 def kind_in(document: Element) -> Kind:
     """Of what kind the machine is; one that is none of ours becomes a q35, which libvirt then refuses."""
-    kind = document.find("./os/type")
-    return kind_named("" if kind is None else kind.get("machine", "")) or Kind.Q35
+    return kind_named(_machine_in(document)) or Kind.Q35
+
+
+def _machine_in(document: Element) -> str:
+    """QEMU's name of the machine, or nothing."""
+    described = document.find("./os/type")
+    return "" if described is None else described.get("machine", "")
 
 
 def moved(document: Element, domain: Domain, around: Surroundings) -> Element:
@@ -87,8 +92,7 @@ def _refuse_foreign(document: Element, domain: Domain) -> None:
 
 def _replace_named_files(document: Element, vm: Vm) -> None:
     """Kernel, firmware, emulator, its options, sockets and TPM are this host's, by what the VM is here."""
-    kind = document.find("./os/type")
-    machine = "" if kind is None else kind.get("machine", "")
+    machine = _machine_in(document)
     for child in list(document):
         if child.tag == "os" or child.tag.startswith(f"{{{QEMU}}}"):
             document.remove(child)

@@ -245,17 +245,24 @@ def restricted(nics: Iterable[Nic]) -> Iterator[PortRules]:
                 yield rules
 
 
+def early_place(vm: Vm, kind: Kind, position: DeviceNumber) -> tuple[Literal["sata", "ide"], int] | None:
+    """Where a firmware finds a disk, in a machine that is being put together; None: virtio-scsi has it."""
+    bus, number, _ = position
+    early, places = IDE_PLACES[kind]
+    return (early, number) if bus is BusType.IDE and isinstance(vm.ty, Hvm) and number < places else None
+
+
 def _slot(domain: Domain, position: DeviceNumber) -> Slot:
     """IDE, which the guest can boot from without a driver, while the machine is put together.
 
     Neither SATA nor IDE takes anything while it runs: a disk that comes later is on virtio-scsi, as on Xen
     it would be on the paravirtual bus alone.
     """
-    bus, number, _ = position
-    if bus is BusType.IDE and isinstance(domain.vm.ty, Hvm) and domain.process is None:
-        early, places = IDE_PLACES[domain.kind]
-        if number < places:
-            return Slot(bus=early, unit=number)
+    early = early_place(domain.vm, domain.kind, position) if domain.process is None else None
+    if early is not None:
+        bus, unit = early
+        return Slot(bus=bus, unit=unit)
+    _, number, _ = position
     if not 0 <= number < SCSI_TARGETS:
         raise internal_error(
             f"Cannot attach a disk at position {number} of VM {domain.vm.id}: a VM on QEMU has positions "

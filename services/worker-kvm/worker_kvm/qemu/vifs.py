@@ -66,11 +66,12 @@ class QemuVifs(HostedVifs[Hypervisor]):
 
         live = self._hypervisor.live(vm)
         if live is not None:
-            refuse_late(self._hypervisor.look(vm).living().kind, vm, "interfaces")
+            kind = self._hypervisor.look(vm).living().kind
+            refuse_late(kind, vm, "interfaces")
             forget_left(self._hypervisor, vm, live)
-        nic = with_vif(self._hypervisor.look(vm)).nic(vif.id)
-        if live is not None and nic is not None:
-            self._add(live, nic, self._hypervisor.look(vm).living().kind)
+            nic = with_vif(self._hypervisor.look(vm)).nic(vif.id)
+            if nic is not None:
+                self._add(live, nic, kind)
         self._hypervisor.change(vm, with_vif)
 
     @override
