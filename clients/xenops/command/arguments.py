@@ -10,11 +10,10 @@ from xenops.command.config import Config
 from xenops.command.devices import add_commands as add_device_commands
 from xenops.command.doctor import add_doctor_command
 from xenops.command.examples import with_examples
-from xenops.command.lanes import VM_HELP
 from xenops.command.lanes import add_commands as add_lane_commands
 from xenops.command.log import add_log_command
 from xenops.command.operations import OPERATIONS, Operation
-from xenops.command.parsing import Parser, ShowVersion, Subjects, listing
+from xenops.command.parsing import VM_HELP, Parser, ShowVersion, Subjects, listing
 from xenops.command.timeline import add_timeline_command
 from xenops.command.top import add_top_command
 from xenops.command.watch import add_watch_command

@@ -8,9 +8,9 @@ from schema.wire.value import Dict
 
 from xenops.client import Client
 from xenops.command.amounts import count_of
-from xenops.command.lanes import VM_HELP
 from xenops.command.operate import operate
 from xenops.command.operations import add_device, add_disk, device_of
+from xenops.command.parsing import VM_HELP
 from xenops.command.screen import Screen, Shown
 from xenops.vmfile import parse_pci, parse_vbd, parse_vif
 

@@ -16,9 +16,9 @@ from schema.wire.value import Dict
 
 from xenops.client import Client
 from xenops.command.amounts import count_of, seconds_of
+from xenops.command.parsing import VM_HELP
 from xenops.command.screen import Screen, Shown, Table
 
-VM_HELP = "its id or its name, as `xenops list` shows them"
 WAITING_HELP = "one that waits, as `xenops lanes VM` shows it"
 WORKER_HELP = "as `xenops workers` shows it"
 

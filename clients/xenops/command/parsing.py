@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 from typing_extensions import override
 
+VM_HELP = "its id or its name, as `xenops list` shows them"
+
 NAMED_MAX = 10
 """So many choices are named to somebody who has named none."""
 
