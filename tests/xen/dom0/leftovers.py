@@ -4,6 +4,8 @@ import re
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from xen_guests import PATIENCE_S
@@ -39,6 +41,14 @@ def await_no_more_than(before: dict[str, list[str]]) -> None:
         assert time.monotonic() < end, f"left: {left}"
         time.sleep(0.1)
     assert set(before["domains"]) <= set(domains())
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """What comes of domains inside is gone at its end, or soon afterwards."""
+    before = of_domains()
+    yield
+    await_no_more_than(before)
 
 
 def _left(now: dict[str, list[str]], before: dict[str, list[str]]) -> dict[str, list[str]]:

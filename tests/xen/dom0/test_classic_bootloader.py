@@ -7,7 +7,7 @@ import pytest
 from classic_subject import ClassicSubject
 from engine.backend import Devices
 from engine.conformance.subject import Life, refusal
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from own_disk import make_own_disk
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, LocalDisk
@@ -22,11 +22,10 @@ WORDS = "quiet panic=-1 cryptomgr.notests"
 
 @pytest.fixture(name="subject")
 def make_subject(tmp_path: Path) -> Iterator[ClassicSubject]:
-    before = of_domains()
-    subject = ClassicSubject(tmp_path)
-    yield subject
-    subject.end()
-    await_no_more_than(before)
+    with nothing_left():
+        subject = ClassicSubject(tmp_path)
+        yield subject
+        subject.end()
 
 
 def booting_from(vm: Vm, disk: Path, ty: type[Pv] | type[Pvh] = Pv) -> Vm:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from classic_subject import ClassicSubject
 from engine.conformance import BackendConformance, Subject
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from strangers import keep_stranger
 
 __all__ = ["keep_stranger"]
@@ -17,8 +17,7 @@ pytestmark = pytest.mark.usefixtures("stranger")
 class TestClassic(BackendConformance):
     @pytest.fixture
     def subject(self, tmp_path: Path) -> Iterator[Subject]:
-        before = of_domains()
-        subject = ClassicSubject(tmp_path)
-        yield subject
-        subject.end()
-        await_no_more_than(before)
+        with nothing_left():
+            subject = ClassicSubject(tmp_path)
+            yield subject
+            subject.end()

@@ -12,7 +12,7 @@ import pytest
 from classic_subject import ClassicSubject
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, Step, make_life
-from leftovers import await_no_more_than, of_domains
+from leftovers import await_no_more_than, nothing_left, of_domains
 from mortal import Death, let_die
 from schema.atomics.vm import DomainAction
 from schema.objects.halted import HALTED_VM
@@ -29,11 +29,10 @@ EVERY = int(os.environ.get("XENOPS_TEST_XEN_EVERY", "1"))
 
 @pytest.fixture(name="subject")
 def make_subject(tmp_path: Path) -> Iterator[ClassicSubject]:
-    before = of_domains()
-    subject = ClassicSubject(tmp_path)
-    yield subject
-    subject.end()
-    await_no_more_than(before)
+    with nothing_left():
+        subject = ClassicSubject(tmp_path)
+        yield subject
+        subject.end()
 
 
 def dies(subject: ClassicSubject, steps: Callable[[], list[Step]], at: int) -> bool:

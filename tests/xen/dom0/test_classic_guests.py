@@ -12,7 +12,7 @@ from classic_subject import ClassicSubject
 from engine.backend import CreateOptions, Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life, refusal
-from leftovers import await_no_more_than, of_domains
+from leftovers import await_no_more_than, nothing_left, of_domains
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError
 from schema.objects.disk import LocalDisk
@@ -29,18 +29,16 @@ POPCNT = 1 << 23
 
 @pytest.fixture(name="subject", scope="module")
 def make_subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClassicSubject]:
-    before = of_domains()
-    subject = ClassicSubject(tmp_path_factory.mktemp("classic"))
-    yield subject
-    subject.end()
-    await_no_more_than(before)
+    with nothing_left():
+        subject = ClassicSubject(tmp_path_factory.mktemp("classic"))
+        yield subject
+        subject.end()
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    before = of_domains()
-    yield
-    await_no_more_than(before)
+    with nothing_left():
+        yield
 
 
 def bare(subject: ClassicSubject, *words: str) -> Life:

@@ -13,7 +13,7 @@ from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life
 from hvm_subject import Ear, greeting
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from schema.atomics.vm import DomainAction
 from schema.objects.vm import ConsoleProtocol, DomainType, PowerState
 from xen_guests import PATIENCE_S
@@ -22,11 +22,10 @@ from xen_lives import ends_when_asked, moves, rests
 
 @pytest.fixture(name="subject", scope="module")
 def make_subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClassicHvmSubject]:
-    before = of_domains()
-    subject = ClassicHvmSubject(tmp_path_factory.mktemp("hvm"))
-    yield subject
-    subject.end()
-    await_no_more_than(before)
+    with nothing_left():
+        subject = ClassicHvmSubject(tmp_path_factory.mktemp("hvm"))
+        yield subject
+        subject.end()
 
 
 def until(found: Callable[[], bool]) -> None:

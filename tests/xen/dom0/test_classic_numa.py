@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from classic_subject import ClassicSubject
 from engine.conformance import SuiteExecution
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from nodes import MOSTLY, affinity, are_of_both, await_clean, memory, roomiest, started, vm_of
 from schema.objects.host import NumaAffinityPolicy
 from schema.objects.vm import Pv, Pvh
@@ -16,11 +16,10 @@ from xen_lives import ends_when_asked, resume
 def make_subject(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClassicSubject]:
-    before = of_domains()
-    subject = ClassicSubject(tmp_path_factory.mktemp("numa"), request.param)
-    yield subject
-    subject.end()
-    await_no_more_than(before)
+    with nothing_left():
+        subject = ClassicSubject(tmp_path_factory.mktemp("numa"), request.param)
+        yield subject
+        subject.end()
 
 
 def test_a_guest_and_its_memory_are_of_the_node_with_most_memory_also_after_a_rest(

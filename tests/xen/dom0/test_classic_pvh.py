@@ -6,7 +6,7 @@ import pytest
 from classic_subject import ClassicSubject
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import make_life
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from schema.objects.vm import DomainType, Pvh
 from xen_guests import await_words
 from xen_lives import Shell, ends_when_asked, moves, rests
@@ -14,11 +14,10 @@ from xen_lives import Shell, ends_when_asked, moves, rests
 
 @pytest.fixture(name="subject", scope="module")
 def make_subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClassicSubject]:
-    before = of_domains()
-    subject = ClassicSubject(tmp_path_factory.mktemp("pvh"), Pvh)
-    yield subject
-    subject.end()
-    await_no_more_than(before)
+    with nothing_left():
+        subject = ClassicSubject(tmp_path_factory.mktemp("pvh"), Pvh)
+        yield subject
+        subject.end()
 
 
 def test_a_pvh_guest_rests_and_moves_while_it_runs(subject: ClassicSubject) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import xen_libvirtd
 from engine.conformance import BackendConformance, Subject
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from libvirt_subject import LibvirtSubject
 
 
@@ -14,8 +14,7 @@ class TestLibvirt(BackendConformance):
     @pytest.fixture
     def subject(self, tmp_path: Path) -> Iterator[Subject]:
         xen_libvirtd.start()
-        before = of_domains()
-        subject = LibvirtSubject(tmp_path)
-        yield subject
-        subject.end()
-        await_no_more_than(before)
+        with nothing_left():
+            subject = LibvirtSubject(tmp_path)
+            yield subject
+            subject.end()

@@ -13,7 +13,7 @@ from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life, refusal
 from hvm_subject import Ear
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from libvirt_subject import LibvirtHvmSubject, LibvirtSubject
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError
@@ -36,15 +36,14 @@ STRANGER = f"""\
 def make_subject(tmp_path: Path) -> Iterator[LibvirtSubject]:
     """A stranger's domain is there throughout."""
     xen_libvirtd.start()
-    before = of_domains()
-    (tmp_path / "stranger.xml").write_text(STRANGER)
-    virsh("create", "--paused", str(tmp_path / "stranger.xml"))
-    subject = LibvirtSubject(tmp_path)
-    yield subject
-    subject.end()
-    assert virsh("domstate", "stranger").strip() == "paused"
-    virsh("destroy", "stranger")
-    await_no_more_than(before)
+    with nothing_left():
+        (tmp_path / "stranger.xml").write_text(STRANGER)
+        virsh("create", "--paused", str(tmp_path / "stranger.xml"))
+        subject = LibvirtSubject(tmp_path)
+        yield subject
+        subject.end()
+        assert virsh("domstate", "stranger").strip() == "paused"
+        virsh("destroy", "stranger")
 
 
 def virsh(*words: str) -> str:

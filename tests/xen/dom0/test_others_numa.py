@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import xen_libvirtd
 from engine.conformance.subject import refusal
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from libvirt_subject import LibvirtSubject
 from nodes import affinity, roomiest, started, vm_of
 from schema.objects.errors import Unimplemented
@@ -19,21 +19,19 @@ from xenlight_subject import XenlightSubject
 
 @pytest.fixture(name="xenlight")
 def make_xenlight(tmp_path: Path) -> Iterator[XenlightSubject]:
-    before = of_domains()
-    subject = XenlightSubject(tmp_path)
-    yield subject
-    subject.end()
-    await_no_more_than(before)
+    with nothing_left():
+        subject = XenlightSubject(tmp_path)
+        yield subject
+        subject.end()
 
 
 @pytest.fixture(name="libvirt")
 def make_libvirt(tmp_path: Path) -> Iterator[LibvirtSubject]:
     xen_libvirtd.start()
-    before = of_domains()
-    subject = LibvirtSubject(tmp_path)
-    yield subject
-    subject.end()
-    await_no_more_than(before)
+    with nothing_left():
+        subject = LibvirtSubject(tmp_path)
+        yield subject
+        subject.end()
 
 
 def test_by_libxl_a_guest_that_its_owner_has_bound_runs_where_he_wants_it(xenlight: XenlightSubject) -> None:

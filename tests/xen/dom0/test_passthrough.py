@@ -9,7 +9,7 @@ from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, refusal
 from guest_subject import GuestSubject
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from schema.ids import DeviceId
 from schema.objects.errors import InternalError
 from schema.objects.pci import Pci, PciAddress
@@ -26,11 +26,10 @@ E1000 = ("0x8086", "0x100e")
 
 @pytest.fixture(name="subject", params=SUBJECTS)
 def make_subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GuestSubject]:
-    before = of_domains()
-    subject = SUBJECTS[request.param](tmp_path)
-    yield subject
-    subject.end()
-    await_no_more_than(before)
+    with nothing_left():
+        subject = SUBJECTS[request.param](tmp_path)
+        yield subject
+        subject.end()
 
 
 def spare_device() -> PciAddress:

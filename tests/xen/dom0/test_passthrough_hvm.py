@@ -9,7 +9,7 @@ from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life
 from hvm_subject import Ear
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from pci_sector import CARD, NEW_CARD, NO_CARD, pci_sector
 from schema.objects.disk import LocalDisk
 from test_passthrough import pci_of
@@ -17,11 +17,10 @@ from test_passthrough import pci_of
 
 @pytest.fixture(name="subject")
 def make_subject(tmp_path: Path) -> Iterator[ClassicHvmSubject]:
-    before = of_domains()
-    subject = ClassicHvmSubject(tmp_path)
-    yield subject
-    subject.end()
-    await_no_more_than(before)
+    with nothing_left():
+        subject = ClassicHvmSubject(tmp_path)
+        yield subject
+        subject.end()
 
 
 def life_with_card(subject: ClassicHvmSubject) -> Life:

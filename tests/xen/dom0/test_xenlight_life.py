@@ -9,7 +9,7 @@ from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life
 from hvm_subject import Ear, greeting
-from leftovers import await_no_more_than, of_domains
+from leftovers import nothing_left
 from schema.atomics.vm import DomainAction
 from schema.objects.vm import DomainType, PowerState, Pv, Pvh
 from xen_guests import await_words
@@ -19,9 +19,8 @@ from xenlight_subject import XenlightHvmSubject, XenlightSubject
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    before = of_domains()
-    yield
-    await_no_more_than(before)
+    with nothing_left():
+        yield
 
 
 @pytest.fixture(name="subject", params=(Pv, Pvh), ids=("PV", "PVH"))
