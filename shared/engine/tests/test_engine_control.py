@@ -8,11 +8,11 @@ import pytest
 from bus.memory import MemoryBroker, MemoryBus
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.samples import sample_vbd, sample_vm, start_sample
-from engine.control import Control, Desk
+from engine.control import Control, RequestContext
 from engine.control.answer import ANSWERS
 from engine.hooks import Hooks
 from engine.mac import POSITION_MAX, derived_mac, local_mac
-from engine.perform.scene import Scene
+from engine.perform.context import Context
 from engine.simulator import Simulator, SimulatorSettings
 from engine.store import FileStore
 from hypothesis import HealthCheck, given, settings
@@ -39,7 +39,7 @@ from traces import ObserverLog, Tracer
 OTHERS = ("Task.", "UPDATES.", "get_diagnostics")
 
 
-class Levers:
+class WorkerHandle:
     def __init__(self) -> None:
         self.rebooting: set[str] = set()
         self.capacity = 0
@@ -71,13 +71,13 @@ class Office:
     def __init__(self, directory: Path) -> None:
         self.store = FileStore(directory)
         self.backend = Simulator(SimulatorSettings())
-        self.levers = Levers()
+        self.worker = WorkerHandle()
         self.bus = MemoryBus(MemoryBroker())
         self.tracer = Tracer("test", "i")
         self.observers = ObserverLog(self.bus, InstanceName("i"), self.tracer)
         self.observers.start()
-        scene = Scene(self.store, self.backend, Hooks(directory / "hooks"), lambda _: None)
-        self.control = Control(Desk(scene, self.levers, self.observers, "i"))
+        context = Context(self.store, self.backend, Hooks(directory / "hooks"), lambda _: None)
+        self.control = Control(RequestContext(context, self.worker, self.observers, "i"))
         self.records: tuple[Record, ...] = ()
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ def test_a_vm_is_added_and_shown(office: Office) -> None:
 
 def test_a_rebooting_vm_runs(office: Office) -> None:
     office.ask("VM.add", vm=sample_vm())
-    office.levers.rebooting.add("v1")
+    office.worker.rebooting.add("v1")
     assert office.ask("VM.stat", id="v1")[1].power_state is PowerState.RUNNING
 
 
@@ -166,14 +166,14 @@ def test_a_plugged_disk_that_is_given_other_limits_is_looked_at(office: Office) 
     office.ask("VM.add", vm=vm)
     limited = vbd.model_copy(update={"qos": Ionice(scheduler=IdleQos())})
     office.ask("VBD.add", vbd=limited)
-    assert office.levers.checks == []
+    assert office.worker.checks == []
     start_sample(office.backend, vm)
     office.backend.vbd.attach(SuiteExecution(), VmId("v1"), vbd)
     office.backend.vbd.activate(SuiteExecution(), VmId("v1"), vbd)
     office.ask("VBD.add", vbd=vbd)
-    assert office.levers.checks == []
+    assert office.worker.checks == []
     office.ask("VBD.add", vbd=limited)
-    assert office.levers.checks == [VbdCheckState(id=vbd.id)]
+    assert office.worker.checks == [VbdCheckState(id=vbd.id)]
 
 
 @pytest.mark.parametrize(("mac", "stays"), [("", False), ("random", False), ("00:16:3e:00:00:01", True)])
@@ -235,14 +235,14 @@ def test_a_worker_knows_what_each_domain_asks_for(office: Office) -> None:
 
 def test_the_pool_has_limits(office: Office) -> None:
     office.ask("HOST.set_worker_pool_size", pool_size=16)
-    assert office.levers.capacity == 16
+    assert office.worker.capacity == 16
     assert "from 1 to" in office.error("HOST.set_worker_pool_size", pool_size=0).message
 
 
 def test_faults_are_triggered(office: Office) -> None:
     office.ask("DEBUG.trigger", cmd="set-cancel-trigger", args=("dbg", "3"))
     office.ask("DEBUG.trigger", cmd="set-cancel-trigger", args=(f"traced\n00-{'a' * 32}-{'b' * 16}-01", "1"))
-    assert office.levers.triggers == {"dbg": 3, "traced": 1}
+    assert office.worker.triggers == {"dbg": 3, "traced": 1}
     assert office.error("DEBUG.trigger", cmd="nonesuch", args=()) == Unimplemented(what="nonesuch")
     for nowhere in ("x", "\u0663", "9" * 5_000):
         unknown = office.error("DEBUG.trigger", cmd="set-cancel-trigger", args=("dbg", nowhere))

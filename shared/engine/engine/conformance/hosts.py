@@ -35,8 +35,8 @@ from engine.migrate.offers import Offers
 from engine.migrate.recovery import recover
 from engine.migrate.sockets import SOCKETS
 from engine.migrate.source import Departure
+from engine.perform.context import Context
 from engine.perform.metadata import import_vm, remove_vm
-from engine.perform.scene import Scene
 from engine.simulator import Fault, Simulator, SimulatorSettings
 from engine.store import FileStore
 from engine.threads import SystemThreads
@@ -301,17 +301,17 @@ class Host:
         client.shutdown(socket.SHUT_RDWR)
 
     def _perform(self, method: str, params: Any) -> Any:
-        scene = Scene(self.store, self.backend, Hooks(self.directory / "hooks"), self.changed.append)
+        context = Context(self.store, self.backend, Hooks(self.directory / "hooks"), self.changed.append)
         match method:
             case "VM.exists":
                 return self.store.exists(params["id"])
             case "VM.import_metadata":
                 metadata: Metadata = decode_text(Metadata, params["metadata"])
-                import_vm(scene, VmId(metadata.vm.id), metadata)
+                import_vm(context, VmId(metadata.vm.id), metadata)
                 return metadata.vm.id
             case _:
                 with self.locks.held(VmId(params["id"]), time.sleep):
-                    remove_vm(scene, params["id"])
+                    remove_vm(context, params["id"])
                 return None
 
 

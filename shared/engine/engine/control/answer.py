@@ -13,11 +13,11 @@ from schema.objects.errors import InternalError
 from schema.records import Record
 
 from engine.control import devices, host, tracing, vms
-from engine.control.desk import Desk
+from engine.control.request import RequestContext
 
 _LOG = logging.getLogger(__name__)
 
-Answer = Callable[[Desk, Mapping[str, Any]], Any]
+Answer = Callable[[RequestContext, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Answered:
 class Control:
     """Answers requests, from any thread."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, request: RequestContext) -> None:
+        self._request = request
 
     def answer(self, body: bytes) -> Answered:
         """Perform a request; whatever it is, there is an answer."""
@@ -48,30 +48,30 @@ class Control:
 
     def waits(self, call: rpc.Call) -> bool:
         """Whether it may have to wait: for a hypervisor, a daemon, a lock."""
-        scene = self._desk.scene
-        return call.method not in _READS or scene.backend.reads_wait or scene.store.reads_wait
+        context = self._request.context
+        return call.method not in _READS or context.backend.reads_wait or context.store.reads_wait
 
     def perform(self, call: rpc.Call) -> Answered:
         """Do what is asked for."""
-        desk = replace(self._desk, records=[])
+        request = replace(self._request, records=[])
         try:
-            result = _perform(desk, call)
-            return Answered(rpc.encode_result(call.method, result), tuple(desk.records))
+            result = _perform(request, call)
+            return Answered(rpc.encode_result(call.method, result), tuple(request.records))
         except XenopsError as error:
-            return Answered(rpc.encode_failure(error.error), tuple(desk.records))
+            return Answered(rpc.encode_failure(error.error), tuple(request.records))
         except Exception as error:  # noqa: BLE001  a bug: told to the client as the original tells its own
             _LOG.exception("%s: a bug", call.method)
             sentence = f"{type(error).__name__}: {error}"
-            return Answered(rpc.encode_failure(InternalError(message=sentence)), tuple(desk.records))
+            return Answered(rpc.encode_failure(InternalError(message=sentence)), tuple(request.records))
 
 
-def _perform(desk: Desk, call: rpc.Call) -> Any:
+def _perform(request: RequestContext, call: rpc.Call) -> Any:
     answer = ANSWERS.get(call.method)
     if answer is None:
         raise XenopsError(
             InternalError(message=f"{call.method} is not a worker's to answer: ask the frontend")
         )
-    return answer(desk, call.params)
+    return answer(request, call.params)
 
 
 def _device_answers() -> dict[str, Answer]:

@@ -14,7 +14,7 @@ from schema.objects.vif import Vif
 from schema.operations import VbdCheckState
 from schema.records import Changed
 
-from engine.control.desk import Desk
+from engine.control.request import RequestContext
 from engine.mac import with_mac
 from engine.sharing import told
 
@@ -28,13 +28,13 @@ class Kind:
     name: str
     object: Any
 
-    def table(self, desk: Desk) -> Any:
+    def table(self, request: RequestContext) -> Any:
         """Where they are stored."""
-        return getattr(desk.scene.store, f"{self.name}s")
+        return getattr(request.context.store, f"{self.name}s")
 
-    def state(self, desk: Desk, device: Any) -> Any:
+    def state(self, request: RequestContext, device: Any) -> Any:
         """How one is now."""
-        return getattr(desk.scene.backend, self.name).get_state(VmId(device.id.vm), device)
+        return getattr(request.context.backend, self.name).get_state(VmId(device.id.vm), device)
 
 
 KINDS = {
@@ -47,63 +47,63 @@ KINDS = {
 """By the first word of their methods."""
 
 
-def add(kind: Kind, desk: Desk, params: Params) -> DeviceId:
+def add(kind: Kind, request: RequestContext, params: Params) -> DeviceId:
     """Store a device. Errors: `Does_not_exist("VM", vm)` for one of an unknown VM.
 
     A disk that is plugged and shall have other I/O limits now gets them, by a task of the worker's.
     """
     device = params[kind.name]
-    if not desk.scene.store.exists(device.id.vm):
+    if not request.context.store.exists(device.id.vm):
         raise XenopsError(DoesNotExist(klass="VM", id=device.id.vm))
     if isinstance(device, Vif):
         device = with_mac(device)
-    with _sharing_told(desk, device.id):
-        kind.table(desk).write(device)
-    _changed(kind, desk, device.id)
-    if isinstance(device, Vbd) and _wants_qos(desk, device):
-        desk.levers.check(VbdCheckState(id=device.id))
+    with _sharing_told(request, device.id):
+        kind.table(request).write(device)
+    _changed(kind, request, device.id)
+    if isinstance(device, Vbd) and _wants_qos(request, device):
+        request.worker.check(VbdCheckState(id=device.id))
     found: DeviceId = device.id
     return found
 
 
-def remove(kind: Kind, desk: Desk, params: Params) -> None:
+def remove(kind: Kind, request: RequestContext, params: Params) -> None:
     """Forget a device. Errors: `Device_is_connected` while it is plugged, `Does_not_exist`."""
-    table = kind.table(desk)
+    table = kind.table(request)
     device = table.read(params["id"])
-    if kind.state(desk, device).plugged:
+    if kind.state(request, device).plugged:
         raise XenopsError(DeviceIsConnected())
-    with _sharing_told(desk, params["id"]):
+    with _sharing_told(request, params["id"]):
         table.remove(params["id"])
-    _changed(kind, desk, params["id"])
+    _changed(kind, request, params["id"])
 
 
-def stat(kind: Kind, desk: Desk, params: Params) -> tuple[Any, Any]:
+def stat(kind: Kind, request: RequestContext, params: Params) -> tuple[Any, Any]:
     """A device and how it is. Errors: `Does_not_exist`."""
-    device = kind.table(desk).read(params["id"])
-    return device, kind.state(desk, device)
+    device = kind.table(request).read(params["id"])
+    return device, kind.state(request, device)
 
 
-def list_all(kind: Kind, desk: Desk, params: Params) -> tuple[tuple[Any, Any], ...]:
+def list_all(kind: Kind, request: RequestContext, params: Params) -> tuple[tuple[Any, Any], ...]:
     """All of a VM; of an unknown VM none."""
-    return tuple((device, kind.state(desk, device)) for device in kind.table(desk).list(params["id"]))
+    return tuple((device, kind.state(request, device)) for device in kind.table(request).list(params["id"]))
 
 
-def _wants_qos(desk: Desk, vbd: Vbd) -> bool:
+def _wants_qos(request: RequestContext, vbd: Vbd) -> bool:
     """Of limits that make no sense, too: the task that looks says so."""
     try:
-        return desk.scene.backend.vbd.wants_qos(VmId(vbd.id.vm), vbd)
+        return request.context.backend.vbd.wants_qos(VmId(vbd.id.vm), vbd)
     except XenopsError:
         return True
 
 
-def _changed(kind: Kind, desk: Desk, id_: DeviceId) -> None:
-    desk.records.append(Changed(vm=VmId(id_.vm), changed=(kind.object(id=id_),)))
+def _changed(kind: Kind, request: RequestContext, id_: DeviceId) -> None:
+    request.records.append(Changed(vm=VmId(id_.vm), changed=(kind.object(id=id_),)))
 
 
 @contextmanager
-def _sharing_told(desk: Desk, id_: DeviceId) -> Iterator[None]:
+def _sharing_told(request: RequestContext, id_: DeviceId) -> Iterator[None]:
     """The redirector must know whose turn it may be while another VM is worked on."""
-    vm, table = VmId(id_.vm), desk.scene.store.vgpus
+    vm, table = VmId(id_.vm), request.context.store.vgpus
     before = table.list(vm)
     yield
-    desk.records.extend(told(vm, before, table.list(vm)))
+    request.records.extend(told(vm, before, table.list(vm)))

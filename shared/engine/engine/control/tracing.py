@@ -7,12 +7,12 @@ from typing import Any
 from schema.fault import internal_error
 from schema.records import ObserverChanged, ObserverCreated, ObserverDestroyed, ObserverRecord, TracingSet
 
-from engine.control.desk import Desk
+from engine.control.request import RequestContext
 
 Params = Mapping[str, Any]
 
 
-def create(desk: Desk, params: Params) -> None:
+def create(request: RequestContext, params: Params) -> None:
     """Observer.create."""
     record = ObserverCreated(
         request_id=_fresh(),
@@ -22,47 +22,47 @@ def create(desk: Desk, params: Params) -> None:
         endpoints=params["endpoints"],
         enabled=params["bool"],
     )
-    _tell(desk, record)
+    _tell(request, record)
 
 
-def destroy(desk: Desk, params: Params) -> None:
+def destroy(request: RequestContext, params: Params) -> None:
     """Observer.destroy."""
-    _tell(desk, ObserverDestroyed(request_id=_fresh(), uuid=params["uuid"]))
+    _tell(request, ObserverDestroyed(request_id=_fresh(), uuid=params["uuid"]))
 
 
-def set_enabled(desk: Desk, params: Params) -> None:
+def set_enabled(request: RequestContext, params: Params) -> None:
     """Observer.set_enabled."""
-    _tell(desk, ObserverChanged(request_id=_fresh(), uuid=params["uuid"], enabled=params["bool"]))
+    _tell(request, ObserverChanged(request_id=_fresh(), uuid=params["uuid"], enabled=params["bool"]))
 
 
-def set_attributes(desk: Desk, params: Params) -> None:
+def set_attributes(request: RequestContext, params: Params) -> None:
     """Observer.set_attributes."""
-    _tell(desk, ObserverChanged(request_id=_fresh(), uuid=params["uuid"], attributes=params["dict"]))
+    _tell(request, ObserverChanged(request_id=_fresh(), uuid=params["uuid"], attributes=params["dict"]))
 
 
-def set_endpoints(desk: Desk, params: Params) -> None:
+def set_endpoints(request: RequestContext, params: Params) -> None:
     """Observer.set_endpoints."""
-    _tell(desk, ObserverChanged(request_id=_fresh(), uuid=params["uuid"], endpoints=params["endpoints"]))
+    _tell(request, ObserverChanged(request_id=_fresh(), uuid=params["uuid"], endpoints=params["endpoints"]))
 
 
-def init(_desk: Desk, _params: Params) -> None:
+def init(_request: RequestContext, _params: Params) -> None:
     """Observer.init, which started the original's exporter; ours starts when an observer is enabled."""
 
 
-def set_for_all(setting: str, desk: Desk, params: Params) -> None:
+def set_for_all(setting: str, request: RequestContext, params: Params) -> None:
     """The settings that go for every observer: intervals, limits, directories."""
     (value,) = (value for key, value in params.items() if key != "dbg")
-    _tell(desk, TracingSet(request_id=_fresh(), setting=setting, value=value))
+    _tell(request, TracingSet(request_id=_fresh(), setting=setting, value=value))
 
 
 def _fresh() -> str:
     return uuid.uuid4().hex
 
 
-def _tell(desk: Desk, record: ObserverRecord) -> None:
+def _tell(request: RequestContext, record: ObserverRecord) -> None:
     """Write a change down. Errors: `Internal_error` for text that no record can hold."""
     try:
         record.model_dump_json()
     except ValueError as error:  # pydantic's own is one
         raise internal_error("an observer holds bytes that are not UTF-8; the log keeps text only") from error
-    desk.observers.change(record)
+    request.observers.change(record)

@@ -17,7 +17,7 @@ from engine.hooks import Hooks
 from engine.lock import Held
 from engine.migrate.wire import Network
 from engine.perform import Performer
-from engine.perform.scene import Scene
+from engine.perform.context import Context
 from engine.plan import Serial
 from engine.plan.groups import Steps
 from engine.store import Store
@@ -56,8 +56,8 @@ class Course:
 
     def perform(self, name: str, steps: Steps, until: float = 0.0) -> None:
         """Perform steps; `until`: how far the whole has come then. Errors: the first failure."""
-        scene = Scene(self.store, self.backend, self.hooks, self.signal, self.threads.clock)
-        performer = Performer(scene)
+        context = Context(self.store, self.backend, self.hooks, self.signal, self.threads.clock)
+        performer = Performer(context)
         Executor(
             Serial(name, steps),
             self.spanning(performer.perform),

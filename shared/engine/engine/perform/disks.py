@@ -23,14 +23,14 @@ from schema.objects.vbd import VbdType
 from schema.objects.vm import PowerState
 
 from engine.backend import Execution
-from engine.perform.scene import Scene
+from engine.perform.context import Context
 
 _LIVE = (PowerState.RUNNING, PowerState.PAUSED)
 
 
-def perform_on_disk(scene: Scene, atomic: VbdAtomic, execution: Execution) -> None:
+def perform_on_disk(context: Context, atomic: VbdAtomic, execution: Execution) -> None:
     """Perform one; errors are the verb's."""
-    verbs = scene.backend.vbd
+    verbs = context.backend.vbd
     if isinstance(atomic, VbdEpochBegin):
         vm = VmId(atomic.id.vm)
         verbs.epoch_begin(execution, vm, atomic.disk, persistent=atomic.persistent)
@@ -38,8 +38,8 @@ def perform_on_disk(scene: Scene, atomic: VbdAtomic, execution: Execution) -> No
     if isinstance(atomic, VbdEpochEnd):
         verbs.epoch_end(execution, VmId(atomic.id.vm), atomic.disk)
         return
-    with scene.changing(VbdObject, atomic.id) as vm:
-        vbd = scene.store.vbds.read(atomic.id)
+    with context.changing(VbdObject, atomic.id) as vm:
+        vbd = context.store.vbds.read(atomic.id)
         match atomic:
             case VbdPlug():
                 verbs.attach(execution, vm, vbd)
@@ -60,17 +60,17 @@ def perform_on_disk(scene: Scene, atomic: VbdAtomic, execution: Execution) -> No
             case VbdSetQos():
                 verbs.set_qos(execution, vm, vbd)
             case VbdInsert(disk=disk):
-                _refuse_unless_live(scene, atomic.id)
+                _refuse_unless_live(context, atomic.id)
                 verbs.insert(execution, vm, vbd, disk)
             case VbdEject():
                 if vbd.ty is VbdType.DISK:
                     raise XenopsError(MediaNotEjectable())
-                _refuse_unless_live(scene, atomic.id)
+                _refuse_unless_live(context, atomic.id)
                 verbs.eject(execution, vm, vbd)
 
 
-def _refuse_unless_live(scene: Scene, id_: DeviceId) -> None:
+def _refuse_unless_live(context: Context, id_: DeviceId) -> None:
     """A medium changes in a drive that somebody uses; as in the original."""
-    found = scene.backend.vm.get_state(scene.vm(VmId(id_.vm))).power_state
+    found = context.backend.vm.get_state(context.vm(VmId(id_.vm))).power_state
     if found not in _LIVE:
         raise XenopsError(BadPowerState(found=found, expected=PowerState.RUNNING))

@@ -16,14 +16,14 @@ from schema.atomics.vif import (
 from schema.objects.dynamic import VifObject
 
 from engine.backend import Execution
-from engine.perform.scene import Scene
+from engine.perform.context import Context
 
 
-def perform_on_interface(scene: Scene, atomic: VifAtomic, execution: Execution) -> None:
+def perform_on_interface(context: Context, atomic: VifAtomic, execution: Execution) -> None:
     """Perform one; errors are the verb's. Scripts read the store, so it is written before the verb."""
-    verbs = scene.backend.vif
-    table = scene.store.vifs
-    with scene.changing(VifObject, atomic.id) as vm:
+    verbs = context.backend.vif
+    table = context.store.vifs
+    with context.changing(VifObject, atomic.id) as vm:
         vif = table.read(atomic.id)
         match atomic:
             case VifPlug():

@@ -13,48 +13,48 @@ from schema.objects.vif import Vif
 from schema.objects.vm import PowerState, Pv, Vm
 
 from engine.mac import with_mac
-from engine.perform.scene import Scene
+from engine.perform.context import Context
 
 _LIVE = (PowerState.RUNNING, PowerState.PAUSED)
 
 
-def remove_vm(scene: Scene, id_: VmId) -> None:
+def remove_vm(context: Context, id_: VmId) -> None:
     """Forget a VM. Errors: `Bad_power_state` while it lives."""
-    vm = scene.vm(id_)
-    found = scene.backend.vm.get_state(vm).power_state
+    vm = context.vm(id_)
+    found = context.backend.vm.get_state(vm).power_state
     if found in _LIVE:
         raise XenopsError(BadPowerState(found=found, expected=PowerState.HALTED))
-    scene.backend.vm.remove(vm)
-    scene.store.remove(id_)
+    context.backend.vm.remove(vm)
+    context.store.remove(id_)
 
 
-def import_vm(scene: Scene, id_: VmId, metadata: Metadata) -> None:
+def import_vm(context: Context, id_: VmId, metadata: Metadata) -> None:
     """Store a VM and its devices in place of what was stored under that id.
 
     A VM that runs has the new ones from its next start on; so a device that is plugged cannot be left out.
 
     Errors: `Device_is_connected`, before anything has changed.
     """
-    vm = metadata.vm.model_copy(update={"id": id_, "platformdata": _with_features(scene, metadata.vm)})
+    vm = metadata.vm.model_copy(update={"id": id_, "platformdata": _with_features(context, metadata.vm)})
     kinds: tuple[tuple[Any, Any, Iterable[Any]], ...] = (
-        (scene.store.vbds, scene.backend.vbd, _with_today_s_names(metadata.vbds)),
-        (scene.store.vifs, scene.backend.vif, metadata.vifs),
-        (scene.store.pcis, scene.backend.pci, metadata.pcis),
-        (scene.store.vgpus, scene.backend.vgpu, metadata.vgpus),
-        (scene.store.vusbs, scene.backend.vusb, metadata.vusbs),
+        (context.store.vbds, context.backend.vbd, _with_today_s_names(metadata.vbds)),
+        (context.store.vifs, context.backend.vif, metadata.vifs),
+        (context.store.pcis, context.backend.pci, metadata.pcis),
+        (context.store.vgpus, context.backend.vgpu, metadata.vgpus),
+        (context.store.vusbs, context.backend.vusb, metadata.vusbs),
     )
     left_out = [_left_out(table, verbs, id_, devices) for table, verbs, devices in kinds]
-    scene.store.write(vm)
+    context.store.write(vm)
     for (table, _, devices), gone in zip(kinds, left_out, strict=True):
         for device_id in gone:
             table.remove(device_id)
         for device in devices:
             renamed = device.model_copy(update={"id": device.id._replace(vm=id_)})
             table.write(with_mac(renamed) if isinstance(renamed, Vif) else renamed)
-    scene.backend.vm.add(vm)
+    context.backend.vm.add(vm)
     if metadata.domains is not None:
-        scene.backend.vm.set_internal_state(vm, metadata.domains)
-    scene.signal(VmObject(id=id_))
+        context.backend.vm.set_internal_state(vm, metadata.domains)
+    context.signal(VmObject(id=id_))
 
 
 def _left_out(table: Any, verbs: Any, vm: VmId, devices: Iterable[Any]) -> list[DeviceId]:
@@ -77,10 +77,10 @@ def _with_today_s_names(vbds: tuple[Vbd, ...]) -> list[Vbd]:
     ]
 
 
-def _with_features(scene: Scene, vm: Vm) -> tuple[tuple[str, str], ...]:
+def _with_features(context: Context, vm: Vm) -> tuple[tuple[str, str], ...]:
     """A VM that does not say which CPU features it may use gets all of this host; as in the original."""
     if any(key == "featureset" for key, _ in vm.platformdata):
         return vm.platformdata
-    cpu = scene.backend.host.stat().cpu_info
+    cpu = context.backend.host.stat().cpu_info
     features = cpu.features_pv if isinstance(vm.ty, Pv) else cpu.features_hvm
     return (("featureset", features), *vm.platformdata)

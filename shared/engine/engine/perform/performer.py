@@ -16,20 +16,20 @@ from schema.atomics.vbd import VbdStep
 from schema.atomics.vif import VifStep
 
 from engine.backend import Execution
+from engine.perform.context import Context
 from engine.perform.disks import perform_on_disk
 from engine.perform.interfaces import perform_on_interface
 from engine.perform.passthrough import perform_passthrough
-from engine.perform.scene import Scene
 from engine.perform.vms import perform_on_vm
 
 _PASSTHROUGH = PciPlug | PciUnplug | PciDequarantine | VusbPlug | VusbUnplug | VgpuSetActive | VgpuStart
 
 
 class Performer:
-    """Performs any atomic in one scene; safe for any thread."""
+    """Performs any atomic in one context; safe for any thread."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def perform(self, atomic: Atomic, execution: Execution) -> Any:
         """Perform one; answers the wire value that it gave, mostly None.
@@ -38,11 +38,11 @@ class Performer:
             XenopsError: the store or the backend says no.
         """
         if isinstance(atomic, VbdStep):
-            perform_on_disk(self._scene, atomic, execution)
+            perform_on_disk(self._context, atomic, execution)
         elif isinstance(atomic, VifStep):
-            perform_on_interface(self._scene, atomic, execution)
+            perform_on_interface(self._context, atomic, execution)
         elif isinstance(atomic, _PASSTHROUGH):
-            perform_passthrough(self._scene, atomic, execution)
+            perform_passthrough(self._context, atomic, execution)
         else:
-            return perform_on_vm(self._scene, atomic, execution)
+            return perform_on_vm(self._context, atomic, execution)
         return None

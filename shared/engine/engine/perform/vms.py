@@ -43,8 +43,8 @@ from schema.objects.vm import PowerState, Vm
 
 from engine.backend import CreateOptions, Execution
 from engine.hooks import HookCall
+from engine.perform.context import Context
 from engine.perform.metadata import import_vm, remove_vm
-from engine.perform.scene import Scene
 
 ACKNOWLEDGE_TIMEOUT_S = 60.0
 """How long a guest may take to acknowledge that it was asked to shut down; as in the original."""
@@ -61,39 +61,39 @@ _Settings = (
 )
 
 
-def perform_on_vm(scene: Scene, atomic: VmAtomic, execution: Execution) -> Any:
+def perform_on_vm(context: Context, atomic: VmAtomic, execution: Execution) -> Any:
     """Perform one; answers the wire value that a script gave, else None. Errors are the verb's."""
     if isinstance(atomic, _Metadata):
-        _perform_around_vm(scene, atomic, execution)
+        _perform_around_vm(context, atomic, execution)
         return None
-    with scene.changing_vm(atomic.vm) as vm:
+    with context.changing_vm(atomic.vm) as vm:
         if isinstance(atomic, _Settings):
-            return _perform_setting(scene, atomic, vm, execution)
-        _perform_on_domain(scene, atomic, vm, execution)
+            return _perform_setting(context, atomic, vm, execution)
+        _perform_on_domain(context, atomic, vm, execution)
         return None
 
 
-def _perform_around_vm(scene: Scene, atomic: _Metadata, execution: Execution) -> None:
+def _perform_around_vm(context: Context, atomic: _Metadata, execution: Execution) -> None:
     match atomic:
         case VmHookScript(vm=vm, hook=hook, reason=reason):
-            arguments = scene.backend.vm.get_hook_args(vm)
-            scene.hooks.run(execution, HookCall(hook, vm, reason, arguments))
+            arguments = context.backend.vm.get_hook_args(vm)
+            context.hooks.run(execution, HookCall(hook, vm, reason, arguments))
         case VmHookScriptStable(vm=vm, hook=hook, reason=reason, stable=stable):
-            arguments = scene.backend.vm.get_hook_args(stable)
-            scene.hooks.run(execution, HookCall(hook, vm, reason, arguments))
+            arguments = context.backend.vm.get_hook_args(stable)
+            context.hooks.run(execution, HookCall(hook, vm, reason, arguments))
         case VmDelay():
             pass  # waited for before the plan was begun, without a thread (see `engine.worker.parking`)
         case VmRemove(vm=vm):
-            remove_vm(scene, vm)
+            remove_vm(context, vm)
         case VmRename(vm=vm, name=name, when=when):
-            scene.backend.vm.rename(vm, name, when)
-            scene.store.rename(vm, name)
+            context.backend.vm.rename(vm, name, when)
+            context.store.rename(vm, name)
         case VmImportMetadata(vm=vm, metadata=metadata):
-            import_vm(scene, vm, metadata)
+            import_vm(context, vm, metadata)
 
 
-def _perform_setting(scene: Scene, atomic: _Settings, vm: Vm, execution: Execution) -> Any:
-    verbs = scene.backend.vm
+def _perform_setting(context: Context, atomic: _Settings, vm: Vm, execution: Execution) -> Any:
+    verbs = context.backend.vm
     match atomic:
         case VmSetXsdata(xsdata=xsdata):
             verbs.set_xsdata(execution, vm, xsdata)
@@ -132,11 +132,11 @@ _OnDomain = (
 )
 
 
-def _perform_on_domain(scene: Scene, atomic: _OnDomain, vm: Vm, execution: Execution) -> None:
-    verbs = scene.backend.vm
+def _perform_on_domain(context: Context, atomic: _OnDomain, vm: Vm, execution: Execution) -> None:
+    verbs = context.backend.vm
     match atomic:
         case VmCreate() | VmBuild() | VmCreateDeviceModel() | VmRestore():
-            _make_domain(scene, atomic, vm, execution)
+            _make_domain(context, atomic, vm, execution)
         case VmDestroyDeviceModel():
             verbs.destroy_device_model(execution, vm)
         case VmDestroy():
@@ -147,7 +147,7 @@ def _perform_on_domain(scene: Scene, atomic: _OnDomain, vm: Vm, execution: Execu
             if verbs.get_state(vm).power_state is PowerState.PAUSED:
                 verbs.unpause(execution, vm)
         case VmShutdownDomain():
-            _shut_down(scene, atomic, vm, execution)
+            _shut_down(context, atomic, vm, execution)
         case VmS3suspend():
             verbs.s3suspend(execution, vm)
         case VmS3resume():
@@ -161,10 +161,13 @@ def _perform_on_domain(scene: Scene, atomic: _OnDomain, vm: Vm, execution: Execu
 
 
 def _make_domain(
-    scene: Scene, atomic: VmCreate | VmBuild | VmCreateDeviceModel | VmRestore, vm: Vm, execution: Execution
+    context: Context,
+    atomic: VmCreate | VmBuild | VmCreateDeviceModel | VmRestore,
+    vm: Vm,
+    execution: Execution,
 ) -> None:
-    verbs = scene.backend.vm
-    devices = scene.store.devices(vm.id)
+    verbs = context.backend.vm
+    devices = context.store.devices(vm.id)
     match atomic:
         case VmCreate():
             options = CreateOptions(atomic.memory_upper_bound_bytes, atomic.final, atomic.no_sharept)
@@ -176,18 +179,18 @@ def _make_domain(
         case VmCreateDeviceModel(save_state=save_state):
             verbs.create_device_model(execution, vm, devices, save_state=save_state)
             for vgpu in devices.vgpus:
-                scene.signal(VgpuObject(id=vgpu.id))
+                context.signal(VgpuObject(id=vgpu.id))
             for vusb in devices.vusbs:
-                scene.signal(VusbObject(id=vusb.id))
+                context.signal(VusbObject(id=vusb.id))
 
 
-def _shut_down(scene: Scene, atomic: VmShutdownDomain, vm: Vm, execution: Execution) -> None:
+def _shut_down(context: Context, atomic: VmShutdownDomain, vm: Vm, execution: Execution) -> None:
     """Ask the guest and wait; the acknowledgement comes soon or the guest does not listen."""
-    verbs = scene.backend.vm
-    begun = scene.clock.monotonic()
+    verbs = context.backend.vm
+    begun = context.clock.monotonic()
     patience_s = min(ACKNOWLEDGE_TIMEOUT_S, atomic.timeout_s)
     if not verbs.request_shutdown(execution, vm, atomic.request, patience_s):
         raise XenopsError(FailedToAcknowledgeShutdownRequest())
-    remaining_s = max(0.0, atomic.timeout_s - (scene.clock.monotonic() - begun))
+    remaining_s = max(0.0, atomic.timeout_s - (context.clock.monotonic() - begun))
     if not verbs.wait_shutdown(execution, vm, atomic.request, remaining_s):
         raise XenopsError(FailedToShutdown(vm=vm.id, timeout_s=atomic.timeout_s))

@@ -200,7 +200,7 @@ def _succeeds(operation: Operation, vm: VmId, tools: Tools, signal: Signal) -> b
     """Perform an operation outside of its task; answers whether it went well."""
     try:
         view = view_of(operation, vm, tools)
-        performer = Performer(tools.scene(signal))
+        performer = Performer(tools.context(signal))
         Executor(
             plan(operation, view),
             performer.perform,

@@ -298,7 +298,7 @@ class Runner:
 
     def _execute(self, operation: Operation, view: VmView) -> Any:
         tools = self._tools
-        performer = Performer(tools.scene(self.reporter.signal))
+        performer = Performer(tools.context(self.reporter.signal))
         self.reboot = _includes_reboot(operation, view)
         try:
             return Executor(

@@ -20,7 +20,7 @@ from traces import ObserverLog, Tracer
 
 from engine.cancellation import Cancellation
 from engine.check import Check, check_of
-from engine.control import Control, Desk
+from engine.control import Control, RequestContext
 from engine.hooks import Hooks
 from engine.migrate.offers import Offers
 from engine.worker.control_queue import ControlQueue
@@ -102,8 +102,8 @@ class WorkerService:
         self._parking = Parking(self._go_on, bus.later)
         self._stranded = StrandedVms(self._tools, self._signal)
         self._orphans = Orphans(settings.name, self._tools, self._signal)
-        scene = self._tools.scene(self._signal)
-        control = Control(Desk(scene, self, self._observers, settings.instance))
+        context = self._tools.context(self._signal)
+        control = Control(RequestContext(context, self, self._observers, settings.instance))
         self._untold = Untold(settings.state / "untold", settings.name, self._core.epoch, self._log)
         self._control_queue = ControlQueue(bus, control, self._tools, self._untold)
 

@@ -18,7 +18,7 @@ from engine.journal import Journal
 from engine.lock import VmLocks
 from engine.migrate.offers import Offers
 from engine.migrate.wire import Network
-from engine.perform.scene import Scene
+from engine.perform.context import Context
 from engine.store import Store
 from engine.threads import Threads
 
@@ -51,9 +51,9 @@ class Tools:
         """Threads for what an execution does at once."""
         return self.threads.branches
 
-    def scene(self, signal: Callable[[ObjectId], None]) -> Scene:
+    def context(self, signal: Callable[[ObjectId], None]) -> Context:
         """Where atomics are performed; `signal` is told what has changed."""
-        return Scene(self.store, self.backend, self.hooks, signal, self.threads.clock)
+        return Context(self.store, self.backend, self.hooks, signal, self.threads.clock)
 
     def cancellation(self, task: TaskId, trigger: int | None = None) -> Cancellation:
         """Whether a task shall stop; `trigger` as of `Cancellation`."""

@@ -1,4 +1,4 @@
-"""Desk: what every answer is made from, and the levers of the worker that a request may pull."""
+"""Request context: what every answer is made from, and what a request may have the worker do."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -7,10 +7,10 @@ from schema.ids import VmId
 from schema.operations import VbdCheckState
 from schema.records import ObserverRecord, Record
 
-from engine.perform.scene import Scene
+from engine.perform.context import Context
 
 
-class Levers(Protocol):
+class WorkerHandle(Protocol):
     """What a request may do to the worker itself."""
 
     def is_rebooting(self, vm: VmId) -> bool:
@@ -40,11 +40,11 @@ class Observing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class RequestContext:
     """One request's: what it changes is told in `records`."""
 
-    scene: Scene
-    levers: Levers
+    context: Context
+    worker: WorkerHandle
     observers: Observing
     instance: str
     records: list[Record] = field(default_factory=list)

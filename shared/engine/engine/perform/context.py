@@ -1,4 +1,4 @@
-"""Scene: all that performing an atomic needs, and the objects that a step has changed."""
+"""Context: all that performing an atomic needs, and the objects that a step has changed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,8 +25,8 @@ DeviceObject = type[VbdObject] | type[VifObject] | type[PciObject] | type[VgpuOb
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """Where atomics are performed; `signal` is told what has changed."""
+class Context:
+    """What atomics are performed with; `signal` is told what has changed."""
 
     store: Store
     backend: Backend
