@@ -15,7 +15,7 @@ from schema.records import ENVELOPE, Envelope
 
 from simulation.link import Link
 from simulation.scheduler import Action, Scheduler
-from simulation.shelf import Shelves
+from simulation.snapshot_store import SnapshotStores
 
 FREED_AFTER_KILL_S = 0.025
 """How long the broker takes to notice that a process was killed, and to free what it held."""
@@ -80,7 +80,7 @@ class Broker:
         self.up = True
         self.alarm: str | None = None
         self.writer_fails = False
-        self.shelves = Shelves()
+        self.snapshot_stores = SnapshotStores()
         self._scheduler = scheduler
         self._random = random
         self._bound_at = 0.0
@@ -142,7 +142,7 @@ class Broker:
         end = int(len(log) * kept)
         del log[end:], self._signs[instance][end:]
         if bare:
-            self.shelves.clear(instance)
+            self.snapshot_stores.clear(instance)
 
     def start(self) -> None:
         """It is up again; for a moment records find no log to go to."""

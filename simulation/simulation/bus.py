@@ -34,7 +34,7 @@ from simulation.network import Timer
 from simulation.publisher import Publisher
 from simulation.reader import Reader, Wanted
 from simulation.scheduler import Action
-from simulation.shelf import SimShelf
+from simulation.snapshot_store import SimSnapshotStore
 
 LEAD_RETRY_S = 0.25
 RECONNECT_S = (0.1, 3.0)
@@ -136,13 +136,13 @@ class SimBus(Bus):
             wanted = Wanted(instance, place.next, on_entry, on_live, place, self._lose, go_on)
             return self._read(wanted).place
 
-        messages = broker.shelves.messages[instance, service]
-        shelf = SimShelf(life, messages, lambda: self.link.up, partial(broker.holds, instance))
+        messages = broker.snapshot_stores.messages[instance, service]
+        store = SimSnapshotStore(life, messages, lambda: self.link.up, partial(broker.holds, instance))
         followed = Followed(
             instance=instance,
             service=service,
             fold=fold,
-            shelf=shelf,
+            store=store,
             clock=self.clock,
             soon=self.call_soon,
             append=partial(self.append, instance),

@@ -38,7 +38,7 @@ from simulation.scenario import (
     WriterFails,
     XapiStarts,
 )
-from simulation.shelf import Spoiling
+from simulation.snapshot_store import Spoiling
 
 _COMMANDS = tuple(command for command in get_args(Command) if command != "migrate")
 _ROAMING = tuple(command for command in _COMMANDS if command not in AT_ONCE)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from simulation.shelf import Spoiling
+from simulation.snapshot_store import Spoiling
 
 Command = Literal[
     "start",

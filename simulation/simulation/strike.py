@@ -44,7 +44,7 @@ class Striker:
             case steps.XapiStarts(host=host):
                 self._sites[host].xapi.start()
             case steps.Spoil(service=service, how=how):
-                broker.shelves.spoil(service, how)
+                broker.snapshot_stores.spoil(service, how)
             case steps.VerbFails() | steps.VerbSlow():
                 self._trouble(step)
             case (

@@ -19,7 +19,7 @@ from bus.ports import (
 from bus.rabbit import RabbitBus
 from bus.rabbit.address import nodes_of
 from bus.rabbit.connection import ChannelOwner, Connection
-from bus.rabbit.shelf import RabbitShelf
+from bus.rabbit.snapshot_store import RabbitSnapshotStore
 from bus.rabbit.stream import Logs
 from bus.retention import USUAL, Retention
 from container_node import Node, node_for_tests
@@ -326,8 +326,8 @@ def test_a_reader_that_falls_behind_what_the_broker_drops_tells_so(
     try:
         reader.tail(instance, BEGINNING, waits, lambda: None)
         assert reads.wait(PATIENCE_S)  # who has read nothing yet has lost nothing
-        shelf = RabbitShelf(lambda: nodes_of(node.url, "test"), instance, "other")
-        while shelf.first() < 8_000:  # far behind all that the broker may have sent
+        store = RabbitSnapshotStore(lambda: nodes_of(node.url, "test"), instance, "other")
+        while store.first() < 8_000:  # far behind all that the broker may have sent
             append_many(writer, instance, 3_000)
         goes_on.set()
         assert lost.wait(PATIENCE_S), "the reader stands still"

@@ -12,7 +12,7 @@ import pytest
 from bus.exported import exported, imported
 from bus.ports import BusUnavailableError, Entry
 from bus.quarantine import Quarantined
-from bus.rabbit.shelf import RabbitShelf
+from bus.rabbit.snapshot_store import RabbitSnapshotStore
 from bus.roles import SERVICES, WRITERS, Role
 from bus.snapshots import Header, cut, opened
 from bus.topology import (
@@ -157,10 +157,10 @@ def test_who_folds_the_log_keeps_snapshots_of_its_own_and_no_others(
 ) -> None:
     service = f"{role}.{uuid.uuid4()}"
     nodes = (pika.URLParameters(stack.node.url_of(role)),)
-    shelf = RabbitShelf(lambda: nodes, INSTANCE, service)
+    store = RabbitSnapshotStore(lambda: nodes, INSTANCE, service)
     header = Header(service=service, at=0.0, next=0, anchor="", producers={})
-    shelf.put(cut("s", header, [b"line"]))
-    found = [opened(whole) for whole in shelf.newest_first()]
+    store.put(cut("s", header, [b"line"]))
+    found = [opened(whole) for whole in store.newest_first()]
     assert [(at.service, list(lines)) for at, lines in found] == [(service, [b"line"])]
     stream = snapshot_stream(INSTANCE, service)
     for other in (*WRITERS, "OtherSnapshot"):

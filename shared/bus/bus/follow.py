@@ -34,7 +34,7 @@ SLICE_LINES, PAUSE_S = 100, 0.002
 _log = logging.getLogger("bus")
 
 
-class Shelf(Protocol):
+class SnapshotStore(Protocol):
     """Where the snapshots of one service of one instance are kept. Its methods may take long."""
 
     def newest_first(self) -> Iterator[bytes]:
@@ -79,7 +79,7 @@ class Followed:
     instance: InstanceName
     service: str
     fold: Fold
-    shelf: Shelf
+    store: SnapshotStore
     clock: Clock
     soon: Callable[[Action], None]
     append: Callable[[Record], object]
@@ -89,7 +89,7 @@ class Followed:
 
 
 class Follower:
-    """Reads for one fold. All but the shelf's work is done on the bus's thread."""
+    """Reads for one fold. All but the store's work is done on the bus's thread."""
 
     def __init__(self, followed: Followed) -> None:
         self._of = followed
@@ -116,10 +116,10 @@ class Follower:
     def _restored(self) -> Place:
         """Restore from the newest snapshot that this version reads and this log holds."""
         of = self._of
-        for whole in of.shelf.newest_first():
+        for whole in of.store.newest_first():
             try:
                 header, lines = opened(whole)
-                is_held = of.shelf.holds(header.place)
+                is_held = of.store.holds(header.place)
                 if is_held:
                     of.fold.restore(lines)
             except SnapshotError as error:
@@ -157,7 +157,7 @@ class Follower:
     def _look(self, end: int) -> None:
         """Say it when the broker will soon drop what no snapshot covers, or has."""
         try:
-            first = self._of.shelf.first()
+            first = self._of.store.first()
         except SnapshotError as error:
             _log.warning("from where the log of %s is kept is not known: %s", self._of.instance, error)
         else:
@@ -195,7 +195,7 @@ class Follower:
     def _write(self, header: Header, lines: Iterable[bytes]) -> None:
         of = self._of
         try:
-            size = of.shelf.put(cut(uuid.uuid4().hex, header, _slowly(lines)))
+            size = of.store.put(cut(uuid.uuid4().hex, header, _slowly(lines)))
         except SnapshotError as error:
             _log.warning("%s of %s has no new snapshot: %s", of.service, of.instance, error)
         else:

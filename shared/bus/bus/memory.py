@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from bus.calls import Calls
 from bus.dedup import Dedup
-from bus.follow import Followed, Follower, Shelf
+from bus.follow import Followed, Follower, SnapshotStore
 from bus.logs import about, of_entry
 from bus.loop import Action, guarded
 from bus.looped import LoopedBus
@@ -62,7 +62,7 @@ class _Tail:
             guarded(on_live)
 
 
-class MemoryShelf(Shelf):
+class MemorySnapshotStore(SnapshotStore):
     """The last snapshot of one service, in memory; the log it was made of is always the one that is there."""
 
     def __init__(self) -> None:
@@ -96,7 +96,8 @@ class MemoryBroker:
         self._tails: defaultdict[InstanceName, list[_Tail]] = defaultdict(list)
         self._consumers: defaultdict[str, deque[_Consumer]] = defaultdict(deque)
         self._candidates: defaultdict[str, list[_Candidate]] = defaultdict(list)
-        self._shelves: defaultdict[tuple[InstanceName, str], MemoryShelf] = defaultdict(MemoryShelf)
+        self._snapshots: defaultdict[tuple[InstanceName, str], MemorySnapshotStore]
+        self._snapshots = defaultdict(MemorySnapshotStore)
 
     def append(self, instance: InstanceName, envelopes: list[Envelope]) -> None:
         """Write envelopes, repeated ones too: readers sort that out."""
@@ -123,10 +124,10 @@ class MemoryBroker:
             self._tails[instance].append(tail)
         return tail
 
-    def shelf(self, instance: InstanceName, service: str) -> MemoryShelf:
+    def snapshot_store(self, instance: InstanceName, service: str) -> MemorySnapshotStore:
         """Where a service's snapshots are."""
         with self._lock:
-            return self._shelves[instance, service]
+            return self._snapshots[instance, service]
 
     def add_consumer(self, name: str, bus: "MemoryBus", handler: Callable[[Request], None]) -> None:
         """Register a server of a queue."""
@@ -252,9 +253,9 @@ class MemoryBus(LoopedBus):
             self.call_soon(tail.drain)
             return lambda: Place(Offset(tail.next), "", tail.dedup.last())
 
-        shelf = self._broker.shelf(instance, service)
+        store = self._broker.snapshot_store(instance, service)
         append = partial(self.append, instance)
-        followed = Followed(instance, service, fold, shelf, self.clock, self.call_soon, append, read)
+        followed = Followed(instance, service, fold, store, self.clock, self.call_soon, append, read)
         Follower(followed).start()
 
     @override

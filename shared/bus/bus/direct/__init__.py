@@ -1,6 +1,6 @@
 """Direct: requests between the services of one host, by Unix sockets instead of the broker."""
 
-from bus.direct.guests import Guests
-from bus.direct.ways import Ways
+from bus.direct.client import DirectClient
+from bus.direct.server import DirectServer
 
-__all__ = ["Guests", "Ways"]
+__all__ = ["DirectClient", "DirectServer"]

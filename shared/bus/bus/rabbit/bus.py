@@ -11,7 +11,7 @@ from schema.ids import InstanceName, Offset
 from schema.records import Record
 from typing_extensions import override
 
-from bus.direct import Guests, Ways
+from bus.direct import DirectClient, DirectServer
 from bus.follow import Followed, Follower
 from bus.loop import Action, guarded
 from bus.looped import LoopedBus
@@ -34,7 +34,7 @@ from bus.rabbit.leader import Candidate
 from bus.rabbit.publisher import Publisher, Signature
 from bus.rabbit.reader import OnLost, Reader, Subscription, Watch, say_lost
 from bus.rabbit.requests import Post, ServedQueue
-from bus.rabbit.shelf import RabbitShelf
+from bus.rabbit.snapshot_store import RabbitSnapshotStore
 from bus.rabbit.stream import Logs
 from bus.retention import USUAL, Retention
 from bus.topology import inbox_queue
@@ -69,8 +69,8 @@ class RabbitBus(LoopedBus):
         self._connection = Connection(url, name, self._loop)
         self._publisher = Publisher(self._loop, Signature(name, self._connection.user), instances, self._logs)
         self._post = Post(self._loop)
-        self._ways = Ways(self._loop, self._connection.broker)
-        self._guests = Guests(self._loop, self._connection.broker)
+        self._direct_client = DirectClient(self._loop, self._connection.broker)
+        self._direct_server = DirectServer(self._loop, self._connection.broker)
         self._on_quarantined: list[Callable[[Quarantined], None]] = []
         self._connection.add(self._post)
         self._connection.add(self._publisher)
@@ -121,7 +121,7 @@ class RabbitBus(LoopedBus):
         connection = self._connection
 
         def holds(instance: InstanceName, place: Place) -> bool:
-            return RabbitShelf(lambda: connection.parameters, instance, "").holds(place)
+            return RabbitSnapshotStore(lambda: connection.parameters, instance, "").holds(place)
 
         return Watch(self._tell_quarantined, self._on_lost, holds, self._publisher.go_on)
 
@@ -131,9 +131,9 @@ class RabbitBus(LoopedBus):
             wanted = Subscription(instance, place.next, on_entry, on_live, self._logs, place)
             return self._read(wanted).place
 
-        shelf = RabbitShelf(lambda: self._connection.parameters, instance, service)
+        store = RabbitSnapshotStore(lambda: self._connection.parameters, instance, service)
         append = partial(self.append, instance)
-        followed = Followed(instance, service, fold, shelf, self.clock, self.call_soon, append, read)
+        followed = Followed(instance, service, fold, store, self.clock, self.call_soon, append, read)
         Follower(followed).start()
 
     @override
@@ -156,7 +156,7 @@ class RabbitBus(LoopedBus):
 
     def _open(self, queue: str, on_request: Callable[[Request], None], *, exclusive: bool) -> None:
         self._connection.add(ServedQueue(queue, on_request, exclusive=exclusive))
-        self._guests.serve(queue, on_request)
+        self._direct_server.serve(queue, on_request)
 
     @override
     def lead(self, queue: str, on_change: Callable[[bool], None]) -> None:
@@ -165,7 +165,7 @@ class RabbitBus(LoopedBus):
 
     @override
     def send(self, queue: str, request: Request) -> None:
-        if self._guests.answer(queue, request):
+        if self._direct_server.answer(queue, request):
             return
         if self._loop.is_here():
             self._send_here(queue, request)
@@ -173,7 +173,7 @@ class RabbitBus(LoopedBus):
             self._loop.soon(lambda: self._send_here(queue, request))
 
     def _send_here(self, queue: str, request: Request) -> None:
-        if not self._ways.send(queue, request):
+        if not self._direct_client.send(queue, request):
             self._post.send(queue, request)
 
     @override
@@ -188,7 +188,7 @@ class RabbitBus(LoopedBus):
             self._loop.soon(lambda: self._ask_here(queue, question, timeout_s, on_answer))
 
     def _ask_here(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
-        if not self._ways.ask(queue, question, timeout_s, on_answer):
+        if not self._direct_client.ask(queue, question, timeout_s, on_answer):
             self._post.ask(queue, question, timeout_s, on_answer)
 
     @override
@@ -219,8 +219,8 @@ class RabbitBus(LoopedBus):
         self._publisher.abandon()
 
     def _part(self) -> None:
-        self._ways.close()
-        self._guests.close()
+        self._direct_client.close()
+        self._direct_server.close()
         self._connection.close()
 
     def _is_ready(self, end: float) -> bool:

@@ -1,4 +1,4 @@
-"""Guests: connections from this host's other services to the queues that we serve."""
+"""Server: connections from this host's other services to the queues that we serve."""
 
 import itertools
 import socket
@@ -13,7 +13,7 @@ from bus.loop import Loop
 from bus.ports import Request
 
 PREFIX = "xenops-direct."
-"""How the reply address of a guest's question begins; no queue is called so."""
+"""How the reply address of a client's question begins; no queue is called so."""
 
 _PONG = encode(Kind.PONG, Request(b""))
 
@@ -21,8 +21,8 @@ OnRequest = Callable[[Request], None]
 
 
 @dataclass(slots=True)
-class Guests:
-    """All guests of one bus; on the loop's thread, but for `answer`."""
+class DirectServer:
+    """All clients of one bus; on the loop's thread, but for `answer`."""
 
     loop: Loop
     broker: str
@@ -39,7 +39,7 @@ class Guests:
             self.loop.asyncio.add_reader(listener.fileno(), self._accept, listener, on_request)
 
     def answer(self, reply_to: str, answer: Request) -> bool:
-        """Answer a guest's question, from any thread; says whether this reply address is a guest's at all."""
+        """Answer a client's question, from any thread; says whether this reply address is one's at all."""
         if not reply_to.startswith(PREFIX):
             return False
         pipe = self._pipes.get(reply_to)

@@ -1,4 +1,4 @@
-"""Shelf: where a service's snapshots are on RabbitMQ: a stream that keeps the last ones.
+"""Snapshot store: where a service's snapshots are on RabbitMQ: a stream that keeps the last ones.
 
 Every call has a connection of its own and waits for the broker, so it is made on a thread that may wait.
 """
@@ -16,7 +16,7 @@ from pika.exceptions import AMQPError
 from schema.ids import InstanceName
 from typing_extensions import override
 
-from bus.follow import Shelf
+from bus.follow import SnapshotStore
 from bus.place import Place, anchor_of
 from bus.rabbit.constants import SNAPSHOT_SEGMENT_BYTES_MAX, SNAPSHOTS_BYTES_MAX
 from bus.snapshots import Assembly, SnapshotError
@@ -38,7 +38,7 @@ Message = tuple[int, str, str, pika.BasicProperties, bytes]
 """Its offset, exchange, routing key, properties and body."""
 
 
-class RabbitShelf(Shelf):
+class RabbitSnapshotStore(SnapshotStore):
     """The snapshots of one service of one instance; `nodes` are tried in their order."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Ways: how queues that are served on this host are reached, each over one connection."""
+"""Client: requests to queues that are served on this host, over one connection to each."""
 
 import logging
 import time
@@ -27,46 +27,46 @@ _PING = encode(Kind.PING, Request(b""))
 _log = logging.getLogger("bus")
 
 
-class Ways:
-    """All ways of one bus; on the loop's thread only. `broker` tells one broker's queues from another's."""
+class DirectClient:
+    """One bus's connections; on the loop's thread only. `broker` tells one broker's queues from another's."""
 
     def __init__(self, loop: Loop, broker: str) -> None:
         self._loop = loop
         self._broker = broker
-        self._ways: dict[str, _Way] = {}
+        self._connections: dict[str, _Connection] = {}
         loop.soon(lambda: loop.every(PING_S, self._ping))
 
     def send(self, queue: str, request: Request) -> bool:
         """Send a message; answers False when it must go by the broker."""
-        way = self._to(queue, request)
-        return way is not None and way.send(Kind.REQUEST, request)
+        connection = self._to(queue, request)
+        return connection is not None and connection.send(Kind.REQUEST, request)
 
     def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> bool:
         """Send a request whose answer is handed over; False when it must go by the broker."""
-        way = self._to(queue, question)
-        return way is not None and way.ask(question, timeout_s, on_answer)
+        connection = self._to(queue, question)
+        return connection is not None and connection.ask(question, timeout_s, on_answer)
 
     def close(self) -> None:
         """Part from all."""
-        for way in self._ways.values():
-            way.close()
+        for connection in self._connections.values():
+            connection.close()
 
-    def _to(self, queue: str, request: Request) -> "_Way | None":
+    def _to(self, queue: str, request: Request) -> "_Connection | None":
         if not queue.startswith(PREFIX) or not fits(request):
             return None
-        way = self._ways.get(queue)
-        if way is None:
-            way = self._ways[queue] = _Way(self._loop, self._broker, queue)
-        return way
+        connection = self._connections.get(queue)
+        if connection is None:
+            connection = self._connections[queue] = _Connection(self._loop, self._broker, queue)
+        return connection
 
     def _ping(self) -> None:
-        for queue, way in list(self._ways.items()):
-            if not way.ping():
-                del self._ways[queue]
+        for queue, connection in list(self._connections.items()):
+            if not connection.ping():
+                del self._connections[queue]
 
 
-class _Way:
-    """The way to one queue's first server on this host, if there is one."""
+class _Connection:
+    """The connection to one queue's first server on this host, if there is one."""
 
     def __init__(self, loop: Loop, broker: str, queue: str) -> None:
         self._loop = loop
@@ -91,7 +91,7 @@ class _Way:
         return self.send(Kind.QUESTION, replace(question, reply_to=None, correlation_id=correlation_id))
 
     def ping(self) -> bool:
-        """Ask whether the peer lives; answers False when this way is of no use now."""
+        """Ask whether the peer lives; answers False when this connection is of no use now."""
         if self._pipe is None:
             return time.monotonic() < self._not_before
         if self._awaits_pong:

@@ -1,10 +1,10 @@
-"""Shelf: where services' snapshots are kept in the simulation, and what may become of them there."""
+"""Snapshot stores: where services' snapshots are kept in the simulation, and what may become of them."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from bus.follow import Shelf
+from bus.follow import SnapshotStore
 from bus.place import Place
 from bus.snapshots import Assembly, SnapshotError, cut, opened
 from schema.ids import InstanceName
@@ -27,7 +27,7 @@ ATTEMPTS, ATTEMPT_PAUSE_S = 20, 0.5
 _NO_ANCHOR = "another life's"
 
 
-class Shelves:
+class SnapshotStores:
     """All snapshots that were put away, as the messages that they are made of."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ def _spoiled(message: bytes, how: Spoiling) -> list[bytes]:
     return list(cut("newer", header, [b'{"version":1000000}']))
 
 
-class SimShelf(Shelf):
+class SimSnapshotStore(SnapshotStore):
     """The snapshots of one service, for one process; `is_up`: whether the broker answers."""
 
     def __init__(
