@@ -22,11 +22,11 @@ from schema.records import Record
 
 from dashboard import pulse
 from dashboard.asking import ASK_S, Asker, Shared, UnreachableError
-from dashboard.bell import Bell
 from dashboard.fold.feed import Feed
 from dashboard.fold.history import SAMPLE_S, History
 from dashboard.fold.instance import InstanceFold
 from dashboard.metrics import Metrics
+from dashboard.notifier import Notifier
 
 FRESH_S = 0.5
 """However many look, a service is asked the same so often."""
@@ -48,7 +48,7 @@ class Watch:
         self.feed = Feed()
         self.history = History()
         self.pulse = pulse.Pulse()
-        self.bell = Bell(bus)
+        self.notifier = Notifier(bus)
         self.live = False
         self.passed_over = 0
         self._services: tuple[pulse.Health, ...] = ()
@@ -121,19 +121,19 @@ class Watch:
         if isinstance(entry.record, Pinged):
             self._on_ping(entry.record, entry.offset)
         else:
-            self.bell.ring()
+            self.notifier.notify()
 
     def _on_live(self) -> None:
         self.live = True
         _log.info("instance %s: the log is read", self.name)
         self._ping()
         self._sample()
-        self.bell.ring()
+        self.notifier.notify()
 
     def _on_quarantined(self, one: Quarantined) -> None:
         if one.log == self.name:
             self.passed_over += 1
-            self.bell.ring()
+            self.notifier.notify()
 
     def _ping(self) -> None:
         if self.live:
@@ -154,7 +154,7 @@ class Watch:
         hub, redirector = await asyncio.gather(self._look_at_hub(offset), self._look_at_redirector())
         self._services = (redirector, hub, pulse.of_workers(seen, now))
         if before != {health.service: health.state for health in self._services}:
-            self.bell.ring()
+            self.notifier.notify()
 
     async def _look_at_hub(self, offset: int) -> pulse.Health:
         begun = self.bus.clock.monotonic()

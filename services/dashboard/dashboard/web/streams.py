@@ -83,7 +83,7 @@ async def _log_events(
         events = [encoded.event(one) for one in entries if wanted.takes(one)]
         for piece in _pieces(events):
             yield piece
-        if not entries and not await watch.bell.heard(SILENCE_S):
+        if not entries and not await watch.notifier.wait(SILENCE_S):
             yield b": still here\n\n"
 
 
@@ -103,7 +103,7 @@ async def news(watch: Watch, pause_s: float) -> AsyncIterator[bytes]:
     yield RETRY
     yield _event("news", watch.fold.offset, {"offset": watch.fold.offset})
     while True:
-        if await watch.bell.heard(SILENCE_S):
+        if await watch.notifier.wait(SILENCE_S):
             yield _event("news", watch.fold.offset, {"offset": watch.fold.offset})
             await asyncio.sleep(pause_s)
         else:

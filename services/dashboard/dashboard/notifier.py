@@ -1,15 +1,15 @@
-"""Bell: wakes all who wait for news, at most so often; who does not wait misses nothing but the sound."""
+"""Notifier: wakes all who wait for news, at most so often; who does not wait misses nothing."""
 
 import asyncio
 
 from bus.ports import Bus
 
 PAUSE_S = 0.05
-"""Between two rings: what comes meanwhile is told together."""
+"""Between two notifications: what comes meanwhile is told together."""
 
 
-class Bell:
-    """To be rung and waited for on the bus's thread."""
+class Notifier:
+    """To be used on the bus's thread."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -17,7 +17,7 @@ class Bell:
         self._rests = False
         self._owes = False
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """There is news."""
         if self._rests:
             self._owes = True
@@ -32,9 +32,9 @@ class Bell:
     def _rested(self) -> None:
         self._rests = False
         if self._owes:
-            self.ring()
+            self.notify()
 
-    async def heard(self, timeout_s: float) -> bool:
+    async def wait(self, timeout_s: float) -> bool:
         """Wait for news, so long at most; answers whether there is any."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
