@@ -10,6 +10,6 @@ Begin with `hypervisor`, which has all of them, and `live`, one that runs; `back
 - While it runs: `listener` and `ending` what happens by itself, `agents` and `guest_agent`, `vcpus`,
   `sleeping`.
 - Suspend and migration: `saving`; `outgoing` and `incoming` carry a state, `arriving` is what it must fit,
-  `framing` and `imagefile` its file; `mirrored`, `mirroring` and `exporting` disks that go along; `bell`
+  `framing` and `imagefile` its file; `mirrored`, `mirroring` and `exporting` disks that go along; `self_pipe`
   wakes who polls.
 """

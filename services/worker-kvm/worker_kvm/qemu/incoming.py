@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from schema.fault import internal_error
 
-from worker_kvm.qemu.bell import Bell
 from worker_kvm.qemu.live import Live
+from worker_kvm.qemu.self_pipe import SelfPipe
 from worker_kvm.watched import Status
 
 LOAD_TIMEOUT_S = 60.0
@@ -54,22 +54,22 @@ def receive_itself(live: Live, connection: int) -> None:
     """
     _prepare(live, takes_disks=False)
     live.give(connection, _STATE)
-    with Bell() as bell, live.moving(bell.ring):
+    with SelfPipe() as pipe, live.moving(pipe.wake):
         live.do("migrate-incoming", {"uri": f"fd:{_STATE}"})
-        _await_the_end(live, connection, bell)
+        _await_the_end(live, connection, pipe)
     os.set_blocking(connection, False)
     _see_to_the_end(live)
 
 
-def _await_the_end(live: Live, connection: int, bell: Bell) -> None:
+def _await_the_end(live: Live, connection: int, pipe: SelfPipe) -> None:
     poll, is_shut = select.poll(), False
-    poll.register(bell, select.POLLIN)
+    poll.register(pipe, select.POLLIN)
     poll.register(connection, select.POLLRDHUP)
     while not (live.migration in _DONE or live.status is Status.ENDED):
         if is_shut:
             raise internal_error("the connection was shut before all of the guest's state had come")
         is_shut = any(file == connection for file, _ in poll.poll())
-        bell.hush()
+        pipe.drain()
 
 
 def announce(live: Live) -> None:

@@ -15,9 +15,9 @@ from engine.backend import Execution
 from schema.fault import internal_error
 
 from worker_kvm.downtime import FIRST_DOWNTIME_MS, Downtime
-from worker_kvm.qemu.bell import Bell
 from worker_kvm.qemu.framing import Writer
 from worker_kvm.qemu.live import Live
+from worker_kvm.qemu.self_pipe import SelfPipe
 from worker_kvm.watched import Status
 
 BANDWIDTH_BYTES_PER_S = 10**11
@@ -166,24 +166,24 @@ def _beginning(live: Live, file: int) -> Iterator[None]:
 
 def _watch(live: Live, execution: Execution, line: _Line) -> None:
     """Have QEMU begin, and see it through: progress, cancel, the hand-over, the end."""
-    with Bell() as bell, live.moving(bell.ring), execution.cancellable(bell.cancel):
+    with SelfPipe() as pipe, live.moving(pipe.wake), execution.cancellable(pipe.cancel):
         live.do("migrate", {"uri": f"fd:{_STATE}"})
-        _listen(live, execution, line, bell)
+        _listen(live, execution, line, pipe)
         _see_to_the_end(live)
     execution.progress(1.0)
 
 
-def _listen(live: Live, execution: Execution, line: _Line, bell: Bell) -> None:
+def _listen(live: Live, execution: Execution, line: _Line, pipe: SelfPipe) -> None:
     """Until the line is over: QEMU has written all, or given up."""
     poll, told_at, downtime = select.poll(), time.monotonic(), Downtime(partial(_allow, live))
     downtime.set_out()
-    for file in (line.file, bell):
+    for file in (line.file, pipe):
         poll.register(file, select.POLLIN)
     while not line.is_over():
         ready = {descriptor for descriptor, _ in poll.poll(_PROGRESS_S * 1e3)}
-        if bell.fileno() in ready:
-            bell.hush()
-            if bell.is_cancelled.is_set():
+        if pipe.fileno() in ready:
+            pipe.drain()
+            if pipe.is_cancelled.is_set():
                 execution.check_cancelled()
             if live.status is Status.ENDED:
                 raise internal_error("the guest has ended while its state was written")
