@@ -39,7 +39,7 @@ NOT_UNIT_TESTED = (
     "shared/bus/bus/rabbit",
     "stack/stack/broker/cluster.py",
     "stack/stack/broker/node.py",
-    "stack/stack/broker/wires.py",
+    "stack/stack/broker/networks.py",
     "shared/engine/engine/backend/",
     "shared/engine/engine/store/door.py",
     "shared/engine/engine/store/link.py",

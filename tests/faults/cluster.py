@@ -100,7 +100,7 @@ def node_is_cut_off(
     def cut_off() -> None:
         number = choose()
         witness = (number + 1) % NODES
-        with cluster.wires.cut(number, from_clients=from_clients):
+        with cluster.networks.cut(number, from_clients=from_clients):
             eventually(lambda: _assert_running(cluster, witness, NODES - 1))
             fire.goes_on()
         await_whole(cluster, witness)

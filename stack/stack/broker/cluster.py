@@ -15,9 +15,9 @@ from typing import Self
 from bus.ending import await_end, listen
 from bus.roles import Role
 
+from stack.broker.networks import ClusterNetworks, NetworksError
 from stack.broker.node import NodeError, PrivateNode
 from stack.broker.placement import Placement
-from stack.broker.wires import Wires, WiresError
 
 NODES = 3
 
@@ -35,13 +35,13 @@ class PrivateCluster:
         self._directory = directory.resolve()
         self._instances = tuple(instances)
         self._stack = ExitStack()
-        self.wires = Wires(NODES)
+        self.networks = ClusterNetworks(NODES)
         self.nodes: list[PrivateNode] = []
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self.wires)
+        self._stack.enter_context(self.networks)
         try:
-            peers = tuple(map(self.wires.inner, range(NODES)))
+            peers = tuple(map(self.networks.inner, range(NODES)))
             for number in range(NODES):
                 node = self._make(number, peers)
                 self._stack.callback(node.stop)
@@ -75,7 +75,7 @@ class PrivateCluster:
         for secret in _SECRETS if number else ():
             shutil.copy2(first / secret, place / secret)
         placement = Placement(
-            self.wires.outer(number), self.wires.inner(number), self.wires.within(number), peers
+            self.networks.outer(number), self.networks.inner(number), self.networks.within(number), peers
         )
         return PrivateNode(place, self._instances, placement=placement)
 
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> int:
             sys.stdout.write(f"{cluster.url}\n")
             sys.stdout.flush()
             await_end(ended)
-    except (NodeError, WiresError) as error:
+    except (NodeError, NetworksError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""Wires: networks of their own for the nodes of a cluster on one machine, which can be cut; as root only.
+"""Cluster networks: one of its own for each node of a cluster on this machine, to be cut; as root only.
 
 Each node is in a network namespace with two interfaces: `outer` for clients, `inner` for its peers. Both
 end at bridges in one more namespace; this machine is on the outer one. A namespace lives by a process that
@@ -26,11 +26,11 @@ _FIRST_NODE = 11
 _HOLDER_TIMEOUT_S = 30.0
 
 
-class WiresError(Exception):
+class NetworksError(Exception):
     """No networks can be made here; the sentence says why."""
 
 
-class Wires:
+class ClusterNetworks:
     """Networks for so many nodes. Made and ended on one thread, which must live as long as they shall."""
 
     def __init__(self, count: int) -> None:
@@ -40,7 +40,7 @@ class Wires:
 
     def __enter__(self) -> Self:
         if os.geteuid():
-            raise WiresError("only root makes networks: run as root")
+            raise NetworksError("only root makes networks: run as root")
         try:
             self._lay()
         except BaseException:
@@ -134,7 +134,7 @@ def _hold() -> subprocess.Popen[bytes]:
     if holder.poll() is not None or theirs.readlink() == ours:
         holder.kill()
         holder.wait()
-        raise WiresError("the kernel gives no network of its own (unshare --net): are we in a container?")
+        raise NetworksError("the kernel gives no network of its own (unshare --net): are we in a container?")
     return holder
 
 
@@ -150,5 +150,5 @@ def _free_network() -> ipaddress.IPv4Network:
 def _ip(*arguments: str, within: tuple[str, ...] = ()) -> str:
     done = subprocess.run([*within, "ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise WiresError(f"ip {' '.join(arguments)} failed: {done.stderr.strip()}")
+        raise NetworksError(f"ip {' '.join(arguments)} failed: {done.stderr.strip()}")
     return done.stdout.strip()
