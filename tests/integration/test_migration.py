@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -246,6 +247,28 @@ def test_many_vms_migrate_within_their_instance_at_once(pair: Pair) -> None:
     for task in [pair.migrate(vm, pair.here.url, localhost=True) for vm in vms]:
         pair.done(task)
     assert eventually(lambda: [pair.where(vm) for vm in vms]) == [[pair.source]] * len(vms)
+
+
+def test_a_source_hears_at_once_that_its_vms_arrival_was_cancelled_while_it_waited(pair: Pair) -> None:
+    """Its connection waits at a frontend; no worker comes, for the task has none."""
+    arriving = arriving_id(VmId(str(uuid.uuid4())))
+    pair.destination.lane.hold(arriving)
+    with socket.socket(socket.AF_UNIX) as source:
+        source.settimeout(PATIENCE_S)
+        source.connect(str(pair.there.directory / "door"))
+        cookies = f"cookie: final_id={uuid.uuid4()}; memory_limit=1; dbg={arriving}"
+        source.sendall(f"PUT /services/xenops/migrate/vm/{arriving} HTTP/1.1\r\n{cookies}\r\n\r\n".encode())
+
+        def accepted() -> str:
+            found = [task.id for task in pair.destination.task.list() if task.dbg == arriving]
+            assert found, "not accepted yet"
+            return found[0]
+
+        task = eventually(accepted)
+        pair.destination.task.cancel(task)
+        said = source.makefile("rb").read()
+    pair.destination.lane.release(arriving)
+    assert said[2:].decode() == f'["Cancelled","{task}"]'
 
 
 def test_a_vm_that_cannot_go_there_runs_on_here(pair: Pair) -> None:

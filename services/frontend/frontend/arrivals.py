@@ -135,6 +135,7 @@ def _submitted(opening: Opening, final: VmId, rendezvous: Rendezvous, now: float
         request_id=rendezvous.ticket,
         dbg=cookies.get("dbg", ""),
         accept_by=now + ACCEPT_TIMEOUT_S,
+        awaited=True,  # the source has a task of its own, nobody asks for this one
         traceparent=opening.traceparent,
     )
 

@@ -2,7 +2,8 @@
 
 The source's PUT is kept open and told to the log; the worker that gets the lease, on whatever host, comes
 to `PUT /rendezvous/<ticket>`, and from then on the bytes of both go to and fro. One of this host takes the
-connection itself, if it says that it can.
+connection itself, if it says that it can. If the arrival's task ends before one came, whoever has ended it,
+the source is told why.
 """
 
 import asyncio
@@ -15,10 +16,10 @@ from functools import partial
 from bus.ports import Bus, Request
 from pydantic import TypeAdapter, ValidationError
 from schema import rpc
-from schema.ids import InstanceName, VmId
+from schema.ids import InstanceName
 from schema.notices import Accepted, Notice
 from schema.objects.errors import Error, InternalError
-from schema.records import ChannelOffered, Submitted, TaskDestroyed
+from schema.records import ChannelOffered, Submitted
 from schema.wire.codec import encode_text
 
 from frontend.arrivals import Opening, Rendezvous, read_opening, record_of
@@ -58,7 +59,6 @@ class Migrations:
         self._bus = bus
         self._address = address
         self._waiting: dict[str, Stream] = {}
-        self._submitted: dict[str, tuple[InstanceName, VmId]] = {}
         self._inbox = bus.inbox(self._on_notice)
 
     def take_over(self, instances: tuple[InstanceName, ...], request: HttpRequest) -> asyncio.Protocol | None:
@@ -100,7 +100,6 @@ class Migrations:
             return
         if isinstance(record, Submitted):
             record = record.model_copy(update={"reply_to": self._inbox})
-            self._submitted[ticket] = (opening.instance, record.vm)
         self._waiting[ticket] = stream
         late = f"no worker of {opening.instance} took the VM within {RENDEZVOUS_S:g} s: is one running?"
         self._bus.later(RENDEZVOUS_S, partial(self._give_up, ticket, late))
@@ -120,15 +119,12 @@ class Migrations:
         except ValidationError:
             _log.warning("a message to the migrations' inbox is no notice")
             return
-        submitted = self._submitted.pop(notice.request_id, None)
-        if not isinstance(notice, Accepted):
-            self._give_up(notice.request_id, encode_text(Error, notice.error))
-        elif submitted is not None:  # the source has a task of its own, nobody asks for this one
-            instance, vm = submitted
-            self._bus.append(instance, TaskDestroyed(vm=vm, task=notice.task, on_finish=True))
+        if isinstance(notice, Accepted):
+            return
+        error = notice.error or InternalError(message="the arrival has ended before a worker came")
+        self._give_up(notice.request_id, encode_text(Error, error))
 
     def _give_up(self, ticket: str, words: str) -> None:
-        self._submitted.pop(ticket, None)
         stream = self._waiting.pop(ticket, None)
         if stream is not None:
             stream.fail(words)

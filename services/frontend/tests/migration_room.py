@@ -44,10 +44,15 @@ class World:
             self.records.append(entry.record)
             self._more.notify_all()
 
-    def wait_for(self, kind: type[Record]) -> Any:
+    def wait_for(self, kind: type[Record], times: int = 1) -> Any:
+        """The last record of a kind, once there are so many of it."""
+
+        def found() -> list[Record]:
+            return [record for record in self.records if isinstance(record, kind)]
+
         with self._more:
-            assert self._more.wait_for(lambda: any(isinstance(r, kind) for r in self.records), PATIENCE_S)
-            return [record for record in self.records if isinstance(record, kind)][-1]
+            assert self._more.wait_for(lambda: len(found()) >= times, PATIENCE_S)
+            return found()[-1]
 
     def put(self, target: str, more: str = "") -> socket.socket:
         client = socket.socket(socket.AF_UNIX)

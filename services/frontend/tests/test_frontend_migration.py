@@ -16,10 +16,10 @@ from migration_room import COMING, INSTANCE, VM, World, read
 from schema import rpc
 from schema.ids import InstanceName, TaskId, VmId
 from schema.migration import Channel, ChannelOpening
-from schema.notices import Accepted, Rejected
-from schema.objects.errors import InternalError
+from schema.notices import Accepted, Ended, Rejected
+from schema.objects.errors import Cancelled, Error, InternalError
 from schema.operations import VmReceiveMemory
-from schema.records import ChannelOffered, Submitted, TaskDestroyed
+from schema.records import ChannelOffered, Submitted
 
 OTHER = InstanceName("j")
 HERE = Rendezvous("/run/door", "ticket")
@@ -37,12 +37,9 @@ def test_a_control_channel_becomes_a_task() -> None:
     assert record.operation == VmReceiveMemory(
         vm=COMING, final=VM, memory_limit_bytes=7, socket="/run/door", ticket="ticket", compressed=True
     )
-    assert (record.vm, record.dbg, record.request_id, record.accept_by > 5.0) == (
-        COMING,
-        "R:1",
-        "ticket",
-        True,
-    )
+    assert (record.vm, record.dbg, record.request_id) == (COMING, "R:1", "ticket")
+    assert record.accept_by > 5.0
+    assert record.awaited is True
 
 
 @pytest.mark.parametrize(
@@ -238,13 +235,33 @@ def test_a_source_whose_vm_is_not_accepted_is_told_why(world: World) -> None:
     assert read(source, 99) == len(words).to_bytes(2, "big") + words
 
 
-def test_an_accepted_arrival_is_forgotten_once_it_has_ended(world: World) -> None:
-    world.source()
+@pytest.mark.parametrize("error", [Cancelled(task="7"), None], ids=str)
+def test_a_source_whose_arrival_ended_before_a_worker_came_is_told_at_once(
+    world: World, error: Error | None
+) -> None:
+    source = world.source()
     submitted = world.wait_for(Submitted)
     world.leader.send(submitted.reply_to, Request(b"rubbish"))
     world.tell(Accepted(request_id=submitted.request_id, task=TaskId(7)), submitted.reply_to)
-    destroyed = world.wait_for(TaskDestroyed)
-    assert destroyed == TaskDestroyed(vm=COMING, task=TaskId(7), on_finish=True)
+    world.tell(Ended(request_id=submitted.request_id, error=error), submitted.reply_to)
+    words = (
+        b'["Cancelled","7"]' if error else b'["Internal_error","the arrival has ended before a worker came"]'
+    )
+    assert read(source, 99) == len(words).to_bytes(2, "big") + words
+
+
+def test_the_end_of_an_arrival_whose_worker_came_is_its_workers_to_tell(world: World) -> None:
+    source = world.source()
+    submitted = world.wait_for(Submitted)
+    worker = world.put(f"/rendezvous/{submitted.operation.ticket}")
+    read(worker, 19)
+    world.tell(Ended(request_id=submitted.request_id, error=Cancelled(task="7")), submitted.reply_to)
+    other = world.source()
+    second = world.wait_for(Submitted, 2)
+    world.tell(Ended(request_id=second.request_id, error=None), second.reply_to)
+    assert read(other, 2) != b""  # what was told before is read by now
+    worker.sendall(b"why")
+    assert read(source, 3) == b"why"
 
 
 def test_a_source_that_says_too_little_is_refused_in_its_own_protocol(world: World) -> None:

@@ -269,28 +269,6 @@ def test_a_worker_that_dies_at_any_step_leaves_one_vm(tmp_path: Path, side: str)
     assert deaths > 10
 
 
-def test_a_source_is_told_at_once_of_a_worker_that_died_before_it_came(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody else would tell it: a frontend that keeps its connection does not know who shall come."""
-
-    def dies(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr("engine.migrate.destination.join", dies)
-        task = pair.migrate()
-        while not pair.there.arrivals:
-            task.join(0.01)
-        [(operation, arrival)] = pair.there.arrivals
-        assert isinstance(arrival.end(), Killed)
-    pair.there.put_right(operation)
-    outcome = task.end()
-    assert isinstance(outcome, XenopsError)
-    assert "crash" in str(outcome)
-    pair.assert_one_lives(pair.here)
-
-
 def test_a_destination_that_is_away_for_longer_than_its_source_asks_costs_no_vm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

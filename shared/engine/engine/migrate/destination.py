@@ -164,16 +164,6 @@ class Arrival:
         if self._vm != self._final:
             course.append(Removed(vm=self._vm))
 
-    def turn_away(self, why: XenopsError) -> None:
-        """Tell a source that still waits for a worker which died before it came; else it waits a minute."""
-        try:
-            control = join(self._course.network, self._operation.socket, self._operation.ticket)
-        except (XenopsError, TicketError):
-            return  # that worker had come, and its end was heard
-        control.fail(words_of(why))
-        control.linger()
-        control.close()
-
     # --- from the third point on --------------------------------------------------------------------
 
     def take_over(self) -> None:

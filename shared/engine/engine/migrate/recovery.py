@@ -28,9 +28,7 @@ def recover(operation: Migration, course: Course, *, handed_over: bool, crash: X
             case VmReceiveMemory() if handed_over:
                 Arrival(operation, course, Offers(course.threads, course.network)).take_over()
             case VmReceiveMemory():
-                arrival = Arrival(operation, course, Offers(course.threads, course.network))
-                arrival.give_up()
-                arrival.turn_away(crash)
+                Arrival(operation, course, Offers(course.threads, course.network)).give_up()
                 raise crash
     except XenopsError as error:
         return Failed(error=error.error)
