@@ -23,6 +23,7 @@ from bus.rabbit.snapshot_store import RabbitSnapshotStore
 from bus.rabbit.stream import Logs
 from bus.retention import USUAL, Retention
 from container_node import Node, node_for_tests
+from eventually import eventually
 from pika.channel import Channel
 from schema.ids import InstanceName, VmId
 from schema.records import LaneHeld
@@ -182,6 +183,29 @@ def test_a_request_is_answered(bus: RabbitBus) -> None:
     bus.serve("test.echo", answer)
     bus.ready(PATIENCE_S)
     assert bus.call("test.echo", b"hello", PATIENCE_S) == b"hello!"
+
+
+def test_a_queue_that_is_gone_under_its_server_is_served_again(node: Node, bus: RabbitBus) -> None:
+    """As with the node of a cluster that it was on, which is not the one that its other servers are at."""
+    served = Served(bus, "test.gone")
+    node.ctl("delete_queue", "test.gone")
+    assert eventually(served.ask) == b"answer"
+
+
+class Served:
+    """A queue, and who asks there."""
+
+    def __init__(self, bus: RabbitBus, queue: str) -> None:
+        self._bus, self._queue = bus, queue
+        bus.serve(queue, self._answer)
+        bus.ready(PATIENCE_S)
+        assert self.ask() == b"answer"
+
+    def _answer(self, request: Request) -> None:
+        self._bus.send(request.reply_to or "", Request(b"answer", None, request.correlation_id))
+
+    def ask(self) -> bytes:
+        return self._bus.call(self._queue, b"", PATIENCE_S)
 
 
 def test_a_request_that_nobody_serves_fails_at_once(bus: RabbitBus) -> None:

@@ -33,7 +33,8 @@ class ServedQueue(ChannelOwner):
     not at all, never by the broker, so no operation is ever submitted twice behind a client's back.
     The queue goes with its last server, so a message to a service that is not there comes back at once.
     It is not durable where the broker allows that, for a durable one whose node of a cluster is down can be
-    neither served nor made anew.
+    neither served nor made anew. It is on one node, its first server's: when that is gone, those at other
+    nodes are told that they serve no more, and each makes it anew.
     """
 
     def __init__(self, name: str, on_request: Callable[[Request], None], *, exclusive: bool) -> None:
@@ -44,6 +45,7 @@ class ServedQueue(ChannelOwner):
 
     @override
     def set_up(self, channel: Channel) -> None:
+        channel.add_on_cancel_callback(lambda _: channel.close())  # the queue is gone
         arguments = {} if self._exclusive else {"x-expires": QUEUE_UNUSED_MS}
         channel.queue_declare(
             self._name,
