@@ -4,6 +4,7 @@ import ipaddress
 import os
 import select
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -109,6 +110,11 @@ class Tap:
                 return frames
             frames.append(content)
         return None
+
+    def heard(self, timeout_s: float) -> Iterator[bytes]:
+        """Frames as they come, without virtio-net's header, until none has come for so long."""
+        while select.select([self._descriptor], [], [], timeout_s)[0]:
+            yield os.read(self._descriptor, 65_536)[len(_VNET_HEADER) :]
 
     def __enter__(self) -> Self:
         return self

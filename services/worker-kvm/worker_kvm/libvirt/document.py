@@ -157,7 +157,7 @@ def nic_node(
     vif = nic.vif
     children = [
         node("mac", address=vif.mac),
-        node("model", type="virtio"),
+        node("model", type=nic.card),
         node("link", state="up" if vif.carrier else "down"),
         node("alias", name=nic.alias),
     ]

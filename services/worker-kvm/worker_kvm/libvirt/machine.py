@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Literal
 
-from engine.hosted.machine import HeldDisk, HeldNic, HostedMachine, Value, taken
+from engine.hosted.machine import HeldDisk, HostedMachine, Value, taken
 from engine.hosted.naming import letters
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
@@ -12,6 +12,7 @@ from schema.objects.errors import DomainNotBuilt
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 
+from worker_kvm.card import KvmNic, card_of
 from worker_kvm.hostdevices import PORTS, HostingDomain
 from worker_kvm.kind import Kind
 from worker_kvm.qemu.machine import IDE_PLACES, SCSI_TARGETS, Source, early_place
@@ -42,7 +43,7 @@ class Disk(HeldDisk):
         return f"sd{letters(_EARLY + self.unit if self.bus == 'scsi' else self.unit)}"
 
 
-class Nic(HeldNic):
+class Nic(KvmNic):
     """A VIF that the domain has; `tap` is None in QEMU's own network."""
 
     plugs: int = 0
@@ -128,7 +129,7 @@ def plugged(machine: Machine, vif: Vif, *, bridged: bool) -> Machine:
     if machine.nic(vif.id) is not None:
         return machine
     tap = f"x{domain.life[:_LIFE_LETTERS]}.{domain.nic_plugs}" if bridged else None
-    nic = Nic(vif=vif, plugs=domain.nic_plugs, tap=tap)
+    nic = Nic(vif=vif, card=card_of(domain.vm, domain.kind), plugs=domain.nic_plugs, tap=tap)
     return machine.with_new_nic(nic, PORTS).with_domain(nic_plugs=domain.nic_plugs + 1)
 
 

@@ -12,6 +12,7 @@ from schema.objects.vm import Vm
 from virt.mark import mark
 from virt.xml import Element, attribute, node
 
+from worker_kvm.card import Card, card_named
 from worker_kvm.kind import Kind, kind_named
 from worker_kvm.libvirt.document import (
     QEMU,
@@ -129,12 +130,13 @@ def source_of(document: Element, disk: Disk) -> Source | None:
 
 
 def placed_nic(document: Element, nic: Nic) -> Nic | None:
-    """An interface by the name that the saved machine has it by, found by its MAC; None: it has it not."""
+    """An interface by the name and with the card that the saved machine has; None: it has none of its MAC."""
     for found in document.findall("./devices/interface"):
         if (attribute(found, "mac", "address") or "").lower() == nic.vif.mac.lower():
             match = _NIC_ALIAS.fullmatch(attribute(found, "alias", "name") or "")
             if match:
-                return nic.model_copy(update={"plugs": int(match[1])})
+                card = card_named(attribute(found, "model", "type") or "") or Card.VIRTIO
+                return nic.model_copy(update={"plugs": int(match[1]), "card": card})
     return None
 
 

@@ -256,7 +256,8 @@ def _with_devices(
             raise left_behind(machine.id, vbd.id.device)
         machine = machine.without_disk(vbd.id).with_new_disk(placed.model_copy(update={"activated": True}))
     for vif in devices.vifs:
-        nic = plugged(machine, vif, bridged=bridged).nic(vif.id)
+        machine = plugged(machine, vif, bridged=bridged)  # counted, so that each has a tap of its own
+        nic = machine.nic(vif.id)
         known = None if nic is None else placed_nic(document, nic)
         machine = machine.without_nic(vif.id)
         if known is not None:

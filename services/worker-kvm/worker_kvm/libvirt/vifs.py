@@ -12,13 +12,15 @@ from schema.objects.network import Network
 from schema.objects.vif import LockingMode, Vif
 from typing_extensions import override
 from virt.spoken import spoken
-from virt.xml import written
+from virt.xml import Element, written
 
-from worker_kvm.libvirt.document import nic_node
+from worker_kvm.card import Card
+from worker_kvm.libvirt.document import free_place, nic_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
-from worker_kvm.libvirt.machine import Machine, Nic, plugged
+from worker_kvm.libvirt.machine import Domain, Machine, Nic, plugged
 from worker_kvm.libvirt.rules import restricted
+from worker_kvm.passthrough import full
 from worker_kvm.qemu.vifs import FORCED_UNPLUG_TIMEOUT_S, UNPLUG_TIMEOUT_S
 from worker_kvm.tapless import refuse_unheld
 
@@ -43,9 +45,10 @@ class LibvirtVifs(HostedVifs[Hypervisor]):
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif, bridged=self._bridged)
 
-        nic, live = with_vif(self._hypervisor.look(vm)).nic(vif.id), self._hypervisor.live(vm)
+        machine, live = with_vif(self._hypervisor.look(vm)), self._hypervisor.live(vm)
+        nic = machine.nic(vif.id)
         if live is not None and nic is not None:
-            self._add(live, nic)
+            self._add(machine.living(), live, nic)
         self._hypervisor.change(vm, with_vif)
 
     @override
@@ -123,12 +126,13 @@ class LibvirtVifs(HostedVifs[Hypervisor]):
         with spoken():
             self._hypervisor.virt.update(live.uuid, written(nic_node(nic, bridged=self._bridged)))
 
-    def _add(self, live: Live, nic: Nic) -> None:
+    def _add(self, domain: Domain, live: Live, nic: Nic) -> None:
         """One that is to be restricted gets its cable when its rules are there."""
         is_restricted = any(restricted([nic]))
         first = nic.but(carrier=False) if is_restricted else nic
         if not self._hypervisor.has_device(live.uuid, nic.alias):
-            self._hypervisor.attach(live.uuid, nic_node(first, bridged=self._bridged))
+            place = self._place(domain, live, nic)
+            self._hypervisor.attach(live.uuid, nic_node(first, bridged=self._bridged, place=place))
         if is_restricted:
             try:
                 self._hypervisor.rules.set([nic])
@@ -137,3 +141,12 @@ class LibvirtVifs(HostedVifs[Hypervisor]):
                 raise
             if nic.vif.carrier:
                 self._update(live, nic)
+
+    def _place(self, domain: Domain, live: Live, nic: Nic) -> Element | None:
+        """That of an emulated card is said, for libvirt would have a bridge for PCI, which is not there."""
+        if nic.card is Card.VIRTIO:
+            return None
+        place = free_place(domain.kind, self._hypervisor.devices(live.uuid))
+        if place is None:
+            raise full(domain)
+        return place

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vm import Hvm, Vm
 
+from worker_kvm.card import Card
 from worker_kvm.hostdevices import USB_PORTS, HeldPci, HeldUsb
 from worker_kvm.kind import PC_SLOT, Kind
 from worker_kvm.pci import name_of
@@ -98,13 +99,15 @@ def virtio(kind: Kind, name: str) -> str:
 
 
 def nic_device(nic: Nic, kind: Kind, boot_index: int | None = None) -> Words:
-    """The guest's side of an interface, for `device_add`."""
+    """The guest's side of an interface, for `device_add`; only virtio's card is told of an MTU."""
+    is_virtio = nic.card is Card.VIRTIO
+    mtu: Words = {"host_mtu": nic.vif.mtu} if is_virtio else {}
     words: Words = {
-        "driver": virtio(kind, "net"),
+        "driver": virtio(kind, "net") if is_virtio else nic.card.value,
         "id": nic.device,
         "netdev": nic.netdev,
         "mac": nic.vif.mac,
-        "host_mtu": nic.vif.mtu,
+        **mtu,
         **place(kind, nic.place),
     }
     if boot_index is not None:

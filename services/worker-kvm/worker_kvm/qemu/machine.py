@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal
 
-from engine.hosted.machine import HeldDisk, HeldNic, HostedMachine, Value, taken
+from engine.hosted.machine import HeldDisk, HostedMachine, Value, taken
 from engine.hosted.port_rules import PortRules, port_rules
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
@@ -14,6 +14,7 @@ from schema.objects.vif import Vif
 from schema.objects.vm import Hvm, Vm
 from typing_extensions import override
 
+from worker_kvm.card import KvmNic, card_of
 from worker_kvm.hostdevices import MMIO_PORTS, PORTS, HostingDomain, Port
 from worker_kvm.kind import Kind, kind_of
 from worker_kvm.passthrough import free_port, taken_ports
@@ -71,7 +72,7 @@ class Disk(HeldDisk):
     """None: a drive without a medium."""
 
 
-class Nic(HeldNic):
+class Nic(KvmNic):
     """A VIF that the domain has; `tap` is None in QEMU's own network."""
 
     tap: str | None
@@ -213,7 +214,7 @@ def plugged(machine: Machine, vif: Vif, *, bridged: bool) -> Machine:
     if machine.nic(vif.id) is not None:
         return machine
     tap = f"vif{domain.domid}.{vif.position}" if bridged else None
-    nic = Nic(vif=vif, tap=tap, plugs=domain.nic_plugs)
+    nic = Nic(vif=vif, tap=tap, card=card_of(domain.vm, domain.kind), plugs=domain.nic_plugs)
     places = MMIO_PORTS if domain.kind is Kind.MICROVM else PORTS
     placed = machine.with_new_nic(nic, places).with_domain(nic_plugs=domain.nic_plugs + 1)
     if vif.position not in taken_ports(domain):
