@@ -173,10 +173,13 @@ class Life:
         ]
 
 
-def make_life(subject: Subject) -> Life:
-    """A new VM with a disk and an interface."""
-    vm = subject.make_vm()
-    return Life(subject, vm, Devices(vbds=(subject.make_vbd(vm, 0),), vifs=(subject.make_vif(vm, 0),)))
+def make_life(subject: Subject, of_each: int = 1) -> Life:
+    """A new VM with a disk and an interface, or so many of each."""
+    vm, numbers = subject.make_vm(), range(of_each)
+    vbds = tuple(subject.make_vbd(vm, number) for number in numbers)
+    return Life(
+        subject, vm, Devices(vbds=vbds, vifs=tuple(subject.make_vif(vm, number) for number in numbers))
+    )
 
 
 def refusal(call: Callable[..., object], *arguments: object, **named: object) -> Error:

@@ -28,9 +28,9 @@ class SuspendConformance:
     """Save, restore and resume."""
 
     def test_a_suspended_vm_resumes_in_another_domain(self, subject: Subject) -> None:
-        """Suspended while it has none; then paused, as it was."""
+        """Suspended while it has none; then paused, with all its devices, as it was."""
         subject.needs("VM.save", "VM.restore")
-        life, image = make_life(subject), subject.make_image()
+        life, image = make_life(subject, of_each=2), subject.make_image()
         life.start()
         subject.let_boot(life.vm)
         verbs = subject.backend.vm
