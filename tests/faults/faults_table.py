@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from broker_points import sweep_broker
+from forge import Forge
 from page import CHANGED, Kept, Sheet, keep, kept, not_done, page_of, put_in, times, version
 from qemu_room import OPERATIONS, TARGETS, qemu_sweep, why_not
 from room import Part, Room
@@ -182,8 +183,9 @@ def own_place(name: str) -> Iterator[Path]:
 @contextmanager
 def room_of(parts: Callable[[Path], tuple[Part, ...]], name: str) -> Iterator[tuple[Room, PrivateNode]]:
     """A room on a broker of its own; all of it is gone afterwards."""
-    with own_place(name) as place, PrivateNode(place / "broker") as node:
-        room = Room(place, node.url, parts(place))
+    modules = [part.module for part in parts(Path())]
+    with own_place(name) as place, PrivateNode(place / "broker") as node, Forge(modules) as forge:
+        room = Room(place, node.url, parts(place), forge)
         try:
             room.open()
             yield room, node

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.conformance.samples import sample_vbd, sample_vm
+from forge import Forge
 from room import HERE, Part, Room
 from schema.objects.disk import LocalDisk
 from sweep import KINDS, REBOOT, RESUME, SHUTDOWN, START, SUSPEND, Operation, Sweep, Target
@@ -39,15 +40,17 @@ def qemu_sweep(place: Path, url: str) -> Iterator[Sweep]:
         "XENOPS_RUN_DIR": str(place / "run"),
     }
     others = tuple(Part(name, name) for name in ("redirector", "eventhub", "frontend"))
-    room = Room(place, url, (*others, Part(WORKER, "worker_kvm", (HERE,), told)))
-    try:
-        room.open()
-        sweep = Sweep(room, _adder(place))
-        yield sweep
-        sweep.close()
-    finally:
-        room.close()
-        end_domains(place / "run")
+    parts = (*others, Part(WORKER, "worker_kvm", (HERE,), told))
+    with Forge(part.module for part in parts) as forge:
+        room = Room(place, url, parts, forge)
+        try:
+            room.open()
+            sweep = Sweep(room, _adder(place))
+            yield sweep
+            sweep.close()
+        finally:
+            room.close()
+            end_domains(place / "run")
 
 
 def _adder(place: Path) -> Callable[[Client, str], None]:

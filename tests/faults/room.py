@@ -16,6 +16,7 @@ from typing import TypeVar
 from bus.ports import BusError
 from bus.rabbit import RabbitBus
 from engine.hook_names import HookName
+from forge import Forge, Forked
 from schema.fault import XenopsError
 from schema.ids import InstanceName
 from xenops.client import Client
@@ -54,13 +55,16 @@ def usual_parts(copies: int = 1) -> tuple[Part, ...]:
 
 
 class Room:
-    """Processes on a broker; what they say goes into files."""
+    """Processes on a broker; what they say goes into files. With a forge they start without imports."""
 
-    def __init__(self, directory: Path, url: str, parts: tuple[Part, ...]) -> None:
+    def __init__(
+        self, directory: Path, url: str, parts: tuple[Part, ...], forge: Forge | None = None
+    ) -> None:
+        self._forge = forge
         self.directory = directory
         self.url = url
         self.parts = {part.name: part for part in parts}
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes] | Forked] = {}
         self.instances = tuple(dict.fromkeys(name for part in parts for name in part.instances))
         self.urls: dict[str, str] = {}
         self.bus: RabbitBus | None = None
@@ -97,7 +101,11 @@ class Room:
         part = self.parts[name]
         assert self.lives(name) is False
         environment = os.environ | self._told(part) | dict(part.environment) | dict(more or {})
-        with (self.directory / f"{name}.log").open("ab") as log:
+        words = self.directory / f"{name}.log"
+        if self._forge is not None:
+            self.processes[name] = self._forge.start(part.module, environment, words)
+            return
+        with words.open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [*part.wrap, sys.executable, "-m", part.module],
                 env=environment,
