@@ -51,6 +51,7 @@ NOT_UNIT_TESTED = (
     "services/worker-xen/worker_xen/xenlight/hypervisor.py",
     "services/worker-xen/worker_xen/xenlight/libxl.py",
     "services/worker-xen/worker_xen/xenlight/pcis.py",
+    "services/worker-xen/worker_xen/xenlight/sleeping.py",
     "services/worker-xen/worker_xen/xenlight/suspend.py",
     "services/worker-xen/worker_xen/xenlight/vbds.py",
     "services/worker-xen/worker_xen/xenlight/vifs.py",

@@ -1,4 +1,4 @@
-"""HVM in hand: hardware by this machine's own QEMU, which knows of no Xen; its processors never run."""
+"""HVM in hand: hardware by this machine's own QEMU, which knows of no Xen; its processors do nothing."""
 
 import stat
 import sys
@@ -16,6 +16,7 @@ DEVICE_MODEL = f"""\
 import os, sys
 words = iter(sys.argv[1:])
 given = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-S", "-accel", "tcg,tb-size=16"]
+given += ["-bios", os.path.join(os.path.dirname(sys.argv[0]), "firmware")]
 for name in ("send-configuration", "store-global-state", "send-section-footer"):
     given += ["-global", f"migration.{{name}}=off"]
 for word in words:
@@ -28,6 +29,9 @@ for word in words:
 os.execvp(given[0], given)
 """
 """What it is told as Xen's, it does as a common one, and writes its state as Xen's does."""
+
+HALT, FIRMWARE_BYTES = b"\xf4", 1 << 16
+"""All that its processors find, should they run."""
 
 
 class EmulatorsInHand(Emulators):
@@ -46,6 +50,24 @@ class EmulatorsInHand(Emulators):
             self._let_go(domid)
         return answer
 
+    def fall_asleep(self, domid: int) -> None:
+        """As a guest does by ACPI, where its firmware has put that; it may have slept before."""
+        if super().do(domid, "query-status")["status"] == "prelaunch":
+            self.configure(domid, 0x80000B40, 0xB001)
+            self.configure(domid, 0x80000B80, 1)
+            super().do(domid, "cont")
+        self._say(domid, "o /h 0xb004 0x2400")
+
+    def configure(self, domid: int, register: int, value: int) -> None:
+        """As a firmware does."""
+        self._say(domid, f"o /w 0xcf8 {register:#x}")
+        self._say(domid, f"o /w 0xcfc {value:#x}")
+
+    def configured(self, domid: int, register: int) -> int:
+        """What is in a register."""
+        self._say(domid, f"o /w 0xcf8 {register:#x}")
+        return int(self._say(domid, "i /w 0xcfc").split("=")[1], 16)
+
     def _let_go(self, domid: int) -> None:
         """As a guest does by ACPI: choose the bus, read which slot shall go, and say that it may."""
         self._say(domid, "o /w 0xae10 0")
@@ -62,6 +84,7 @@ def have_programs(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model.write_text(DEVICE_MODEL)
     model.chmod(model.stat().st_mode | stat.S_IXUSR)
     image.touch()
+    (directory / "firmware").write_bytes(HALT * FIRMWARE_BYTES)
     monkeypatch.setattr(places, "DEVICE_MODELS", (str(model),))
     monkeypatch.setattr(places, "HVMLOADERS", (str(image),))
     monkeypatch.setattr(places, "BIOSES", (str(image),))

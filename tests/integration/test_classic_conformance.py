@@ -31,6 +31,7 @@ from schema.objects.vbd import Vbd, VbdMode, VbdType
 from schema.objects.vif import Vif
 from schema.objects.vm import DirectBoot, Hvm, HvmInfo, Pv, PvDirectBoot, PvInfo, Vm
 from stack.xenstored import PrivateXenstored
+from store_in_hand import StoreInHand
 from typing_extensions import override
 from worker_xen.classic.backend import Classic
 from worker_xen.classic.boot.bootloader import Bootloaders
@@ -40,7 +41,7 @@ from worker_xen.classic.machine import uuid_of
 from worker_xen.classic.nature import nature_of
 from worker_xen.classic.suspend import Courier
 from worker_xen.libxc.values import ShutdownReason
-from xen_in_hand import HostInHand, StoreInHand
+from xen_in_hand import HostInHand
 
 MIB = 1 << 20
 
@@ -142,7 +143,7 @@ Made = TypeVar("Made", bound=ClassicSubject)
 
 
 class ClassicHvmSubject(ClassicSubject):
-    unsupported = UNSUPPORTED
+    unsupported = UNSUPPORTED - {"VM.s3resume", "VM.s3suspend"}
 
     @override
     def make_vm(self) -> Vm:

@@ -3,7 +3,7 @@
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +11,9 @@ from uuid import UUID
 
 from domains_in_hand import first_number
 from engine.hosted.port_rules import PortRules
-from engine.store.link import Link
 from schema.fault import XenopsError, internal_error
 from schema.objects.pci import PciAddress
+from store_in_hand import STOPS, StoreInHand
 from typing_extensions import override
 from worker_xen.classic import pciback
 from worker_xen.classic.dom0 import Dom0
@@ -30,14 +30,10 @@ from worker_xen.libxc.values import (
     ShutdownReason,
     Topology,
 )
-from worker_xen.xenstore.daemon import Daemon, Watching
 from worker_xen.xenstore.devices import BlockDevice, BusState, state_of
-from worker_xen.xenstore.tree import BACKENDS, ERRORS, GUEST, Node, domain_path
+from worker_xen.xenstore.tree import BACKENDS, ERRORS, GUEST, Node
 
 MIB = 1 << 20
-STOPS = "/in-hand/stops"
-"""Told in the place of @releaseDomain, of which a daemon without a hypervisor hears nothing."""
-
 _REASONS = {
     b"halt": ShutdownReason.POWEROFF,
     b"poweroff": ShutdownReason.POWEROFF,
@@ -52,35 +48,6 @@ _SEEN = {"pci": BusState.INITIALISED}
 """How far a backend goes without its guest, where that is not to wait for it."""
 
 
-class StoreInHand(Daemon):
-    """xenstored, to which no domain is ever introduced."""
-
-    @override
-    def introduce(self, domid: int, frame: int, port: int) -> None:
-        self.write([Node(f"{domain_path(domid)}/console/tty", f"/dev/pts/{domid}")])
-
-    @override
-    def resume(self, domid: int) -> None:
-        """It never heard of it."""
-
-    def answer(self, path: str, state: BusState) -> bool:
-        """Write a driver's state, unless its device is gone meanwhile; answers whether it is there."""
-
-        def act(link: Link) -> bool:
-            is_there = link.read(path) is not None
-            if is_there:
-                link.write(path, str(int(state)).encode())
-            return is_there
-
-        return self._xenstored.transact(act)
-
-    @contextmanager
-    @override
-    def watching(self, paths: Sequence[str] = ()) -> Iterator[Watching]:
-        with super().watching([STOPS if path == "@releaseDomain" else path for path in paths]) as watching:
-            yield watching
-
-
 @dataclass
 class HostInHand(Xen, Dom0):
     """Hypervisor, drivers and guests; bridges are `xenbr0` and `xenbr1`."""
@@ -88,6 +55,11 @@ class HostInHand(Xen, Dom0):
     store: StoreInHand
     memory_free_bytes: int = 1 << 34
     guests_listen: bool = True
+    guests_have_drivers: bool = True
+    asleep: set[int] = field(default_factory=set)
+    fall_asleep: Callable[[int], None] = lambda _: None
+    """What a guest does that is asked to sleep."""
+
     drivers_work: bool = True
     complaint: str = ""
     """What drivers say of every device that they are to take."""
@@ -209,11 +181,23 @@ class HostInHand(Xen, Dom0):
 
     @override
     def has_drivers(self, domid: int) -> bool:
-        return True
+        return self.guests_have_drivers
 
     @override
     def press_power(self, domid: int) -> None:
         self.stop(domid, ShutdownReason.POWEROFF)
+
+    @override
+    def press_sleep(self, domid: int) -> None:
+        self.fall_asleep(domid)
+
+    @override
+    def is_asleep(self, domid: int) -> bool:
+        return domid in self.asleep
+
+    @override
+    def set_asleep(self, domid: int, *, asleep: bool) -> None:
+        (self.asleep.add if asleep else self.asleep.discard)(domid)
 
     @override
     def shut_down(self, domid: int, reason: ShutdownReason) -> None:
@@ -375,7 +359,10 @@ class HostInHand(Xen, Dom0):
             self.store.write([Node(path)])
         except XenopsError:
             return
-        self.stop(domid, _REASONS[word])
+        if word == b"s3":
+            self.fall_asleep(domid)
+        else:
+            self.stop(domid, _REASONS[word])
 
     def _change(self, domid: int, **fields: object) -> None:
         with self._lock:

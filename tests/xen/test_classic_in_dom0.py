@@ -28,6 +28,11 @@ def test_hvm_guests_boot_rest_and_lose_their_hardware(dom0: Dom0) -> None:
 
 
 @FOR_LONG
+def test_hvm_guests_sleep_and_wake(dom0: Dom0) -> None:
+    dom0.pytest("tests/xen/dom0/test_hvm_sleep.py")
+
+
+@FOR_LONG
 def test_workers_are_killed_at_every_point(dom0: Dom0) -> None:
     dom0.pytest("tests/xen/dom0/test_classic_deaths.py")
 

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from boot_sector import SAYS, boot_sector
 from engine.conformance import SuiteExecution
@@ -21,6 +22,9 @@ from xen_guests import MIB, PATIENCE_S
 class BootSectors(GuestSubject):
     """Guests are boot sectors, each on its VM's first disk."""
 
+    sector: ClassVar[bytes] = boot_sector()
+    platform: ClassVar[tuple[tuple[str, str], ...]] = (("tsc_mode", "2"),)
+
     @override
     def vm(self, *words: str) -> Vm:
         size = 32 * MIB
@@ -31,7 +35,7 @@ class BootSectors(GuestSubject):
             made.id,
             name=made.id,
             ty=Hvm(info=info),
-            platformdata=(("tsc_mode", "2"),),
+            platformdata=self.platform,
             vcpus=1,
             vcpu_max=2,
             **memory,
@@ -43,7 +47,7 @@ class BootSectors(GuestSubject):
     def make_vbd(self, vm: Vm, number: int) -> Vbd:
         disk = self.guests.disk(f"{vm.id}-{number}")
         with Path(disk.path).open("r+b") as file:
-            file.write(boot_sector())
+            file.write(self.sector)
         id_ = DeviceId(vm.id, f"hd{'abcd'[number]}")
         return Vbd(id=id_, position=(BusType.IDE, number, 0), backend=disk)
 

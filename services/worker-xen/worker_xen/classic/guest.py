@@ -29,7 +29,7 @@ class Guest:
         """Ask; answers whether the guest took the request in time. One that it did not take is withdrawn.
 
         One that is paused cannot answer. An HVM guest that has no drivers of Xen's hears of ACPI's
-        button only, and whether it listens nobody knows; it need not take part in being suspended.
+        buttons only, and whether it listens nobody knows; it need not take part in being suspended.
         Errors: `Does_not_exist("domain", vm)`.
         """
         domain, info = self._hypervisor.find(vm).living()
@@ -70,6 +70,8 @@ class Guest:
             match request:
                 case ShutdownRequest.HALT | ShutdownRequest.POWER_OFF:
                     self._hypervisor.xen.press_power(domid)
+                case ShutdownRequest.S3_SUSPEND:
+                    self._hypervisor.xen.press_sleep(domid)
                 case ShutdownRequest.SUSPEND:
                     self._hypervisor.xen.shut_down(domid, ShutdownReason.SUSPEND)
                 case _:

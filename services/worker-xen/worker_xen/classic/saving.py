@@ -10,6 +10,7 @@ from schema.objects.vm import Pvh, Vm
 from worker_xen.classic import suspend
 from worker_xen.classic.birth import introduce
 from worker_xen.classic.guest import Guest
+from worker_xen.classic.hvm.sleeping import refuse_asleep
 from worker_xen.classic.hypervisor import Hypervisor
 from worker_xen.classic.machine import Domain, resumed, saved
 from worker_xen.classic.nature import nature_of
@@ -42,6 +43,7 @@ class Saving:
         if domain.suspended:
             return
         refuse_hardware(domain)
+        refuse_asleep(self._hypervisor, domain, info.domid)
         if info.is_paused:
             raise XenopsError(FailedToAcknowledgeSuspendRequest())
         try:

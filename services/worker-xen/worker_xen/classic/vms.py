@@ -21,6 +21,7 @@ from typing_extensions import override
 from worker_xen.classic.birth import birth_of, introduce
 from worker_xen.classic.boot.bootloader import Booted
 from worker_xen.classic.guest import Guest
+from worker_xen.classic.hvm.sleeping import put_to_sleep, refuse_asleep, wake
 from worker_xen.classic.hvm.switching import switch_on
 from worker_xen.classic.hypervisor import Found, Hypervisor
 from worker_xen.classic.kernel import kernel_of, refuse_unbootable
@@ -206,8 +207,9 @@ class ClassicVms(UnassistedVms):
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
-        domain, _ = self._hypervisor.find(vm.id).built()
+        domain, info = self._hypervisor.find(vm.id).built()
         refuse_hardware(domain)
+        refuse_asleep(self._hypervisor, domain, info.domid)
 
     @override
     def save(
@@ -228,6 +230,17 @@ class ClassicVms(UnassistedVms):
     @override
     def resume(self, execution: Execution, vm: Vm) -> None:
         self._saving.resume(vm)
+
+    @override
+    def s3suspend(self, execution: Execution, vm: Vm) -> None:
+        """Of an HVM guest. Errors: those of `put_to_sleep`."""
+        execution.check_cancelled()
+        put_to_sleep(self._hypervisor, self._guest, vm, execution)
+
+    @override
+    def s3resume(self, execution: Execution, vm: Vm) -> None:
+        """Wake the guest, if it sleeps."""
+        wake(self._hypervisor, vm, execution)
 
     @override
     def wait_ballooning(self, execution: Execution, vm: Vm) -> None:

@@ -433,6 +433,22 @@ int xo_press_power(xc_interface *xch, uint32_t domid) {
     return xc_domain_send_trigger(xch, domid, XEN_DOMCTL_SENDTRIGGER_POWER, 0);
 }
 
+int xo_press_sleep(xc_interface *xch, uint32_t domid) {
+    return xc_domain_send_trigger(xch, domid, XEN_DOMCTL_SENDTRIGGER_SLEEP, 0);
+}
+
+#define S0 0 /* ACPI's numbers: awake, and asleep in memory */
+#define S3 3
+
+int xo_is_asleep(xc_interface *xch, uint32_t domid) {
+    uint64_t state = S0;
+    return xc_hvm_param_get(xch, domid, HVM_PARAM_ACPI_S_STATE, &state) < 0 ? -1 : state == S3;
+}
+
+int xo_set_asleep(xc_interface *xch, uint32_t domid, bool asleep) {
+    return xc_hvm_param_set(xch, domid, HVM_PARAM_ACPI_S_STATE, asleep ? S3 : S0);
+}
+
 int xo_shutdown(xc_interface *xch, uint32_t domid, int reason) { return xc_domain_shutdown(xch, domid, reason); }
 int xo_pause(xc_interface *xch, uint32_t domid) { return xc_domain_pause(xch, domid); }
 int xo_unpause(xc_interface *xch, uint32_t domid) { return xc_domain_unpause(xch, domid); }

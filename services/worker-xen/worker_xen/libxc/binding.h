@@ -71,6 +71,9 @@ int xo_interrupts(xc_interface *xch, uint32_t domid, uint32_t first, uint32_t co
 
 int xo_has_drivers(xc_interface *xch, uint32_t domid);
 int xo_press_power(xc_interface *xch, uint32_t domid);
+int xo_press_sleep(xc_interface *xch, uint32_t domid);
+int xo_is_asleep(xc_interface *xch, uint32_t domid);
+int xo_set_asleep(xc_interface *xch, uint32_t domid, bool asleep);
 int xo_shutdown(xc_interface *xch, uint32_t domid, int reason);
 int xo_pause(xc_interface *xch, uint32_t domid);
 int xo_unpause(xc_interface *xch, uint32_t domid);

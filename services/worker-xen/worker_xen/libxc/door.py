@@ -214,6 +214,23 @@ class Libxc(LibxcHost):
         self._do("press the power button", lambda handle: self._lib.xo_press_power(handle, domid))
 
     @override
+    def press_sleep(self, domid: int) -> None:
+        """Press its sleep button; its guest does what it likes."""
+        self._do("press the sleep button", lambda handle: self._lib.xo_press_sleep(handle, domid))
+
+    @override
+    def is_asleep(self, domid: int) -> bool:
+        """Whether an HVM guest sleeps in its memory (ACPI S3)."""
+        return bool(
+            self._do("tell whether the guest sleeps", lambda handle: self._lib.xo_is_asleep(handle, domid))
+        )
+
+    @override
+    def set_asleep(self, domid: int, *, asleep: bool) -> None:
+        """Have its vCPUs sleep, or begin where its firmware does; they do so already, nothing to do."""
+        self._do("send to sleep", lambda handle: self._lib.xo_set_asleep(handle, domid, asleep))
+
+    @override
     def shut_down(self, domid: int, reason: ShutdownReason) -> None:
         """Stop a domain, whatever its guest does."""
         self._do("shut down", lambda handle: self._lib.xo_shutdown(handle, domid, int(reason)))

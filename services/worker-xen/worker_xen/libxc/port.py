@@ -103,6 +103,15 @@ class Xen(Protocol):
     def press_power(self, domid: int) -> None:
         """Press its power button; its guest does what it likes."""
 
+    def press_sleep(self, domid: int) -> None:
+        """Press its sleep button; its guest does what it likes."""
+
+    def is_asleep(self, domid: int) -> bool:
+        """Whether an HVM guest sleeps in its memory (ACPI S3)."""
+
+    def set_asleep(self, domid: int, *, asleep: bool) -> None:
+        """Have its vCPUs sleep, or begin where its firmware does; they do so already, nothing to do."""
+
     def shut_down(self, domid: int, reason: ShutdownReason) -> None:
         """Stop a domain, whatever its guest does."""
 

@@ -17,7 +17,7 @@ typedef enum { LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN, LIBXL_EVENT_TYPE_DOMAIN_DEATH,
                LIBXL_EVENT_TYPE_OPERATION_COMPLETE, ... } libxl_event_type;
 typedef struct { uint32_t domid; uint64_t for_user; libxl_event_type type; ...; } libxl_event;
 typedef enum { LIBXL_CONSOLE_TYPE_SERIAL, LIBXL_CONSOLE_TYPE_PV, ... } libxl_console_type;
-typedef enum { LIBXL_TRIGGER_POWER, LIBXL_TRIGGER_S3RESUME, ... } libxl_trigger;
+typedef enum { LIBXL_TRIGGER_POWER, LIBXL_TRIGGER_SLEEP, LIBXL_TRIGGER_S3RESUME, ... } libxl_trigger;
 
 #define LIBXL_SUSPEND_LIVE ...
 #define ERROR_ABORTED ...
@@ -63,6 +63,7 @@ int libxl_domain_reboot(libxl_ctx *, uint32_t, const libxl_asyncop_how *);
 int libxl_domain_pause(libxl_ctx *, uint32_t, const libxl_asyncop_how *);
 int libxl_domain_unpause(libxl_ctx *, uint32_t, const libxl_asyncop_how *);
 int libxl_send_trigger(libxl_ctx *, uint32_t, libxl_trigger, uint32_t vcpu, const libxl_asyncop_how *);
+int libxl_qemu_monitor_command(libxl_ctx *, uint32_t, const char *, char **, const libxl_asyncop_how *);
 int libxl_domain_rename(libxl_ctx *, uint32_t, const char *, const char *);
 char *libxl_domid_to_name(libxl_ctx *, uint32_t);
 int libxl_ao_abort(libxl_ctx *, const libxl_asyncop_how *);

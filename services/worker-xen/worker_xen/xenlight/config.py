@@ -8,9 +8,10 @@ from schema.objects.host import NumaAffinityPolicy
 from schema.objects.pci import PciAddress
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vif import Vif
-from schema.objects.vm import Bios, DirectBoot, Hvm, Pv, Pvh, PvInfo, PvInPvh, StandardVga, Vm
+from schema.objects.vm import Bios, DirectBoot, Hvm, HvmInfo, Pv, Pvh, PvInfo, PvInPvh, StandardVga, Vm
 
 from worker_xen.scheduler_params import bound_to, share_of
+from worker_xen.sleep import can_sleep
 from worker_xen.xenlight.machine import Disk, Domain, Nic
 
 KIB = 1024
@@ -63,8 +64,8 @@ def domain_kind(vm: Vm) -> str:
 def booting(vm: Vm) -> dict[str, Any]:
     """How it boots. Errors: `Unimplemented`."""
     match vm.ty:
-        case Hvm():
-            return _firmware(vm.ty)
+        case Hvm(info=info):
+            return _firmware(vm, info)
         case Pv(info=info):
             return {**_kernel(info), "type.pv": {}}
         case Pvh(info=info):
@@ -81,8 +82,7 @@ def _kernel(info: PvInfo) -> dict[str, Any]:
     return {"kernel": boot.kernel, "cmdline": boot.cmdline, **ramdisk}
 
 
-def _firmware(ty: Hvm) -> dict[str, Any]:
-    info = ty.info
+def _firmware(vm: Vm, info: HvmInfo) -> dict[str, Any]:
     if not isinstance(info.firmware, Bios):
         raise unimplemented("VM.start with UEFI firmware")
     if info.tpm is not None:
@@ -90,6 +90,7 @@ def _firmware(ty: Hvm) -> dict[str, Any]:
     is_std = isinstance(info.video, StandardVga)
     details = {
         "acpi": info.acpi,
+        "acpi_s3": can_sleep(vm),
         "hap": info.hap,
         "boot": info.boot_order or "cd",
         "serial": "pty",

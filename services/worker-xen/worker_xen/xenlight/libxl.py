@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from worker_xen.binding import load
 from worker_xen.xenlight.binding import LIBXL
@@ -26,6 +26,8 @@ from worker_xen.xenlight.values import (
 
 CONTEXTS_KEPT = 8
 """Each has a connection to xenstore; more are made when more work at once, and closed afterwards."""
+
+Trigger = Literal["POWER", "SLEEP", "S3RESUME"]
 
 _NO_DOMAIN = 0xFFFFFFFF
 
@@ -156,11 +158,19 @@ class Libxl:
         verb = self.lib.libxl_domain_reboot if reboot else self.lib.libxl_domain_shutdown
         self._do("ask a guest to shut down", verb, domid)
 
-    def press_power_button(self, domid: int) -> None:
-        """What a guest without drivers for Xen sees instead."""
-        self._do(
-            "press the power button", self.lib.libxl_send_trigger, domid, self.lib.LIBXL_TRIGGER_POWER, 0
-        )
+    def trigger(self, domid: int, name: Trigger) -> None:
+        """Press a button, which is all that a guest without drivers hears; or wake one that sleeps."""
+        trigger = getattr(self.lib, f"LIBXL_TRIGGER_{name}")
+        self._do(f"send the trigger {name}", self.lib.libxl_send_trigger, domid, trigger, 0)
+
+    def monitor(self, domid: int, command: str) -> str:
+        """What QEMU's old monitor says to a command."""
+        said, words = self.ffi.new("char **"), self.ffi.new("char[]", command.encode())
+        with self._context() as context:
+            how = self._how(context)
+            code = self.lib.libxl_qemu_monitor_command(context.pointer, domid, words, said, how.pointer)
+            self._end(f"have the device model do {command!r}", code, how)
+            return "" if said[0] == self.ffi.NULL else self._text(said[0]).strip()
 
     def rename(self, domid: int, name: str) -> None:
         """Give a domain another name."""

@@ -26,6 +26,7 @@ from worker_xen.xenlight.image import (
     write_head,
 )
 from worker_xen.xenlight.libxl import OnAbort
+from worker_xen.xenlight.sleeping import refuse_asleep
 from worker_xen.xenlight.values import Json
 
 
@@ -37,6 +38,7 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, 
     domain, domid = hypervisor.running(vm.id)
     if domain.saved:
         return
+    refuse_asleep(hypervisor, domain, domid)
     execution.check_cancelled()
     _, info = hypervisor.seen(vm.id)
     if info is None or info.paused or info.reason is not None:

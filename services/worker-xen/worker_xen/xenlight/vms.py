@@ -14,6 +14,7 @@ from worker_xen.xenlight.bridging import end_of
 from worker_xen.xenlight.config import KIB, booting
 from worker_xen.xenlight.hypervisor import Hypervisor, spoken
 from worker_xen.xenlight.machine import Domain
+from worker_xen.xenlight.sleeping import put_to_sleep, refuse_asleep, wake
 from worker_xen.xenlight.states import port_of, vm_state
 from worker_xen.xenlight.suspend import restore_vm, resume_vm, save_vm
 from worker_xen.xenlight.values import DomainInfo, LibxlError
@@ -43,7 +44,7 @@ class XenlightVms(GatheredVms[Hypervisor]):
             self._hypervisor.libxl.ask_shutdown(info.domid, reboot=reboot)
         except LibxlError:
             with spoken():
-                self._hypervisor.libxl.press_power_button(info.domid)
+                self._hypervisor.libxl.trigger(info.domid, "POWER")
             return False
         return True
 
@@ -72,8 +73,19 @@ class XenlightVms(GatheredVms[Hypervisor]):
         self._hold(vm, self._hypervisor.libxl.unpause, paused=False)
 
     @override
+    def s3suspend(self, execution: Execution, vm: Vm) -> None:
+        """Of an HVM guest. Errors: those of `put_to_sleep`."""
+        execution.check_cancelled()
+        put_to_sleep(self._hypervisor, vm, execution)
+
+    @override
+    def s3resume(self, execution: Execution, vm: Vm) -> None:
+        """Wake the guest, if it sleeps."""
+        wake(self._hypervisor, vm, execution)
+
+    @override
     def assert_can_save(self, vm: Vm) -> None:
-        self._hypervisor.running(vm.id)
+        refuse_asleep(self._hypervisor, *self._hypervisor.running(vm.id))
 
     @override
     def save(
