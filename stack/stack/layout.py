@@ -67,6 +67,11 @@ class Layout:
         return self.root / "vm"
 
     @property
+    def libvirt_vms(self) -> Path:
+        """The same of libvirt's QEMUs: each backend notes VMs in a way of its own."""
+        return self.root / "vl"
+
+    @property
     def xenstored(self) -> Path:
         """What the private xenstored has for a machine: its socket is in it."""
         return self.root / "xs"

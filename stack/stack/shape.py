@@ -126,6 +126,7 @@ class Shape:
             told["XENOPS_KVM_NETNS"] = layout.namespace if self.network is Network.BRIDGE else ""
             if self.backend is BackendName.LIBVIRT:
                 told["XENOPS_BACKEND"] = self.backend
+                told["XENOPS_RUN_DIR"] = str(layout.libvirt_vms)
                 told["XENOPS_LIBVIRT_URI"] = libvirt_uri(layout.libvirt)
                 told["XENOPS_LIBVIRT_LOGS"] = str(libvirt_logs(layout.libvirt))
         return told

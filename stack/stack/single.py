@@ -8,7 +8,7 @@ from bus.ending import await_end, listen
 from bus.logs import LogFormatError, log_format, write_to_stderr
 from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import Bus
-from bus.process import Service, Settings, SettingsError
+from bus.process import Service, Settings, SettingsError, reason
 from dashboard.operators import TokensError
 from dashboard.service import build as build_dashboard
 from dashboard.settings import from_environment as dashboard_settings
@@ -92,8 +92,8 @@ def serve_single(layout: Layout, shape: Shape) -> int:
     except (SettingsError, LogFormatError, DoorError, TokensError) as error:
         sys.stderr.write(f"{SINGLE}: {error}\n")
         return 2
-    except XenopsError as error:
-        sys.stderr.write(f"{SINGLE}: cannot start: {error}; see to it, then start again\n")
+    except (XenopsError, OSError) as error:
+        sys.stderr.write(f"{SINGLE}: cannot start: {reason(error)}\n")
         return 1
     stack.start()
     await_end(ended)

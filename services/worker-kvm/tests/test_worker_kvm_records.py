@@ -7,6 +7,7 @@ from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
 from engine.hosted.records import RunDirectoryInUseError
 from schema.objects.errors import InternalError
+from worker_kvm.numbered import NumberedRecords
 from worker_kvm.qemu.machine import Machine, created
 from worker_kvm.qemu.records import Records
 
@@ -77,6 +78,19 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     error = refusal(lambda: Records(tmp_path))
     assert isinstance(error, InternalError)
     assert "v1.json of a VM is damaged" in error.message
+
+
+def test_vms_of_another_backend_are_not_taken(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    records.close()
+    NumberedRecords(Machine, tmp_path, "libvirt", patience_s=0.0).close()
+    records = Records(tmp_path)
+    add(records)
+    records.close()
+    error = refusal(lambda: NumberedRecords(Machine, tmp_path, "libvirt", patience_s=0.0))
+    assert isinstance(error, InternalError)
+    assert "set XENOPS_BACKEND=qemu and shut them down first" in error.message
+    assert [record.id for record in Records(tmp_path, patience_s=0.0).all()] == ["v1"]
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ class Connecting(Protocol):
 SettingsT = TypeVar("SettingsT", bound=Connecting)
 
 
-def _reason(error: SettingsError | XenopsError | OSError) -> str:
+def reason(error: SettingsError | XenopsError | OSError) -> str:
     """Why a service cannot start, and what to do; our own errors say both, the system's only why."""
     if isinstance(error, XenopsError):
         return sentence(error.error)
@@ -200,7 +200,7 @@ def run_with(
         service = build(bus, settings)
         service.start()
     except (SettingsError, XenopsError, OSError) as error:
-        sys.stderr.write(f"{name}: cannot start: {_reason(error)}\n")
+        sys.stderr.write(f"{name}: cannot start: {reason(error)}\n")
         bus.close()
         return 1
     await_end(lost.ended)

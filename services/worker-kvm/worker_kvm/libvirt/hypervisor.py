@@ -57,7 +57,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
 
     def __init__(self, settings: LibvirtSettings, now: Callable[[], float] = time.time) -> None:
         """Take the host's VMs, and reach libvirt. Errors: those of `Records`, `VirtGoneError`."""
-        super().__init__(NumberedRecords(Machine, settings.run), "libvirt-changes")
+        super().__init__(NumberedRecords(Machine, settings.run, "libvirt"), "libvirt-changes")
         self.settings = settings
         self.now = now
         self.rules = Rules(settings.namespace)

@@ -17,7 +17,7 @@ class Records(NumberedRecords[Machine]):
 
     def __init__(self, run: Path, patience_s: float = TAKE_TIMEOUT_S) -> None:
         """Take the directory. Errors: those of `engine.hosted.records.Records`."""
-        super().__init__(Machine, run, patience_s)
+        super().__init__(Machine, run, "qemu", patience_s)
 
     def sockets(self, domid: int) -> Path:
         """The directory of a domain's sockets, which need not be there."""

@@ -75,7 +75,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
 
     def __init__(self, parts: Parts, now: Callable[[], float] = time.time) -> None:
         """Take the host's VMs. Errors: those of `Records`."""
-        super().__init__(Records(Machine, parts.run), "classic-changes")
+        super().__init__(Records(Machine, parts.run, "classic"), "classic-changes")
         self.now = now
         self.xen, self.store, self.dom0 = parts.xen, parts.store, parts.dom0
         self.courier, self.emulators = parts.courier, parts.emulators

@@ -60,7 +60,7 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
         self, settings: LibvirtSettings, connect: Connect = Connection, nodes: Nodes | None = None
     ) -> None:
         """Take the host's VMs, and reach libvirt. Errors: those of `Records`, `VirtGoneError`."""
-        super().__init__(Records(Machine, settings.run), "libvirt-changes")
+        super().__init__(Records(Machine, settings.run, "libvirt"), "libvirt-changes")
         self.settings = settings
         self.nodes = Nodes() if nodes is None else nodes
         self.virt = connect(settings.uri, MARK, self)

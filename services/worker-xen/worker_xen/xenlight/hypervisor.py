@@ -41,7 +41,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
 
     def __init__(self, settings: XenlightSettings) -> None:
         """Take the host's VMs. Errors: those of `Records` and `Libxl`."""
-        super().__init__(Records(Machine, settings.run), "xenlight-changes")
+        super().__init__(Records(Machine, settings.run, "xenlight"), "xenlight-changes")
         self.libxl = Libxl(settings.bindings)
         self.policy = PolicyFile(settings.run)
         self.nodes = Nodes()

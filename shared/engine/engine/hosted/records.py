@@ -54,12 +54,12 @@ R = TypeVar("R", bound=Record)
 class Records(Generic[R]):
     """All records of one run directory. What changes one is quick and pure: all are locked meanwhile."""
 
-    def __init__(self, kind: type[R], run: Path, patience_s: float = TAKE_TIMEOUT_S) -> None:
-        """Take the directory.
+    def __init__(self, kind: type[R], run: Path, backend: str, patience_s: float = TAKE_TIMEOUT_S) -> None:
+        """Take the directory for a backend, as XENOPS_BACKEND calls it.
 
         Raises:
             RunDirectoryInUseError: another process has it.
-            XenopsError: it cannot be written.
+            XenopsError: it cannot be written, or has the VMs of another backend.
         """
         self._kind = kind
         self.run = run
@@ -67,10 +67,15 @@ class Records(Generic[R]):
         with self.explained("take the run directory"):
             run.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._owner = os.open(run / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._take(patience_s)
-            self._forget_another_boot()
-            self._vms.mkdir(exist_ok=True)
-            self._records = dict(self._read_all())
+            try:
+                self._take(patience_s)
+                self._forget_another_boot()
+                self._vms.mkdir(exist_ok=True)
+                self._refuse_anothers(backend)
+                self._records = dict(self._read_all())
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def _vms(self) -> Path:
@@ -116,7 +121,6 @@ class Records(Generic[R]):
         end = time.monotonic() + patience_s
         while not self._is_taken():
             if time.monotonic() > end:
-                os.close(self._owner)
                 raise RunDirectoryInUseError(
                     f"another worker serves the VMs in {self.run}, for {patience_s:g} s now: stop it, or "
                     "set XENOPS_RUN_DIR to a directory of this worker's own"
@@ -138,6 +142,17 @@ class Records(Generic[R]):
             if path.is_dir():
                 shutil.rmtree(path)
         replace(noted, boot.encode())
+
+    def _refuse_anothers(self, backend: str) -> None:
+        """Each backend notes its own way, and can end only what is its own."""
+        noted = self.run / "backend"
+        other = noted.read_text() if noted.exists() else backend
+        if other != backend and any(self._vms.glob("*.json")):
+            raise internal_error(
+                f"the VMs noted in {self.run} are of the backend {other}, and this worker's is {backend}: "
+                f"set XENOPS_BACKEND={other} and shut them down first, or give it another XENOPS_RUN_DIR"
+            )
+        replace(noted, backend.encode())
 
     def _read_all(self) -> Iterator[tuple[str, R]]:
         for path in sorted(self._vms.glob("*.json")):
