@@ -14,7 +14,7 @@ from schema.objects.network import LocalNetwork
 from schema.objects.pci import PciAddress
 from schema.objects.vbd import Vbd, VbdMode, VbdType
 from schema.objects.vgpu import GvtG, GvtGVgpu, Vgpu
-from schema.objects.vif import Dhcp4, Unlocked, Unspecified6, Vif
+from schema.objects.vif import Static4, Unlocked, Unspecified6, Vif
 from schema.objects.vm import Vm
 from xenops.calls.vm import Destination
 from xenops.client import Client
@@ -22,6 +22,7 @@ from xenops.events import wait_for_task
 from xenops.vmfile import parse_vm_file
 
 PATIENCE_S = 120.0
+FIXED = Static4(addresses=("192.0.2.1/24",), gateway=None)
 PASS = "pass"  # noqa: S105  a word of the table
 
 
@@ -209,7 +210,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("VIF.move", _task(lambda v: v.client.vif.move(_nic(v), LocalNetwork(bridge="xenbr0")))),
     ("VIF.set_carrier", _task(lambda v: v.client.vif.set_carrier(_nic(v), carrier=True))),
     ("VIF.set_locking_mode", _task(lambda v: v.client.vif.set_locking_mode(_nic(v), Unlocked()))),
-    ("VIF.set_ipv4_configuration", _task(lambda v: v.client.vif.set_ipv4_configuration(_nic(v), Dhcp4()))),
+    ("VIF.set_ipv4_configuration", _task(lambda v: v.client.vif.set_ipv4_configuration(_nic(v), FIXED))),
     (
         "VIF.set_ipv6_configuration",
         _task(lambda v: v.client.vif.set_ipv6_configuration(_nic(v), Unspecified6())),

@@ -27,7 +27,6 @@ UNSUPPORTED = frozenset(
         "HOST.update_guest_agent_features",
         "VGPU.set_active",
         "VGPU.start",
-        "VIF.set_ipv4_configuration",
         "VM.request_rdp",
         "VM.run_script",
         "VM.set_shadow_multiplier",

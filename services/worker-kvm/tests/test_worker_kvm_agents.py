@@ -9,7 +9,9 @@ from io import BufferedRWPair
 from pathlib import Path
 
 import pytest
+from schema.ids import DeviceId
 from virt.monitor import Arguments, MonitorLoop, MonitorRefusedError
+from worker_kvm.addresses import Addressed, Addresses, Order
 from worker_kvm.qemu.agents import AgentMissingError, Agents, Channel, Patience
 from worker_kvm.qemu.guest_agent import AgentRefusedError, Told
 
@@ -94,13 +96,29 @@ def run_guest(tmp_path: Path) -> Iterator[Guest]:
     guest.stop()
 
 
+class Orders:
+    """What is pending for the one domain, until it is done."""
+
+    def __init__(self) -> None:
+        self.left: list[Order] = []
+
+    def pending(self, domain: int) -> list[Order]:
+        assert domain == DOMID
+        return list(self.left)
+
+    def done(self, domain: int, order: Order) -> None:
+        assert domain == DOMID
+        self.left.remove(order)
+
+
 class Watched:
     """Agents, and what was told of changes."""
 
     def __init__(self) -> None:
         self.loop = MonitorLoop()
         self.changes: queue.Queue[int] = queue.Queue()
-        self.agents = Agents(self.loop, self.changes.put, QUICK)
+        self.orders = Orders()
+        self.agents = Agents(self.loop, self.orders, self.changes.put, QUICK)
 
     def told(self) -> Told | None:
         assert self.changes.get(timeout=PATIENCE_S) == DOMID
@@ -219,3 +237,95 @@ def test_one_that_obeys_an_order_by_hanging_up_has_not_refused(guest: Guest, wat
     watched.agents.opened(DOMID, Channel(guest.path, qemu))
     watched.told()
     assert watched.agents.order(DOMID, "guest-suspend-ram").result(PATIENCE_S) is None
+
+
+ORDER = Order(
+    DeviceId("vm", "0"),
+    0,
+    ("m", "1", "+address", "192.0.2.7/24"),
+    Addressed(device="0", plugs=0, has=Addresses(addresses=("192.0.2.7/24",))),
+)
+SLOW = Patience(first_pause_s=PATIENCE_S, pause_s=PATIENCE_S)
+
+
+def able(outcome: dict[str, object], *, runs: bool = True) -> Answer:
+    """An agent that may run programs, of which each comes to that end."""
+    answers: dict[str, object] = {
+        "guest-info": {"supported_commands": [{"name": "guest-exec", "enabled": runs}]},
+        "guest-exec": {"pid": 7},
+        "guest-exec-status": {"exited": True, **outcome},
+    }
+
+    def answer(asked: dict[str, object]) -> bytes:
+        command = str(asked["execute"])
+        if command in answers:
+            return json.dumps({"return": answers[command]}).encode() + b"\n"
+        return well(asked)
+
+    return answer
+
+
+def test_what_is_pending_for_an_agent_is_done_before_it_tells(guest: Guest, watched: Watched) -> None:
+    guest.answer = able({"exitcode": 0})
+    watched.orders.left = [ORDER]
+    watched.agents.opened(DOMID, Channel(guest.path, qemu))
+    told = watched.told()
+    assert told is not None
+    assert (told.faults, told.runs_programs, watched.orders.left) == ((), True, [])
+
+
+def test_what_an_agent_cannot_do_is_told_and_tried_again(guest: Guest, watched: Watched) -> None:
+    guest.answer = able({"exitcode": 1, "err-data": "bm8gc3VjaCBkZXY="})
+    watched.orders.left = [ORDER]
+    watched.agents.opened(DOMID, Channel(guest.path, qemu))
+    told = watched.told()
+    assert told is not None
+    assert told.faults == ((0, "no such dev"),)
+    guest.answer = able({"exitcode": 0})
+    told = watched.told()
+    assert told is not None
+    assert (told.faults, watched.orders.left) == ((), [])
+
+
+def test_an_agent_that_runs_no_programs_is_not_asked_to(guest: Guest, watched: Watched) -> None:
+    guest.answer = able({}, runs=False)
+    watched.orders.left = [ORDER]
+    watched.agents.opened(DOMID, Channel(guest.path, qemu))
+    told = watched.told()
+    assert told is not None
+    assert told.faults == ((0, "its agent runs no programs: allow it guest-exec"),)
+    watched.agents.forget(DOMID)
+    settle(watched)
+    asked = [guest.asked.get() for _ in range(guest.asked.qsize())]
+    assert "guest-exec" not in asked
+
+
+def test_an_agent_that_takes_back_its_word_is_told_of(guest: Guest, watched: Watched) -> None:
+    able_to = able({})
+    guest.answer = lambda asked: (
+        b'{"error": {"class": "CommandNotFound", "desc": "it has been disabled"}}\n'
+        if asked["execute"] == "guest-exec"
+        else able_to(asked)
+    )
+    watched.orders.left = [ORDER]
+    watched.agents.opened(DOMID, Channel(guest.path, qemu))
+    told = watched.told()
+    assert told is not None
+    assert told.faults == ((0, "it has been disabled"),)
+
+
+def test_what_comes_later_is_attended_to_at_once(guest: Guest) -> None:
+    loop, orders, changes = MonitorLoop(), Orders(), queue.Queue[int]()
+    agents = Agents(loop, orders, changes.put, SLOW)
+    guest.answer = able({"exitcode": 1})
+    agents.attend(DOMID)  # nobody is there
+    agents.opened(DOMID, Channel(guest.path, qemu))
+    changes.get(timeout=PATIENCE_S)
+    orders.left = [ORDER]
+    agents.attend(DOMID)
+    changes.get(timeout=PATIENCE_S)
+    told = agents.told(DOMID)
+    assert told is not None
+    assert told.faults == ((0, "it ended with 1"),)
+    agents.close()
+    loop.close()

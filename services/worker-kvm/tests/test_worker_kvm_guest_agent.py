@@ -20,6 +20,7 @@ from worker_kvm.qemu.guest_agent import (
     memory_kib,
     plain,
     request,
+    runs_programs,
     system_keys,
 )
 
@@ -155,3 +156,24 @@ def test_thousands_of_addresses_become_a_few() -> None:
     found = addresses([interface(*many), *[interface(mac=f"m{n}") for n in range(2 * INTERFACES_MAX)]])
     assert len(found) == INTERFACES_MAX
     assert len(agent_keys(Told(addresses=found), [vif(0)])) == ADDRESSES_MAX + 1
+
+
+def test_whether_an_agent_runs_programs_it_says_itself() -> None:
+    def info(**words: object) -> object:
+        return {"supported_commands": [{"name": "guest-ping", "enabled": True}, words]}
+
+    assert runs_programs(info(name="guest-exec", enabled=True))
+    for other in (info(name="guest-exec", enabled=False), info(name="guest-exec"), info(), None, "rubbish"):
+        assert not runs_programs(other)
+
+
+def test_a_linux_whose_agent_runs_programs_can_be_given_addresses_and_says_why_it_has_none() -> None:
+    feature = ("control/feature-static-ip-setting", "1")
+    linux, windows = (("data/os_distro", "debian"),), (("data/os_distro", "mswindows"),)
+    assert feature in agent_keys(Told(system=linux, runs_programs=True), ())
+    for told in (Told(system=linux), Told(system=windows, runs_programs=True), Told(runs_programs=True)):
+        assert feature not in agent_keys(told, ())
+    keys = agent_keys(Told(faults=((3, "no such dev"),)), ())
+    path = "xenserver/device/vif/3/static-ip-setting"
+    assert {(f"{path}/error-code", "1"), (f"{path}/error-msg", "no such dev")} <= set(keys)
+    assert Told(faults=((3, "no such dev"),)).differs(Told())

@@ -8,6 +8,7 @@ from schema.ids import DeviceId
 from schema.objects.pci import Pci
 from schema.objects.vusb import Vusb
 
+from worker_kvm.addresses import Addressed
 from worker_kvm.kind import Kind
 
 PORTS = 8
@@ -103,6 +104,8 @@ class HostingDomain(HostedDomain[DiskT, NicT], Generic[DiskT, NicT]):
     usb_port: Port | None = None
     """Which one USB's controller has; None: the machine has none yet, or has it beside them."""
     usb_plugs: int = 0
+    addressed: tuple[Addressed, ...] = ()
+    """What its guest's agent has given its interfaces since the guest booted."""
 
     def places(self) -> set[int]:
         """The ports that interfaces have."""

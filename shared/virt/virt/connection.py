@@ -111,6 +111,14 @@ class Connection(Link):
         )
         return self._on(uuid, "ask its agent", lambda domain: dict(domain.guestInfo(kinds, 0)))
 
+    def ask_agent(self, uuid: str, words: str, timeout_s: int) -> str:
+        """Have the agent in its guest answer a command of its own, both as JSON."""
+        return self._on(
+            uuid,
+            "have its agent answer",
+            lambda domain: str(libvirt_qemu.qemuAgentCommand(domain, words, timeout_s, 0)),
+        )
+
     def memory_stats(self, uuid: str, period_s: int) -> Mapping[str, int]:
         """What its balloon's driver counts, in KiB; libvirt asks it every `period_s` from now on."""
 

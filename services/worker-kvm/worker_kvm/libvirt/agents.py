@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 from virt.values import VirtError
 
+from worker_kvm.addressing import log_faults
 from worker_kvm.qemu.agents import Patience
 from worker_kvm.qemu.guest_agent import Told
 
@@ -32,7 +34,11 @@ class GuestAgents:
         self._patience = patience or Patience()
         self._told: dict[str, Told] = {}
         self._open: dict[str, Iterator[float]] = {}
-        self._due: list[tuple[float, str]] = []
+        self._due: list[tuple[float, int, str, Iterator[float]]] = []
+        """When whom to ask, and by which pauses: those of a port that was closed since are void."""
+        self._numbers = count()
+        self._turns: dict[str, threading.Lock] = {}
+        """Held while a guest is asked: two askers would have it do things in no order."""
         self._changed = threading.Condition()
         self._is_closed = False
         self._pool = ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="libvirt-agent")
@@ -50,8 +56,14 @@ class GuestAgents:
     def opened(self, uuid: str) -> None:
         """A guest has opened the port: it is asked from now on."""
         with self._changed:
-            self._open[uuid] = self._patience.pauses()
-            self._put(uuid, 0.0)
+            self._open[uuid] = pauses = self._patience.pauses()
+            self._put(uuid, pauses, 0.0)
+
+    def attend(self, uuid: str) -> None:
+        """Something is pending for an agent: it shall not wait for the next time; there is none, nothing."""
+        with self._changed:
+            if uuid in self._open:
+                self.opened(uuid)
 
     def closed(self, uuid: str) -> None:
         """A guest has closed it, to sleep or for ever; what was said stands."""
@@ -62,6 +74,7 @@ class GuestAgents:
         """A domain has ended."""
         self.closed(uuid)
         self._told.pop(uuid, None)
+        self._turns.pop(uuid, None)
 
     def close(self) -> None:
         """Ask no more; who is just asked is waited for."""
@@ -71,8 +84,8 @@ class GuestAgents:
         self._clock.join()
         self._pool.shutdown(cancel_futures=True)
 
-    def _put(self, uuid: str, pause_s: float) -> None:
-        heapq.heappush(self._due, (time.monotonic() + pause_s, uuid))
+    def _put(self, uuid: str, pauses: Iterator[float], pause_s: float) -> None:
+        heapq.heappush(self._due, (time.monotonic() + pause_s, next(self._numbers), uuid, pauses))
         self._changed.notify_all()
 
     def _go(self) -> None:
@@ -80,16 +93,16 @@ class GuestAgents:
             while not self._is_closed:
                 wait_s = self._due[0][0] - time.monotonic() if self._due else None
                 if wait_s is not None and wait_s <= 0:
-                    self._pool.submit(self._attend, heapq.heappop(self._due)[1])
+                    _, _, uuid, pauses = heapq.heappop(self._due)
+                    if self._open.get(uuid) is pauses:
+                        self._pool.submit(self._ask_by, uuid, pauses)
                 else:
                     self._changed.wait(wait_s)
 
-    def _attend(self, uuid: str) -> None:
-        pauses = self._open.get(uuid)
-        if pauses is None:
-            return
+    def _ask_by(self, uuid: str, pauses: Iterator[float]) -> None:
         try:
-            told = self._ask(uuid)
+            with self._turns.setdefault(uuid, threading.Lock()):
+                told = self._ask(uuid)
         except VirtError as error:
             _LOG.info("the agent of domain %s: %s", uuid, error)
         except Exception:  # noqa: BLE001  a thread's top: it is asked again
@@ -98,12 +111,13 @@ class GuestAgents:
             self._hear(uuid, told)
         with self._changed:
             if self._open.get(uuid) is pauses and not self._is_closed:
-                self._put(uuid, next(pauses))
+                self._put(uuid, pauses, next(pauses))
 
     def _hear(self, uuid: str, told: Told) -> None:
         with self._changed:
             if uuid not in self._open:
                 return
             before, self._told[uuid] = self._told.get(uuid), told
+        log_faults(uuid, told, before)
         if told.differs(before):
             self._on_change(uuid)

@@ -20,9 +20,10 @@ from virt.spoken import configured, spoken
 from virt.values import DomainInfo, VirtError, VirtEvent
 from virt.xml import Element, attribute, parsed, written
 
+from worker_kvm.addressing import NotedOrders
 from worker_kvm.libvirt.agents import GuestAgents
+from worker_kvm.libvirt.asking import Asking
 from worker_kvm.libvirt.document import AGENT_PORT, Surroundings, domain_document
-from worker_kvm.libvirt.guest_agent import told_of
 from worker_kvm.libvirt.images import is_image
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.lives import Lives
@@ -36,14 +37,10 @@ from worker_kvm.libvirt.strays import report_strays
 from worker_kvm.numbered import NumberedRecords
 from worker_kvm.poller import Poller
 from worker_kvm.qemu.firmware import begins_anew, wants_secure_boot
-from worker_kvm.qemu.guest_agent import Told
 
 __all__ = ["Hypervisor", "LibvirtSettings"]
 
 _LOG = logging.getLogger(__name__)
-
-_COUNTED_S = 30
-"""How often libvirt has the balloon's driver count."""
 
 Change = Callable[[Machine], Machine]
 """Quick and pure: it runs while all records are locked. One that answers what it was given writes nothing."""
@@ -66,7 +63,8 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         self.socket_directories = SocketDirectories(settings.run, self.virt)
         self._noticing = Noticing(self, self.virt)
         self._poller = Poller((self._notice_growth,), settings.poll_s)
-        self.agents = GuestAgents(self._ask_agent, self.on_status)
+        orders = NotedOrders(self, lambda domain: domain.uuid)
+        self.agents = GuestAgents(Asking(self.virt, orders), self.on_status)
         try:
             self.virt.open()
         except VirtError:
@@ -236,7 +234,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         self.change(
             vm,
             lambda machine: machine.with_domain(stage=Stage.NOTED, saving=None, saved=path).but(
-                suspended=True
+                suspended=True, addressed=machine.living().addressed
             ),
         )
         uuid_ = self.look(vm).living().uuid
@@ -337,9 +335,6 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
     def _notice_growth(self) -> None:
         lives = ((domain, self._live_of(domain)) for _, domain in self._domains())
         self._noticing.look_for_growth((domain, live) for domain, live in lives if live is not None)
-
-    def _ask_agent(self, uuid_: str) -> Told:
-        return told_of(self.virt.guest_info(uuid_), self.virt.memory_stats(uuid_, _COUNTED_S))
 
     def _was_saved(self, vm: str, domain: Domain) -> bool:
         """Whether a worker died while it had a domain saved, and it was: else it is still there."""

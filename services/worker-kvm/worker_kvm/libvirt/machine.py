@@ -12,6 +12,7 @@ from schema.objects.errors import DomainNotBuilt
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 
+from worker_kvm.addresses import Addressed
 from worker_kvm.card import KvmNic, card_of
 from worker_kvm.hostdevices import PORTS, HostingDomain
 from worker_kvm.kind import Kind
@@ -91,12 +92,16 @@ class Carried(Value):
     """What another host must know of a VM besides its configuration and its file."""
 
     suspended: bool
+    addressed: tuple[Addressed, ...] = ()
+    """What the guest's agent has given its interfaces; of a worker before: it is given that once more."""
 
 
 class Machine(HostedMachine[Domain, Disk, Nic]):
     """One VM on the host. What is there without a domain stands beside it."""
 
     suspended: bool = False
+    addressed: tuple[Addressed, ...] = ()
+    """Of a guest that is suspended, or on its way here."""
     keeps_as: str = ""
     """The UUID under which libvirt keeps its variables and its TPM; empty: it never ran."""
     is_secure: bool = False

@@ -187,7 +187,12 @@ def _take_in(hypervisor: Hypervisor, vm: Vm, devices: Devices, coming: _Coming) 
         if isinstance(error.error, FailedToStartEmulator):
             raise internal_error(f"Cannot resume VM {vm.id}: {error.error.message}") from error
         raise
-    hypervisor.change(vm.id, lambda machine: machine.but(suspended=False))
+    hypervisor.change(vm.id, _awake)
+
+
+def _awake(machine: Machine) -> Machine:
+    """Its guest has what its agent gave it before it was suspended, or left another host."""
+    return machine.with_domain(addressed=machine.addressed).but(suspended=False, addressed=())
 
 
 def _target(hypervisor: Hypervisor, vm: str, image: Image) -> Path:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from engine.backend import Execution
 from engine.hosted.port_rules import port_rules
-from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
 from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
@@ -14,6 +13,7 @@ from typing_extensions import override
 from virt.spoken import spoken
 from virt.xml import Element, written
 
+from worker_kvm.addresses import wanted
 from worker_kvm.card import Card
 from worker_kvm.libvirt.document import free_place, nic_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
@@ -23,9 +23,10 @@ from worker_kvm.libvirt.rules import restricted
 from worker_kvm.passthrough import full
 from worker_kvm.qemu.vifs import FORCED_UNPLUG_TIMEOUT_S, UNPLUG_TIMEOUT_S
 from worker_kvm.tapless import refuse_unheld
+from worker_kvm.vifs import KvmVifs
 
 
-class LibvirtVifs(HostedVifs[Hypervisor]):
+class LibvirtVifs(KvmVifs[Hypervisor]):
     """`VifVerbs` on libvirt."""
 
     def __init__(self, hypervisor: Hypervisor) -> None:
@@ -41,6 +42,7 @@ class LibvirtVifs(HostedVifs[Hypervisor]):
         refuse_restrictions(vif, has_locking=self._bridged, has_rates=self._bridged, has_trunks=self._bridged)
         bridge_of(vif.backend)
         refuse_unheld(port_rules(vif.id.device, vif), "VIF.plug", has_tap=self._bridged)
+        wanted(vif)
 
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif, bridged=self._bridged)
@@ -50,6 +52,7 @@ class LibvirtVifs(HostedVifs[Hypervisor]):
         if live is not None and nic is not None:
             self._add(machine.living(), live, nic)
         self._hypervisor.change(vm, with_vif)
+        self._attend(vm)
 
     @override
     def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
@@ -94,6 +97,12 @@ class LibvirtVifs(HostedVifs[Hypervisor]):
     def set_trunks(self, execution: Execution, vm: VmId, vif: Vif, trunks: Sequence[int]) -> None:
         """From the next frame on these VLANs pass; none: all."""
         self._restrict(vm, vif, "VIF.set_trunks", trunks=tuple(trunks))
+
+    @override
+    def _attend(self, vm: str) -> None:
+        domain = self._hypervisor.look(vm).domain
+        if domain is not None:
+            self._hypervisor.agents.attend(domain.uuid)
 
     @override
     def _end_of(self, machine: Machine, vif: Vif) -> str | None:

@@ -57,7 +57,8 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
         execution.check_cancelled()
         self._hypervisor.look(vm.id).living()
         refuse_unless_bootable(vm)
-        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(built=True).but(suspended=False))
+        anew = {"suspended": False, "addressed": ()}
+        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(built=True).but(**anew))
 
     @override
     def create_device_model(
@@ -157,8 +158,10 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
     def get_internal_state(
         self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
     ) -> str:
-        """Whether it is suspended; all else comes with its file."""
-        return Carried(suspended=self._hypervisor.look(vm.id).suspended).model_dump_json()
+        """Whether it is suspended, and what its agent has done; all else comes with its file."""
+        machine = self._hypervisor.look(vm.id)
+        addressed = machine.addressed if machine.domain is None else machine.domain.addressed
+        return Carried(suspended=machine.suspended, addressed=addressed).model_dump_json()
 
     @override
     def set_internal_state(self, vm: Vm, state: str) -> None:
@@ -166,6 +169,8 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
         carried = told_by_another(Carried, vm.id, state)
 
         def told(machine: Machine) -> Machine:
-            return machine.but(suspended=True) if carried.suspended and machine.domain is None else machine
+            if machine.domain is not None:
+                return machine
+            return machine.but(suspended=carried.suspended or machine.suspended, addressed=carried.addressed)
 
         self._hypervisor.change(vm.id, told)

@@ -6,15 +6,17 @@ guest without an agent costs nothing; one whose agent does not answer costs a qu
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from virt.monitor import Arguments, MonitorError, MonitorLoop, MonitorRefusedError
 
+from worker_kvm.addresses import Order, obeyed, obstacle
+from worker_kvm.addressing import Orders, log_faults
 from worker_kvm.qemu.guest_agent import (
     AgentRefusedError,
     Told,
@@ -22,6 +24,7 @@ from worker_kvm.qemu.guest_agent import (
     answer,
     memory_kib,
     request,
+    runs_programs,
     system_keys,
 )
 
@@ -55,7 +58,7 @@ class Patience:
     pause_s: float = 30.0
     """The longest: the guest has been up for a while."""
     answer_s: float = 10.0
-    """For all answers of one time together."""
+    """For all answers of one time together; while the agent runs a program, for each."""
 
     def pauses(self) -> Iterator[float]:
         """One after another."""
@@ -77,9 +80,16 @@ class Agents:
     """The agents of a host's guests, by domain; safe for any thread. The loop's calls `on_change`."""
 
     def __init__(
-        self, loop: MonitorLoop, on_change: Callable[[int], None], patience: Patience | None = None
+        self,
+        loop: MonitorLoop,
+        orders: Orders[int],
+        on_change: Callable[[int], None],
+        patience: Patience | None = None,
     ) -> None:
+        """What is pending of `orders` is done at once when a port opens, and before a guest is asked."""
         self._loop = loop
+        self._orders = orders
+        self._noting = ThreadPoolExecutor(1, thread_name_prefix="qemu-agents")
         self._on_change = on_change
         self._patience = patience or Patience()
         self._told: dict[int, Told] = {}
@@ -101,6 +111,10 @@ class Agents:
         """A domain has ended."""
         self._loop.call(self._forget, domid)
 
+    def attend(self, domid: int) -> None:
+        """Something is pending for an agent: it shall not wait for the next time; there is none, nothing."""
+        self._loop.call(self._attend, domid)
+
     def order(self, domid: int, command: str) -> Future[None]:
         """Tell an agent to do something that it may not live to answer; cancelled, its answer is not awaited.
 
@@ -114,21 +128,29 @@ class Agents:
     def close(self) -> None:
         """Hang up everywhere."""
         self._loop.run(self._close_all(), _CLOSE_TIMEOUT_S)
+        self._noting.shutdown()
 
     def _open(self, domid: int, channel: Channel) -> None:
         self._close(domid)
 
         def on_told(told: Told) -> None:
             before, self._told[domid] = self._told.get(domid), told
+            log_faults(domid, told, before)
             if told.differs(before):
                 self._on_change(domid)
 
-        self._agents[domid] = _Agent(channel, on_told, self._patience)
+        orders = _OrdersOf(self._orders, domid, self._noting)
+        self._agents[domid] = _Agent(channel, on_told, orders, self._patience)
 
     def _close(self, domid: int) -> None:
         agent = self._agents.pop(domid, None)
         if agent is not None:
             agent.close()
+
+    def _attend(self, domid: int) -> None:
+        agent = self._agents.get(domid)
+        if agent is not None:
+            agent.wanted.set()
 
     def _forget(self, domid: int) -> None:
         self._close(domid)
@@ -141,13 +163,34 @@ class Agents:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _OrdersOf:
+    """Those of one domain, for the loop, which must not wait for disks."""
+
+    orders: Orders[int]
+    domid: int
+    noting: Executor
+
+    async def pending(self) -> Sequence[Order]:
+        return await asyncio.get_running_loop().run_in_executor(self.noting, self.orders.pending, self.domid)
+
+    async def done(self, order: Order) -> None:
+        await asyncio.get_running_loop().run_in_executor(self.noting, self.orders.done, self.domid, order)
+
+
 class _Agent:
     """One guest's, from the opening of its port to its end; used on the loop alone."""
 
-    def __init__(self, channel: Channel, on_told: Callable[[Told], None], patience: Patience) -> None:
+    def __init__(
+        self, channel: Channel, on_told: Callable[[Told], None], orders: _OrdersOf, patience: Patience
+    ) -> None:
         self._channel = channel
         self._on_told = on_told
+        self._orders = orders
         self._patience = patience
+        self._runs_programs: bool | None = None
+        self.wanted = asyncio.Event()
+        """Set to have it attended to before its next time."""
         self._turn = asyncio.Lock()
         self._line: _Line | None = None
         self.task = asyncio.get_running_loop().create_task(self._attend())
@@ -174,23 +217,62 @@ class _Agent:
 
     async def _attend(self) -> None:
         for pause_s in self._patience.pauses():
+            self.wanted.clear()
             async with self._turn:
                 try:
-                    async with asyncio.timeout(self._patience.answer_s):
-                        told = await self._ask()
+                    told = await self._ask()
                 except (OSError, ValueError):
                     self._hang_up()
                 else:
                     self._on_told(told)
-            await asyncio.sleep(pause_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self.wanted.wait()
 
     async def _ask(self) -> Told:
-        line = await self._synchronised()
-        system, host, interfaces = [
-            await line.ask(command)
-            for command in ("guest-get-osinfo", "guest-get-host-name", "guest-network-get-interfaces")
-        ]
-        return Told(system_keys(system, host), addresses(interfaces), memory_kib(await self._memory()))
+        """Orders are carried out first, so that what comes of them is told."""
+        async with asyncio.timeout(self._patience.answer_s):
+            line = await self._synchronised()
+            if self._runs_programs is None:
+                self._runs_programs = runs_programs(await line.ask("guest-info"))
+            system, host = [await line.ask(each) for each in ("guest-get-osinfo", "guest-get-host-name")]
+        known = Told(system_keys(system, host), runs_programs=self._runs_programs)
+        faults = await self._carry_out(line, known)
+        async with asyncio.timeout(self._patience.answer_s):
+            interfaces = addresses(await line.ask("guest-network-get-interfaces"))
+            memory = memory_kib(await self._memory())
+        return replace(known, addresses=interfaces, memory_kib=memory, faults=faults)
+
+    async def _carry_out(self, line: "_Line", known: Told) -> tuple[tuple[int, str], ...]:
+        """What is pending. Answers what could not be done, and why; it is tried again next time."""
+        pending = await self._orders.pending()
+        faults = []
+        for order in pending:
+            fault = obstacle(known) or await self._have_obeyed(line, order)
+            if fault:
+                faults.append((order.position, fault))
+            else:
+                await self._orders.done(order)
+        return tuple(faults)
+
+    async def _have_obeyed(self, line: "_Line", order: Order) -> str:
+        steps = obeyed(order)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                    step = next(steps)
+                    continue
+                try:
+                    async with asyncio.timeout(self._patience.answer_s):
+                        reply = await line.obey(*step)
+                except AgentRefusedError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(reply)
+        except StopIteration as end:
+            return str(end.value)
 
     async def _memory(self) -> object:
         """What the guest's balloon driver counts, which QEMU asks it for as often as we ask QEMU."""
@@ -234,6 +316,11 @@ class _Line:
         """Have it answer a command; None when it says no."""
         self.say(request(command))
         return _answered(await self._read())
+
+    async def obey(self, command: str, arguments: Mapping[str, object]) -> object:
+        """Have it do something; answers its answer. Errors: those of `guest_agent.answer`, too."""
+        self.say(request(command, **arguments))
+        return await self.answer()
 
     async def answer(self) -> object:
         """Its answer to what was said. Errors: those of `guest_agent.answer`, too."""

@@ -6,7 +6,7 @@ The words are qemu-guest-agent's (docs/interop/qemu-ga-ref), the keys those of a
 import ipaddress
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from schema.objects.vif import Vif
@@ -21,6 +21,7 @@ INTERFACES_MAX = 256
 """That are looked at; a guest may have many that are none of ours."""
 
 _SYSTEM = {"pretty-name": "os_name", "id": "os_distro", "kernel-release": "os_uname"}
+_WINDOWS = "mswindows"
 _KIB = 1 << 10
 _COUNT_MAX = 2**62
 """A count above it is QEMU's word for one that the guest does not keep."""
@@ -41,12 +42,22 @@ class Told:
     addresses: Mapping[str, tuple[str, ...]] | None = None
     memory_kib: tuple[int, int] | None = None
     """All of it, and what is free."""
+    runs_programs: bool = False
+    """Whether the agent would, if asked."""
+    faults: tuple[tuple[int, str], ...] = ()
+    """Why interfaces, by position, have not got the addresses that they shall have."""
+
+    @property
+    def is_linux(self) -> bool:
+        """Whether its system, which is known, is one: only Windows has an id that is no Linux's."""
+        ids = [value for key, value in self.system if key == "data/os_distro"]
+        return bool(self.system) and _WINDOWS not in ids
 
     def differs(self, other: "Told | None") -> bool:
         """Whether clients want to know; how much memory is free changes all the time."""
         if other is None:
             return True
-        return (self.system, self.addresses, _total(self)) != (other.system, other.addresses, _total(other))
+        return replace(self, memory_kib=_total(self)) != replace(other, memory_kib=_total(other))
 
 
 def request(command: str, **arguments: object) -> bytes:
@@ -93,6 +104,12 @@ def system_keys(system: object, host: object) -> tuple[Key, ...]:
     return tuple((key, value) for key, value in pairs if value)
 
 
+def runs_programs(info: object) -> bool:
+    """Whether `guest-info` says that the agent would: many systems forbid it that."""
+    commands = _sequence(_mapping(info).get("supported_commands"))
+    return any(each.get("name") == "guest-exec" and each.get("enabled") is True for each in commands)
+
+
 def addresses(interfaces: object) -> Mapping[str, tuple[str, ...]]:
     """Addresses by MAC in small letters, of `guest-network-get-interfaces`; several may share a MAC."""
     found: dict[str, tuple[str, ...]] = {}
@@ -122,6 +139,11 @@ def agent_keys(told: Told | None, vifs: Sequence[Vif]) -> tuple[Key, ...]:
     if told.memory_kib is not None:
         total, free = told.memory_kib
         keys += [("data/meminfo_total", str(total)), ("data/meminfo_free", str(free))]
+    if told.runs_programs and told.is_linux:
+        keys.append(("control/feature-static-ip-setting", "1"))  # without it xapi configures no address
+    for position, words in told.faults:
+        path = f"xenserver/device/vif/{position}/static-ip-setting"
+        keys += [(f"{path}/error-code", "1"), (f"{path}/error-msg", words)]
     return (*keys, ("data/updated", "1"))
 
 
@@ -148,5 +170,5 @@ def _sequence(value: object) -> list[Mapping[str, Any]]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _total(told: Told) -> int | None:
-    return None if told.memory_kib is None else told.memory_kib[0]
+def _total(told: Told) -> tuple[int, int] | None:
+    return None if told.memory_kib is None else (told.memory_kib[0], 0)

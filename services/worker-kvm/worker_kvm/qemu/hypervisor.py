@@ -12,13 +12,13 @@ from engine.hosted.noting import Noting
 from engine.hosted.port_rules import PortRules, port_rules
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
-from schema.objects.dynamic import ObjectId, VbdObject, VifObject, VmObject
+from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import DomainNotBuilt, FailedToStartEmulator
 from typing_extensions import override
 from virt.monitor import MonitorError, MonitorLoop
 
+from worker_kvm.addressing import NotedOrders
 from worker_kvm.network import Network, NetworkError, TapSettings
-from worker_kvm.passthrough import objects_of
 from worker_kvm.poller import Poller
 from worker_kvm.qemu.agents import Agents, Channel
 from worker_kvm.qemu.command import MIB, Inherited, Sockets, command_line, memory_mib
@@ -28,7 +28,6 @@ from worker_kvm.qemu.firmware import Firmware
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.logs import shorten
 from worker_kvm.qemu.machine import (
-    Disk,
     Domain,
     Machine,
     Nic,
@@ -36,8 +35,8 @@ from worker_kvm.qemu.machine import (
     Saving,
     restricted,
 )
-from worker_kvm.qemu.media import empty_if_opened, opened_trays
 from worker_kvm.qemu.mirroring import give_up_mirrors
+from worker_kvm.qemu.noticing import Noticing, missed
 from worker_kvm.qemu.outgoing import call_back
 from worker_kvm.qemu.process import is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
@@ -67,7 +66,8 @@ class Hypervisor(Noting[Machine, Records]):
         self.firmware = Firmware(kept / "firmware")
         self.tpms = Tpms(kept / "tpm", settings.user)
         self._loop = MonitorLoop()
-        self.agents = Agents(self._loop, self.on_status)
+        self.agents = Agents(self._loop, NotedOrders(self, lambda domain: domain.domid), self.on_status)
+        self._noticing = Noticing(self)
         self._lives: dict[int, Live] = {}
         self._unreached: set[int] = set()
         """Domains whose QEMU ran and did not answer when it was looked for: nobody tells of its end."""
@@ -227,9 +227,12 @@ class Hypervisor(Noting[Machine, Records]):
 
     def on_device(self, domid: int, device: str) -> None:
         """A guest has let go of a device, or opened a drive: note that, and let be done what follows."""
-        self._tell_of(
-            lambda domain: domain.domid == domid, lambda machine: self._notice_device(machine, device)
-        )
+
+        def tell(machine: Machine) -> None:
+            for changed in self._noticing.changed(machine, self._lives.get(domid), device):
+                self._on_change(changed)
+
+        self._tell_of(lambda domain: domain.domid == domid, tell)
 
     def on_port(self, domid: int, *, is_open: bool) -> None:
         """A guest has opened or closed the port of its agent."""
@@ -245,40 +248,6 @@ class Hypervisor(Noting[Machine, Records]):
             self._on_change(VmObject(id=machine.id))
 
         self._tell_of(lambda domain: domain.domid == domid, tell)
-
-    def _notice_device(self, machine: Machine, device: str) -> None:
-        vm, domain = machine.id, machine.living()
-        nics = (VifObject(id=nic.id) for nic in domain.nics if nic.device == device)
-        for found in (*nics, *objects_of(domain, device)):
-            self._on_change(found)
-        live = self._lives.get(domain.domid)
-        for disk in domain.disks:
-            if disk.slot.device != device or live is None:
-                continue
-            if self._is_emptied(vm, live, disk) or live.lacks(device):
-                self._on_change(VbdObject(id=disk.id))
-
-    def _is_emptied(self, vm: str, live: Live, seen: Disk) -> bool:
-        """Whether the guest had opened a drive, which is empty now."""
-        with live.trays:
-            disk = self.look(vm).disk(seen.id)
-            try:
-                if disk is None or not empty_if_opened(live, disk):
-                    return False
-            except XenopsError as error:
-                _LOG.warning("VM %s: the guest's eject of %s: %s", vm, seen.id.device, error)
-                return False
-            self.change(vm, lambda machine: machine.with_disk(disk.holding(None, source=None)))
-            return True
-
-    def _notice_missed(self, domain: Domain, live: Live) -> None:
-        """What guests have done to their devices while nobody listened."""
-        disks = [disk for disk in domain.disks if disk.activated]
-        others = (held.device for devices in (domain.nics, domain.pcis, domain.usbs) for held in devices)
-        named = [*others, *(disk.slot.device for disk in disks)]
-        gone = set(named) - live.devices()
-        for device in gone | opened_trays(live):
-            self.on_device(domain.domid, device)
 
     def _spawn(self, vm: str, domain: Domain, opened: ExitStack, *, awaits_state: bool) -> Process:
         sockets, user, tpm = self.sockets(domain.domid), self.settings.user, None
@@ -375,7 +344,8 @@ class Hypervisor(Noting[Machine, Records]):
             live.find_again()
             if domain.saving is not None and not domain.suspended:
                 self._undo_save(domain, live, domain.saving)
-            self._notice_missed(domain, live)
+            for device in missed(domain, live):
+                self.on_device(domain.domid, device)
             if domain.has_agent_port and live.has_open_port():
                 self.on_port(domain.domid, is_open=True)
         except (MonitorError, XenopsError) as error:

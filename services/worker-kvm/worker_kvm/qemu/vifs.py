@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from engine.backend import Execution
 from engine.hosted.port_rules import port_rules
-from engine.hosted.vifs import HostedVifs
 from engine.refusals import bridge_of, refuse_restrictions
 from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
@@ -13,6 +12,7 @@ from schema.objects.network import Network
 from schema.objects.vif import LockingMode, Vif
 from typing_extensions import override
 
+from worker_kvm.addresses import wanted
 from worker_kvm.kind import Kind, refuse_late
 from worker_kvm.network import NetworkError
 from worker_kvm.qemu.devices import netdev, nic_device
@@ -20,6 +20,7 @@ from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Left, Machine, Nic, plugged, unplugged, without_left
 from worker_kvm.tapless import refuse_unheld
+from worker_kvm.vifs import KvmVifs
 
 UNPLUG_TIMEOUT_S = 10.0
 """How long a guest may take to let go of an interface; a paused one does not answer."""
@@ -47,7 +48,7 @@ def refuse_left(hypervisor: Hypervisor, vm: str, live: Live) -> None:
         )
 
 
-class QemuVifs(HostedVifs[Hypervisor]):
+class QemuVifs(KvmVifs[Hypervisor]):
     """`VifVerbs` on QEMU."""
 
     @override
@@ -60,6 +61,7 @@ class QemuVifs(HostedVifs[Hypervisor]):
         refuse_restrictions(vif, has_locking=bridged, has_rates=bridged, has_trunks=bridged)
         bridge_of(vif.backend)
         refuse_unheld(port_rules(vif.id.device, vif), "VIF.plug", has_tap=bridged)
+        wanted(vif)
 
         def with_vif(machine: Machine) -> Machine:
             return plugged(machine, vif, bridged=bridged)
@@ -73,6 +75,7 @@ class QemuVifs(HostedVifs[Hypervisor]):
             if nic is not None:
                 self._add(live, nic, kind)
         self._hypervisor.change(vm, with_vif)
+        self._attend(vm)
 
     @override
     def unplug(self, execution: Execution, vm: VmId, vif: Vif, *, force: bool) -> None:
@@ -131,6 +134,12 @@ class QemuVifs(HostedVifs[Hypervisor]):
         """Whether the guest has let go of it by itself."""
         nic, live = self._hypervisor.look(vm).nic(vif.id), self._hypervisor.live(vm)
         return nic is not None and live is not None and live.lacks(nic.device)
+
+    @override
+    def _attend(self, vm: str) -> None:
+        domain = self._hypervisor.look(vm).domain
+        if domain is not None:
+            self._hypervisor.agents.attend(domain.domid)
 
     @override
     def _end_of(self, machine: Machine, vif: Vif) -> str | None:

@@ -8,7 +8,7 @@ from schema.ids import DeviceId, VmId
 from schema.objects.network import LocalNetwork
 from schema.objects.pci import Pci, PciAddress
 from schema.objects.vgpu import Vgpu
-from schema.objects.vif import Dhcp4, Disabled, Unspecified6, Vif
+from schema.objects.vif import Disabled, Static4, Unspecified6, Vif
 from schema.objects.vm import Vm
 from schema.objects.vusb import Vusb
 
@@ -149,7 +149,7 @@ CALLS: Final[dict[str, Call]] = {
         SuiteExecution(), v.id, _vif(v), Disabled()
     ),
     "VIF.set_ipv4_configuration": lambda s, v: s.backend.vif.set_ipv4_configuration(
-        SuiteExecution(), v.id, _vif(v), Dhcp4()
+        SuiteExecution(), v.id, _vif(v), Static4(addresses=("192.0.2.1/24",), gateway=None)
     ),
     "VIF.set_ipv6_configuration": lambda s, v: s.backend.vif.set_ipv6_configuration(
         SuiteExecution(), v.id, _vif(v), Unspecified6()
