@@ -23,7 +23,16 @@ from typing_extensions import override
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><svg onload=alert(3)>{{7*7}}\u202e\x00"
 
 
-@pytest.fixture(name="page", scope="module")
+@pytest.fixture(name="page")
+def as_usual(served: Page) -> Iterator[Page]:
+    """The page as it is when all is well, whatever clock and services did in the test before."""
+    answers = dict(served.answers)
+    served.await_("/readyz", lambda reply: reply.status == HTTPStatus.OK)
+    yield served
+    served.answers = answers
+
+
+@pytest.fixture(name="served", scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with Page(tmp_path_factory.mktemp("page")) as page:
         page.append(records.WorkerUp(worker=WORKER, epoch="e", capacity=2))
@@ -87,7 +96,6 @@ def test_names_and_texts_of_others_are_shown_as_text_and_nothing_else(page: Page
     waits = page.submit(HOSTILE, dbg=HOSTILE)
     words = dict.fromkeys(("log", "reason", "routing_key", "user", "producer", "shown"), HOSTILE)
     one = QuarantinedRecord(offset=1, seq=1, at=0.0, size=1, **words)
-    usual = page.answers["QUARANTINE.list"]
     page.answers["QUARANTINE.list"] = lambda _: Quarantine(total=1, records=(one,))
     cookie = page.enter()
     screens = [*(name for name, _ in SCREENS), f"tasks/{hostile}", f"tasks/{waits}", "vms/hostile-vm"]
@@ -103,7 +111,6 @@ def test_names_and_texts_of_others_are_shown_as_text_and_nothing_else(page: Page
             assert not (attributes.get("href") or "").lower().startswith("javascript:")
         assert "49" not in re.findall(r"<td>(49)</td>", text)
     assert seen >= 7
-    page.answers["QUARANTINE.list"] = usual
 
 
 def test_a_button_does_what_it_says_and_goes_back(page: Page) -> None:
@@ -295,19 +302,16 @@ def test_where_services_are_silent_the_screens_say_so(page: Page) -> None:
     def no(_: object) -> object:
         raise internal_error("no such luck")
 
-    usual = dict(page.answers)
     page.answers |= {"EVENTS.stat": no, "QUARANTINE.list": no}
     cookie = page.enter()
     for name in ("events", "quarantine"):
         assert "no such luck" in page.screen(cookie, name).text
-    page.answers = usual
 
 
 def test_while_the_broker_is_away_it_is_named_at_once_and_nobody_else_is_blamed(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cookie = page.enter()
-    page.await_("/readyz", lambda reply: reply.status == HTTPStatus.OK)
     seen = BrokerSeen("RabbitMQ", "host:5672", trouble="connection refused")
     monkeypatch.setattr(page.own, "broker", lambda: seen)
     monkeypatch.delitem(page.answers, "LANE.list")
@@ -322,7 +326,6 @@ def test_while_the_broker_is_away_it_is_named_at_once_and_nobody_else_is_blamed(
 
 
 def test_messages_have_the_buttons_that_may_be_pressed(page: Page) -> None:
-    usual = page.answers["QUARANTINE.list"]
     told = Quarantine(total=3, records=(message(4), message(5, reads=False), message(6, done="retried")))
     page.answers["QUARANTINE.list"] = lambda _: told
     cookie = page.enter()
@@ -338,7 +341,6 @@ def test_messages_have_the_buttons_that_may_be_pressed(page: Page) -> None:
     assert reply.status == HTTPStatus.SEE_OTHER
     assert "QUARANTINE.discard" in [method for method, _ in page.asked]
     assert 'name="verb"' not in page.screen(page.enter(READER), "quarantine").text
-    page.answers["QUARANTINE.list"] = usual
 
 
 def test_a_token_that_is_taken_back_ends_its_sessions_at_once(page: Page) -> None:
@@ -364,9 +366,10 @@ def test_a_session_that_nobody_uses_is_over(page: Page) -> None:
     assert page.screen(cookie, "overview").status == HTTPStatus.SEE_OTHER
 
 
-def test_a_page_that_does_not_hear_its_own_words_says_so_and_does_nothing(page: Page) -> None:
-    page.await_("/readyz", lambda reply: reply.status == HTTPStatus.OK)
-    page.own.append = lambda *_: page.bus.append(INSTANCE)  # type: ignore[method-assign]
+def test_a_page_that_does_not_hear_its_own_words_says_so_and_does_nothing(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page.own, "append", lambda *_: page.bus.append(INSTANCE))
     page.clock.ahead_s += 3_600.0
     ready = page.ask("GET", "/readyz", token=None)
     assert (ready.status, ready.json["status"]) == (HTTPStatus.SERVICE_UNAVAILABLE, "not ready")
@@ -374,4 +377,3 @@ def test_a_page_that_does_not_hear_its_own_words_says_so_and_does_nothing(page: 
     assert "may be old" in page.screen(page.enter(), "overview").text
     reply = page.act("/lanes/vm1/hold")
     assert (reply.status, "nothing is done" in reply.json["detail"]) == (HTTPStatus.CONFLICT, True)
-    del page.own.append
