@@ -50,7 +50,9 @@ def asked(path: str) -> Any:
 def test_prometheus_scrapes_the_page_and_knows_every_rule(composed: Composed) -> None:
     composed.compose("exec", "--no-TTY", "prometheus", "python3", "-c", UNTIL_SCRAPED)
     assert [target["health"] for target in asked("targets")["activeTargets"]] == ["up"]
-    assert {value["metric"]["instance"] for value in asked("query?query=xenops_ready")["result"]}
+    assert {value["metric"]["instance"] for value in asked("query?query=xenops_ready")["result"]} == set(
+        INSTANCES
+    )
     known = {rule["name"] for group in asked("rules")["groups"] for rule in group["rules"]}
     written = (ROOT / "docs" / "operators" / "alerts.yml").read_text()
     assert known == {line.split()[-1] for line in written.splitlines() if "- alert:" in line}

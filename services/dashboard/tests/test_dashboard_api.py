@@ -1,6 +1,5 @@
 """What programs are answered, and what they are refused."""
 
-import re
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -353,36 +352,3 @@ def test_the_description_is_the_one_that_is_kept() -> None:
     assert document() == DOCUMENT.read_text(), (
         "the API has changed: run make openapi, and look at the difference"
     )
-
-
-def test_metrics_tell_what_there_is(page: Page) -> None:
-    task = page.submit("measured")
-    page.run(task, "measured")
-    page.append(
-        records.Finished(
-            vm=VmId("measured"), task=task, outcome=records.Succeeded(), atoms=(Atom("VM_build", 0.0, 0.5),)
-        )
-    )
-    text = page.ask("GET", "/metrics").text
-    assert f'xenops_ready{{instance="{INSTANCE}"}} 1.0' in text
-    assert f'xenops_worker_up{{instance="{INSTANCE}",worker="w"}} 1.0' in text
-    assert 'xenops_atom_seconds_count{atom="VM_build"' in text
-    assert 'xenops_tasks_ended_total{instance="org.xen.lab",operation="VM_start",state="done"}' in text
-    assert page.ask("GET", "/healthz", token=None).json == {"status": "ok"}
-
-
-def test_alerts_and_the_grafana_dashboard_name_metrics_that_there_are(page: Page) -> None:
-    text = page.ask("GET", "/metrics").text
-    known = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
-    for name in ("alerts.yml", "grafana.json"):
-        wanted = set(re.findall(r"xenops_[a-z_]+", (DOCUMENT.parent / name).read_text()))
-        assert wanted
-        assert {one.removesuffix("_bucket") for one in wanted} <= known, name
-
-
-def test_each_alert_has_its_runbook() -> None:
-    alerts = re.findall(r"alert: (\w+)", (DOCUMENT.parent / "alerts.yml").read_text())
-    runbooks = re.findall(r"^### (\w+)$", (DOCUMENT.parents[1] / "operators.md").read_text(), re.MULTILINE)
-    assert alerts == runbooks
-    linked = re.findall(r"operators\.md#(\w+)", (DOCUMENT.parent / "alerts.yml").read_text())
-    assert linked == [alert.lower() for alert in alerts]
