@@ -15,7 +15,7 @@ from dashboard.operators import Operator, OperatorRole, TokensError, tokens_text
 from dashboard.pulse import Health
 from dashboard.service import build
 from dashboard.settings import LOCAL, Settings, from_environment
-from dashboard.web.render import NOTHING, brief, clock, figure, short, span
+from dashboard.web.render import NOTHING, UNBROKEN, brief, clock, figure, short, span
 from dashboard.web.server import bind
 from page_in_hand import INSTANCE
 from schema.objects.events import Events, Readers
@@ -102,9 +102,13 @@ def test_figures_of_health_and_of_those_who_wait() -> None:
     ("seconds", "words"),
     [
         (None, NOTHING),
+        (0.0, "0.0 ms"),
+        (0.00002, "< 0.1 ms"),
         (0.0005, "0.5 ms"),
         (0.34, "340 ms"),
+        (0.9996, "1.0 s"),
         (3.21, "3.2 s"),
+        (59.96, "1 min"),
         (300, "5 min"),
         (303, "5 min 3 s"),
         (7500, "2 h 5 min"),
@@ -112,7 +116,7 @@ def test_figures_of_health_and_of_those_who_wait() -> None:
     ],
 )
 def test_durations_are_said_for_people(seconds: float | None, words: str) -> None:
-    assert span(seconds) == words
+    assert span(seconds) == words.replace(" ", UNBROKEN)
 
 
 def test_times_figures_and_texts_are_said_for_people() -> None:

@@ -14,19 +14,26 @@ STATIC = Path(__file__).parent / "static"
 NOTHING = "\N{EN DASH}"
 """Where there is no figure."""
 
+UNBROKEN = "\N{NO-BREAK SPACE}"
+"""Between a number and its unit."""
+
 TEXT_SHOWN_MAX = 400
 """Of a text that others wrote; the API has the rest."""
 
 
 def span(seconds: float | None) -> str:
-    """A duration for people: `340 ms`, `3.2 s`, `5 min 3 s`, `2 h`, `3 d 4 h`."""
-    if seconds is None:
-        return NOTHING
-    if seconds < 1:
+    """A duration for people, on one line: `340 ms`, `3.2 s`, `5 min 3 s`, `2 h`, `3 d 4 h`."""
+    return NOTHING if seconds is None else _span(seconds).replace(" ", UNBROKEN)
+
+
+def _span(seconds: float) -> str:
+    if 0 < seconds < 0.00005:
+        return "< 0.1 ms"
+    if seconds < 0.9995:
         return f"{seconds * 1000:.1f} ms" if seconds < 0.01 else f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
-    whole = int(seconds)
+    whole = round(seconds)
     if whole < 3600:
         return _two(whole // 60, "min", whole % 60, "s")
     if whole < 86_400:
