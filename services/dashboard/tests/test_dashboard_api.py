@@ -339,6 +339,16 @@ def test_a_reader_that_was_away_for_too_long_is_told_of_the_gap(page: Page) -> N
     watch.feed = kept
 
 
+def test_a_reader_that_has_seen_more_than_the_log_has_is_told_of_the_gap_and_all_that_is_kept(
+    page: Page,
+) -> None:
+    offset = page.append(records.LaneHeld(vm=VmId("anew")))
+    events = page.events("/events?vm=anew", {"last-event-id": str(offset + 1_000_000)})
+    assert next(events)[0] == "gap"
+    assert next(events)[1] == str(offset)
+    events.close()
+
+
 def test_news_is_told_at_once_and_whenever_there_is_any(page: Page) -> None:
     events = page.events("/news")
     name, _, before = next(events)

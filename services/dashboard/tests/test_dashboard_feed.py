@@ -34,7 +34,6 @@ def test_a_reader_goes_on_after_what_it_has_seen() -> None:
     assert place is not None
     assert offsets(one.since(place, 10)) == [15]
     assert one.place_after(15) == one.end
-    assert one.place_after(99) == one.end
     begin = one.place_after(9)
     assert begin is not None
     assert offsets(one.since(begin, 2)) == [10, 12]
@@ -51,6 +50,12 @@ def test_a_reader_that_was_away_for_too_long_is_told_so() -> None:
     assert one.first == 1
     assert feed().place_after(5) is None
     assert feed().first is None
+
+
+def test_a_reader_that_has_seen_more_than_there_is_is_told_so() -> None:
+    one = feed(10, 12, 15)
+    assert one.place_after(16) is None
+    assert one.place_after(99) is None
 
 
 def test_entries_are_found_by_vm_kind_and_offset() -> None:

@@ -52,8 +52,11 @@ class Feed:
         return self._dropped + len(self._entries)
 
     def place_after(self, offset: int) -> int | None:
-        """The place of who has seen all up to an offset; None when what comes next may not be kept."""
-        if self.first is None or offset < self.first - 1:
+        """The place of who has seen all up to an offset; None when what comes next may not be kept.
+
+        Who has seen more than there is has read an earlier life of the log.
+        """
+        if not self._entries or not self._entries[0].offset - 1 <= offset <= self._entries[-1].offset:
             return None
         behind = 0
         for entry in reversed(self._entries):

@@ -40,6 +40,7 @@ STUCK_S = 60.0
 """A reader that takes nothing for so long is told that it is let go, behind what it has not taken yet."""
 
 RETRY = b"retry: 2000\n\n"
+STILL_HERE = b": still here\n\n"
 
 _log = logging.getLogger("dashboard")
 
@@ -61,16 +62,17 @@ class Encoded:
         return found
 
 
-def log_events(watch: Watch, encoded: Encoded, after: int | None, wanted: Wanted) -> AsyncIterator[bytes]:
-    """Entries after an offset (None: from this call on) as events, their offsets as ids."""
-    place = watch.feed.end if after is None else watch.feed.place_after(after)
-    return _log_events(watch, encoded, place, wanted)
-
-
-async def _log_events(
-    watch: Watch, encoded: Encoded, place: int | None, wanted: Wanted
+async def log_events(
+    watch: Watch, encoded: Encoded, after: int | None, wanted: Wanted
 ) -> AsyncIterator[bytes]:
+    """Entries after an offset (None: from the first request on) as events, their offsets as ids."""
+    place: int | None = watch.feed.end
     yield RETRY
+    while not watch.live:  # how far the log goes is not known yet
+        if not await watch.notifier.wait(SILENCE_S):
+            yield STILL_HERE
+    if after is not None:
+        place = watch.feed.place_after(after)
     while True:
         found = None if place is None else watch.feed.since(place, CHUNK_ENTRIES)
         if found is None:
@@ -84,7 +86,7 @@ async def _log_events(
         for piece in _pieces(events):
             yield piece
         if not entries and not await watch.notifier.wait(SILENCE_S):
-            yield b": still here\n\n"
+            yield STILL_HERE
 
 
 def _pieces(events: Iterable[bytes]) -> Iterator[bytes]:
@@ -107,7 +109,7 @@ async def news(watch: Watch, pause_s: float) -> AsyncIterator[bytes]:
             yield _event("news", watch.fold.offset, {"offset": watch.fold.offset})
             await asyncio.sleep(pause_s)
         else:
-            yield b": still here\n\n"
+            yield STILL_HERE
 
 
 def _event(name: str, number: int | None, data: object) -> bytes:
