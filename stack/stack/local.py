@@ -50,7 +50,7 @@ from stack.shape import (
     single,
     xenstored,
 )
-from stack.waiting import takes_connections_in_time
+from stack.waiting import takes_connections_in_time, unsaid
 from stack.xenstored import answers_in_time
 
 READY_TIMEOUT_S = 60.0
@@ -231,7 +231,7 @@ class LocalStack:
         """Wait until worker, frontend and event hub of every instance answer."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         for instance in self.shape.instances:
-            while (trouble := self._trouble(instance) or page.trouble(self._layout)) is not None:
+            while (trouble := self._trouble(instance)) is not None:
                 if dead := self.dead():
                     raise StackError("\n".join(dead))
                 if time.monotonic() > deadline:
@@ -244,12 +244,12 @@ class LocalStack:
     def _trouble(self, instance: str) -> str | None:
         """Why an instance does not answer yet."""
         try:
-            with self.client(instance, timeout_s=_CALL_TIMEOUT_S) as client:
+            with unsaid(), self.client(instance, timeout_s=_CALL_TIMEOUT_S) as client:
                 client.query()
                 client.updates.last_id()
         except (BusError, XenopsError) as error:
             return str(error)
-        return None
+        return page.trouble(self._layout)
 
     def _settle(self) -> None:
         """Write down of what the stack is made, unless it is made of something else already."""

@@ -1,7 +1,9 @@
+import logging
 import socket
 from pathlib import Path
 
-from stack.waiting import takes_connections_in_time
+import pytest
+from stack.waiting import takes_connections_in_time, unsaid
 
 
 def test_who_listens_is_found_and_who_has_ended_is_not_waited_for(tmp_path: Path) -> None:
@@ -17,3 +19,13 @@ def test_who_listens_is_found_and_who_has_ended_is_not_waited_for(tmp_path: Path
             return True
 
         assert takes_connections_in_time(path, lives)
+
+
+def test_what_the_client_waits_for_is_not_said_while_the_stack_waits(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = logging.getLogger("xenops")
+    with unsaid():
+        client.warning("trying for 5 s")
+    client.warning("trying for 10 s")
+    assert caplog.messages == ["trying for 10 s"]
