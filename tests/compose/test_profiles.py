@@ -42,6 +42,12 @@ def ctl(composed: Composed, node: str, *words: str) -> Any:
     return json.loads(told)
 
 
+def looked_up(composed: Composed, name: str) -> str:
+    """What the node that never dies makes of the name of another."""
+    words = ("exec", "--no-TTY", NODES[1], "rabbitmqctl", "--quiet", "--node", f"rabbit@{NODES[1]}", "eval")
+    return composed.compose(*words, f'inet:getaddr("{name}", inet).').strip()
+
+
 def asked(path: str) -> Any:
     with urllib.request.urlopen(f"http://127.0.0.1:9090/api/v1/{path}", timeout=60) as answer:
         return json.load(answer)["data"]
@@ -76,5 +82,6 @@ def test_three_nodes_are_one_broker_and_any_of_them_may_die(composed: Composed) 
         composed.insist(simulator, "unpause", "one")
         assert composed.state(simulator, "one") == "Running"
         composed.insist(simulator, "pause", "one")
+        assert looked_up(composed, node) == "{error,nxdomain}", "remembered: silence is met there"
         composed.up()
     assert composed.state(simulator, "one") == "Paused"
