@@ -18,7 +18,7 @@ def echo() -> Echo:
 
 @pytest.fixture
 def door(echo: Echo) -> Iterator[Served]:
-    with served(echo, Limits(linger_s=0.5, sweep_s=0.05)) as open_door:
+    with served(echo, Limits(linger_s=PATIENCE_S, sweep_s=0.05)) as open_door:
         yield open_door
 
 
@@ -180,13 +180,14 @@ def test_one_who_has_said_all_is_taken_for_gone_where_clients_wait_for_long(echo
         door.on_loop(lambda: echo.held[0].reply(200, b"too late"))
 
 
-def test_an_answer_that_nobody_waits_for_any_more_goes_nowhere(door: Served, echo: Echo) -> None:
-    with connected(door.path) as connection:
-        connection.sendall(post(b"", "/hold"))
-        until(lambda: echo.held, door)
-    until(lambda: echo.closed, door)
-    door.on_loop(lambda: echo.held[0].reply(200, b"too late"))
-    assert_serves(door)
+def test_an_answer_that_nobody_waits_for_any_more_goes_nowhere(echo: Echo) -> None:
+    with served(echo, Limits(linger_s=0.5, sweep_s=0.05)) as door:
+        with connected(door.path) as connection:
+            connection.sendall(post(b"", "/hold"))
+            until(lambda: echo.held, door)
+        until(lambda: echo.closed, door)
+        door.on_loop(lambda: echo.held[0].reply(200, b"too late"))
+        assert_serves(door)
 
 
 def test_a_request_that_does_not_come_to_its_end_is_refused(echo: Echo) -> None:
@@ -259,7 +260,7 @@ def test_too_many_clients_are_told_so_and_places_become_free_again(echo: Echo) -
 
 
 def test_too_many_bytes_of_requests_are_not_taken_whoever_sends_them(echo: Echo) -> None:
-    with served(echo, Limits(bytes_max=1_000, linger_s=0.5)) as door:
+    with served(echo, Limits(bytes_max=1_000, linger_s=PATIENCE_S)) as door:
         with connected(door.path) as first, connected(door.path) as second:
             first.sendall(post(b"x" * 400, "/hold") + post(b"y" * 400))  # one is at the door, one waits
             until(lambda: door.server.held_bytes == 800, door)
