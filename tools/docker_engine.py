@@ -179,8 +179,7 @@ def private(programs: Path, data: Path) -> Iterator[Mapping[str, str]]:
     Raises:
         EngineError: it does not come up.
     """
-    signal.signal(signal.SIGTERM, leave)
-    with tempfile.TemporaryDirectory(prefix="xenops-docker-") as name:
+    with tidied_up_at_sigterm(), tempfile.TemporaryDirectory(prefix="xenops-docker-") as name:
         place = Path(name)
         environment = {
             **os.environ,
@@ -204,6 +203,16 @@ def private(programs: Path, data: Path) -> Iterator[Mapping[str, str]]:
         finally:
             clear(environment)
             end(daemon, place)
+
+
+@contextmanager
+def tidied_up_at_sigterm() -> Iterator[None]:
+    """Have SIGTERM end this process by way of its `finally`; afterwards it does again what it did before."""
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def leave(*_: object) -> NoReturn:

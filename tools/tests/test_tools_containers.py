@@ -1,6 +1,7 @@
 """Where docker-compose.yml cannot be run, `make test` says why and goes on."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -113,13 +114,16 @@ def test_images_that_cannot_be_built_fail_it(path: Path, monkeypatch: pytest.Mon
 def test_a_private_engine_ends_with_what_it_was_started_for(tmp_path: Path) -> None:
     docker(tmp_path / "usr/bin", CLIENT)
     docker(tmp_path / "usr/sbin", f"echo $$ >{tmp_path}/pid\n{DAEMON}", name="dockerd")
+    before = signal.getsignal(signal.SIGTERM)
     with docker_engine.private(tmp_path, tmp_path / "data") as environment:
+        assert signal.getsignal(signal.SIGTERM) is docker_engine.leave
         assert docker_engine.what_docker_says(environment) == ""
         pid = int((tmp_path / "pid").read_text())
         os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert "nobody there" in docker_engine.what_docker_says(environment)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.usefixtures("path")
