@@ -119,8 +119,8 @@ def test_why_a_guest_has_not_got_its_addresses_is_told(host: Host) -> None:
         set4(host, first, FOUR)
         words = f"no interface has the MAC {first.mac}"
         await_that(lambda: (f"{SET}/error-msg", words) in host.state(vm).guest_agent, words)
-        console.say("set -- $(ps | grep 'qemu-g[a]'); kill $1; sleep 1")
-        console.say("qemu-ga -m virtio-serial -p /dev/vport* -t /tmp -b guest-exec &")
+        console.say("set -- $(ps | grep 'qemu-g[a]'); kill $1")
+        console.say("until qemu-ga -m virtio-serial -p /dev/vport* -t /tmp -b guest-exec; do :; done &")
         words = "its agent runs no programs: allow it guest-exec"
         await_that(lambda: (f"{SET}/error-msg", words) in host.state(vm).guest_agent, words)
         assert FEATURE not in host.state(vm).guest_agent

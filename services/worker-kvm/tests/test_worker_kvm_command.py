@@ -149,6 +149,8 @@ def test_a_qemu_that_awaits_a_state_is_just_the_machine_that_it_is_of() -> None:
     words = command_line(domain, "tcg", Inherited(3, 4, awaits_state=True))
     assert words[-2:] == ["-incoming", "defer"]
     assert words[words.index("-machine") + 1] == "pc-q35-7.2,vmport=off"
+    later = command_line(domain, "tcg", Inherited(3, 4), "2023-11-14T23:13:20")
+    assert later[later.index("-rtc") + 1] == "base=2023-11-14T23:13:20"
 
 
 @pytest.mark.parametrize(

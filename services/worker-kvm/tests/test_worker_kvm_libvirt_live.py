@@ -12,6 +12,7 @@ from virt.seal import check_seal, seal
 from virt.values import (
     AgentHeard,
     Ballooned,
+    ClockSet,
     DeviceRemoved,
     DeviceStays,
     DomainInfo,
@@ -59,6 +60,7 @@ class Told:
         self.ended: list[DomainAction] = []
         self.statuses = 0
         self.agents: list[bool] = []
+        self.clocks: list[int] = []
         self.devices: list[str] = []
 
     def on_ended(self, uuid: str, action: DomainAction) -> None:
@@ -72,6 +74,10 @@ class Told:
     def on_device(self, uuid: str, alias: str) -> None:
         assert uuid == "u"
         self.devices.append(alias)
+
+    def on_clock(self, uuid: str, clock_s: int) -> None:
+        assert uuid == "u"
+        self.clocks.append(clock_s)
 
     def on_agent(self, uuid: str, *, is_open: bool) -> None:
         assert uuid == "u"
@@ -184,3 +190,8 @@ def test_sleep_and_the_agents_port_are_heard(live: Live, told: Told) -> None:
     assert (live.asleep, live.status) == (True, Status.RUNNING)
     live.on_event(AgentHeard("u", is_open=True))
     assert told.agents == [True]
+
+
+def test_that_a_guest_has_set_its_clock_is_heard(live: Live, told: Told) -> None:
+    live.on_event(ClockSet("u", -3600))
+    assert told.clocks == [-3600]

@@ -27,6 +27,9 @@ class Told:
     def on_device(self, uuid: str, alias: str) -> None:
         pass
 
+    def on_clock(self, uuid: str, clock_s: int) -> None:
+        pass
+
     def on_agent(self, uuid: str, *, is_open: bool) -> None:
         pass
 

@@ -104,6 +104,10 @@ class HostingDomain(HostedDomain[DiskT, NicT], Generic[DiskT, NicT]):
     usb_port: Port | None = None
     """Which one USB's controller has; None: the machine has none yet, or has it beside them."""
     usb_plugs: int = 0
+    clock_base_s: int = 0
+    """How far from UTC the clock of its QEMU began."""
+    clock_s: int = 0
+    """How far its guest has set it since."""
     addressed: tuple[Addressed, ...] = ()
     """What its guest's agent has given its interfaces since the guest booted."""
 

@@ -82,6 +82,11 @@ class KvmVms(UnassistedVms, Generic[HostT, LiveT]):
         """
 
     @override
+    def add(self, vm: Vm) -> None:
+        """What is configured counts from its next start on, also if its guest has set its clock since."""
+        self._hypervisor.change(vm.id, lambda machine: machine.but(clock_s=None))
+
+    @override
     def remove(self, vm: Vm) -> None:
         """Forget all of it, with its domain if there is one."""
         self._destroy(vm.id)

@@ -10,6 +10,7 @@ import libvirt  # type: ignore[import-untyped]
 from virt.values import (
     AgentHeard,
     Ballooned,
+    ClockSet,
     DeviceRemoved,
     DeviceStays,
     DomainInfo,
@@ -135,6 +136,9 @@ HEARD: dict[int, Callable[..., None]] = {
                 domain.UUIDString(), state == libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
             )
         )
+    ),
+    libvirt.VIR_DOMAIN_EVENT_ID_RTC_CHANGE: lambda _, domain, offset_s, connection: connection.tell(
+        ClockSet(domain.UUIDString(), offset_s)
     ),
     libvirt.VIR_DOMAIN_EVENT_ID_PMSUSPEND: lambda _, domain, _reason, connection: connection.tell(
         Slept(domain.UUIDString(), asleep=True)

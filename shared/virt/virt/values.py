@@ -143,6 +143,14 @@ class Slept:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockSet:
+    """The guest has set its hardware clock, so far from UTC if its document says how far it began."""
+
+    uuid: str
+    clock_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrayMoved:
     """A drive's tray was opened or closed, by its guest or by us."""
 
@@ -161,6 +169,7 @@ VirtEvent = (
     | Ballooned
     | AgentHeard
     | Slept
+    | ClockSet
     | TrayMoved
 )
 """What libvirt tells by itself."""

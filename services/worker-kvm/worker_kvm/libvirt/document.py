@@ -38,6 +38,9 @@ _SLOT_PORTS, _SLOT_SCSI, _SLOT_BALLOON, _SLOT_SERIAL, _SLOT_USB = 3, 4, 5, 6, 7
 USB_CONTROLLER = "./devices/controller[@type='usb'][@model='qemu-xhci']"
 """Where a machine has one."""
 
+CLOCK = "./clock[@offset='variable'][@basis='utc']"
+"""Where a document says how far from UTC its guest's clock is; libvirt writes there what the guest sets."""
+
 AGENT_PORT = "org.qemu.guest_agent.0"
 """The name of its port in the guest."""
 
@@ -70,7 +73,7 @@ def domain_document(domain: Domain, around: Surroundings) -> Element:
         system_node(vm, domain.kind),
         _features(around, is_secure=wants_secure_boot(vm)),
         node("cpu", mode="host-passthrough" if around.accelerator == "kvm" else "maximum"),
-        node("clock", offset="utc"),
+        node("clock", offset="variable", adjustment=domain.clock_base_s, basis="utc"),
         node("on_poweroff", text="destroy"),
         node("on_reboot", text="destroy"),
         node("on_crash", text="preserve"),

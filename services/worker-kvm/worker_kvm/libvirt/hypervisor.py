@@ -27,10 +27,11 @@ from worker_kvm.libvirt.document import AGENT_PORT, Surroundings, domain_documen
 from worker_kvm.libvirt.images import is_image
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.lives import Lives
-from worker_kvm.libvirt.machine import Domain, Machine, Nic, Stage
+from worker_kvm.libvirt.machine import Domain, Machine, Nic, Stage, saved
 from worker_kvm.libvirt.noticing import Noticing
 from worker_kvm.libvirt.persistent_state import forgetting_document, identity, is_kept, name_of
 from worker_kvm.libvirt.rules import Rules
+from worker_kvm.libvirt.saved import clock_in
 from worker_kvm.libvirt.settings import LibvirtSettings
 from worker_kvm.libvirt.socket_directories import SocketDirectories
 from worker_kvm.libvirt.strays import report_strays
@@ -231,12 +232,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
 
     def saved(self, vm: str, path: str) -> None:
         """A domain was saved to a file: libvirt has it no more."""
-        self.change(
-            vm,
-            lambda machine: machine.with_domain(stage=Stage.NOTED, saving=None, saved=path).but(
-                suspended=True, addressed=machine.living().addressed
-            ),
-        )
+        self.change(vm, lambda machine: saved(machine, path))
         uuid_ = self.look(vm).living().uuid
         self._lives.end(uuid_)
         self.agents.forget(uuid_)
@@ -309,13 +305,11 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
 
     def on_device(self, uuid_: str, alias: str) -> None:
         """A guest has let go of a device, or opened a drive: note that, and let be done what follows."""
+        self._notice(uuid_, lambda machine: self._noticing.changed(machine, self.live(machine.id), alias))
 
-        def tell(machine: Machine) -> None:
-            if (live := self.live(machine.id)) is not None:
-                for changed in self._noticing.changed(machine, live, alias):
-                    self._on_change(changed)
-
-        self._tell_of(lambda domain: domain.uuid == uuid_ and domain.stage is not Stage.NOTED, tell)
+    def on_clock(self, uuid_: str, clock_s: int) -> None:
+        """A guest has set its clock, so far from UTC."""
+        self._notice(uuid_, lambda machine: self._noticing.set_clock(machine, clock_s))
 
     def on_agent(self, uuid_: str, *, is_open: bool) -> None:
         """A guest has opened or closed the port of its agent."""
@@ -329,6 +323,8 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         if live.asked is None:
             port, document = f"./devices/channel/target[@name='{AGENT_PORT}']", self.devices(domain.uuid)
             self.on_agent(domain.uuid, is_open=attribute(document, port, "state") == "connected")
+            if (clock_s := clock_in(document)) is not None:
+                self.on_clock(domain.uuid, clock_s)
             for alias in self._noticing.missed(domain, document):
                 self.on_device(domain.uuid, alias)
 
@@ -388,8 +384,15 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
         return self.settings.logs / f"{name_of(domain.uuid)}.log"
 
     def _tell(self, uuid_: str, change: Change) -> None:
-        def tell(machine: Machine) -> None:
+        def changed(machine: Machine) -> Iterator[ObjectId]:
             self.change(machine.id, change)
-            self._on_change(VmObject(id=machine.id))
+            yield VmObject(id=machine.id)
+
+        self._notice(uuid_, changed)
+
+    def _notice(self, uuid_: str, changed: Callable[[Machine], Iterator[ObjectId]]) -> None:
+        def tell(machine: Machine) -> None:
+            for each in changed(machine):
+                self._on_change(each)
 
         self._tell_of(lambda domain: domain.uuid == uuid_ and domain.stage is not Stage.NOTED, tell)

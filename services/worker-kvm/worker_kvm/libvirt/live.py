@@ -10,6 +10,7 @@ from virt.handover import Departure
 from virt.values import (
     AgentHeard,
     Ballooned,
+    ClockSet,
     DeviceRemoved,
     DeviceStays,
     DomainInfo,
@@ -43,6 +44,9 @@ class LiveListener(Protocol):
 
     def on_device(self, uuid: str, alias: str) -> None:
         """The guest has let go of a device that nobody asked it for, or opened a drive, unless we have."""
+
+    def on_clock(self, uuid: str, clock_s: int) -> None:
+        """The guest has set its clock, so far from UTC."""
 
     def on_agent(self, uuid: str, *, is_open: bool) -> None:
         """The guest has opened or closed the port of its agent."""
@@ -106,6 +110,8 @@ class Live(Watched):
                 self._note(self._refused, alias)
             case AgentHeard(is_open=is_open):
                 self._listener.on_agent(self.uuid, is_open=is_open)
+            case ClockSet(clock_s=clock_s):
+                self._listener.on_clock(self.uuid, clock_s)
             case Slept(asleep=asleep):
                 self._asleep = asleep
                 self.notify()

@@ -102,6 +102,8 @@ class Machine(HostedMachine[Domain, Disk, Nic]):
     suspended: bool = False
     addressed: tuple[Addressed, ...] = ()
     """Of a guest that is suspended, or on its way here."""
+    clock_s: int | None = None
+    """How far from UTC its guest has set its clock since the VM was configured: its next start has it so."""
     keeps_as: str = ""
     """The UUID under which libvirt keeps its variables and its TPM; empty: it never ran."""
     is_secure: bool = False
@@ -126,6 +128,13 @@ def attached(machine: Machine, vbd: Vbd, source: Source | None) -> Machine:
         raise taken(position)
     placed = vbd.model_copy(update={"position": position})
     return machine.with_new_disk(Disk(vbd=placed, bus=bus, unit=unit, source=source))
+
+
+def saved(machine: Machine, path: str) -> Machine:
+    """Its guest is in an image now, and what its agent has given it."""
+    addressed = machine.living().addressed
+    noted = machine.with_domain(stage=Stage.NOTED, saving=None, saved=path)
+    return noted.but(suspended=True, addressed=addressed)
 
 
 def plugged(machine: Machine, vif: Vif, *, bridged: bool) -> Machine:

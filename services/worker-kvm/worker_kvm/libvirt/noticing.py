@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from engine.hosted.notes import Notes
-from schema.objects.dynamic import ObjectId, VbdObject, VifObject
+from schema.objects.dynamic import ObjectId, VbdObject, VifObject, VmObject
 from schema.objects.vbd import VbdMode, VbdType
 from virt.connection import Connection
 from virt.values import VirtError
 from virt.xml import Element, parsed, written
 
+from worker_kvm.clock import with_clock
 from worker_kvm.libvirt.document import drive_node
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Disk, Domain, Machine
@@ -29,8 +30,10 @@ class Noticing:
     virt: Connection
     grown: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def changed(self, machine: Machine, live: Live, alias: str) -> Iterator[ObjectId]:
+    def changed(self, machine: Machine, live: Live | None, alias: str) -> Iterator[ObjectId]:
         """What has changed when a guest has let go of a device, or opened a drive: that is emptied first."""
+        if live is None:
+            return
         domain = machine.living()
         for nic in domain.nics:
             if nic.alias == alias:
@@ -39,6 +42,11 @@ class Noticing:
         for disk in domain.disks:
             if disk.alias == alias and self._is_emptied(machine.id, live, disk):
                 yield VbdObject(id=disk.id)
+
+    def set_clock(self, machine: Machine, clock_s: int) -> Iterator[ObjectId]:
+        """What has changed when a guest has set its clock, so far from UTC."""
+        if self.notes.change(machine.id, lambda known: with_clock(known, clock_s)) != machine:
+            yield VmObject(id=machine.id)
 
     def missed(self, domain: Domain, document: Element) -> set[str]:
         """What guests have done to their devices while nobody listened, by alias."""

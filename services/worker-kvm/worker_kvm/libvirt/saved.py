@@ -15,6 +15,7 @@ from virt.xml import Element, attribute, node
 from worker_kvm.card import Card, card_named
 from worker_kvm.kind import Kind, kind_named
 from worker_kvm.libvirt.document import (
+    CLOCK,
     QEMU,
     Surroundings,
     disk_node,
@@ -35,6 +36,8 @@ _DEVICES = _NAMED | {
 }
 """What libvirt makes of our documents has these."""
 
+_NUMBER = re.compile(r"-?[0-9]{1,12}")
+
 _NIC_ALIAS = re.compile(r"ua-nic\d+-(\d+)")
 
 
@@ -52,6 +55,12 @@ def _machine_in(document: Element) -> str:
     """QEMU's name of the machine, or nothing."""
     described = document.find("./os/type")
     return "" if described is None else described.get("machine", "")
+
+
+def clock_in(document: Element) -> int | None:
+    """How far from UTC its guest's clock is; None: one of a worker before, which did not say."""
+    said = attribute(document, CLOCK, "adjustment") or ""
+    return int(said) if _NUMBER.fullmatch(said) else None
 
 
 def moved(document: Element, domain: Domain, around: Surroundings) -> Element:

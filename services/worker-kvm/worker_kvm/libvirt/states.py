@@ -6,6 +6,7 @@ from engine.domain_type import domain_type
 from schema.objects.halted import HALTED_VM
 from schema.objects.vm import Console, ConsoleProtocol, Hvm, PowerState, VmState
 
+from worker_kvm.clock import shown
 from worker_kvm.libvirt.machine import Domain, Machine, Stage
 from worker_kvm.qemu.guest_agent import Told, agent_keys
 from worker_kvm.watched import Seen, Status
@@ -32,7 +33,7 @@ def vm_state(machine: Machine, seen: Seen | None, console: Path, told: Told | No
             "vcpu_target": domain.vcpus,
             "guest_agent": agent_keys(told, [nic.vif for nic in domain.nics]),
             "pv_drivers_detected": told is not None,  # its agent is behind one
-            "rtc_timeoffset": vm.ty.info.timeoffset if isinstance(vm.ty, Hvm) else "",
+            "rtc_timeoffset": shown(vm, domain.clock_s),
             "last_start_time": domain.created_at,
             "hvm": isinstance(vm.ty, Hvm),
             "domain_type": domain_type(vm),

@@ -11,6 +11,7 @@ from schema.objects.vm import Vm, VmState
 from typing_extensions import override
 from virt.spoken import spoken
 
+from worker_kvm.clock import first_s
 from worker_kvm.kind import kind_of
 from worker_kvm.libvirt.bootable import refuse_unless_bootable
 from worker_kvm.libvirt.hypervisor import Hypervisor
@@ -47,7 +48,13 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
         """Note a domain; of a VM on its way in, under the id that it will have."""
         execution.check_cancelled()
         named = vm if options.final is None else vm.model_copy(update={"id": options.final})
-        own = {"own_pcis": tuple(name_of(pci.address) for pci in devices.pcis), "kind": kind_of(named)}
+        clock_s = first_s(self._hypervisor.look(vm.id).clock_s, named)
+        own = {
+            "own_pcis": tuple(name_of(pci.address) for pci in devices.pcis),
+            "kind": kind_of(named),
+            "clock_base_s": clock_s,
+            "clock_s": clock_s,
+        }
         domain = self._hypervisor.look(vm.id).domain or self._hypervisor.fresh(named).model_copy(update=own)
         self._hypervisor.change(vm.id, lambda machine: machine.begun(lambda: domain))
 

@@ -50,6 +50,8 @@ def fitted(domain: Domain, head: Head, devices: Devices, host: Here) -> Domain:
             "nic_plugs": kept.nic_plugs,
             "usb_port": kept.usb_port,
             "usb_plugs": kept.usb_plugs,
+            "clock_base_s": kept.clock_s,
+            "clock_s": kept.clock_s,
             "addressed": kept.addressed,
         }
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from schema.objects.vm import DirectBoot, Hvm, StandardVga, Vm
 
 from worker_kvm.accelerator import Accelerator
+from worker_kvm.clock import UTC_BASE
 from worker_kvm.hostdevices import PORTS
 from worker_kvm.kind import Kind
 from worker_kvm.qemu.devices import (
@@ -141,8 +142,12 @@ def memory_mib(vm: Vm) -> int:
     return -(-vm.memory_static_max // MIB)
 
 
-def command_line(domain: Domain, accelerator: Accelerator, inherited: Inherited) -> list[str]:
+def command_line(
+    domain: Domain, accelerator: Accelerator, inherited: Inherited, clock: str = UTC_BASE
+) -> list[str]:
     """All arguments, without the program. The domain waits, stopped, for its first `cont`.
+
+    Its `clock` begins as `clock.base` says.
 
     QEMU runs in its own directory (see `Sockets`), where it makes the one socket that it is given by name.
 
@@ -152,7 +157,7 @@ def command_line(domain: Domain, accelerator: Accelerator, inherited: Inherited)
     return [
         *_identity(domain),
         *_files(inherited.files),
-        *_machine(domain, accelerator, inherited.contents),
+        *_machine(domain, accelerator, inherited.contents, clock),
         *_ways_in(domain, inherited),
         *_boot(domain.vm, inherited),
         *_devices(domain, inherited),
@@ -172,7 +177,9 @@ def _files(files: Sequence[tuple[int, str]]) -> Iterator[str]:
         yield from ("-add-fd", f"fd={descriptor},set={number},opaque={node}")
 
 
-def _machine(domain: Domain, accelerator: Accelerator, contents: Mapping[str, Given]) -> list[str]:
+def _machine(
+    domain: Domain, accelerator: Accelerator, contents: Mapping[str, Given], clock: str
+) -> list[str]:
     vm = domain.vm
     firmware = f",pflash0={UEFI_CODE},pflash1={UEFI_VARIABLES}" if UEFI_CODE in contents else ""
     if wants_secure_boot(vm):
@@ -186,7 +193,7 @@ def _machine(domain: Domain, accelerator: Accelerator, contents: Mapping[str, Gi
         *("-cpu", "host" if accelerator == "kvm" else "max"),
         *("-smp", f"cpus={domain.vcpus_of_start or vm.vcpus},maxcpus={_vcpus_max(domain)}"),
         *("-m", f"{memory_mib(vm)}M"),
-        *("-rtc", "base=utc", "-boot", "strict=on"),
+        *("-rtc", f"base={clock}", "-boot", "strict=on"),
         *("-action", "reboot=shutdown,shutdown=pause,panic=pause", "-device", "pvpanic"),
         *("-trace", "enable=qemu_system_shutdown_request"),
     ]

@@ -18,6 +18,7 @@ from typing_extensions import override
 from virt.monitor import MonitorError, MonitorLoop
 
 from worker_kvm.addressing import NotedOrders
+from worker_kvm.clock import base, with_clock
 from worker_kvm.network import Network, NetworkError, TapSettings
 from worker_kvm.poller import Poller
 from worker_kvm.qemu.agents import Agents, Channel
@@ -234,6 +235,16 @@ class Hypervisor(Noting[Machine, Records]):
 
         self._tell_of(lambda domain: domain.domid == domid, tell)
 
+    def on_clock(self, domid: int, offset_s: int) -> None:
+        """A guest has set its clock, by so much from where that of its QEMU began."""
+
+        def tell(machine: Machine) -> None:
+            now_s = machine.living().clock_base_s + offset_s
+            if self.change(machine.id, lambda known: with_clock(known, now_s)) != machine:
+                self._on_change(VmObject(id=machine.id))
+
+        self._tell_of(lambda domain: domain.domid == domid, tell)
+
     def on_port(self, domid: int, *, is_open: bool) -> None:
         """A guest has opened or closed the port of its agent."""
         live = self._lives.get(domid)
@@ -264,7 +275,8 @@ class Hypervisor(Noting[Machine, Records]):
                 awaits_state=awaits_state,
             )
             inherited = with_files(inherited, domain, self.firmware.files(vm, domain.vm), opened)
-            line = command_line(domain, self.settings.accelerator, inherited)
+            clock = base(domain.clock_base_s, self.now())
+            line = command_line(domain, self.settings.accelerator, inherited, clock)
             command = [*launcher(user, domain.domid, sockets.own), self.settings.qemu, *line]
             process = spawn(command, sockets.log, inherited.descriptors)
         except OSError as error:
@@ -344,6 +356,7 @@ class Hypervisor(Noting[Machine, Records]):
             live.find_again()
             if domain.saving is not None and not domain.suspended:
                 self._undo_save(domain, live, domain.saving)
+            self.on_clock(domain.domid, live.clock_s(self.now) - domain.clock_base_s)
             for device in missed(domain, live):
                 self.on_device(domain.domid, device)
             if domain.has_agent_port and live.has_open_port():

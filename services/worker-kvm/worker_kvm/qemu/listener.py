@@ -17,5 +17,8 @@ class Listener(Protocol):
     def on_device(self, domid: int, device: str) -> None:
         """The guest has let go of a device, or opened the tray of a drive, perhaps by itself."""
 
+    def on_clock(self, domid: int, offset_s: int) -> None:
+        """The guest has set its clock, by so much from where that of its QEMU began."""
+
     def on_port(self, domid: int, *, is_open: bool) -> None:
         """The guest has opened or closed the port of its agent."""

@@ -17,6 +17,7 @@ from virt.monitor import (
     QemuEvent,
 )
 
+from worker_kvm.clock import ahead_s
 from worker_kvm.qemu.command import AGENT, Sockets
 from worker_kvm.qemu.devices import block_node
 from worker_kvm.qemu.ending import action_of, complaint, logged_action
@@ -100,6 +101,11 @@ class Live(Watched):
     def measure(self) -> None:
         """See how much memory the guest has: what a state has brought, no event tells. Errors as of `do`."""
         self._memory_bytes = int(self.do("query-balloon")["actual"])
+
+    def clock_s(self, now: Callable[[], float]) -> int:
+        """How far from UTC the guest's clock is now. Errors as of `do`."""
+        told = self.do("qom-get", {"path": "/machine", "property": "rtc-time"})
+        return ahead_s(told, now())
 
     def has_open_port(self) -> bool:
         """Whether the guest has opened the port of its agent, as nobody may have heard."""
@@ -301,6 +307,8 @@ class Live(Watched):
                 self.notify()
             case "VSERPORT_CHANGE" if event.data.get("id") == AGENT:
                 self._listener.on_port(self._domid, is_open=event.data.get("open") is True)
+            case "RTC_CHANGE":
+                self._listener.on_clock(self._domid, int(event.data["offset"]))
             case "MIGRATION":
                 with self._told:
                     self._migration = str(event.data.get("status"))

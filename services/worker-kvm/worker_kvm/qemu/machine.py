@@ -15,6 +15,7 @@ from schema.objects.vm import Hvm, Vm
 from typing_extensions import override
 
 from worker_kvm.card import KvmNic, card_of
+from worker_kvm.clock import first_s
 from worker_kvm.hostdevices import MMIO_PORTS, PORTS, HostingDomain, Port
 from worker_kvm.kind import Kind, kind_of
 from worker_kvm.passthrough import free_port, taken_ports
@@ -146,6 +147,8 @@ class Machine(HostedMachine[Domain, Disk, Nic]):
 
     suspended: Domain | None = None
     """What its domain was when it was saved; the VM is Suspended until a domain is built or restored."""
+    clock_s: int | None = None
+    """How far from UTC its guest has set its clock since the VM was configured: its next start has it so."""
 
     def launched(self) -> Domain:
         """Its domain once it can run. Errors: `Does_not_exist`, `Domain_not_built`."""
@@ -156,11 +159,21 @@ class Machine(HostedMachine[Domain, Disk, Nic]):
 
 
 def created(machine: Machine, vm: Vm, domid: int, now: float) -> Machine:
-    """With an empty domain that wants a reboot should it stop. Errors: `Already_exists`; `kind_of`'s."""
-    kind, target = kind_of(vm), vm.memory_dynamic_max
+    """With an empty domain that wants a reboot should it stop.
+
+    Errors: `Already_exists`; those of `kind_of` and `configured_s`.
+    """
+    kind, target, clock_s = kind_of(vm), vm.memory_dynamic_max, first_s(machine.clock_s, vm)
     return machine.begun(
         lambda: Domain(
-            domid=domid, vm=vm, kind=kind, created_at=now, memory_target_bytes=target, has_agent_port=True
+            domid=domid,
+            vm=vm,
+            kind=kind,
+            created_at=now,
+            memory_target_bytes=target,
+            has_agent_port=True,
+            clock_base_s=clock_s,
+            clock_s=clock_s,
         )
     )
 

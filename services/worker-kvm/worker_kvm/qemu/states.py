@@ -10,6 +10,7 @@ from schema.objects.vm import (
     VmState,
 )
 
+from worker_kvm.clock import shown
 from worker_kvm.qemu.command import Sockets, has_screen
 from worker_kvm.qemu.guest_agent import Told, agent_keys
 from worker_kvm.qemu.machine import Domain, Machine
@@ -39,7 +40,7 @@ def vm_state(machine: Machine, seen: Seen | None, sockets: Sockets, told: Told |
             "vcpu_target": vm.vcpus,
             "guest_agent": agent_keys(told, [nic.vif for nic in domain.nics]),
             "pv_drivers_detected": told is not None,  # its agent is behind one
-            "rtc_timeoffset": vm.ty.info.timeoffset if isinstance(vm.ty, Hvm) else "",
+            "rtc_timeoffset": shown(vm, domain.clock_s),
             "last_start_time": domain.created_at,
             "hvm": isinstance(vm.ty, Hvm),
             "domain_type": domain_type(vm),
