@@ -354,10 +354,12 @@ def quarantined(offset: int) -> QuarantinedRecord:
 def test_what_is_in_quarantine_is_listed_and_one_of_it_is_shown_whole(
     xenops: Callable[..., int], door: Any, capsys: Capture
 ) -> None:
-    door.answer("QUARANTINE.list", Quarantine(total=7, records=(quarantined(5), quarantined(0))))
+    seen_to = quarantined(0).model_copy(update={"done": "discarded", "by": "ann"})
+    door.answer("QUARANTINE.list", Quarantine(total=7, records=(quarantined(5), seen_to)))
     assert xenops("quarantine") == command.DONE
     listed = capsys.readouterr()
     assert "mallory" in listed.out
+    assert listed.out.count("discarded by ann") == 1
     assert "7 messages are in quarantine, 2 are shown" in listed.err
     assert xenops("quarantine", "0") == command.DONE
     assert r"\x1b[2J" in capsys.readouterr().out

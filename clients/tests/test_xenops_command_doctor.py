@@ -16,7 +16,7 @@ from schema.log_records import Snapshotted
 from schema.objects.events import Events, Readers
 from schema.objects.host import ChipsetInfo, CpuInfo, Host, Hypervisor, Query
 from schema.objects.lane import Lane, Lanes, StrandedVm, Worker
-from schema.objects.quarantine import Quarantine
+from schema.objects.quarantine import Quarantine, QuarantinedRecord
 from schema.operations import VmStart
 from schema.records import Heartbeat, Submitted
 from xenops import Client, Log
@@ -28,6 +28,20 @@ from xenops.command.survey import RECORDS_LOOKED_AT, survey
 Capture = pytest.CaptureFixture[str]
 INSTANCE = InstanceName("an.instance")
 DRAINED = Worker(worker="v", state="drained", capacity=4, busy=0, leases=0, silent_s=0.5)
+DISCARDED = QuarantinedRecord(
+    log="i",
+    offset=5,
+    reason="damaged",
+    routing_key="i.v.Started",
+    user="",
+    producer="",
+    seq=0,
+    at=0.0,
+    size=4,
+    shown="x",
+    done="discarded",
+    by="ann",
+)
 BEHIND = Readers(token=1, count=2, behind=2000)
 UP = Worker(worker="w", state="up", capacity=4, busy=1, leases=1, silent_s=0.5)
 TEXTS = {name: "" for name, field in CpuInfo.model_fields.items() if field.annotation is str}
@@ -305,7 +319,9 @@ SEEN = LogSeen(first=0, last=8, began_at=0.0, is_whole=True, late_s=0.0)
             "warn",
             "2 clients",
         ),
-        (checks.of_quarantine(Quarantine(total=3, records=())), "warn", "3 messages"),
+        (checks.of_quarantine(Quarantine(total=3, records=())), "warn", "3 of the log's messages"),
+        (checks.of_quarantine(Quarantine(total=2, records=(DISCARDED,))), "warn", "1 of the log's messages"),
+        (checks.of_quarantine(Quarantine(total=1, records=(DISCARDED,))), "ok", "seen to what is in it"),
         (checks.of_echo(2.0, 7), "fail", "up to 7"),
         (checks.of_disk("/d", 1, 100), "fail", "make room"),
         (checks.of_disk("/d", 5, 100), "warn", "make room"),

@@ -154,11 +154,17 @@ def of_readers(events: Events) -> Check:
 
 
 def of_quarantine(kept: Quarantine) -> Check:
-    """What no service takes."""
-    if kept.total:
-        found = f"{kept.total} messages of the log are taken by no service"
-        return Check("quarantine", Verdict.WARN, found, "`xenops quarantine` shows whose they are, and why")
-    return Check("quarantine", Verdict.OK, "empty")
+    """What no service takes, and no operator has seen to."""
+    seen_to = sum(1 for one in kept.records if one.done)
+    if kept.total > seen_to:
+        found = f"{kept.total - seen_to} of the log's messages are taken by no service"
+        remedy = (
+            "`xenops quarantine` shows whose they are, and why; on the operators' page they are retried or "
+            "discarded"
+        )
+        return Check("quarantine", Verdict.WARN, found, remedy)
+    found = f"an operator has seen to what is in it, {kept.total} in all" if kept.total else "empty"
+    return Check("quarantine", Verdict.OK, found)
 
 
 def of_hypervisor(host: Host) -> Check:

@@ -190,12 +190,18 @@ def of_diagnostics(report: Dict) -> Shown:
 def of_quarantine(kept: Quarantine) -> Shown:
     """One line for each message, the newest first."""
     rows = tuple(
-        (str(one.offset), _time(one.at) if one.at else "-", one.user or "-", one.producer or "-", one.reason)
+        (
+            str(one.offset),
+            _time(one.at) if one.at else "-",
+            one.user or "-",
+            one.producer or "-",
+            _done(one),
+            one.reason,
+        )
         for one in kept.records
     )
-    return Shown(
-        to_rpc(Quarantine, kept), (Table(("OFFSET", "WRITTEN", "USER", "PRODUCER", "REASON"), rows),)
-    )
+    heads = ("OFFSET", "WRITTEN", "USER", "PRODUCER", "DONE", "REASON")
+    return Shown(to_rpc(Quarantine, kept), (Table(heads, rows),))
 
 
 def of_quarantined(one: QuarantinedRecord) -> Shown:
@@ -210,9 +216,13 @@ def of_quarantined(one: QuarantinedRecord) -> Shown:
         ("written", _time(one.at) if one.at else "-"),
         ("bytes", str(one.size)),
         ("begins", one.shown),
-        ("done", f"{one.done} by {one.by}" if one.done else "-"),
+        ("done", _done(one)),
     )
     return Shown(to_rpc(QuarantinedRecord, one), (Table(("", ""), rows),))
+
+
+def _done(one: QuarantinedRecord) -> str:
+    return f"{one.done} by {one.by}" if one.done else "-"
 
 
 def _time(seconds: float) -> str:
