@@ -266,8 +266,6 @@ class LocalStack:
         if is_too_long or longest > DOOR_PATH_BYTES_MAX:
             sentence = f"{self._layout.root} is too long a path: sockets in it could not be opened"
             raise StackError(f"{sentence}; move the checkout")
-        if not any(self.status().values()):
-            self._layout.door.unlink(missing_ok=True)  # a killed stack's: nobody is behind it any more
         self._prepare()
         save(shape, self._layout.shape)
 
