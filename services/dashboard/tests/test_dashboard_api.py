@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from dashboard.fold.feed import Feed
+from dashboard.fold.feed import Feed, seen_by
 from dashboard.web.describe import document
 from dashboard.web.guard import BODY_BYTES_MAX
 from page_in_hand import INSTANCE, OPERATOR, WORKER, Page
@@ -320,7 +320,7 @@ def test_a_reader_of_events_goes_on_where_it_was(page: Page) -> None:
     events = page.events("/events?vm=followed", {"last-event-id": first})
     found = [next(events), next(events)]
     assert [data["kind"] for _, _, data in found] == ["LaneReleased", "LaneHeld"]
-    assert int(found[0][1]) > int(first)
+    assert seen_by(found[0][1]).offset > seen_by(first).offset
     events.close()
 
 
@@ -345,7 +345,17 @@ def test_a_reader_that_has_seen_more_than_the_log_has_is_told_of_the_gap_and_all
     offset = page.append(records.LaneHeld(vm=VmId("anew")))
     events = page.events("/events?vm=anew", {"last-event-id": str(offset + 1_000_000)})
     assert next(events)[0] == "gap"
-    assert next(events)[1] == str(offset)
+    assert seen_by(next(events)[1]).offset == offset
+    events.close()
+
+
+def test_a_reader_of_a_log_that_was_lost_is_told_of_the_gap_though_the_new_one_has_come_as_far(
+    page: Page,
+) -> None:
+    offset = page.append(records.LaneHeld(vm=VmId("twice")))
+    events = page.events("/events?vm=twice", {"last-event-id": f"{offset}.1"})
+    assert next(events)[0] == "gap"
+    assert seen_by(next(events)[1]).offset == offset
     events.close()
 
 

@@ -3,7 +3,7 @@
 import pytest
 from bus.ports import Entry
 from bus.stories.story import State, Story
-from dashboard.fold.feed import Feed, Wanted
+from dashboard.fold.feed import Feed, Seen, Wanted, seen, seen_by
 from dashboard.fold.history import History, quantile
 from dashboard.web import streams
 from log_in_hand import VM
@@ -30,32 +30,44 @@ def offsets(found: tuple[tuple[Entry, ...], int] | None) -> list[int] | None:
 
 def test_a_reader_goes_on_after_what_it_has_seen() -> None:
     one = feed(10, 12, 15)
-    place = one.place_after(12)
+    place = one.place_after(Seen(12))
     assert place is not None
     assert offsets(one.since(place, 10)) == [15]
-    assert one.place_after(15) == one.end
-    begin = one.place_after(9)
+    assert one.place_after(Seen(15)) == one.end
+    begin = one.place_after(Seen(9))
     assert begin is not None
     assert offsets(one.since(begin, 2)) == [10, 12]
 
 
 def test_a_reader_that_was_away_for_too_long_is_told_so() -> None:
     one = feed(0, 1, 2)
-    place = one.place_after(-1)
+    place = one.place_after(Seen(-1))
     assert place == 0
     one.add(entry(3))
     assert one.since(place, 10) is None
-    assert one.place_after(-1) is None
-    assert one.place_after(0) == 1
+    assert one.place_after(Seen(-1)) is None
+    assert one.place_after(Seen(0)) == 1
     assert one.first == 1
-    assert feed().place_after(5) is None
+    assert feed().place_after(Seen(5)) is None
     assert feed().first is None
 
 
 def test_a_reader_that_has_seen_more_than_there_is_is_told_so() -> None:
     one = feed(10, 12, 15)
-    assert one.place_after(16) is None
-    assert one.place_after(99) is None
+    assert one.place_after(Seen(16)) is None
+    assert one.place_after(Seen(99)) is None
+
+
+def test_a_reader_of_a_log_that_is_lost_is_told_so_though_the_new_one_has_come_as_far() -> None:
+    one = feed(10, 12, 15)
+    assert one.place_after(Seen(12, 0)) == one.place_after(seen(entry(12))) == 2
+    assert one.place_after(Seen(12, 1_796_000_000_123)) is None
+    assert one.place_after(Seen(11, 1_796_000_000_123)) == 1  # nothing stands there to compare it with
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "17", "17.1796000000123"])
+def test_what_was_seen_is_an_events_id_and_back(text: str) -> None:
+    assert str(seen_by(text)) == text
 
 
 def test_entries_are_found_by_vm_kind_and_offset() -> None:
@@ -76,7 +88,7 @@ def test_an_event_is_made_once_and_only_the_newest_are_kept(monkeypatch: pytest.
     monkeypatch.setattr(streams, "ENCODED_MAX", 1)
     encoded, first, second = streams.Encoded(), entry(0), entry(1)
     made = encoded.event(first)
-    assert made.startswith(b"event: entry\nid: 0\ndata: {")
+    assert made.startswith(b"event: entry\nid: 0.0\ndata: {")
     assert encoded.event(first) is made
     encoded.event(second)
     assert encoded.event(first) is not made

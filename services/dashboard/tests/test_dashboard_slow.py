@@ -9,6 +9,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import pytest
+from dashboard.fold.feed import seen_by
 from dashboard.web import server, streams
 from page_in_hand import INSTANCE, PATIENCE_S, READER, Page, Reply
 from schema import records
@@ -66,8 +67,8 @@ def test_it_is_told_why_behind_what_it_had_not_taken_and_goes_on_elsewhere(
     assert events[-1].startswith("end\ndata: ")
     why = json.loads(events[-1].partition("data: ")[2].partition("\n")[0])
     assert "go on from the last id" in why["reason"]
-    last = int(events[-2].partition("id: ")[2].partition("\n")[0])
-    assert 0 < last < ENTRIES
+    last = seen_by(events[-2].partition("id: ")[2].partition("\n")[0])
+    assert 0 < last.offset < ENTRIES
 
 
 def test_when_too_many_follow_the_next_is_told_so_until_one_leaves(

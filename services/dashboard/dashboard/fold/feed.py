@@ -7,9 +7,14 @@ from itertools import islice
 
 from bus.ports import Entry
 from bus.stories.tasks import vm_of
+from typing_extensions import override
 
 KEPT_MAX = 20_000
 """Entries that are kept: some 30 MB; who follows may be so far behind."""
+
+
+EVENT_ID = r"^(-1|[0-9]{1,18}(\.[0-9]{1,16})?)$"
+"""What an event's id may be: an offset, and when that entry was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,41 @@ class Wanted:
         if kind in self.passed_over or (self.kind and kind != self.kind):
             return False
         return not self.vm or vm_of(entry.record) == self.vm
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Up to which entry somebody has seen all: its offset and, where that is known, when it was made, in ms.
+
+    A log that was lost begins to count anew, so an offset alone may be another entry's by now.
+    """
+
+    offset: int
+    made_ms: int | None = None
+
+    @override
+    def __str__(self) -> str:
+        """As the id of an event, and back by `seen_by`."""
+        return f"{self.offset}" if self.made_ms is None else f"{self.offset}.{self.made_ms}"
+
+    def is_another_than(self, entry: Entry) -> bool:
+        """Whether an entry of the same offset was made at another time."""
+        return self.made_ms is not None and self.made_ms != _made_ms(entry)
+
+
+def seen(entry: Entry) -> Seen:
+    """Who has seen all up to this entry."""
+    return Seen(entry.offset, _made_ms(entry))
+
+
+def seen_by(text: str) -> Seen:
+    """What an event's id says, a number or two with a dot between them."""
+    offset, _, made_ms = text.partition(".")
+    return Seen(int(offset), int(made_ms) if made_ms else None)
+
+
+def _made_ms(entry: Entry) -> int:
+    return int(entry.at * 1_000)
 
 
 class Feed:
@@ -51,16 +91,18 @@ class Feed:
         """How many entries there were: a place behind the newest one."""
         return self._dropped + len(self._entries)
 
-    def place_after(self, offset: int) -> int | None:
-        """The place of who has seen all up to an offset; None when what comes next may not be kept.
+    def place_after(self, seen: Seen) -> int | None:
+        """The place of who has seen so much; None when what comes next may not be kept.
 
-        Who has seen more than there is has read an earlier life of the log.
+        Who has seen more than there is, or another entry, has read an earlier life of the log.
         """
-        if not self._entries or not self._entries[0].offset - 1 <= offset <= self._entries[-1].offset:
+        if not self._entries or not self._entries[0].offset - 1 <= seen.offset <= self._entries[-1].offset:
             return None
         behind = 0
         for entry in reversed(self._entries):
-            if entry.offset <= offset:
+            if entry.offset == seen.offset and seen.is_another_than(entry):
+                return None
+            if entry.offset <= seen.offset:
                 break
             behind += 1
         return self.end - behind

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 from bus.stories.story import State, Story
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query
+from pydantic import Field, StringConstraints
 from schema.fault import XenopsError
 from schema.ids import is_safe_name
 from starlette.responses import Response
 
 from dashboard import showing, views
 from dashboard.asking import UnreachableError
-from dashboard.fold.feed import Wanted
+from dashboard.fold.feed import EVENT_ID, Seen, Wanted, seen_by
 from dashboard.fold.instance import InstanceFold, LaneSeen
 from dashboard.safety import UnknownError
 from dashboard.watch import Watch
@@ -34,7 +35,8 @@ Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 Skip = Annotated[int, Query(ge=0, le=1_000_000)]
 Text = Annotated[str, Query(max_length=TEXT_MAX)]
 Offset = Annotated[int | None, Query(ge=-1, le=OFFSET_MAX)]
-LastEvent = Annotated[int | None, Header(alias="Last-Event-ID", ge=-1, le=OFFSET_MAX)]
+EventId = Annotated[int, Field(ge=-1, le=OFFSET_MAX)] | Annotated[str, StringConstraints(pattern=EVENT_ID)]
+LastEvent = Annotated[EventId | None, Header(alias="Last-Event-ID")]
 TaskNumber = Annotated[int, Path(ge=0, le=OFFSET_MAX)]
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -268,10 +270,12 @@ def build_streams(watches: Watches, access: Access, streams: OpenStreams) -> API
         kind: Text = "",
         last_event_id: LastEvent = None,
     ) -> Response:
-        """The log as Server-Sent Events; the id of each is its offset, from which a reader goes on."""
+        """The log as Server-Sent Events; from the id of each a reader goes on, while it is the same log."""
         watch = find(watches, instance)
         let_in()
-        resumed = last_event_id if last_event_id is not None else after
+        resumed = Seen(after) if after is not None else None
+        if last_event_id is not None:
+            resumed = seen_by(str(last_event_id))
         events = log_events(watch, streams.encoded(instance), resumed, Wanted(vm, kind))
         return EventStream(events, streams)
 

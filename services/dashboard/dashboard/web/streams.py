@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from dashboard.fold.feed import Wanted
+from dashboard.fold.feed import Seen, Wanted, seen
 from dashboard.metrics import Metrics
 from dashboard.showing import entry
 from dashboard.watch import Watch
@@ -55,7 +55,7 @@ class Encoded:
         """An entry as it is sent."""
         found = self._events.get(one.offset)
         if found is None:
-            found = _event("entry", one.offset, entry(one).model_dump(mode="json"))
+            found = _event("entry", seen(one), entry(one).model_dump(mode="json"))
             self._events[one.offset] = found
             if len(self._events) > ENCODED_MAX:
                 self._events.popitem(last=False)
@@ -63,9 +63,9 @@ class Encoded:
 
 
 async def log_events(
-    watch: Watch, encoded: Encoded, after: int | None, wanted: Wanted
+    watch: Watch, encoded: Encoded, after: Seen | None, wanted: Wanted
 ) -> AsyncIterator[bytes]:
-    """Entries after an offset (None: from the first request on) as events, their offsets as ids."""
+    """Entries after those that were seen (None: from the first request on) as events."""
     place: int | None = watch.feed.end
     yield RETRY
     while not watch.live:  # how far the log goes is not known yet
@@ -78,7 +78,7 @@ async def log_events(
         if found is None:
             first = watch.feed.first or 0
             yield _event("gap", None, {"first": first})
-            place = watch.feed.place_after(first - 1)
+            place = watch.feed.place_after(Seen(first - 1))
             place = watch.feed.end if place is None else place
             continue
         entries, place = found
@@ -112,8 +112,8 @@ async def news(watch: Watch, pause_s: float) -> AsyncIterator[bytes]:
             yield STILL_HERE
 
 
-def _event(name: str, number: int | None, data: object) -> bytes:
-    head = f"event: {name}\n" if number is None else f"event: {name}\nid: {number}\n"
+def _event(name: str, id_: Seen | int | None, data: object) -> bytes:
+    head = f"event: {name}\n" if id_ is None else f"event: {name}\nid: {id_}\n"
     return f"{head}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
