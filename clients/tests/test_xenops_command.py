@@ -360,7 +360,7 @@ def test_what_is_in_quarantine_is_listed_and_one_of_it_is_shown_whole(
     listed = capsys.readouterr()
     assert "mallory" in listed.out
     assert listed.out.count("discarded by ann") == 1
-    assert "7 messages are in quarantine, 2 are shown" in listed.err
+    assert "messages in quarantine: 7, shown: 2" in listed.err
     assert xenops("quarantine", "0") == command.DONE
     assert r"\x1b[2J" in capsys.readouterr().out
     assert xenops("quarantine", "5", "--json") == command.DONE

@@ -75,7 +75,7 @@ def test_lanes_are_shown_with_what_runs_and_what_is_in_the_way(
     shown = capsys.readouterr()
     assert "7 VM_start, parked" in shown.out
     assert re.search(r"^web2  1 .* held$", shown.out, re.MULTILINE)
-    assert "3 tasks wait; 2 of 2 lanes are shown" in shown.err
+    assert "tasks waiting: 3; lanes shown: 2 of 2" in shown.err
     assert xenops("--json", "lanes", "--limit", "1") == 0
     assert [lane["vm"] for lane in json.loads(capsys.readouterr().out)["lanes"]] == ["web1"]
 
@@ -176,7 +176,7 @@ def test_a_drain_waits_until_nothing_is_under_way_unless_told_otherwise(
 ) -> None:
     assert xenops("worker-drain", "w") == 0
     shown = capsys.readouterr()
-    assert "1 tasks are under way" in shown.err
+    assert "tasks under way there: 1" in shown.err
     assert "drained" in shown.out
     assert xenops("worker-undrain", "w") == 0
     assert " up " in capsys.readouterr().out

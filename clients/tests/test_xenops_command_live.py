@@ -168,7 +168,7 @@ def top(instance: Busy, broker: MemoryBroker, *argv: str) -> int:
 def test_without_a_terminal_top_is_one_frame(instance: Busy, filled: MemoryBroker, capsys: Capture) -> None:
     assert top(instance, filled) == command.DONE
     out = capsys.readouterr().out
-    for words in ("1 tasks run, 4 wait, 0.0 end a second", "9 records", "VBD_plug", "=====", "50%", "1 of 4"):
+    for words in ("tasks: 1 running, 4 waiting, 0.0 end a second", "9 records", "VBD_plug", "=====", "50%", "1 of 4"):
         assert words in out
     assert out.index("web2") < out.index("web9")
     assert "held" in out
@@ -220,7 +220,7 @@ def test_at_a_terminal_frames_are_drawn_until_interrupted(
     arguments = parser().parse_args(["top", "--every", "0"])
     with watched(lambda: Log(MemoryBus(filled), INSTANCE), 0.0) as seen:
         show_top(Client(Interrupted(3), "i"), seen, arguments, screen)
-    assert drawn.getvalue().count("1 tasks run") == 2
+    assert drawn.getvalue().count("tasks: 1 running") == 2
     assert "nobody answers" in drawn.getvalue()
 
 

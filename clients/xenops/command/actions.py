@@ -173,7 +173,7 @@ def _quarantine(client: Client, arguments: Namespace, screen: Screen) -> None:
     kept = client.quarantine.list()
     if arguments.offset is None:
         screen.show(views.of_quarantine(kept))
-        screen.say(f"{kept.total} messages are in quarantine, {len(kept.records)} are shown")
+        screen.say(f"messages in quarantine: {kept.total}, shown: {len(kept.records)}")
         return
     found = [record for record in kept.records if record.offset == arguments.offset]
     if not found:

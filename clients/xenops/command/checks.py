@@ -133,7 +133,7 @@ def of_stranded(workers: tuple[Worker, ...]) -> Check:
 def of_lanes(lanes: Lanes) -> Check:
     """What waits, and what an operator holds."""
     held = [lane.vm for lane in lanes.lanes if lane.held]
-    found = f"{lanes.waiting} tasks wait in {lanes.total} lanes"
+    found = f"tasks waiting: {lanes.waiting}, lanes: {lanes.total}"
     if held:
         names = ", ".join(held)
         return Check(

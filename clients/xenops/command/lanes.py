@@ -77,7 +77,7 @@ def _lanes(client: Client, arguments: Namespace, screen: Screen) -> None:
         return
     lanes = client.lane.list(arguments.limit)
     screen.show(of_lanes(lanes))
-    screen.say(f"{lanes.waiting} tasks wait; {len(lanes.lanes)} of {lanes.total} lanes are shown")
+    screen.say(f"tasks waiting: {lanes.waiting}; lanes shown: {len(lanes.lanes)} of {lanes.total}")
 
 
 def _known(client: Client, vm: str) -> LaneTasks:
@@ -131,7 +131,7 @@ def _workers(client: Client, _arguments: Namespace, screen: Screen) -> None:
 def _drain(client: Client, arguments: Namespace, screen: Screen) -> None:
     client.worker.drain(arguments.worker)
     while (worker := _worker(client, arguments.worker)).state != "drained" and not arguments.no_wait:
-        screen.say(f"{arguments.worker} is given nothing new; {worker.leases} tasks are under way there")
+        screen.say(f"{arguments.worker} is given nothing new; tasks under way there: {worker.leases}")
         time.sleep(DRAIN_LOOK_S)
     screen.show(of_workers((worker,)))
     screen.say(f"`xenops worker-undrain {arguments.worker}` gives it tasks again")

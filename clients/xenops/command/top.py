@@ -230,7 +230,7 @@ def of_instance(instance: Instance, told: Told, limit: int) -> Shown:
     lanes = sorted(instance.lanes.lanes, key=lambda lane: (lane.leased is None, -lane.waiting, lane.vm))
     running = sum(lane.leased is not None for lane in lanes)
     rate = "?" if told.rate is None else f"{told.rate:.1f}"
-    head = f"{_clock()}  {running} tasks run, {instance.lanes.waiting} wait, {rate} end a second"
+    head = f"{_clock()}  tasks: {running} running, {instance.lanes.waiting} waiting, {rate} end a second"
     rows = tuple(_row(lane, instance, told) for lane in lanes[:limit])
     more = len(lanes) - len(rows)
     workers = of_workers(instance.workers)
