@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bus.memory import MemoryBroker, MemoryBus
-from bus.ports import Request
+from bus.ports import Request, UndeliveredError
 from engine.conformance.samples import sample_vbd
 from engine.conformance.subject import refusal
 from schema.objects.disk import Vdi
@@ -106,10 +106,32 @@ def test_what_a_service_refuses_is_told_but_to_a_detach(room: Room, caplog: pyte
 
 
 def test_nobody_who_answers_is_an_error(room: Room) -> None:
-    error = refusal(lambda: StorageService(room.asking, "nobody").attach(USE))
+    error = refusal(lambda: StorageService(room.asking, "nobody", unserved_s=0.0).attach(USE))
     assert isinstance(error, InternalError)
     assert "Cannot VDI.attach3 sr/a/b: " in error.message
     assert "XENOPS_STORAGE_QUEUE" in error.message
+
+
+def test_a_service_that_is_away_for_a_moment_is_waited_for(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room.asking, "call", AwayAtFirst(room.asking.call))
+    assert room.storage.attach(USE) == Source(path="/x", format="raw")
+    assert [method for method, _ in room.heard] == ["VDI.attach3"]
+
+
+class AwayAtFirst:
+    """Calls of which the first one reaches nobody."""
+
+    def __init__(self, call: Callable[[str, bytes, float], bytes]) -> None:
+        self._call = call
+        self._is_there = False
+
+    def __call__(self, queue: str, body: bytes, timeout_s: float) -> bytes:
+        if not self._is_there:
+            self._is_there = True
+            raise UndeliveredError("there is no connection to the broker")
+        return self._call(queue, body, timeout_s)
 
 
 @pytest.mark.parametrize("name", ["", "sr", "sr/", "/a"])

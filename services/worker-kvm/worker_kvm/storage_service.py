@@ -1,9 +1,10 @@
 """A storage service: disks named `SR/VDI` by SMAPIv2 over the bus, as xapi's own services have them."""
 
 import logging
+import time
 from typing import Any
 
-from bus.ports import Bus, BusError
+from bus.ports import Bus, BusError, UndeliveredError
 from schema.fault import XenopsError, internal_error
 from typing_extensions import override
 
@@ -14,6 +15,12 @@ from worker_kvm.storage import Storage, Use
 CALL_TIMEOUT_S = 300.0
 """A driver may log in to a target, or join two chains of images, before it answers."""
 
+UNSERVED_S = 10.0
+"""A broker that fails over, or a service that is started anew, is there again by then."""
+
+AGAIN_S = 0.2
+"""Between two attempts; what was not delivered does nothing twice."""
+
 DEBUG_INFO = "xenops"
 """What our calls are called in the service's log."""
 
@@ -23,9 +30,11 @@ _LOG = logging.getLogger(__name__)
 class StorageService(Storage):
     """The service that serves a queue of a bus; its calls are not for the bus's own thread."""
 
-    def __init__(self, bus: Bus, queue: str) -> None:
+    def __init__(self, bus: Bus, queue: str, unserved_s: float = UNSERVED_S) -> None:
+        """Call the service that serves `queue`, which may be away for so long."""
         self._bus = bus
         self._queue = queue
+        self._unserved_s = unserved_s
 
     @property
     @override
@@ -74,12 +83,23 @@ class StorageService(Storage):
         what = f"{method} {name}"
         body = encode_call(method, {"dbg": DEBUG_INFO, **params})
         try:
-            answer = self._bus.call(self._queue, body, CALL_TIMEOUT_S)
+            answer = self._delivered(body)
         except BusError as error:
             raise internal_error(
                 f"Cannot {what}: {error}; see to the storage service that XENOPS_STORAGE_QUEUE names"
             ) from error
         return decode_answer(type_, what, name, answer)
+
+    def _delivered(self, body: bytes) -> bytes:
+        """The answer to a call that reaches the service. Errors: `BusError`."""
+        given_up = time.monotonic() + self._unserved_s
+        while True:
+            try:
+                return self._bus.call(self._queue, body, CALL_TIMEOUT_S)
+            except UndeliveredError:
+                if time.monotonic() > given_up:
+                    raise
+                time.sleep(AGAIN_S)
 
 
 def _vm(domid: int | None) -> str:
