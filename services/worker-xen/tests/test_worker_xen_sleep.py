@@ -1,11 +1,23 @@
 """What sleeping takes of a guest's hardware."""
 
 import pytest
+from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
+from schema.fault import XenopsError
 from schema.objects.errors import InternalError
 from schema.objects.vm import DirectBoot, Hvm, HvmInfo, Pv, PvDirectBoot, PvInfo
-from worker_xen.sleep import HAS_SLEEP, can_sleep, refuse_sleepless, setting_up
+from worker_xen.sleep import (
+    HAS_SLEEP,
+    POLL_S,
+    can_sleep,
+    comes,
+    refuse_sleepless,
+    setting_up,
+    unrunning,
+    unsaved,
+    unwoken,
+)
 
 PLATFORM = (HAS_SLEEP, ("device-model", "qemu_xen"))
 
@@ -41,3 +53,19 @@ def test_registers_are_chosen_and_then_written() -> None:
         "o /w 0xcf8 0x80000b80",
         "o /w 0xcfc 0x1",
     )
+
+
+def test_what_a_guest_is_waited_for_comes_or_does_not() -> None:
+    looks = iter((False, False, True))
+    assert comes(lambda: next(looks), SuiteExecution(), 10 * POLL_S)
+    assert not comes(lambda: False, SuiteExecution(), 2 * POLL_S)
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [(unsaved("v1"), "VM.s3resume"), (unrunning("v1"), "unpause"), (unwoken("v1"), "reboot")],
+)
+def test_what_cannot_be_is_said_with_what_to_do(error: XenopsError, remedy: str) -> None:
+    assert isinstance(error.error, InternalError)
+    assert "VM v1" in error.error.message
+    assert remedy in error.error.message

@@ -1,6 +1,9 @@
 """Sleep: what sleeping in memory (ACPI S3) takes of an HVM guest's hardware; values and no I/O."""
 
-from schema.fault import internal_error
+from collections.abc import Callable
+
+from engine.backend import Execution
+from schema.fault import XenopsError, internal_error
 from schema.objects.vm import Hvm, Vm
 
 SLEEP_TIMEOUT_S = 60.0
@@ -36,6 +39,30 @@ def refuse_sleepless(vm: Vm) -> None:
             f"VM {vm.id} cannot be sent to sleep, as its hardware does not sleep: give it ACPI and the "
             f"platform key {key}={value}, and reboot it"
         )
+
+
+def unsaved(vm: str) -> XenopsError:
+    """What is said of a guest that is to be saved while it sleeps: an image would not say so."""
+    return internal_error(f"VM {vm} cannot be saved while its guest sleeps: wake it with VM.s3resume")
+
+
+def unrunning(vm: str) -> XenopsError:
+    """What is said of a guest that is to sleep while it is paused."""
+    return internal_error(f"VM {vm} cannot be sent to sleep, as its guest does not run: unpause it first")
+
+
+def unwoken(vm: str) -> XenopsError:
+    """What is said where the device model was told to wake its guest, and does not."""
+    return internal_error(f"The device model of VM {vm} does not wake its guest: reboot it")
+
+
+def comes(holds: Callable[[], bool], execution: Execution, timeout_s: float) -> bool:
+    """Look again and again; answers whether it held in time. A cancel raises."""
+    for _ in range(round(timeout_s / POLL_S)):
+        if holds():
+            return True
+        execution.wait(POLL_S)
+    return False
 
 
 def setting_up() -> tuple[str, ...]:

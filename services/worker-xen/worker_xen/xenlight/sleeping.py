@@ -1,5 +1,7 @@
 """Sleeping: an HVM guest is sent to sleep in its memory (ACPI S3) by its button, and woken, by libxl."""
 
+from functools import partial
+
 from engine.backend import Execution
 from schema.fault import XenopsError, internal_error, unimplemented
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest
@@ -12,11 +14,9 @@ from worker_xen.xenlight.machine import Domain
 
 
 def refuse_asleep(hypervisor: Hypervisor, domain: Domain, domid: int) -> None:
-    """Errors: `Internal_error` when its guest sleeps: an image would not say so."""
+    """Errors: `Internal_error` when its guest sleeps."""
     if isinstance(domain.vm.ty, Hvm) and _is_asleep(hypervisor.libxl, domid):
-        raise internal_error(
-            f"VM {domain.vm.id} cannot be saved while its guest sleeps: wake it with VM.s3resume"
-        )
+        raise sleep.unsaved(domain.vm.id)
 
 
 def put_to_sleep(hypervisor: Hypervisor, vm: Vm, execution: Execution) -> None:
@@ -35,12 +35,10 @@ def put_to_sleep(hypervisor: Hypervisor, vm: Vm, execution: Execution) -> None:
         return
     info = hypervisor.info(domain)
     if info is None or info.paused:
-        raise internal_error(
-            f"VM {vm.id} cannot be sent to sleep, as its guest does not run: unpause it first"
-        )
+        raise sleep.unrunning(vm.id)
     with spoken():
         hypervisor.libxl.trigger(domid, "SLEEP")
-    if not _wait(hypervisor.libxl, domid, execution, sleep.SLEEP_TIMEOUT_S):
+    if not sleep.comes(partial(_is_asleep, hypervisor.libxl, domid), execution, sleep.SLEEP_TIMEOUT_S):
         raise XenopsError(FailedToAcknowledgeSuspendRequest())
 
 
@@ -60,8 +58,8 @@ def wake(hypervisor: Hypervisor, vm: Vm, execution: Execution) -> None:
     try:
         with spoken():
             libxl.trigger(domid, "S3RESUME")
-        if not _wait(libxl, domid, execution, sleep.WAKE_TIMEOUT_S, until_asleep=False):
-            raise internal_error(f"The device model of VM {vm.id} does not wake its guest: reboot it")
+        if not sleep.comes(lambda: not _is_asleep(libxl, domid), execution, sleep.WAKE_TIMEOUT_S):
+            raise sleep.unwoken(vm.id)
         for command in sleep.setting_up():
             with spoken():
                 said = libxl.monitor(domid, command)
@@ -70,17 +68,6 @@ def wake(hypervisor: Hypervisor, vm: Vm, execution: Execution) -> None:
     finally:
         with spoken():
             libxl.unpause(domid)
-
-
-def _wait(
-    libxl: Libxl, domid: int, execution: Execution, timeout_s: float, *, until_asleep: bool = True
-) -> bool:
-    """Answers whether the device model was so in time."""
-    for _ in range(round(timeout_s / sleep.POLL_S)):
-        if _is_asleep(libxl, domid) is until_asleep:
-            return True
-        execution.wait(sleep.POLL_S)
-    return False
 
 
 def _is_asleep(libxl: Libxl, domid: int) -> bool:

@@ -4,6 +4,8 @@ A device model that is restricted sees that its guest sleeps, and may tell the h
 that it wakes: so we do. Both verbs may be broken off anywhere by a worker's death, and are then done again.
 """
 
+from functools import partial
+
 from engine.backend import Execution
 from schema.atomics.vm import ShutdownRequest
 from schema.fault import XenopsError, internal_error, unimplemented
@@ -18,11 +20,9 @@ from worker_xen.classic.machine import Domain
 
 
 def refuse_asleep(hypervisor: Hypervisor, domain: Domain, domid: int) -> None:
-    """Errors: `Internal_error` when its guest sleeps: an image would not say so."""
+    """Errors: `Internal_error` when its guest sleeps."""
     if domain.is_hvm and _is_asleep(hypervisor, domain, domid):
-        raise internal_error(
-            f"VM {domain.vm.id} cannot be saved while its guest sleeps: wake it with VM.s3resume"
-        )
+        raise sleep.unsaved(domain.vm.id)
 
 
 def put_to_sleep(hypervisor: Hypervisor, guest: Guest, vm: Vm, execution: Execution) -> None:
@@ -41,11 +41,10 @@ def put_to_sleep(hypervisor: Hypervisor, guest: Guest, vm: Vm, execution: Execut
     sleep.refuse_sleepless(domain.vm)
     if not _is_asleep(hypervisor, domain, info.domid):
         if info.is_paused:
-            raise internal_error(
-                f"VM {vm.id} cannot be sent to sleep, as its guest does not run: unpause it first"
-            )
+            raise sleep.unrunning(vm.id)
+        sleeps = partial(_model_sleeps, hypervisor.emulators, info.domid)
         has_heard = guest.ask(vm.id, ShutdownRequest.S3_SUSPEND, sleep.SLEEP_TIMEOUT_S, execution)
-        if not has_heard or not _wait(hypervisor.emulators, info.domid, execution, sleep.SLEEP_TIMEOUT_S):
+        if not has_heard or not sleep.comes(sleeps, execution, sleep.SLEEP_TIMEOUT_S):
             raise XenopsError(FailedToAcknowledgeSuspendRequest())
     with hypervisor.told(vm.id):
         hypervisor.xen.set_asleep(info.domid, asleep=True)
@@ -66,8 +65,8 @@ def wake(hypervisor: Hypervisor, vm: Vm, execution: Execution) -> None:
         hypervisor.xen.set_asleep(domid, asleep=True)  # one that went by itself: nobody has told so yet
         if _model_sleeps(emulators, domid):
             emulators.do(domid, "system_wakeup")
-            if not _wait(emulators, domid, execution, sleep.WAKE_TIMEOUT_S, until_asleep=False):
-                raise internal_error(f"The device model of VM {vm.id} does not wake its guest: reboot it")
+            if not sleep.comes(lambda: not _model_sleeps(emulators, domid), execution, sleep.WAKE_TIMEOUT_S):
+                raise sleep.unwoken(vm.id)
         for command in sleep.setting_up():
             said = emulators.do(domid, "human-monitor-command", {"command-line": command})
             if said:
@@ -79,17 +78,6 @@ def _is_asleep(hypervisor: Hypervisor, domain: Domain, domid: int) -> bool:
     """By the hypervisor, or by the device model of a guest that went to sleep by itself."""
     with hypervisor.told(domain.vm.id):
         return hypervisor.xen.is_asleep(domid) or _model_sleeps(hypervisor.emulators, domid)
-
-
-def _wait(
-    emulators: Emulators, domid: int, execution: Execution, timeout_s: float, *, until_asleep: bool = True
-) -> bool:
-    """Answers whether the device model was so in time."""
-    for _ in range(round(timeout_s / sleep.POLL_S)):
-        if _model_sleeps(emulators, domid) is until_asleep:
-            return True
-        execution.wait(sleep.POLL_S)
-    return False
 
 
 def _model_sleeps(emulators: Emulators, domid: int) -> bool:
