@@ -168,7 +168,14 @@ def top(instance: Busy, broker: MemoryBroker, *argv: str) -> int:
 def test_without_a_terminal_top_is_one_frame(instance: Busy, filled: MemoryBroker, capsys: Capture) -> None:
     assert top(instance, filled) == command.DONE
     out = capsys.readouterr().out
-    for words in ("tasks: 1 running, 4 waiting, 0.0 end a second", "9 records", "VBD_plug", "=====", "50%", "1 of 4"):
+    for words in (
+        "tasks: 1 running, 4 waiting, 0.0 end a second",
+        "9 records",
+        "VBD_plug",
+        "=====",
+        "50%",
+        "1 of 4",
+    ):
         assert words in out
     assert out.index("web2") < out.index("web9")
     assert "held" in out
