@@ -16,7 +16,7 @@ from bus.ports import (
     Request,
     RequestTimeoutError,
 )
-from bus.rabbit import RabbitBus
+from bus.rabbit import RabbitBus, connection
 from bus.rabbit.address import nodes_of
 from bus.rabbit.connection import ChannelOwner, Connection
 from bus.rabbit.snapshot_store import RabbitSnapshotStore
@@ -206,6 +206,20 @@ class Served:
 
     def ask(self) -> bytes:
         return self._bus.call(self._queue, b"", PATIENCE_S)
+
+
+def test_a_log_that_nobody_makes_is_told_of_before_long(
+    node: Node, instance: InstanceName, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "MISSING_TOLD", 2)
+    bus = RabbitBus(node.url, "test", (instance,), makes_logs=None)
+    Log(bus, instance)
+    eventually(lambda: is_said(caplog, f"refuses: NOT_FOUND - no queue 'xenops.log.{instance}'"))
+    bus.close()
+
+
+def is_said(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    assert words in caplog.text
 
 
 def test_a_request_that_nobody_serves_fails_at_once(bus: RabbitBus) -> None:

@@ -15,7 +15,7 @@ from bus.loop import Loop
 from bus.ports import BrokerSeen
 from bus.rabbit.address import address_of, nodes_of
 from bus.rabbit.backoff import Backoff
-from bus.rabbit.constants import ELSEWHERE_MAX, RECONNECT_MOST_S
+from bus.rabbit.constants import ELSEWHERE_MAX, MISSING_TOLD, RECONNECT_MOST_S
 from bus.rabbit.services import LoopServices, StreamConnection
 
 _log = logging.getLogger("bus")
@@ -41,6 +41,7 @@ class ChannelOwner(ABC):
         self.is_ready = False
         self.blocked: str | None = None
         self.backoff = Backoff()
+        self._missing = 0
         self._channel: Channel | None = None
 
     @abstractmethod
@@ -60,7 +61,13 @@ class ChannelOwner(ABC):
     def mark_ready(self) -> None:
         """All that was to be set up is."""
         self.is_ready = True
+        self._missing = 0
         self.backoff.reset()
+
+    def is_worth_telling(self, code: int) -> bool:
+        """Whether a refusal of what it is to set up is: one that is expected is, when it does not end."""
+        self._missing += code == _NOT_FOUND
+        return code not in _EXPECTED or (code == _NOT_FOUND and self._missing == MISSING_TOLD)
 
 
 class Connection:
@@ -218,7 +225,7 @@ class Connection:
     def _reopen(self, owner: ChannelOwner, connection: StreamConnection, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByBroker):
             self.trouble = str(reason.reply_text)
-            level = logging.DEBUG if reason.reply_code in _EXPECTED else logging.WARNING
+            level = logging.WARNING if owner.is_worth_telling(reason.reply_code) else logging.DEBUG
             _log.log(level, "the broker at %s refuses: %s", self.address, self.trouble)
         owner.lose_channel()
         self._elsewhere += _ELSEWHERE in str(reason)

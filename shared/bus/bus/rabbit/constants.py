@@ -23,6 +23,9 @@ RETRY_MOST_S = 3.0
 RECONNECT_MOST_S = 1.0
 """The same between attempts to connect: a broker that is back should not be waited for any longer."""
 
+MISSING_TOLD = 10
+"""After so many refusals in a row, some 15 s, of what is not there, a log says so: it should be by then."""
+
 ELSEWHERE_MAX = 6
 """After so many refusals, some seconds, of a stream that is not on this node of a cluster: the next node."""
 
