@@ -30,12 +30,12 @@ def configured_s(vm: Vm) -> int:
 
     Errors: `Internal_error`, it is no number of seconds.
     """
-    text = _told(vm) or dict(vm.platformdata).get("timeoffset", "")
-    if text and not _SECONDS.fullmatch(text):
+    seconds = _configured_or_none(vm)
+    if seconds is None:
         raise internal_error(
-            f"VM {vm.id} has the timeoffset {text[:20]!r}: give seconds, of nine digits at most"
+            f"VM {vm.id} has the timeoffset {_configured(vm)[:20]!r}: give seconds, of nine digits at most"
         )
-    return int(text or 0)
+    return seconds
 
 
 def shown(vm: Vm, clock_s: int) -> str:
@@ -73,6 +73,10 @@ def _told(vm: Vm) -> str:
     return vm.ty.info.timeoffset if isinstance(vm.ty, Hvm) else ""
 
 
+def _configured(vm: Vm) -> str:
+    return _told(vm) or dict(vm.platformdata).get("timeoffset", "")
+
+
 def _configured_or_none(vm: Vm) -> int | None:
-    text = _told(vm) or dict(vm.platformdata).get("timeoffset", "")
+    text = _configured(vm)
     return int(text or 0) if not text or _SECONDS.fullmatch(text) else None

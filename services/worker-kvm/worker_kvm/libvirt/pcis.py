@@ -3,10 +3,11 @@
 from typing_extensions import override
 
 from worker_kvm.hostdevices import HeldPci
-from worker_kvm.libvirt.document import free_place, pci_node
+from worker_kvm.libvirt.document import pci_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
-from worker_kvm.passthrough import Domain, full
+from worker_kvm.libvirt.ports import free_port
+from worker_kvm.passthrough import Domain
 from worker_kvm.pcis import KvmPcis
 
 
@@ -24,9 +25,7 @@ class LibvirtPcis(KvmPcis[Hypervisor, Live]):
 
     @override
     def _add(self, domain: Domain, live: Live, held: HeldPci) -> None:
-        place = free_place(domain.kind, self._hypervisor.devices(live.uuid))
-        if place is None:
-            raise full(domain)
+        place = free_port(self._hypervisor, domain, live)
         self._hypervisor.attach(live.uuid, pci_node(held, place))
 
     @override

@@ -270,5 +270,6 @@ def _with_devices(
     domain = machine.living()
     plugs = 1 + max((nic.plugs for nic in domain.nics), default=-1)
     counted = max(plugs, domain.nic_plugs)
-    clock = {"clock_s": clock_in(document) or 0}
-    return machine.with_domain(built=True, kind=kind_in(document), nic_plugs=counted, **clock)
+    return machine.with_domain(
+        built=True, kind=kind_in(document), nic_plugs=counted, clock_s=clock_in(document) or 0
+    )

@@ -11,16 +11,16 @@ from schema.objects.network import Network
 from schema.objects.vif import LockingMode, Vif
 from typing_extensions import override
 from virt.spoken import spoken
-from virt.xml import Element, written
+from virt.xml import written
 
 from worker_kvm.addresses import wanted
 from worker_kvm.card import Card
-from worker_kvm.libvirt.document import free_place, nic_node
+from worker_kvm.libvirt.document import nic_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Nic, plugged
+from worker_kvm.libvirt.ports import free_port
 from worker_kvm.libvirt.rules import restricted
-from worker_kvm.passthrough import full
 from worker_kvm.qemu.vifs import FORCED_UNPLUG_TIMEOUT_S, UNPLUG_TIMEOUT_S
 from worker_kvm.tapless import refuse_unheld
 from worker_kvm.vifs import KvmVifs
@@ -140,7 +140,8 @@ class LibvirtVifs(KvmVifs[Hypervisor]):
         is_restricted = any(restricted([nic]))
         first = nic.but(carrier=False) if is_restricted else nic
         if not self._hypervisor.has_device(live.uuid, nic.alias):
-            place = self._place(domain, live, nic)
+            # an emulated card is PCI's, for which libvirt would want a bridge, unless it is told a place
+            place = None if nic.card is Card.VIRTIO else free_port(self._hypervisor, domain, live)
             self._hypervisor.attach(live.uuid, nic_node(first, bridged=self._bridged, place=place))
         if is_restricted:
             try:
@@ -150,12 +151,3 @@ class LibvirtVifs(KvmVifs[Hypervisor]):
                 raise
             if nic.vif.carrier:
                 self._update(live, nic)
-
-    def _place(self, domain: Domain, live: Live, nic: Nic) -> Element | None:
-        """That of an emulated card is said, for libvirt would have a bridge for PCI, which is not there."""
-        if nic.card is Card.VIRTIO:
-            return None
-        place = free_place(domain.kind, self._hypervisor.devices(live.uuid))
-        if place is None:
-            raise full(domain)
-        return place

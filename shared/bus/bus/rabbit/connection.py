@@ -64,8 +64,8 @@ class ChannelOwner(ABC):
         self._missing = 0
         self.backoff.reset()
 
-    def is_worth_telling(self, code: int) -> bool:
-        """Whether a refusal of what it is to set up is: one that is expected is, when it does not end."""
+    def refused(self, code: int) -> bool:
+        """What it is to set up was; answers whether to tell: what is expected, when it does not end."""
         self._missing += code == _NOT_FOUND
         return code not in _EXPECTED or (code == _NOT_FOUND and self._missing == MISSING_TOLD)
 
@@ -225,7 +225,7 @@ class Connection:
     def _reopen(self, owner: ChannelOwner, connection: StreamConnection, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByBroker):
             self.trouble = str(reason.reply_text)
-            level = logging.WARNING if owner.is_worth_telling(reason.reply_code) else logging.DEBUG
+            level = logging.WARNING if owner.refused(reason.reply_code) else logging.DEBUG
             _log.log(level, "the broker at %s refuses: %s", self.address, self.trouble)
         owner.lose_channel()
         self._elsewhere += _ELSEWHERE in str(reason)
