@@ -6,6 +6,7 @@ import time
 import uuid
 
 from bus.crash import CrashKind
+from room import FLUSHED_S
 from stack.broker.node import PrivateNode
 from sweep import Operation, Result, Strike, Sweep, Target
 
@@ -20,6 +21,7 @@ def sweep_broker(
     Recovery is from when the broker answers again.
     """
     result, number, run = Result(), first, uuid.uuid4().hex[:8]
+    time.sleep(FLUSHED_S)
     while True:
         strike = Strike(sweep, operation, BROKER, f"{run}-{number}")
         if not strike.submit_until(number):

@@ -27,6 +27,9 @@ PATIENCE_S = 90.0
 QUIET_S = 0.05
 CALL_TIMEOUT_S = 5.0
 
+FLUSHED_S = 2.0
+"""RabbitMQ 3.10 loses the first streams of its life for good if it is killed before they are a second old."""
+
 T = TypeVar("T")
 
 

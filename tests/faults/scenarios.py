@@ -11,13 +11,10 @@ from dataclasses import dataclass, field
 from bus.ports import Entry
 from history import Counts, History, judge, read_tale
 from load import Load, is_valid
-from room import HERE, PATIENCE_S, Room, eventually
+from room import FLUSHED_S, HERE, PATIENCE_S, Room, eventually
 from schema.ids import TaskId
 from schema.records import Elected, Finished, Leased, Record, Submitted, WorkerDown
 from stack.broker.node import PrivateNode
-
-_FLUSHED_S = 2.0
-"""RabbitMQ 3.10 loses the first streams of its life for good if it is killed before they are a second old."""
 
 
 @dataclass(slots=True)
@@ -164,7 +161,7 @@ def broker_restarts(node: PrivateNode, away_s: list[float]) -> Callable[[], None
     """The broker is killed and comes back; notes how long nobody could have been served."""
 
     def restart() -> None:
-        time.sleep(_FLUSHED_S)
+        time.sleep(FLUSHED_S)
         killed = time.monotonic()
         node.kill()
         node.start()
