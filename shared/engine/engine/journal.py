@@ -103,8 +103,8 @@ class Journal:
         Raises:
             FencedError: an execution under the same or a later lease was begun before.
         """
-        last = self._last_of_life(entry)
-        if last is not None and last.token >= entry.token:
+        last = self.read(entry.vm)
+        if last is not None and last.life == entry.life and last.token >= entry.token:
             raise FencedError(f"lease {entry.token} of VM {entry.vm}: lease {last.token} came before it")
         self._write(entry)
 
@@ -166,11 +166,12 @@ class Journal:
     def end(self, entry: JournalEntry, finished: Finished) -> None:
         """An execution has ended; kept, so that a restarted worker can say it again.
 
-        One that let its VM's name go meanwhile, as a migration does, leaves what a later lease has noted.
+        One that let its VM's name go meanwhile, as a migration does, leaves what a later lease has noted, or
+        one of a later life of the log.
         """
-        last = self._last_of_life(entry)
-        if last is None or last.token <= entry.token:
-            of = last if last is not None and last.token == entry.token else entry
+        last, this = self.read(entry.vm), (entry.life, entry.token)
+        if last is None or (last.life, last.token) <= this:
+            of = last if last is not None and (last.life, last.token) == this else entry
             self._write(of.model_copy(update={"finished": finished}))
             self._ended_here[entry.vm] = (entry.life, entry.token)
 
@@ -200,11 +201,6 @@ class Journal:
         self._ended_here.pop(vm, None)
         if entry is not None and entry.finished is not None:
             self._entries.remove(self._path(vm))
-
-    def _last_of_life(self, entry: JournalEntry) -> JournalEntry | None:
-        """What is noted of an entry's VM, if its token can be compared."""
-        last = self.read(entry.vm)
-        return last if last is not None and last.life == entry.life else None
 
     def _write(self, entry: JournalEntry) -> None:
         try:

@@ -147,6 +147,15 @@ def test_who_ends_late_leaves_what_a_later_lease_has_noted(tmp_path: Path) -> No
     assert journal.read(VM) == entry(7)
 
 
+def test_who_ends_late_leaves_what_a_later_life_has_noted(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(entry(5))
+    journal.begin(entry(2, life=2.0))
+    journal.end(entry(5), FINISHED)
+    assert journal.read(VM) == entry(2, life=2.0)
+    assert not journal.has_ended(entry(5))
+
+
 def test_an_arrival_stays_noted_as_one_when_it_has_ended(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.begin(entry(5))
