@@ -17,7 +17,7 @@ from engine.worker import runner as runners
 from engine.worker.core import Effect as WorkerEffect
 from engine.worker.core import WorkerCore
 from engine.worker.leases_read import ReadBefore
-from engine.worker.orphans import Orphans
+from engine.worker.tools import Tools
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
 from frontend.core import Effect as FrontendEffect
@@ -86,11 +86,16 @@ def journal_does_not_fence(patch: Patch) -> None:
 def journal_forgets_what_was_put_right(patch: Patch) -> None:
     """Whoever still has the lease takes it for one never begun."""
 
-    def forget(orphans: Orphans, entry: JournalEntry, _: Any) -> None:
-        journal = orphans._tools.journal
-        journal._entries.remove(journal._path(entry.vm))
+    def forget(entry: JournalEntry, _: Any, tools: Tools) -> JournalEntry:
+        tools.journal._entries.remove(tools.journal._path(entry.vm))
+        return entry
 
-    patch.setattr(Orphans, "_note", forget)
+    patch.setattr("engine.worker.orphans.note_end", forget)
+
+
+def what_is_put_right_stays_begun(patch: Patch) -> None:
+    """A task that finds what a dead worker has left, and is then not obeyed, leaves it noted as begun."""
+    patch.setattr(runners, "note_end", lambda entry, *_: entry)
 
 
 def who_ends_late_is_noted(patch: Patch) -> None:
@@ -311,6 +316,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     what_the_log_has_lost_is_done_again: "leased-again-before-the-loss-was-known",
     who_ends_late_is_noted: "a-migration-that-ends-after-the-next-task-of-its-vm",
     journal_forgets_what_was_put_right: "put-right-by-another-worker-and-run-again",
+    what_is_put_right_stays_begun: "put-right-before-a-lease-that-is-not-obeyed",
     no_locks: "executions-that-only-a-lock-keeps-apart",
     crashed_is_not_put_right: "a-worker-that-dies-in-a-start",
     owed_checks_are_not_done: 19,

@@ -108,3 +108,35 @@ def test_a_lease_older_than_the_last_execution_is_not_obeyed_and_its_task_ends(w
     assert "came before it" in ended.outcome.error.message
     assert world.state() is PowerState.HALTED
     assert not any(isinstance(record, Started) for record in world.records)
+
+
+def begin_as_dead(world: World, task: TaskId, token: int) -> Journal:
+    """A worker of this host has died in a task under that lease."""
+    journal = Journal(world.directory / "state" / "journal")
+    asked = {"token": LeaseToken(token), "request_id": f"request {task}"}
+    journal.begin(entry_of(world, task).model_copy(update=asked))
+    return journal
+
+
+def is_put_right(journal: Journal) -> bool:
+    """Whether the journal says that what the dead worker was at has ended, and how."""
+    noted = journal.read(VM)
+    assert noted is not None
+    return noted.finished is not None and "was restarted" in failure(noted.finished).message
+
+
+def test_what_is_put_right_by_a_task_that_is_then_not_obeyed_is_noted_as_ended(world: World) -> None:
+    journal = begin_as_dead(world, TaskId(98), 99)
+    assert "came before it" in failure(world.run(VmStart(vm=VM))).message
+    assert is_put_right(journal)
+
+
+def test_what_is_put_right_by_a_task_that_is_then_not_begun_again_is_noted_as_ended(world: World) -> None:
+    first, last = submit(world), submit(world)
+    place = len(world.broker.log(INSTANCE))
+    world.leader.append(INSTANCE, Heartbeat(worker=WorkerName("another")))
+    journal = begin_as_dead(world, last, place)
+    assert "is not begun again" in failure(lease(world, first)).message
+    assert is_put_right(journal)
+    assert "was restarted" in failure(lease(world, last)).message
+    assert world.state() is PowerState.HALTED

@@ -4,10 +4,9 @@ import logging
 
 from schema.fault import XenopsError
 from schema.ids import TaskId, VmId, WorkerName
-from schema.records import Finished, Outcome
+from schema.records import Finished
 
-from engine.journal import JournalEntry
-from engine.worker.recovery import Signal, crashed, put_right, tell_again
+from engine.worker.recovery import Signal, crashed, note_end, put_right, tell_again
 from engine.worker.tools import Tools
 
 _LOG = logging.getLogger("worker")
@@ -31,7 +30,7 @@ class Orphans:
                     held.regain(vm)
                     now = self._tools.journal.now(entry)
                     if now.finished is None:
-                        self._note(entry, outcome or crashed(self._worker))
+                        note_end(entry, outcome or crashed(self._worker), self._tools)
                     else:
                         tell_again(now, self._tools)  # who ended it may have died before it said so
         except XenopsError as error:
@@ -54,8 +53,3 @@ class Orphans:
             tell_again(entry, self._tools)
         except XenopsError as error:
             _LOG.warning("what task %d has changed of VM %s is not told: %s", entry.task, entry.vm, error)
-
-    def _note(self, entry: JournalEntry, outcome: Outcome) -> None:
-        """Whoever still has the lease, another worker of this host, must not take it for one never begun."""
-        ended = Finished(vm=entry.vm, task=entry.task, outcome=outcome, token=entry.token)
-        self._tools.journal.end(entry, ended)

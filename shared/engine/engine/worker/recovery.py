@@ -33,7 +33,7 @@ from schema.operations import (
     VmSuspend,
     VusbCheckState,
 )
-from schema.records import Changed, Failed, Outcome, Removed, Succeeded
+from schema.records import Changed, Failed, Finished, Outcome, Removed, Succeeded
 
 from engine.execute import Executor
 from engine.journal import JournalEntry
@@ -104,6 +104,16 @@ def _another_has_done_it(entry: JournalEntry, tools: Tools, held: Held) -> bool:
     held.also(departing_id(entry.vm), tools.threads.sleep)
     last = tools.journal.read(entry.vm)
     return last is None or last.finished is not None or (last.life, last.token) != (entry.life, entry.token)
+
+
+def note_end(entry: JournalEntry, outcome: Outcome, tools: Tools) -> JournalEntry:
+    """What was put right is so; answers the entry as it is noted now.
+
+    Whoever still has its lease, another worker of this host, must not take it for one never begun.
+    """
+    ended = Finished(vm=entry.vm, task=entry.task, outcome=outcome, token=entry.token)
+    tools.journal.end(entry, ended)
+    return tools.journal.now(entry)
 
 
 def tell_again(entry: JournalEntry, tools: Tools) -> None:

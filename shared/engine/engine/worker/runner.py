@@ -39,6 +39,7 @@ from engine.worker.delay import delay_s, is_delay, wanted_delay_s
 from engine.worker.recovery import (
     course_of,
     crashed,
+    note_end,
     perform_check,
     put_right,
     removes,
@@ -155,6 +156,8 @@ class Runner:
             outcome = put_right(last, self._tools, held, self.reporter.signal) or outcome
             held.regain(self._vm, self._tools.threads.sleep)
             last = journal.now(last)
+            if last.finished is None and not self._leased_as(last):
+                last = note_end(last, outcome, self._tools)  # we may not be begun, and leave it at that
         if last is not None and self._is_lost(last):
             last = journal.note_loss(last)
         if last is not None and self._leased_as(last):
