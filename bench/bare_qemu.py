@@ -1,6 +1,7 @@
 """The peer: a QEMU with the very arguments of the worker's, spoken to by QMP over a bare socket."""
 
 import json
+import os
 import socket
 import subprocess
 from collections import deque
@@ -24,11 +25,15 @@ are open until the stack ends."""
 class BareQemu:
     """One QEMU, from its start to its greeting; what it complains of goes where the bench's own errors go.
 
+    `environment` is what it finds beside the bench's own.
+
     It has a session of its own, as the worker's has: Linux shares the processors among sessions (autogroup),
     so that on a busy machine a QEMU within the bench's would come up sooner by half.
     """
 
-    def __init__(self, qemu: str, monitor: Path, words: Words) -> None:
+    def __init__(
+        self, qemu: str, monitor: Path, words: Words, environment: Mapping[str, str] | None = None
+    ) -> None:
         with ExitStack() as opened:
             arguments, files = words(listen(monitor, opened), opened)
             self._process = subprocess.Popen(
@@ -36,6 +41,7 @@ class BareQemu:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=files,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
         self._line = socket.socket(socket.AF_UNIX)

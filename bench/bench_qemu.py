@@ -3,13 +3,15 @@
     python bench/bench_qemu.py [ROUNDS]
 
 Each round starts one of each, so that what else the machine does hits all alike. All VMs are alike, too:
-96 MiB, a kernel, a raw disk, an interface, and they stay paused. The bare QEMU is started twice: with our
-arguments, which is what the time of ours is to be held against, and without a device, QEMU's own floor.
+96 MiB, a kernel, a raw disk, an interface, and they stay paused. The bare QEMU is started three times: with
+our arguments, which is what the time of ours is to be held against; with our environment, too; and without a
+device, QEMU's own floor.
 """
 
 import argparse
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from stack.local import LocalStack
 from stack.shape import QEMU_INSTANCE, WORKER_KVM, Network, Shape
 from worker_kvm.accelerator import Accelerator, QemuMissingError, choose_accelerator, find_qemu
 from worker_kvm.qemu.backend import Qemu
+from worker_kvm.qemu.command import ENVIRONMENT
 from worker_kvm.qemu.hypervisor import QemuSettings
 from worker_kvm.qemu.machine import (
     Domain,
@@ -64,8 +67,10 @@ class Guest:
 class Bare:
     """A QEMU that does nothing but come up."""
 
-    def __init__(self, qemu: str, monitor: Path, words: Words) -> None:
-        self._recipe = (qemu, monitor, words)
+    def __init__(
+        self, qemu: str, monitor: Path, words: Words, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._recipe = (qemu, monitor, words, environment)
 
     def start(self) -> None:
         """Start it, shake hands, and ask whether it waits."""
@@ -115,11 +120,13 @@ class Whole:
         client.vif.add(guest.vif)
 
     def start(self) -> None:
-        """From the request to the task's end."""
-        wait_for_task(self._client, self._client.vm.start(self._vm), PATIENCE_S)
+        """From the request to the Task.stat that says that it is done."""
+        self._task = self._client.vm.start(self._vm)
+        wait_for_task(self._client, self._task, PATIENCE_S, destroy=False)
 
     def stop(self) -> None:
-        """By force, at once."""
+        """By force, at once; the start's task is forgotten, too."""
+        self._client.task.destroy(self._task)
         wait_for_task(self._client, self._client.vm.shutdown(self._vm), PATIENCE_S)
 
 
@@ -152,19 +159,23 @@ def measure(directory: Path, qemu: str, accelerator: Accelerator, rounds: int) -
     """Start each in turn."""
     shape = Shape(workers={WORKER_KVM: QEMU_INSTANCE}, network=Network.USER)
     settings = QemuSettings(directory / "run", qemu, accelerator, bridged=False, namespace=None)
-    domain = domain_of(guest("bare", directory))
+    words = words_of(domain_of(guest("bare", directory)), accelerator, directory / "bare")
     with LocalStack(Layout(directory / "s"), shape) as stack, stack.client(QEMU_INSTANCE) as client:
         alone = Alone(Qemu(settings), guest("alone", directory))
         starts = (
             Bare(qemu, directory / "none", words_of_none(accelerator)),
-            Bare(qemu, directory / "same", words_of(domain, accelerator, directory / "bare")),
+            Bare(qemu, directory / "same", words),
+            Bare(qemu, directory / "same", words, ENVIRONMENT),
             alone,
             Whole(client, guest("whole", directory)),
         )
-        floor, bare, backend, whole = interleaved(rounds, *((each.start, each.stop) for each in starts))
+        floor, bare, pages, backend, whole = interleaved(
+            rounds, *((each.start, each.stop) for each in starts)
+        )
         alone.backend.stop()
     tell("peer: bare qemu -S, no device, handshake", floor)
     tell("peer: bare qemu -S, our arguments, handshake", bare)
+    tell("peer: the same in our environment", pages, bare)
     tell("VM.start by the QEMU backend alone", backend, bare)
     tell("VM.start through the whole, on QEMU", whole, bare)
 

@@ -22,7 +22,7 @@ from worker_kvm.clock import base, with_clock
 from worker_kvm.network import Network, NetworkError, TapSettings
 from worker_kvm.poller import Poller
 from worker_kvm.qemu.agents import Agents, Channel
-from worker_kvm.qemu.command import MIB, Inherited, Sockets, command_line, memory_mib
+from worker_kvm.qemu.command import ENVIRONMENT, MIB, Inherited, Sockets, command_line, memory_mib
 from worker_kvm.qemu.disk_growth import Growth
 from worker_kvm.qemu.ending import complaint
 from worker_kvm.qemu.firmware import Firmware
@@ -39,7 +39,7 @@ from worker_kvm.qemu.machine import (
 from worker_kvm.qemu.mirroring import give_up_mirrors
 from worker_kvm.qemu.noticing import Noticing, missed
 from worker_kvm.qemu.outgoing import call_back
-from worker_kvm.qemu.process import is_alive, kill, spawn
+from worker_kvm.qemu.process import Program, is_alive, kill, spawn
 from worker_kvm.qemu.records import Change, Records
 from worker_kvm.qemu.settings import QemuSettings
 from worker_kvm.qemu.starting import listen, make_directories, with_files
@@ -277,8 +277,9 @@ class Hypervisor(Noting[Machine, Records]):
             inherited = with_files(inherited, domain, self.firmware.files(vm, domain.vm), opened)
             clock = base(domain.clock_base_s, self.now())
             line = command_line(domain, self.settings.accelerator, inherited, clock)
-            command = [*launcher(user, domain.domid, sockets.own), self.settings.qemu, *line]
-            process = spawn(command, sockets.log, inherited.descriptors)
+            command = [*launcher(user, domain.domid), self.settings.qemu, *line]
+            program = Program(command, sockets.own, sockets.log, ENVIRONMENT)
+            process = spawn(program, inherited.descriptors)
         except OSError as error:
             raise XenopsError(FailedToStartEmulator(vm=vm, name="qemu", message=str(error))) from error
         noted = {"process": process, "tpm": None if tpm is None else tpm.process}

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bus.pids import reap, start_time
 
@@ -18,29 +19,28 @@ _POLL_S = 0.005
 _LOG_MODE = 0o600
 
 
-def spawn(command: Sequence[str], log: Path, keep: Sequence[int]) -> Process:
-    """Start a program in a session of its own, what it says in `log`; it inherits the files `keep`.
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is started: the words of its command, where it runs, where what it says goes."""
 
-    It inherits no capabilities, and of our environment `PATH` alone: the rest has the broker's password.
+    command: Sequence[str]
+    directory: Path
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Beside `PATH`, all that it has: the rest of ours has the broker's password."""
+
+
+def spawn(program: Program, keep: Sequence[int]) -> Process:
+    """Start a program in a session of its own, without capabilities; of our files it inherits `keep` alone.
 
     Raises:
         OSError: it cannot be started, or ended at once.
     """
-    actions: list[tuple[Any, ...]] = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 2, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, _LOG_MODE),
-        *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in keep),
-    ]
-    environment = {"PATH": os.environ.get("PATH", os.defpath)}
-    start = partial(
-        os.posix_spawnp, command[0], list(command), environment, file_actions=actions, setsid=True
-    )
-    pid = without_rights(start)
+    pid = without_rights(partial(_start, program, keep))
     started = start_time(pid)
     if started is None:
         reap(pid)
-        raise OSError(f"{command[0]} ended at once")
+        raise OSError(f"{program.command[0]} ended at once")
     return Process(pid=pid, started=started)
 
 
@@ -64,3 +64,22 @@ def ends(process: Process, timeout_s: float) -> bool:
             return False
         time.sleep(_POLL_S)
     return True
+
+
+def _start(program: Program, keep: Sequence[int]) -> int:
+    log = os.open(program.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _LOG_MODE)
+    try:
+        child = subprocess.Popen(
+            program.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            pass_fds=keep,
+            cwd=program.directory,
+            env={"PATH": os.environ.get("PATH", os.defpath), **program.environment},
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+    child.returncode = 0  # it outlives this object, and whoever ends it reaps it
+    return child.pid

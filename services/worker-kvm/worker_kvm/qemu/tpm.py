@@ -14,7 +14,7 @@ from schema.fault import internal_error
 from schema.objects.vm import Hvm, Vm
 
 from worker_kvm.qemu.machine import Process
-from worker_kvm.qemu.process import ends, kill, spawn
+from worker_kvm.qemu.process import Program, ends, kill, spawn
 from worker_kvm.qemu.user import User, launcher
 
 SWTPM, SWTPM_SETUP = "swtpm", "swtpm_setup"
@@ -53,15 +53,15 @@ class Tpms:
             OSError: it does not start, or its state is not what swtpm leaves.
         """
         directory = self._give(name, domid)
-        words = launcher(self._user, domid, directory)
+        words = launcher(self._user, domid)
         if is_new and not (directory / _STATE).exists():
-            _set_up(name, words)
+            _set_up(name, words, directory)
         ours, theirs = socket.socketpair()
         closing.enter_context(ours)
         with theirs:
             control = f"type=unixio,clientfd={theirs.fileno()}"
             command = [SWTPM, "socket", "--tpm2", "--tpmstate", "dir=.", "--ctrl", control, "--terminate"]
-            process = spawn([*words, *command], log, [theirs.fileno()])
+            process = spawn(Program([*words, *command], directory, log), [theirs.fileno()])
         return RunningTpm(process, ours.fileno())
 
     def rename(self, vm: str, name: str) -> None:
@@ -114,7 +114,7 @@ def end_tpm(process: Process | None) -> None:
         ends(process, END_TIMEOUT_S)
 
 
-def _set_up(vm: str, words: list[str]) -> None:
+def _set_up(vm: str, words: list[str], directory: Path) -> None:
     """Make a TPM, with measurements by SHA-256 alone: each further bank costs the firmware as much again."""
     options = [
         "--tpm2",
@@ -136,6 +136,7 @@ def _set_up(vm: str, words: list[str]) -> None:
             check=False,
             timeout=_SETUP_TIMEOUT_S,
             env=environment,
+            cwd=directory,
         )
     except subprocess.TimeoutExpired as error:
         raise OSError(

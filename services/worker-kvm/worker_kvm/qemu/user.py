@@ -6,7 +6,6 @@ import pwd
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 UID_MAX = 2**32 - 2
 
@@ -50,15 +49,14 @@ def find_user(word: str) -> User:
     return user
 
 
-def launcher(user: User | None, domid: int, directory: Path | None = None) -> list[str]:
-    """The words before a program's own: it runs in `directory`, as a domain's user, and gains no rights."""
-    chdir = [] if directory is None else ["env", "-C", str(directory)]
+def launcher(user: User | None, domid: int) -> list[str]:
+    """The words before a program's own: it runs as a domain's user, and gains no rights."""
     if user is None:
-        return chdir
+        return []
     uid, gid = user.of(domid)
     groups = f"--groups={','.join(map(str, user.groups))}" if user.groups else "--clear-groups"
     rights = ["--reuid", str(uid), "--regid", str(gid), groups, "--inh-caps=-all", "--no-new-privs"]
-    return [*chdir, "setpriv", *rights, "--"]
+    return ["setpriv", *rights, "--"]
 
 
 def _range(word: str) -> User | None:
