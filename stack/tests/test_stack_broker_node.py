@@ -41,3 +41,12 @@ def test_who_keeps_its_port_is_left_alone(tmp_path: Path, monkeypatch: pytest.Mo
     with listening() as stranger:
         ports = known(tmp_path, stranger.getsockname()[1])
         assert not set(ports) & set(PrivateNode(tmp_path)._ports())
+
+
+def test_ports_are_such_as_nobody_gets_who_asks_for_any() -> None:
+    ports = node._free_ports(3)
+    assert len(set(ports)) == 3
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    if first <= 20_000:
+        pytest.skip("this machine gives nearly all ports to who asks for any")
+    assert max(ports) < first

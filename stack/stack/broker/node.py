@@ -7,6 +7,7 @@
 import fcntl
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -37,6 +39,10 @@ PORTS_TIMEOUT_S = 15.0
 """How long a broker whose owner was killed may take to end: who was its client comes to its port again."""
 
 _POLL_S = 0.02
+_PORT_MIN, _PORT_END = 10_000, 1 << 16
+_ASKED_FOR = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""The first and the last port of those that who asks for any gets, also who connects."""
+
 _PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
 _HOST = "127.0.0.1"
 
@@ -296,13 +302,13 @@ def _find(program: str, package: str) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind((_HOST, 0))
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Such as nobody gets who asks for any: the broker listens there seconds later, and others start, too.
+
+    A stranger's broker that has got one meanwhile answers like ours, and refuses our password.
+    """
+    first = int(_ASKED_FOR.read_text().split()[0])
+    unasked = range(_PORT_MIN, first if first > 2 * _PORT_MIN else _PORT_END)
+    return list(islice(filter(_is_free, random.sample(unasked, len(unasked))), count))
 
 
 def _are_free_in_time(ports: Iterable[int]) -> bool:
