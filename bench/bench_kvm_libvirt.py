@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench_qemu import KERNEL, Alone, Guest, Whole, guest
 from bus.ports import BusError
+from engine.hosted.machine import Source
 from figures import interleaved, tell
 from stack.layout import Layout
 from stack.libvirtd import LibvirtDaemon
@@ -25,7 +26,6 @@ from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.document import Surroundings, domain_document
 from worker_kvm.libvirt.hypervisor import LibvirtSettings
 from worker_kvm.libvirt.machine import Domain, Machine, attached, plugged
-from worker_kvm.qemu.machine import Source
 
 INSTANCE = "org.xen.xapi.xenops.libvirt"
 

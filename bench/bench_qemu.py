@@ -20,6 +20,7 @@ from bus.ports import BusError
 from engine.backend import Backend, CreateOptions, Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_vm
+from engine.hosted.machine import Source
 from figures import interleaved, tell
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import BusType, LocalDisk
@@ -36,7 +37,6 @@ from worker_kvm.qemu.hypervisor import QemuSettings
 from worker_kvm.qemu.machine import (
     Domain,
     Machine,
-    Source,
     attached,
     built,
     created,

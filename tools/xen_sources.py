@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = "/opt/xenops/sources"
 BINDINGS = "/var/cache/xenops/bindings"
 
-PACKED = ("shared", "services/worker-xen", "clients", "tests/xen", "pyproject.toml")
+STORAGE_SERVER = "tests/integration/storage_server.py"
+PACKED = ("shared", "services/worker-xen", "clients", "tests/xen", STORAGE_SERVER, "pyproject.toml")
 """What of the project dom0 has, but for unit tests; and the tiny guest."""
 
 KERNEL, INITRAMFS = "vmlinuz", "initrd.gz"

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import refusal
+from engine.hosted.storage.directory import DirectoryStorage
+from engine.hosted.storage.ports import Storage
 from qemu_host import PATIENCE_S, Host
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import InternalError
@@ -19,7 +21,6 @@ from typing_extensions import override
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.hypervisor import LibvirtSettings
 from worker_kvm.network import make_namespace, remove_namespace
-from worker_kvm.storage import DirectoryStorage, Storage
 
 QUIET_S = 0.1
 

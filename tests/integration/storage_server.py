@@ -2,10 +2,15 @@
 
 It is none of our bus: a plain AMQP client. A file or a server is there while somebody has the VDI activated,
 and only then, so that who opens one too early, or keeps one too long, is found out.
+
+python storage_server.py BROKER DIRECTORY NAME=MIB …: serve such VDIs as block devices until SIGTERM
 """
 
 import json
+import os
+import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -50,6 +55,8 @@ class Volume:
         match self.kind:
             case "File":
                 return [["File", {"path": str(self.way)}]]
+            case "BlockDevice":
+                return [["BlockDevice", {"path": str(self.way)}]]
             case "Nbd":
                 return [["Nbd", {"uri": f"nbd:unix:{self.way}:exportname=disk, one"}]]
             case _:
@@ -64,6 +71,9 @@ class Volume:
             end = time.monotonic() + _PATIENCE_S
             while not self.way.exists() and time.monotonic() < end:
                 threading.Event().wait(0.01)
+        elif self.kind == "BlockDevice":
+            command = ["losetup", "--find", "--show", str(self.content)]
+            self.way.symlink_to(subprocess.check_output(command, text=True).strip())
         else:
             self.way.symlink_to(self.content)
 
@@ -73,6 +83,8 @@ class Volume:
             self.server.terminate()
             self.server.wait()
             self.server = None
+        if self.kind == "BlockDevice" and self.way.is_symlink():
+            subprocess.run(["losetup", "--detach", str(self.way.readlink())], check=True)
         self.way.unlink(missing_ok=True)
 
 
@@ -89,7 +101,8 @@ class Storage:
         """A VDI `SR/VDI`, empty."""
         number = len(self.volumes)
         content, way = self.directory / f"content{number}", self.directory / f"way{number}"
-        content.write_bytes(bytes(size))
+        content.touch()
+        os.truncate(content, size)
         self.volumes[name] = Volume(content, way, kind)
         return self.volumes[name]
 
@@ -205,3 +218,18 @@ class StorageServer(Storage):
     def _on_request(self, channel: Any, _: Any, properties: pika.BasicProperties, body: bytes) -> None:
         told = pika.BasicProperties(correlation_id=properties.correlation_id)
         channel.basic_publish("", properties.reply_to, self.perform(body), told)
+
+
+def main(url: str, directory: str, *vdis: str) -> None:
+    """Serve them until SIGTERM."""
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    with StorageServer(url, Path(directory)) as server:
+        for vdi in vdis:
+            name, _, mib = vdi.partition("=")
+            server.add(name, "BlockDevice", int(mib) << 20)
+        signal.sigwait({signal.SIGTERM})
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # in its thread, too
+    main(*sys.argv[1:])

@@ -24,6 +24,7 @@ from test_classic_conformance import ClassicSubject
 from test_classic_deaths import make_subject, nothing_is_left
 from worker_xen.classic.boot import bootloader, cage
 from worker_xen.classic.boot.bootloader import Asked, Booted, Bootloaders
+from worker_xen.classic.content import Dom0Content
 from worker_xen.classic.dom0 import LinuxDom0
 
 __all__ = ["make_subject", "nothing_is_left"]
@@ -76,7 +77,7 @@ class Place:
 
     def bootloaders(self, program: str) -> Bootloaders:
         path = write_program(self.directory, program)
-        return Bootloaders(LinuxDom0(), (70000, 70009), pygrubs=(path,))
+        return Bootloaders(LinuxDom0(), Dom0Content(LinuxDom0()), (70000, 70009), pygrubs=(path,))
 
 
 @pytest.fixture(name="place")
@@ -209,7 +210,7 @@ def test_a_bootloader_s_reason_is_the_error_s(place: Place) -> None:
 
 
 def test_a_bootloader_that_is_not_there_or_not_known_is_named(place: Place) -> None:
-    gone = Bootloaders(LinuxDom0(), pygrubs=("/nonesuch/pygrub",))
+    gone = Bootloaders(LinuxDom0(), Dom0Content(LinuxDom0()), pygrubs=("/nonesuch/pygrub",))
 
     def refusal_of(bootloaders: Bootloaders, asked: Asked) -> object:
         return refusal(lambda: bootloaders.fetched(asked, SuiteExecution()).__enter__())

@@ -22,6 +22,7 @@ from engine.conformance import BackendConformance, Subject
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import Life, make_life, refusal
+from engine.hosted.storage.ports import Storage
 from hvm_in_hand import EmulatorsInHand, have_programs
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import BusType, Disk, LocalDisk
@@ -35,6 +36,7 @@ from store_in_hand import StoreInHand
 from typing_extensions import override
 from worker_xen.classic.backend import Classic
 from worker_xen.classic.boot.bootloader import Bootloaders
+from worker_xen.classic.content import Dom0Content
 from worker_xen.classic.hvm.emulators import Emulators
 from worker_xen.classic.hypervisor import Parts
 from worker_xen.classic.machine import uuid_of
@@ -63,8 +65,9 @@ UNSUPPORTED = frozenset(
 class ClassicSubject(Subject):
     unsupported = UNSUPPORTED
 
-    def __init__(self, directory: Path, socket: Path) -> None:
+    def __init__(self, directory: Path, socket: Path, storage: Storage | None = None) -> None:
         self.directory = directory
+        self.storage = storage
         self.changed: list[ObjectId] = []
         self._numbers = itertools.count()
         self.host = HostInHand(StoreInHand(socket))
@@ -75,6 +78,8 @@ class ClassicSubject(Subject):
     def _open(self) -> Classic:
         store, courier = StoreInHand(self._socket), Courier(courier_command())
         self.emulators = EmulatorsInHand(self.directory / "emulators")
+        content = Dom0Content(self.host, self.storage)
+        pygrub = str(self.directory / "programs" / "pygrub")
         parts = Parts(
             run=self.directory / "run",
             xen=self.host,
@@ -82,7 +87,8 @@ class ClassicSubject(Subject):
             dom0=self.host,
             courier=courier,
             emulators=self.emulators,
-            bootloaders=Bootloaders(self.host, pygrubs=(str(self.directory / "programs" / "pygrub"),)),
+            bootloaders=Bootloaders(self.host, content, pygrubs=(pygrub,)),
+            content=content,
         )
         backend = Classic(parts)
         backend.start(self.changed.append)

@@ -11,6 +11,7 @@ import pytest
 from engine.backend import CreateOptions, Devices
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
+from engine.hosted.storage.directory import DirectoryStorage
 from eventually import eventually
 from qemu_host import MIB, VM, Host, line, vif, xvd
 from schema.ids import DeviceId, VmId
@@ -21,7 +22,6 @@ from schema.objects.vbd import VbdMode
 from schema.objects.vm import PowerState
 from worker_kvm.network import Network, TapSettings
 from worker_kvm.qemu.sweep import find_strays
-from worker_kvm.storage import DirectoryStorage
 
 
 @pytest.fixture(name="host")

@@ -13,6 +13,8 @@ from bus.topology import storage_queue
 from engine.backend import CreateOptions, Devices
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
+from engine.hosted.storage.ports import Storage as Port
+from engine.hosted.storage.service import StorageService
 from libvirt_room import LibvirtRoom
 from qemu_host import VM, Host, line, xvd
 from schema.fault import XenopsError
@@ -30,8 +32,6 @@ from stack.shape import QEMU_INSTANCE, WORKER_KVM, Network, Shape
 from storage_server import QUEUE, Storage, StorageServer
 from switch_client import SwitchServer
 from typing_extensions import override
-from worker_kvm.storage import Storage as Port
-from worker_kvm.storage_service import StorageService
 from xenops.client import Client
 from xenops.events import wait_for_task
 

@@ -11,7 +11,8 @@ import pytest
 from bus.roles import Role
 from schema.fault import XenopsError
 from schema.ids import DeviceId
-from schema.objects.disk import LocalDisk
+from schema.objects.disk import BusType, Disk, LocalDisk, Vdi
+from schema.objects.vbd import Vbd
 from schema.objects.vm import PowerState, Vm
 from xen_dom0 import ALL, FOR_LONG, Dom0
 from xen_site import PATIENCE_S, STRANGER, UP, Site
@@ -45,14 +46,17 @@ def run_site(
 
 def test_a_vm_lives_through_all_that_may_happen_to_it(site: Site) -> None:
     """Started, killed with its worker, rebooted, suspended, resumed and shut down, it is one VM."""
-    vm = site.add("guest-1")
+    vm, data = site.add("guest-1"), Vdi(name="sr/data")
+    site.client.vbd.add(Vbd(id=DeviceId("guest-1", "xvdb"), position=(BusType.XEN, 1, 0), backend=data))
     site.done(site.client.vm.start("guest-1"))
     assert_promise_is_kept(site, vm)
 
     site.done(site.client.vm.unpause("guest-1"))
     said = site.until_said("guest-1", UP)
     assert "xvda:8388608" in said
+    assert "xvdb:8388608" in said
     assert "eth0:00:16:3e:00:00:01" in said
+    assert len(site.vdis_in_use()) == 1
 
     before = site.state("guest-1")
     site.kill_worker()
@@ -63,10 +67,11 @@ def test_a_vm_lives_through_all_that_may_happen_to_it(site: Site) -> None:
     assert site.state("guest-1").domids != before.domids
     assert site.state("guest-1").power_state is PowerState.RUNNING
 
-    image = LocalDisk(path="/var/lib/guest-1.image")
+    image = image_for(site.backend)
     site.done(site.client.vm.suspend("guest-1", image))
     assert site.state("guest-1").power_state is PowerState.SUSPENDED
     assert site.domid_of("guest-1") == ""
+    assert site.vdis_in_use() == []
     site.done(site.client.vm.resume("guest-1", image))
     assert site.state("guest-1").power_state is PowerState.PAUSED
     site.done(site.client.vm.unpause("guest-1"))
@@ -75,8 +80,14 @@ def test_a_vm_lives_through_all_that_may_happen_to_it(site: Site) -> None:
     assert site.state("guest-1").power_state is PowerState.HALTED
     assert site.domid_of("guest-1") == ""
     assert site.said("guest-1").count(UP) == 2
+    assert site.vdis_in_use() == []
     site.client.vm.remove("guest-1")
     assert_nothing_left(site, "guest-1")
+
+
+def image_for(backend: str) -> Disk:
+    """Where a suspend image goes: as xapi's to a VDI, but libvirt writes them to plain files alone."""
+    return LocalDisk(path="/var/lib/guest-1.image") if backend == "libvirt" else Vdi(name="sr/memory")
 
 
 def assert_promise_is_kept(site: Site, vm: Vm) -> None:

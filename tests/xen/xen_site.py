@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from schema.objects.vm import DirectBoot, Pv, PvDirectBoot, PvInfo, Vm, VmState
 from stack.broker.node import PrivateNode
 from xen_dom0 import Dom0
 from xen_machine import free_port
-from xen_sources import SOURCES
+from xen_sources import SOURCES, STORAGE_SERVER
 from xenops.client import Client
 from xenops.events import wait_for_task
 
@@ -35,6 +35,14 @@ PATIENCE_S = 600.0
 """Emulated, on cores that others use, too."""
 
 QUIET_S = 0.2
+IN_DOM0 = "10.0.2.2"
+"""Our loopback, as dom0 reaches it."""
+
+STORAGE_QUEUE = "org.xen.xapi.storage"
+STORAGE = "/var/lib/storage"
+VDIS: Mapping[str, int] = {"sr/data": 8, "sr/memory": 256}
+"""What its storage service has, in MiB."""
+
 STRANGER = f"""\
 name = "stranger"
 type = "pv"
@@ -63,6 +71,7 @@ class Site:
         dom0.machine.forward(self._arrivals)
         if backend == "libvirt":
             dom0.machine.check(f"python3 {SOURCES}/tests/xen/dom0/xen_libvirtd.py")
+        self._storage = self._start_storage()
         self.worker = self._start_worker()
         self._bus = RabbitBus(self.node.url_of(Role.CLIENT), "xen")
         self.client = Client(self._bus, self.instance)
@@ -84,15 +93,28 @@ class Site:
             return subprocess.Popen([sys.executable, "-m", service], env=os.environ | told, stderr=log)
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
-        broker = self.node.url_of(Role.WORKER).replace("127.0.0.1", "10.0.2.2")
+        broker = self.node.url_of(Role.WORKER).replace("127.0.0.1", IN_DOM0)
         told = {
             "XENOPS_BROKER": broker,
             "XENOPS_INSTANCE": self.instance,
             "XENOPS_BACKEND": self.backend,
             "XENOPS_STATE_DIR": f"/var/lib/xenops/{self.backend}",
+            "XENOPS_STORAGE_QUEUE": STORAGE_QUEUE,
         }
         words = " ".join(f"{name}={value}" for name, value in told.items())
         return self.dom0.machine.spawn(f"env {words} python3 -m worker_xen", self._directory / "worker.log")
+
+    def _start_storage(self) -> subprocess.Popen[bytes]:
+        """A storage service, as a host of xapi's has one."""
+        url = self.node.url.replace("127.0.0.1", IN_DOM0)
+        vdis = " ".join(f"{name}={mib}" for name, mib in VDIS.items())
+        program = f"{SOURCES}/{STORAGE_SERVER}"
+        log = self._directory / "storage.log"
+        return self.dom0.machine.spawn(f"python3 {program} {url} {STORAGE} {vdis}", log)
+
+    def vdis_in_use(self) -> list[str]:
+        """The devices of those that somebody has activated."""
+        return self.dom0.machine.run(f"cd {STORAGE} && ls -d way*").stdout.split()
 
     def kill_worker(self) -> None:
         """As a crash would, and start it anew."""
@@ -170,6 +192,8 @@ class Site:
         self.dom0.machine.run("pkill -f '[p]ython3 -m worker_xen'")
         self.worker.kill()
         self.worker.wait()
+        self.dom0.machine.run("pkill -f '[s]torage_server.py'")
+        self._storage.wait(PATIENCE_S)
         for service in self._services:
             service.send_signal(signal.SIGTERM)
         for service in self._services:

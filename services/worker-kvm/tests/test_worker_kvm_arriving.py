@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from engine.backend import Devices
 from engine.conformance.samples import sample_vbd, sample_vm
+from engine.hosted.machine import Source
 from schema.fault import XenopsError
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, LocalDisk, Vdi
@@ -15,7 +16,7 @@ from schema.objects.vif import Vif
 from worker_kvm.kind import Kind
 from worker_kvm.qemu.arriving import Here, fitted
 from worker_kvm.qemu.framing import Head
-from worker_kvm.qemu.machine import Disk, Domain, Nic, Slot, Source
+from worker_kvm.qemu.machine import Disk, Domain, Nic, Slot
 
 THERE = LocalDisk(path="/there.raw")
 HERE = LocalDisk(path="/here.raw")
@@ -48,8 +49,8 @@ def head(**fields: Any) -> Head:
     return Head(machine="pc-q35-7.2", accelerator="tcg", domain=kept.model_copy(update=fields))
 
 
-def find(_: Vbd, backend: LocalDisk | Vdi, domid: int) -> Source:
-    assert domid == EMPTY.domid
+def find(_: Vbd, backend: LocalDisk | Vdi, owner: str) -> Source:
+    assert owner == str(EMPTY.domid)
     assert isinstance(backend, LocalDisk)
     return Source(path=backend.path, format="raw")
 
@@ -92,7 +93,7 @@ def test_a_disk_keeps_its_place_and_has_the_content_that_is_here() -> None:
     assert (found.slot.unit, found.vbd.position, found.source) == (
         3,
         POSITION,
-        find(found.vbd, HERE, EMPTY.domid),
+        find(found.vbd, HERE, EMPTY.owner),
     )
 
 

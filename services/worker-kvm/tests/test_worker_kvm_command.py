@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from engine.conformance.samples import sample_vm
+from engine.hosted.machine import Source
 from schema.ids import DeviceId
 from schema.objects.disk import BusType
 from schema.objects.vbd import Vbd, VbdMode, VbdType
@@ -33,7 +34,7 @@ from schema.objects.vm import (
 )
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.qemu.command import Inherited, Sockets, command_line
-from worker_kvm.qemu.machine import Disk, Machine, Source, attached, created, plugged
+from worker_kvm.qemu.machine import Disk, Machine, attached, created, plugged
 from worker_kvm.qemu.open_files import Given, Layer, Served
 
 COMMANDS = Path(__file__).parent / "commands"

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from engine.hosted.machine import Source
 from schema.atomics.vm import DomainAction
 from schema.objects.vbd import Vbd
 from schema.wire.types import DeviceId
 from worker_kvm.qemu.ending import action_of, complaint, logged_action
-from worker_kvm.qemu.machine import Disk, Slot, Source
+from worker_kvm.qemu.machine import Disk, Slot
 
 CRASH = DomainAction.CRASHDUMP
 DISKS = (

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
+from engine.hosted.machine import Source
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, DeviceNumber
 from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError
@@ -55,7 +56,6 @@ from worker_kvm.libvirt.machine import (
 from worker_kvm.libvirt.persistent_state import forgetting_document, identity, is_kept, name_of
 from worker_kvm.libvirt.saved import kind_in, moved, placed_disk, placed_nic, source_of, uuid_in
 from worker_kvm.libvirt.states import vm_state
-from worker_kvm.qemu.machine import Source
 from worker_kvm.watched import Seen, Status
 
 HVM = sample_vm(ty=Hvm(info=HvmInfo()))

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import refusal
+from engine.hosted.machine import Source
 from schema.fault import internal_error
 from schema.ids import DeviceId
 from schema.objects.disk import LocalDisk
@@ -16,9 +17,9 @@ from virt.values import VirtError
 from worker_kvm.libvirt import machine as libvirt_machine
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.vbds import LibvirtVbds
-from worker_kvm.qemu.content import Content
+from worker_kvm.qemu.content import OverlaidContent
 from worker_kvm.qemu.live import Live
-from worker_kvm.qemu.machine import Disk, Slot, Source
+from worker_kvm.qemu.machine import Disk, Slot
 from worker_kvm.qemu.media import exchange, insistently
 
 DRIVE = Disk(vbd=Vbd(id=DeviceId("v1", "xvdd"), ty=VbdType.CDROM), slot=Slot(bus="scsi", unit=3), source=None)
@@ -105,7 +106,7 @@ def test_a_tray_that_a_guest_on_libvirt_closes_is_opened_again(closes: int) -> N
     libvirt = Libvirt(closes)
     drive = libvirt_machine.Disk(vbd=DRIVE.vbd, bus="scsi", unit=3, source=FULL.source)
     machine = cast("libvirt_machine.Machine", SimpleNamespace(id="v1"))
-    LibvirtVbds(cast("Hypervisor", libvirt), cast("Content", None))._exchange(
+    LibvirtVbds(cast("Hypervisor", libvirt), cast("OverlaidContent", None))._exchange(
         SuiteExecution(), machine, drive.holding(None, source=None), drive
     )
     assert len(libvirt.told) == closes + 1

@@ -3,9 +3,10 @@
 import pytest
 from engine.conformance.samples import sample_vbd
 from engine.conformance.subject import refusal
+from engine.hosted.machine import Source
 from schema.objects.errors import InternalError
 from schema.objects.vbd import Vbd, VbdMode
-from worker_kvm.qemu.machine import Disk, Slot, Source
+from worker_kvm.qemu.machine import Disk, Slot
 from worker_kvm.qemu.mirrored import (
     Mirrored,
     export_words,

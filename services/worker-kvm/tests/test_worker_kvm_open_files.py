@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from engine.conformance.subject import refusal
+from engine.hosted.machine import Source
 from schema.objects.errors import InternalError
-from worker_kvm.qemu.machine import Source
 from worker_kvm.qemu.open_files import connected, content_words, give_content, open_readable
 from worker_kvm.qemu.qcow2 import Backing, backing_of
 

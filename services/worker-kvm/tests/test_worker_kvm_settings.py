@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from bus.process import SettingsError
+from engine.hosted.storage.choice import StorageChoice
 from worker_kvm.settings import BackendName, from_environment
 
 USUAL = {"XENOPS_BROKER": "amqp://b/", "XENOPS_INSTANCE": "i", "XENOPS_STATE_DIR": "/state"}
@@ -29,22 +30,13 @@ def test_all_may_be_said() -> None:
     settings = from_environment(USUAL | said)
     assert settings.run == Path("/run/x")
     assert (settings.accelerator, settings.network, settings.namespace) == ("tcg", "user", "n")
-    assert settings.repositories == Path("/run/sr-mount")
-    assert settings.storage_queue is None
+    assert settings.storage == StorageChoice(Path("/run/sr-mount"))
     assert (settings.qemu_user, settings.migration_mib_s) == ("libvirt-qemu", 100)
-
-
-def test_a_storage_service_may_be_named() -> None:
-    assert (
-        from_environment(USUAL | {"XENOPS_STORAGE_QUEUE": "org.x.storage"}).storage_queue == "org.x.storage"
-    )
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"XENOPS_STORAGE_QUEUE": "a queue"}, "XENOPS_STORAGE_QUEUE is 'a queue': give a queue's name"),
-        ({"XENOPS_STORAGE_QUEUE": "q", "XENOPS_SR_DIRECTORY": "/d"}, "are both set"),
         ({"XENOPS_RUN_DIR": "/" + "x" * 90}, "set XENOPS_RUN_DIR to a shorter one"),
         ({"XENOPS_KVM_ACCELERATOR": "xen"}, "XENOPS_KVM_ACCELERATOR is 'xen': choose one of auto, kvm, tcg"),
         ({"XENOPS_KVM_NETWORK": "ovs"}, "XENOPS_KVM_NETWORK is 'ovs': choose one of bridge, user"),

@@ -5,8 +5,7 @@ Begin with `service`, which makes a worker of either backend; `settings` are wha
 - The backends: `qemu` and `libvirt`. What their verbs have alike: `vms`, `vbds`, `pcis`, `vusbs`; `guests`
   is what these ask of either. `kind` is a VM's machine: q35, pc, microvm. What is seen of a guest from
   outside is `watched`; `poller` looks at what tells nothing.
-- Disks: `storage` where clients name `SR/VDI`, by a directory or by a `storage_service` over `smapi`;
-  `throttle` their limits.
+- Disks: `qemu.content` where they are, `throttle` their limits.
 - Interfaces: `network` makes taps on bridges; `tapless` is what cannot be had without one.
 - Devices of the host: `hostdevices` those of a domain, `passthrough` what is owed for them; `pci` and `vfio`,
   `usb` and `usbfs` are the host's side.

@@ -7,6 +7,7 @@ from pydantic import Field
 from schema.ids import DeviceId
 from schema.objects.pci import Pci
 from schema.objects.vusb import Vusb
+from typing_extensions import override
 
 from worker_kvm.addresses import Addressed
 from worker_kvm.kind import Kind
@@ -110,6 +111,12 @@ class HostingDomain(HostedDomain[DiskT, NicT], Generic[DiskT, NicT]):
     """How far its guest has set it since."""
     addressed: tuple[Addressed, ...] = ()
     """What its guest's agent has given its interfaces since the guest booted."""
+
+    @property
+    @override
+    def owner(self) -> str:
+        """Its number."""
+        return str(self.domid)
 
     def places(self) -> set[int]:
         """The ports that interfaces have."""

@@ -6,6 +6,7 @@ from bus.ports import Bus
 from bus.process import SettingsError
 from engine.backend import Backend
 from engine.hosted.records import RunDirectoryInUseError
+from engine.hosted.storage.ports import Storage
 from engine.store import open_store
 from engine.worker import WorkerService, host_of
 
@@ -14,8 +15,6 @@ from worker_kvm.qemu.backend import Qemu
 from worker_kvm.qemu.hypervisor import QemuSettings
 from worker_kvm.qemu.user import RightsError, find_user, launcher
 from worker_kvm.settings import BackendName, Settings
-from worker_kvm.storage import DirectoryStorage, Storage
-from worker_kvm.storage_service import StorageService
 
 
 def build(bus: Bus, settings: Settings) -> WorkerService:
@@ -26,19 +25,12 @@ def build(bus: Bus, settings: Settings) -> WorkerService:
     """
     settings.worker.state.mkdir(parents=True, exist_ok=True)
     try:
-        backend = open_backend(settings, storage_of(bus, settings))
+        backend = open_backend(settings, settings.storage.open(bus, takes_nbd=True))
     except RunDirectoryInUseError as error:
         raise SettingsError(str(error)) from error
     return WorkerService(
         bus, settings.worker, host_of(settings.worker, backend, open_store(settings.worker.metadata))
     )
-
-
-def storage_of(bus: Bus, settings: Settings) -> Storage | None:
-    """Where the disks named `SR/VDI` are; None: there are none."""
-    if settings.storage_queue is not None:
-        return StorageService(bus, settings.storage_queue)
-    return None if settings.repositories is None else DirectoryStorage(settings.repositories)
 
 
 def open_backend(settings: Settings, storage: Storage | None = None) -> Backend:

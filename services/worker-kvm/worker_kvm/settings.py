@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from bus.process import SettingsError
+from engine.hosted.storage.choice import NO_STORAGE, StorageChoice, storage_choice
 from engine.worker.settings import WorkerProcessSettings, worker_settings
 
 AcceleratorChoice = Literal["auto", "kvm", "tcg"]
@@ -33,7 +34,6 @@ RUN_PATH_BYTES_MAX = 80
 MIGRATION_MIB_S_MAX = 1 << 20
 """No network has more, and QEMU's own bound is above it."""
 
-_QUEUE = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -41,8 +41,8 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Settings(WorkerProcessSettings):
     """A worker, and how it runs QEMU.
 
-    `namespace` is a network namespace's name, None: the host's own. `repositories` is the directory of SRs,
-    `storage_queue` where a storage service is asked instead.
+    `namespace` is a network namespace's name, None: the host's own. `storage` has disks named
+    `SR/VDI`.
     `migration_mib_s` is what a VM that migrates may send in a second, None: no bound.
     """
 
@@ -50,8 +50,7 @@ class Settings(WorkerProcessSettings):
     accelerator: AcceleratorChoice = "auto"
     network: NetworkChoice = "bridge"
     namespace: str | None = None
-    repositories: Path | None = None
-    storage_queue: str | None = None
+    storage: StorageChoice = NO_STORAGE
     backend: BackendName = BackendName.QEMU
     libvirt_uri: str = LIBVIRT_URI
     libvirt_logs: Path = LIBVIRT_LOGS
@@ -65,8 +64,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     `XENOPS_RUN_DIR` is where running VMs have their sockets (default: `run` in the state directory),
     `XENOPS_KVM_ACCELERATOR` is auto, kvm or tcg, `XENOPS_KVM_NETWORK` bridge (taps on bridges that are
     there) or user (QEMU's own network, without any rights), `XENOPS_KVM_NETNS` the network namespace that
-    has the bridges. `XENOPS_SR_DIRECTORY` has a directory for each SR, with its disks (none: no SRs); or
-    `XENOPS_STORAGE_QUEUE` is the queue of a storage service that has them.
+    has the bridges. Of disks named `SR/VDI`: see `storage_choice`.
 
     `XENOPS_KVM_USER` is whom QEMU runs as: a name, or numbers FIRST-LAST, another for each domain.
 
@@ -80,15 +78,13 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         SettingsError: a variable is missing or makes no sense.
     """
     worker = worker_settings(environment)
-    repositories = environment.get("XENOPS_SR_DIRECTORY")
     return Settings(
         worker=worker,
         run=_run(environment, worker.state),
         accelerator=_accelerator(environment.get("XENOPS_KVM_ACCELERATOR") or "auto"),
         network=_network(environment.get("XENOPS_KVM_NETWORK") or "bridge"),
         namespace=_namespace(environment.get("XENOPS_KVM_NETNS") or None),
-        repositories=Path(repositories).absolute() if repositories else None,
-        storage_queue=_storage_queue(environment),
+        storage=storage_choice(environment),
         backend=_backend(environment.get("XENOPS_BACKEND") or BackendName.QEMU),
         libvirt_uri=environment.get("XENOPS_LIBVIRT_URI") or LIBVIRT_URI,
         libvirt_logs=Path(environment.get("XENOPS_LIBVIRT_LOGS") or LIBVIRT_LOGS),
@@ -110,17 +106,6 @@ def _run(environment: Mapping[str, str], state: Path) -> Path:
 def _namespace(word: str | None) -> str | None:
     if word is not None and not _NAMESPACE.fullmatch(word):
         raise SettingsError(f"XENOPS_KVM_NETNS is {word!r}: give the name of a network namespace")
-    return word
-
-
-def _storage_queue(environment: Mapping[str, str]) -> str | None:
-    word = environment.get("XENOPS_STORAGE_QUEUE") or None
-    if word is not None and environment.get("XENOPS_SR_DIRECTORY"):
-        raise SettingsError(
-            "XENOPS_SR_DIRECTORY and XENOPS_STORAGE_QUEUE are both set: disks named SR/VDI are of one of both"
-        )
-    if word is not None and not _QUEUE.fullmatch(word):
-        raise SettingsError(f"XENOPS_STORAGE_QUEUE is {word!r}: give a queue's name, as org.xen.xapi.storage")
     return word
 
 

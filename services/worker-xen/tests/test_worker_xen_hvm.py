@@ -148,11 +148,11 @@ def test_words_that_make_no_sense_are_named() -> None:
 def test_an_hvm_guest_has_its_first_disks_and_cards_and_knows_its_clock() -> None:
     vm = vm_with(timeoffset="-60", serial="none")
     machine = created(Machine(id=vm.id), vm, 1.0).with_domain(domid=7)
-    machine = attached(machine, sample_vbd("hda"))
+    machine = attached(machine, sample_vbd("hda"), None)
     cd = sample_vbd("hdc", position=(BusType.IDE, 2, 0), ty=VbdType.CDROM)
-    machine = attached(machine, cd)
+    machine = attached(machine, cd, None)
     far = sample_vbd("xvde", position=(BusType.XEN, 4, 0))
-    machine = attached(machine, far)
+    machine = attached(machine, far, None)
     domain = machine.living()
     disks = tuple(disk.model_copy(update={"activated": True}) for disk in domain.disks)
     nics = (

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
+from engine.hosted.machine import Source
 from schema.ids import DeviceId
 from schema.objects.disk import BusType
 from schema.objects.errors import Unimplemented
@@ -41,7 +42,7 @@ from worker_xen.libvirt.document import (
     refuse_unless_sayable,
     screen_of,
 )
-from worker_xen.xenlight.machine import Disk, Domain, Nic, Source
+from worker_xen.xenlight.machine import Disk, Domain, Nic
 
 BOOT = DirectBoot(boot=PvDirectBoot(kernel="/k", ramdisk="/r", cmdline="a=b"))
 INFO = PvInfo(boot=BOOT, framebuffer=False)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from engine.conformance.samples import sample_vbd, sample_vm
 from engine.conformance.subject import refusal
+from engine.hosted.machine import Source
 from engine.refusals import bridge_of
 from schema.ids import DeviceId
 from schema.objects.disk import BusType
@@ -36,7 +37,7 @@ from schema.objects.vm import (
     Vtpm,
 )
 from worker_xen.xenlight.config import booting, domain_config, pci_config, placing, scheduling
-from worker_xen.xenlight.machine import Machine, Source, attached, created, plugged
+from worker_xen.xenlight.machine import Machine, attached, created, plugged
 
 CONFIGS = Path(__file__).parent / "configs"
 KERNEL = PvInfo(boot=DirectBoot(boot=PvDirectBoot(kernel="/k", ramdisk="/i", cmdline="console=hvc0")))

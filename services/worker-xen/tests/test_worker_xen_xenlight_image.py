@@ -5,13 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
-from engine.conformance.samples import sample_vbd
 from engine.conformance.subject import refusal
 from engine.image import HEADER, SIGNATURE, RecordType
-from schema.objects.disk import LocalDisk, Vdi
-from schema.objects.errors import InternalError, Unimplemented
+from schema.objects.errors import InternalError
 from worker_xen.pump import CHUNK_BYTES, Pump
-from worker_xen.xenlight.content import find_source
 from worker_xen.xenlight.image import (
     FileImage,
     chunks_from,
@@ -109,22 +106,3 @@ def test_a_broken_image_is_wiped(tmp_path: Path) -> None:
     wipe(path)
     assert "Not a valid signature" in str(refusal(lambda: read(path.read_bytes())))
     wipe(tmp_path / "none")
-
-
-def test_a_disk_is_found_by_its_path_and_what_is_said_of_its_format(tmp_path: Path) -> None:
-    for name in ("a.img", "b.qcow2"):
-        (tmp_path / name).write_bytes(b"")
-    raw, other = LocalDisk(path=str(tmp_path / "a.img")), LocalDisk(path=str(tmp_path / "b.qcow2"))
-    assert find_source(sample_vbd(), raw).format == "raw"
-    assert find_source(sample_vbd(), other).format == "qcow2"
-    assert find_source(sample_vbd(extra_backend_keys=(("format", "qcow2"),)), raw).format == "qcow2"
-    for disk, words in (
-        (LocalDisk(path=str(tmp_path / "none")), "There is no disk"),
-        (LocalDisk(path=str(tmp_path)), "cannot be read"),
-        (LocalDisk(path="/a\0b"), "cannot be read"),
-    ):
-        assert words in str(refusal(lambda disk=disk: find_source(sample_vbd(), disk)))
-    assert "the format 'vhd'" in str(
-        refusal(lambda: find_source(sample_vbd(extra_backend_keys=(("format", "vhd"),)), raw))
-    )
-    assert isinstance(refusal(lambda: find_source(sample_vbd(), Vdi(name="sr/1"))), Unimplemented)

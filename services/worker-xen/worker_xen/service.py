@@ -4,11 +4,12 @@ from bus.ports import Bus
 from bus.process import SettingsError
 from engine.backend import Backend
 from engine.hosted.records import RunDirectoryInUseError
+from engine.hosted.storage.ports import Storage
 from engine.store import open_store
 from engine.worker import WorkerService, host_of
 
 from worker_xen.binding import BindingError
-from worker_xen.classic.backend import open_classic
+from worker_xen.classic.backend import ClassicSettings, open_classic
 from worker_xen.dom0 import NoDom0Error, refuse_elsewhere
 from worker_xen.settings import BackendName, Settings
 from worker_xen.xenlight.backend import Xenlight
@@ -25,7 +26,7 @@ def build(bus: Bus, settings: Settings) -> WorkerService:
     try:
         refuse_elsewhere()
         settings.worker.state.mkdir(parents=True, exist_ok=True)
-        backend = open_backend(settings)
+        backend = open_backend(settings, settings.storage.open(bus, takes_nbd=False))
     except (NoDom0Error, BindingError, LibxlError, RunDirectoryInUseError) as error:
         raise SettingsError(str(error)) from error
     return WorkerService(
@@ -33,8 +34,8 @@ def build(bus: Bus, settings: Settings) -> WorkerService:
     )
 
 
-def open_backend(settings: Settings) -> Backend:
-    """The backend that was chosen.
+def open_backend(settings: Settings, storage: Storage | None = None) -> Backend:
+    """The backend that was chosen, with that storage.
 
     Raises:
         SettingsError: libvirt is not reached.
@@ -44,17 +45,17 @@ def open_backend(settings: Settings) -> Backend:
     """
     match settings.backend:
         case BackendName.CLASSIC:
-            return open_classic(settings.run, settings.bindings, settings.users)
+            return open_classic(ClassicSettings(settings.run, settings.bindings, settings.users, storage))
         case BackendName.XENLIGHT:
-            return Xenlight(XenlightSettings(settings.run, settings.bindings))
+            return Xenlight(XenlightSettings(settings.run, settings.bindings, storage))
         case BackendName.LIBVIRT:
-            return _libvirt(settings)
+            return _libvirt(settings, storage)
 
 
-def _libvirt(settings: Settings) -> Backend:
+def _libvirt(settings: Settings, storage: Storage | None) -> Backend:
     try:
         # only here: who drives Xen without libvirt need not have its library
         from worker_xen.libvirt.opening import open_libvirt  # noqa: PLC0415
     except ImportError as error:
         raise SettingsError(f"libvirt's library cannot be used ({error}): install libvirt0") from error
-    return open_libvirt(settings)
+    return open_libvirt(settings, storage)

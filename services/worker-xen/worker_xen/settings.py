@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from bus.process import SettingsError
+from engine.hosted.storage.choice import NO_STORAGE, StorageChoice, storage_choice
 from engine.worker.settings import WorkerProcessSettings, worker_settings
 
 BINDINGS = Path("/var/cache/xenops/bindings")
@@ -37,6 +38,7 @@ class Settings(WorkerProcessSettings):
     run: Path
     bindings: Path = BINDINGS
     libvirt_uri: str = LIBVIRT_URI
+    storage: StorageChoice = NO_STORAGE
     users: tuple[int, int] | None = None
     """As whom classic's device models run: the first and the last number."""
 
@@ -49,6 +51,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     to Xen's libraries are kept once they are compiled (default: /var/cache/xenops/bindings),
     `XENOPS_LIBVIRT_URI` which libvirtd drives Xen where libvirt does (default: xen:///system),
     `XENOPS_XEN_USERS` as whom classic's device models run, FIRST-LAST, as 300000-365535 (default: root).
+    Of disks named `SR/VDI`: see `storage_choice`.
 
     Raises:
         SettingsError: a variable is missing or makes no sense.
@@ -63,6 +66,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         run=Path(environment.get("XENOPS_RUN_DIR") or worker.state / "run").absolute(),
         bindings=Path(environment.get("XENOPS_XEN_BINDINGS") or BINDINGS).absolute(),
         libvirt_uri=environment.get("XENOPS_LIBVIRT_URI") or LIBVIRT_URI,
+        storage=storage_choice(environment),
         users=_users(environment.get(USERS) or ""),
     )
 

@@ -8,18 +8,22 @@ from engine.conformance.execution import SuiteExecution
 from engine.conformance.samples import sample_vbd, sample_vm
 from engine.conformance.subject import refusal
 from engine.hosted.ballooning import TIMEOUT_S, await_balloon
-from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine
+from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Source, taken
+from engine.hosted.storage.content import LastingContent
+from engine.hosted.storage.ports import Storage, Use
 from engine.hosted.vbds import HostedVbds
 from engine.hosted.vifs import HostedVifs
 from engine.refusals import detach_rejected
+from schema.fault import internal_error
 from schema.ids import DeviceId, VmId
-from schema.objects.disk import Disk, LocalDisk
+from schema.objects.disk import BusType, Disk, LocalDisk, Vdi
 from schema.objects.errors import (
     BallooningTimeoutBeforeMigration,
     DeviceDetachRejected,
     DeviceNotConnected,
     MediaNotEjectable,
     MediaPresent,
+    Unimplemented,
 )
 from schema.objects.network import Network
 from schema.objects.vbd import Vbd, VbdType
@@ -34,6 +38,62 @@ VBD = sample_vbd(backend=LocalDisk(path="/d"))
 CD = sample_vbd("xvdd", ty=VbdType.CDROM)
 VIF = Vif(id=DeviceId("v1", "0"), position=0)
 MEDIUM = LocalDisk(path="/cd.iso")
+VDI = Vdi(name="sr/a")
+TAKEN = (BusType.XEN, 9, 0)
+
+
+class Anywhere(LastingContent):
+    """Disks that are there, whatever their paths."""
+
+    @override
+    def _in_file(self, vbd: Vbd, disk: Disk, path: str) -> Source:
+        return Source(path=path, format="raw")
+
+
+class NotedStorage(Storage):
+    """Storage that says what it hears, and refuses what it is told to."""
+
+    def __init__(self, heard: list[str]) -> None:
+        self._heard = heard
+        self.refused = ""
+
+    @property
+    @override
+    def keeps_epochs(self) -> bool:
+        return True
+
+    def _hear(self, what: str, use: Use) -> None:
+        self._heard.append(f"{what} {use.name} as {use.owner}.{use.device}")
+        if what == self.refused:
+            raise internal_error(what)
+
+    @override
+    def attach(self, use: Use) -> str:
+        self._hear("attach", use)
+        return f"/dev/{use.name}"
+
+    @override
+    def activate(self, use: Use) -> None:
+        self._hear("activate", use)
+
+    @override
+    def deactivate(self, use: Use) -> None:
+        self._hear("deactivate", use)
+
+    @override
+    def detach(self, use: Use) -> None:
+        self._hear("detach", use)
+
+    @override
+    def begin(self, name: str, owner: str | None, *, persistent: bool) -> None:
+        self._heard.append(f"begin {name} of {owner}")
+
+    @override
+    def end(self, name: str, owner: str | None) -> None:
+        self._heard.append(f"end {name} of {owner}")
+
+
+CONTENT = Anywhere()
 
 
 class Host:
@@ -49,6 +109,9 @@ class Host:
     def look(self, vm: str) -> Machine:
         return self.machine if vm == "v1" else Machine(id=vm)
 
+    def noted(self, vm: str) -> Machine:
+        return self.look(vm)
+
     def change(self, vm: str, change: Callable[[Machine], Machine]) -> Machine:
         self.machine = change(self.look(vm))
         return self.machine
@@ -56,13 +119,10 @@ class Host:
 
 class Vbds(HostedVbds[Host, HeldDisk]):
     @override
-    def epoch_begin(self, execution: Execution, vm: VmId, disk: Disk, *, persistent: bool) -> None: ...
-
-    @override
-    def epoch_end(self, execution: Execution, vm: VmId, disk: Disk) -> None: ...
-
-    @override
-    def attach(self, execution: Execution, vm: VmId, vbd: Vbd) -> None: ...
+    def _attached(self, machine: Machine, vbd: Vbd, source: Source | None) -> Machine:
+        if vbd.position == TAKEN:
+            raise taken(TAKEN)
+        return machine.with_new_disk(HeldDisk(vbd=vbd, source=source))
 
     @override
     def _give(self, execution: Execution, machine: Machine, disk: HeldDisk) -> None:
@@ -73,10 +133,6 @@ class Vbds(HostedVbds[Host, HeldDisk]):
         if not force:
             raise detach_rejected("VBD", disk.vbd.id, "it is busy")
         self._hypervisor.told.append(f"lost {disk.id.device}")
-
-    @override
-    def _holding(self, drive: HeldDisk, vbd: Vbd, medium: Disk | None) -> HeldDisk:
-        return drive.holding(medium)
 
     @override
     def _exchange(self, execution: Execution, machine: Machine, drive: HeldDisk, changed: HeldDisk) -> None:
@@ -105,7 +161,7 @@ class Vifs(HostedVifs[Host]):
 
 def test_a_disk_is_given_once_and_taken_by_force() -> None:
     host = Host(VBD)
-    vbds = Vbds(host)
+    vbds = Vbds(host, CONTENT)
     vbds.set_active(EXECUTION, V1, VBD, active=True)
     for _ in range(2):
         vbds.activate(EXECUTION, V1, VBD)
@@ -122,7 +178,7 @@ def test_a_disk_is_given_once_and_taken_by_force() -> None:
 
 def test_a_medium_is_seen_by_the_guest_that_has_the_drive() -> None:
     host = Host(CD)
-    vbds = Vbds(host)
+    vbds = Vbds(host, CONTENT)
     vbds.insert(EXECUTION, V1, CD, MEDIUM)
     vbds.activate(EXECUTION, V1, CD)
     vbds.eject(EXECUTION, V1, CD)
@@ -136,11 +192,82 @@ def test_a_medium_is_seen_by_the_guest_that_has_the_drive() -> None:
 
 def test_what_is_no_drive_of_the_vm_s_is_not_changed() -> None:
     host = Host(VBD)
-    vbds = Vbds(host)
+    vbds = Vbds(host, CONTENT)
     assert refusal(lambda: vbds.eject(EXECUTION, V1, VBD)) == MediaNotEjectable()
     assert refusal(lambda: vbds.eject(EXECUTION, V1, CD)) == DeviceNotConnected()
     assert refusal(lambda: vbds.insert(EXECUTION, V1, CD, MEDIUM)) == DeviceNotConnected()
     assert host.told == []
+
+
+def test_storage_has_a_disk_ready_before_its_guest_and_hears_of_its_end_afterwards() -> None:
+    host = Host()
+    vbds, vbd = Vbds(host, Anywhere(NotedStorage(host.told))), VBD.model_copy(update={"backend": VDI})
+    vbds.epoch_begin(EXECUTION, V1, VDI, persistent=False)
+    vbds.attach(EXECUTION, V1, vbd)
+    vbds.activate(EXECUTION, V1, vbd)
+    vbds.deactivate(EXECUTION, V1, vbd, force=True)
+    vbds.detach(EXECUTION, V1, vbd)
+    host.machine = host.machine.but(domain=None)
+    vbds.epoch_end(EXECUTION, V1, VDI)
+    assert host.told == [
+        "begin sr/a of v1",
+        *("attach sr/a as v1.xvda", "activate sr/a as v1.xvda", "has xvda"),
+        *("lost xvda", "deactivate sr/a as v1.xvda", "detach sr/a as v1.xvda"),
+        "end sr/a of None",
+    ]
+
+
+def test_a_disk_that_has_no_place_is_given_back_to_storage() -> None:
+    host = Host()
+    vbds = Vbds(host, Anywhere(NotedStorage(host.told)))
+    vbd = VBD.model_copy(update={"backend": VDI, "position": TAKEN})
+    assert "9" in str(refusal(lambda: vbds.attach(EXECUTION, V1, vbd)))
+    assert host.told == ["attach sr/a as v1.xvda", "detach sr/a as v1.xvda"]
+    assert host.machine.living().disks == ()
+
+
+def test_a_medium_is_storages_while_it_is_in() -> None:
+    host = Host(CD)
+    storage = NotedStorage(host.told)
+    vbds = Vbds(host, Anywhere(storage))
+    vbds.activate(EXECUTION, V1, CD)
+    vbds.insert(EXECUTION, V1, CD, VDI)
+    vbds.eject(EXECUTION, V1, CD)
+    medium = "sr/a as v1.xvdd"
+    assert host.told == [
+        "has xvdd",
+        *(f"detach {medium}", f"attach {medium}", f"activate {medium}", f"sees {VDI}"),
+        *("sees None", f"detach {medium}"),
+    ]
+    storage.refused = "activate"
+    refusal(lambda: vbds.insert(EXECUTION, V1, CD, VDI))
+    assert host.told[-1] == f"detach {medium}"
+    assert vbds.get_state(V1, CD).backend_present is None
+
+
+def test_disks_that_are_opened_together_are_given_back_together() -> None:
+    heard: list[str] = []
+    storage = NotedStorage(heard)
+    vbds = [sample_vbd(name, backend=Vdi(name=f"sr/{name}")) for name in ("a", "b")]
+    content = Anywhere(storage)
+    found = content.open_all([*vbds, CD], "v1")
+    assert {device.device: source.path for device, source in found.items()} == {
+        "a": "/dev/sr/a",
+        "b": "/dev/sr/b",
+    }
+    heard.clear()
+    storage.refused = "activate"
+    refusal(lambda: content.open_all(vbds, "v1"))
+    assert heard == ["attach sr/a as v1.a", "activate sr/a as v1.a", "detach sr/a as v1.a"]
+
+
+def test_what_is_written_stays_where_nobody_forgets_it() -> None:
+    host = Host()
+    vbds = Vbds(host, CONTENT)
+    vbds.epoch_begin(EXECUTION, V1, MEDIUM, persistent=True)
+    vbds.epoch_end(EXECUTION, V1, MEDIUM)
+    error = refusal(lambda: vbds.epoch_begin(EXECUTION, V1, MEDIUM, persistent=False))
+    assert isinstance(error, Unimplemented)
 
 
 def test_an_interface_is_noted_as_it_is() -> None:

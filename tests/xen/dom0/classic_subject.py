@@ -8,7 +8,7 @@ from hvm_subject import BootSectors
 from schema.objects.dynamic import ObjectId
 from schema.objects.vm import Pv, Pvh, Vm
 from typing_extensions import override
-from worker_xen.classic.backend import Classic, open_classic
+from worker_xen.classic.backend import Classic, ClassicSettings, open_classic
 from worker_xen.classic.users import Users
 from worker_xen.settings import BINDINGS
 
@@ -29,7 +29,7 @@ class ClassicSubject(GuestSubject):
 
     @override
     def open(self) -> None:
-        self.backend = open_classic(self._run, BINDINGS, self.users)
+        self.backend = open_classic(ClassicSettings(self._run, BINDINGS, self.users))
         self.backend.start(self.changed.append)
 
     @override

@@ -9,7 +9,7 @@ from worker_kvm.libvirt.vbds import LibvirtVbds
 from worker_kvm.libvirt.vifs import LibvirtVifs
 from worker_kvm.libvirt.vms import LibvirtVms
 from worker_kvm.libvirt.vusbs import LibvirtVusbs
-from worker_kvm.qemu.content import OVERLAYS, Content
+from worker_kvm.qemu.content import OVERLAYS, OverlaidContent
 from worker_kvm.usbfs import Usbfs
 from worker_kvm.vfio import Vfio
 
@@ -27,7 +27,7 @@ class Libvirt(HostedBackend[Hypervisor]):
         hypervisor = Hypervisor(settings)
         super().__init__(hypervisor)
         self.host = LibvirtHost(hypervisor)
-        self.vbd = LibvirtVbds(hypervisor, Content(settings.run / OVERLAYS, settings.storage))
+        self.vbd = LibvirtVbds(hypervisor, OverlaidContent(settings.run / OVERLAYS, settings.storage))
         self.vif = LibvirtVifs(hypervisor)
         self.pci = pcis = LibvirtPcis(hypervisor, Vfio())
         self.vusb = vusbs = LibvirtVusbs(hypervisor, Usbfs())

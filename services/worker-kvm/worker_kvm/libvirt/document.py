@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from engine.hosted.machine import Source
 from schema.objects.network import LocalNetwork
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vm import DirectBoot, Hvm, StandardVga, Vm
@@ -19,7 +20,6 @@ from worker_kvm.libvirt.persistent_state import loader_nodes, name_of, tpm_nodes
 from worker_kvm.qemu.command import has_screen
 from worker_kvm.qemu.devices import DEFAULT_BOOT_ORDER
 from worker_kvm.qemu.firmware import wants_secure_boot
-from worker_kvm.qemu.machine import Source
 from worker_kvm.throttle import throttle_of
 from worker_kvm.usbfs import UsbDevice
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Literal
 
-from engine.hosted.machine import HeldDisk, HostedMachine, Value, taken
+from engine.hosted.machine import HeldDisk, HostedMachine, Source, Value, taken
 from engine.hosted.naming import letters
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
@@ -16,7 +16,7 @@ from worker_kvm.addresses import Addressed
 from worker_kvm.card import KvmNic, card_of
 from worker_kvm.hostdevices import PORTS, HostingDomain
 from worker_kvm.kind import Kind
-from worker_kvm.qemu.machine import IDE_PLACES, SCSI_TARGETS, Source, early_place
+from worker_kvm.qemu.machine import IDE_PLACES, SCSI_TARGETS, early_place
 
 _EARLY = IDE_PLACES[Kind.Q35][1]
 """How many names of disks are for those that are not on SCSI."""

@@ -1,13 +1,13 @@
 """Opening: the libvirt backend from the settings of a worker."""
 
 from bus.process import SettingsError
+from engine.hosted.storage.ports import Storage
 from virt.values import VirtError
 
 from worker_kvm.accelerator import Accelerator
 from worker_kvm.libvirt.backend import Libvirt
 from worker_kvm.libvirt.hypervisor import LibvirtSettings
 from worker_kvm.settings import Settings
-from worker_kvm.storage import Storage
 
 
 def open_libvirt(settings: Settings, accelerator: Accelerator, storage: Storage | None = None) -> Libvirt:

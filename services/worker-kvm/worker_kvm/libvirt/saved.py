@@ -7,6 +7,7 @@ this host is used.
 import re
 from collections.abc import Iterable
 
+from engine.hosted.machine import Source
 from schema.fault import internal_error
 from schema.objects.vm import Vm
 from virt.mark import mark
@@ -25,7 +26,6 @@ from worker_kvm.libvirt.document import (
 )
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
 from worker_kvm.libvirt.persistent_state import tpm_nodes
-from worker_kvm.qemu.machine import Source
 
 _MACHINE = re.compile(r"pc-(?:q35|i440fx)-[0-9.]+")
 

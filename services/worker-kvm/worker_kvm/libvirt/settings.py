@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.hosted.storage.ports import Storage
+
 from worker_kvm.accelerator import Accelerator
-from worker_kvm.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
 """Suspend: a VM's memory into a file and out of it, by libvirt; there is a whole VM at the end or none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backend import Devices, Execution
 from engine.hosted.localdisk import image_path, refuse_unless_file
+from engine.hosted.machine import Source
 from engine.image import Image
 from schema.fault import XenopsError, internal_error
+from schema.ids import DeviceId
 from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToStartEmulator
 from schema.objects.vm import Vm
@@ -30,7 +32,7 @@ from worker_kvm.libvirt.moving import receive_image, send_image, size_max
 from worker_kvm.libvirt.saved import clock_in, kind_in, moved, placed_disk, placed_nic, source_of, uuid_in
 from worker_kvm.passthrough import refuse_to_leave
 from worker_kvm.qemu.arriving import is_aside, left_behind
-from worker_kvm.qemu.content import Content
+from worker_kvm.qemu.content import OVERLAYS, OverlaidContent
 from worker_kvm.qemu.sleeping import refuse_asleep
 from worker_kvm.watched import Status
 
@@ -165,7 +167,8 @@ def _take_in(hypervisor: Hypervisor, vm: Vm, devices: Devices, coming: _Coming) 
     """Have libvirt make a domain of a document from elsewhere, with the devices that the VM has here."""
     domain = hypervisor.look(vm.id).living()
     bridged = hypervisor.settings.bridged
-    content = Content(hypervisor.settings.run / "overlays", hypervisor.settings.storage)
+    content = OverlaidContent(hypervisor.settings.run / OVERLAYS, hypervisor.settings.storage)
+    sources = content.open_all(devices.vbds, domain.owner)
     try:
         hypervisor.change(
             vm.id,
@@ -173,7 +176,7 @@ def _take_in(hypervisor: Hypervisor, vm: Vm, devices: Devices, coming: _Coming) 
                 machine.with_domain(uuid=uuid_in(coming.document)),
                 coming.document,
                 devices,
-                content,
+                sources,
                 bridged=bridged,
             ),
         )
@@ -246,13 +249,16 @@ def _let_run(hypervisor: Hypervisor, live: Live) -> None:
 
 
 def _with_devices(
-    machine: Machine, document: Element, devices: Devices, content: Content, *, bridged: bool
+    machine: Machine,
+    document: Element,
+    devices: Devices,
+    sources: Mapping[DeviceId, Source],
+    *,
+    bridged: bool,
 ) -> Machine:
     """With what the saved machine has; a disk or an interface that it has not is plugged into it later."""
-    domid = machine.living().domid
     for vbd in devices.vbds:
-        source = None if vbd.backend is None else content.open(vbd, vbd.backend, domid)
-        disk = attached(machine, vbd, source).disk(vbd.id)
+        disk = attached(machine, vbd, sources.get(vbd.id)).disk(vbd.id)
         placed = None if disk is None else placed_disk(document, disk)
         if placed is None:
             machine = machine.without_disk(vbd.id)

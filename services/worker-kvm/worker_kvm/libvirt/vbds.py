@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from engine.backend import Execution
+from engine.hosted.machine import Source
 from engine.refusals import detach_rejected
 from schema.ids import VmId
 from schema.objects.vbd import Vbd
@@ -14,7 +15,6 @@ from worker_kvm.libvirt.document import disk_node, drive_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Disk, Machine, attached
-from worker_kvm.qemu.machine import Source
 from worker_kvm.qemu.media import insistently
 from worker_kvm.qemu.mirrored import goes_along
 from worker_kvm.throttle import Throttle
@@ -25,8 +25,8 @@ class LibvirtVbds(KvmVbds[Hypervisor, Disk]):
     """`VbdVerbs` on libvirt."""
 
     @override
-    def _refuse(self, vbd: Vbd) -> None:
-        super()._refuse(vbd)
+    def _refuse(self, vm: VmId, vbd: Vbd) -> None:
+        super()._refuse(vm, vbd)
         goes_along(vbd)
 
     @override

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backend import Devices
+from engine.hosted.machine import Source
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import Disk as DiskBackend
 from schema.objects.vbd import Vbd
@@ -12,10 +13,10 @@ from schema.objects.vbd import Vbd
 from worker_kvm.kind import kind_named
 from worker_kvm.qemu.content import OVERLAYS
 from worker_kvm.qemu.framing import Head
-from worker_kvm.qemu.machine import Disk, Domain, Nic, Source
+from worker_kvm.qemu.machine import Disk, Domain, Nic
 
-Find = Callable[[Vbd, DiskBackend, int], Source]
-"""Where a disk's content is on this host, for the domain of that number, which has it open at once."""
+Find = Callable[[Vbd, DiskBackend, str], Source]
+"""Where a disk's content is on this host, for the domain of that owner's name, which has it open at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def _disk(disk: Disk, domain: Domain, devices: Devices, find: Find) -> Disk:
     vbd = next((found for found in devices.vbds if found.id.device == name), None)
     if vbd is None:
         raise _missing(domain, f"VBD {name}")
-    source = None if vbd.backend is None else find(vbd, vbd.backend, domain.domid)
+    source = None if vbd.backend is None else find(vbd, vbd.backend, domain.owner)
     if is_aside(disk.source) and not is_aside(source):
         raise left_behind(domain.vm.id, name)
     placed = vbd.model_copy(update={"position": disk.vbd.position})

@@ -2,7 +2,7 @@
 
 from engine.hosted.backend import HostedBackend
 
-from worker_kvm.qemu.content import OVERLAYS, Content
+from worker_kvm.qemu.content import OVERLAYS, OverlaidContent
 from worker_kvm.qemu.host import QemuHost
 from worker_kvm.qemu.hypervisor import Hypervisor, QemuSettings
 from worker_kvm.qemu.pcis import QemuPcis
@@ -25,7 +25,7 @@ class Qemu(HostedBackend[Hypervisor]):
         hypervisor = Hypervisor(settings)
         super().__init__(hypervisor)
         self.host = QemuHost(settings.qemu, settings.accelerator)
-        content = Content(settings.run / OVERLAYS, settings.storage)
+        content = OverlaidContent(settings.run / OVERLAYS, settings.storage)
         self.vbd = QemuVbds(hypervisor, content)
         self.vif = QemuVifs(hypervisor)
         self.pci = pcis = QemuPcis(hypervisor, Vfio())

@@ -5,11 +5,12 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from engine.hosted.machine import Source
 from schema.fault import XenopsError
 
 from worker_kvm.qemu.devices import is_read_only
 from worker_kvm.qemu.live import Live
-from worker_kvm.qemu.machine import Disk, Source
+from worker_kvm.qemu.machine import Disk
 from worker_kvm.qemu.nodes import size_of_node
 from worker_kvm.watched import Status
 

@@ -1,50 +1,15 @@
 """Image file: a suspend image on a disk of this host, there as a whole or not at all."""
 
 import os
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
+from engine.hosted.storage.place import Place
 from engine.image import SIGNATURE
-from schema.fault import XenopsError, internal_error
-from schema.objects.errors import Unimplemented
+from schema.fault import internal_error
 
 from worker_kvm.qemu.framing import Read, Write
-from worker_kvm.qemu.machine import Source
-
-_DRAFT = ".partial"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an image is; `lasts`: what is there is written over, as a device, or a file that is storage's."""
-
-    path: Path
-    lasts: bool
-
-    @property
-    def draft(self) -> Path | None:
-        """Where it is written to until it is whole; None: in its place."""
-        return None if self.lasts else self.path.with_name(self.path.name + _DRAFT)
-
-
-def local_place(path: str) -> Place:
-    """Of an image on a disk of this host."""
-    return Place(Path(path), _is_device(Path(path)))
-
-
-def storages_place(name: str, source: str | Source) -> Place:
-    """Of an image on a VDI. Errors: `Unimplemented`, it is no raw file or device."""
-    match source:
-        case str() as path if not path.endswith(".qcow2"):
-            return Place(Path(path), lasts=True)
-        case Source(path=path, format="raw", export=None):
-            return Place(Path(path), lasts=True)
-        case _:
-            what = f"a suspend image on the VDI {name}, which its storage has not as a raw file or a device"
-            raise XenopsError(Unimplemented(what=what))
 
 
 class Draft:
@@ -130,12 +95,6 @@ def opened(path: Path, vm: str) -> Iterator[Read]:
             return content
 
         yield read
-
-
-def _is_device(path: Path) -> bool:
-    with suppress(OSError, ValueError):
-        return stat.S_ISBLK(path.stat().st_mode)
-    return False
 
 
 @contextmanager

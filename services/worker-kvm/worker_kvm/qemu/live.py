@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from engine.hosted.machine import Source
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
 from virt.monitor import (
@@ -22,7 +23,7 @@ from worker_kvm.qemu.command import AGENT, Sockets
 from worker_kvm.qemu.devices import block_node
 from worker_kvm.qemu.ending import action_of, complaint, logged_action
 from worker_kvm.qemu.listener import Listener
-from worker_kvm.qemu.machine import Process, Slot, Source
+from worker_kvm.qemu.machine import Process, Slot
 from worker_kvm.qemu.open_files import Given, Served, connected, give_content
 from worker_kvm.qemu.process import ends, kill
 from worker_kvm.watched import Status, Watched

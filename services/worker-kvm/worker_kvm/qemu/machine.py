@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal
 
-from engine.hosted.machine import HeldDisk, HostedMachine, Value, taken
+from engine.hosted.machine import HeldDisk, HostedMachine, Source, Value, taken
 from engine.hosted.port_rules import PortRules, port_rules
 from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError, internal_error
@@ -38,16 +38,6 @@ class Process(Value):
     started: int
 
 
-class Source(Value):
-    """Where a disk's content is, found out once when it is attached."""
-
-    path: str
-    format: Literal["raw", "qcow2"]
-    is_device: bool = False
-    export: str | None = None
-    """What it is called by the NBD server whose Unix socket `path` is; None: it is a file or a device."""
-
-
 class Slot(Value):
     """A disk's place in the machine: on the SATA or IDE controller, or a target of the virtio-scsi one."""
 
@@ -69,8 +59,6 @@ class Disk(HeldDisk):
     """A VBD that the domain has: attached, and, with `activated`, seen by the guest."""
 
     slot: Slot
-    source: Source | None
-    """None: a drive without a medium."""
 
 
 class Nic(KvmNic):

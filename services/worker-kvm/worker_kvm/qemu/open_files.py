@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from engine.hosted.machine import Source
 from schema.fault import internal_error
 
-from worker_kvm.qemu.machine import Source
 from worker_kvm.qemu.qcow2 import HEADER_BYTES, backing_of
 
 CHAIN_FILES_MAX = 200

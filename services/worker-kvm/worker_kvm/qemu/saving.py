@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backend import Devices, Execution
+from engine.hosted.storage.content import Content
+from engine.hosted.storage.place import Place
 from engine.image import Image, ImageStream
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import LocalDisk, Vdi
@@ -14,12 +16,11 @@ from schema.objects.vm import Vm
 
 from worker_kvm.kind import Kind
 from worker_kvm.qemu.arriving import Here, fitted
-from worker_kvm.qemu.content import Content
 from worker_kvm.qemu.devices import USB
 from worker_kvm.qemu.exporting import exporting
 from worker_kvm.qemu.framing import Head, Reader, Writer, version_of
 from worker_kvm.qemu.hypervisor import Hypervisor
-from worker_kvm.qemu.imagefile import Place, drafted, opened, without_signature
+from worker_kvm.qemu.imagefile import drafted, opened, without_signature
 from worker_kvm.qemu.incoming import announce, receive, receive_itself
 from worker_kvm.qemu.live import Live
 from worker_kvm.qemu.machine import Disk, Domain, Saving, restored, resumed, saved
@@ -78,7 +79,7 @@ class Savings:
             bound(qemu, self._hypervisor.settings.migration_mib_s)
             self._save(domain, qemu, None, lambda: self._to_stream(image, domain, qemu, execution), live=live)
             return
-        with self._content.image(image, domain.domid, read_only=False) as place:
+        with self._content.image(image, domain.owner, read_only=False) as place:
             bound(qemu, None)
             self._save(
                 domain, qemu, place.draft, lambda: self._to_file(place, domain, qemu, execution), live=live
@@ -111,9 +112,9 @@ class Savings:
         execution.check_cancelled()
         try:
             if isinstance(image, LocalDisk | Vdi):
-                domid = self._hypervisor.look(vm.id).living().domid
+                owner = self._hypervisor.look(vm.id).living().owner
                 with (
-                    self._content.image(image, domid, read_only=True) as place,
+                    self._content.image(image, owner, read_only=True) as place,
                     opened(place.path, vm.id) as read,
                 ):
                     self._read(vm, devices, _State(Reader(read)), execution)

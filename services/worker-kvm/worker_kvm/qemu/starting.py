@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from engine.hosted.machine import Source
 from schema.objects.vm import DirectBoot, Hvm, Vm
 
 from worker_kvm.qemu.command import UEFI_CODE, UEFI_VARIABLES, Inherited, Sockets
 from worker_kvm.qemu.devices import is_read_only
 from worker_kvm.qemu.firmware import UefiFiles
-from worker_kvm.qemu.machine import Domain, Source
+from worker_kvm.qemu.machine import Domain
 from worker_kvm.qemu.open_files import Given, Layer, Served, connected, open_readable, opened_content
 from worker_kvm.qemu.user import User
 

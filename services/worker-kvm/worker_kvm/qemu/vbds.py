@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 
 from engine.backend import Execution
+from engine.hosted.machine import Source
 from engine.refusals import detach_rejected
 from schema.fault import XenopsError
 from schema.ids import VmId
@@ -13,7 +14,7 @@ from typing_extensions import override
 from worker_kvm.qemu.devices import disk_device, is_read_only
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import Live
-from worker_kvm.qemu.machine import Disk, Machine, Source, attached
+from worker_kvm.qemu.machine import Disk, Machine, attached
 from worker_kvm.qemu.media import exchange
 from worker_kvm.qemu.mirrored import goes_along
 from worker_kvm.qemu.throttling import set_limits, throttle
@@ -61,9 +62,9 @@ class QemuVbds(KvmVbds[Hypervisor, Disk]):
             set_limits(live, disk, limits)
 
     @override
-    def _refuse(self, vbd: Vbd) -> None:
+    def _refuse(self, vm: VmId, vbd: Vbd) -> None:
         """Errors: those of `goes_along`, too."""
-        super()._refuse(vbd)
+        super()._refuse(vm, vbd)
         goes_along(vbd)
 
     @override

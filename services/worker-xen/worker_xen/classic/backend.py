@@ -1,11 +1,14 @@
 """Backend: Xen by its own control libraries and xenstore, as the original's `classic`."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.hosted.backend import HostedBackend
+from engine.hosted.storage.ports import Storage
 
 from worker_xen.classic.boot.bootloader import Bootloaders
+from worker_xen.classic.content import Dom0Content
 from worker_xen.classic.dom0 import LinuxDom0
 from worker_xen.classic.ends import Ends
 from worker_xen.classic.host import ClassicHost
@@ -21,21 +24,35 @@ from worker_xen.libxc.door import Libxc
 from worker_xen.xenstore.daemon import SOCKET, Daemon
 
 
-def open_classic(run: Path, bindings: Path, users: Users | None = None, xenstore: Path = SOCKET) -> "Classic":
-    """The backend on this host; `users` are those of device models and bootloaders.
+@dataclass(frozen=True, slots=True)
+class ClassicSettings:
+    """What the backend must be told; `users` are those of device models and bootloaders."""
+
+    run: Path
+    bindings: Path
+    users: Users | None = None
+    storage: Storage | None = None
+    xenstore: Path = SOCKET
+
+
+def open_classic(settings: ClassicSettings) -> "Classic":
+    """The backend on this host.
 
     Errors: `BindingError`, and those of `Classic`.
     """
+    run, bindings, users = settings.run, settings.bindings, settings.users
     dom0 = LinuxDom0()
+    content = Dom0Content(dom0, settings.storage)
     return Classic(
         Parts(
             run=run,
             xen=Libxc(bindings),
-            store=Daemon(xenstore),
+            store=Daemon(settings.xenstore),
             dom0=dom0,
             courier=Courier((sys.executable, "-m", "worker_xen.libxc.courier", str(bindings))),
             emulators=Emulators(run / "emulators", users),
-            bootloaders=Bootloaders(dom0, users),
+            bootloaders=Bootloaders(dom0, content, users),
+            content=content,
         )
     )
 
@@ -52,6 +69,6 @@ class Classic(HostedBackend[Hypervisor]):
         ends = Ends(parts.store, parts.dom0)
         self.host = ClassicHost(hypervisor)
         self.vm = ClassicVms(hypervisor)
-        self.vbd = ClassicVbds(hypervisor, ends)
+        self.vbd = ClassicVbds(hypervisor, parts.content, ends)
         self.vif = ClassicVifs(hypervisor, ends)
         self.pci = ClassicPcis(hypervisor, ends)

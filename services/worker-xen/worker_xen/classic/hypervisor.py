@@ -13,6 +13,7 @@ from uuid import UUID
 
 from engine.hosted.noting import Noting
 from engine.hosted.records import Records
+from engine.hosted.storage.content import Content
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import AlreadyExists, DoesNotExist, NotEnoughMemory
@@ -38,7 +39,7 @@ Change = Callable[[Machine], Machine]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the backend stands on: where domains are noted, Xen, xenstore, the control domain, programs."""
+    """What the backend stands on: where domains are noted, Xen, xenstore, dom0, programs, disks."""
 
     run: Path
     xen: Xen
@@ -47,6 +48,7 @@ class Parts:
     courier: Courier
     emulators: Emulators
     bootloaders: Bootloaders
+    content: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         self.courier, self.emulators = parts.courier, parts.emulators
         self.policy = PolicyFile(parts.run)
         self.scheduling = Scheduling(parts.xen, self.policy)
-        self.bootloaders = parts.bootloaders
+        self.bootloaders, self.content = parts.bootloaders, parts.content
         self._changes = Changes(self.store, self._seen)
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:

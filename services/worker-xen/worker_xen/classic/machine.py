@@ -6,19 +6,23 @@ What can be seen at the hypervisor or in xenstore is asked there and not noted.
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from engine.holding import find, without
-from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Value, taken
+from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Source, Value, taken
 from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId
-from schema.objects.disk import BusType, DeviceNumber
+from schema.objects.disk import BusType, DeviceNumber, LocalDisk
 from schema.objects.errors import DomainNotBuilt
 from schema.objects.pci import Pci
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import Hvm, Vm
+from typing_extensions import override
 
 from worker_xen.xenstore.devices import DevicePath, device_number
 
 IDE_DISKS = 4
+
+SCRIPT_KEY = "script"
+"""In a VBD's `extra_backend_keys`: the hotplug script that makes its content ready."""
 
 NICS_MAX = 256
 """Interfaces of a domain: more than xapi allows, and a number that is surely none is refused."""
@@ -29,6 +33,19 @@ class Disk(HeldDisk):
 
     number: int
     """The device's number for the guest."""
+
+    @property
+    def path(self) -> str | None:
+        """Where its content is, or what its hotplug script finds that by; None: a drive without a medium."""
+        if self.source is not None:
+            return self.source.path
+        backend = self.vbd.backend  # of disks of the host's own, workers before noted no more
+        return backend.path if isinstance(backend, LocalDisk) else None
+
+    @property
+    def script(self) -> str | None:
+        """The hotplug script that makes its content ready, if one does."""
+        return script_of(self.vbd)
 
 
 class Nic(HeldNic):
@@ -71,6 +88,12 @@ class Domain(HostedDomain[Disk, Nic]):
     def next_slot(self) -> int:
         """The number of a PCI device that comes now; that of one that went comes again only at the end."""
         return 1 + max((held.slot for held in self.pcis), default=-1)
+
+    @property
+    @override
+    def owner(self) -> str:
+        """Its number."""
+        return super().owner if self.domid is None else str(self.domid)
 
     @property
     def uuids(self) -> frozenset[str]:
@@ -141,7 +164,12 @@ def destroyed(machine: Machine) -> Machine:
     return machine.but(domain=None)
 
 
-def attached(machine: Machine, vbd: Vbd) -> Machine:
+def script_of(vbd: Vbd) -> str | None:
+    """The hotplug script that makes a VBD's content ready, if one does."""
+    return dict(vbd.extra_backend_keys).get(SCRIPT_KEY)
+
+
+def attached(machine: Machine, vbd: Vbd, source: Source | None) -> Machine:
     """With a disk at its place; one that is there already stays. Errors: `Already_exists("vbd", …)`."""
     domain = machine.living()
     if machine.disk(vbd.id) is not None:
@@ -153,7 +181,7 @@ def attached(machine: Machine, vbd: Vbd) -> Machine:
         raise internal_error(f"Cannot attach VBD {vbd.id.device} of VM {machine.id}: {error}") from error
     if any(disk.number == number for disk in domain.disks):
         raise taken(position)
-    disk = Disk(vbd=vbd.model_copy(update={"position": position}), number=number)
+    disk = Disk(vbd=vbd.model_copy(update={"position": position}), number=number, source=source)
     return machine.with_new_disk(disk)
 
 

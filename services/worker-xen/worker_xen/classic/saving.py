@@ -48,7 +48,10 @@ class Saving:
             raise XenopsError(FailedToAcknowledgeSuspendRequest())
         try:
             model = (lambda: self._hypervisor.emulators.freeze(info.domid)) if domain.is_hvm else None
-            with suspend.written(image, domain, execution, model) as descriptor:
+            with (
+                self._hypervisor.content.placed(image, domain.owner, read_only=False) as place,
+                suspend.written(place, domain, execution, model) as descriptor,
+            ):
                 who = suspend.Saved(domain, live=live and isinstance(domain.vm.ty, Pvh))
                 self._hypervisor.courier.save(
                     descriptor, who, lambda: self._suspend(vm, execution), execution
@@ -65,7 +68,11 @@ class Saving:
             return
         with self._hypervisor.told(vm.id):
             ports = self._hypervisor.xen.prepare(info.domid, nature_of(vm), restored=True)
-        with suspend.read(image, vm.id) as opened, self._hypervisor.told(vm.id):
+        with (
+            self._hypervisor.content.placed(image, domain.owner, read_only=True) as place,
+            suspend.read(place, vm.id) as opened,
+            self._hypervisor.told(vm.id),
+        ):
             if opened.domain.is_hvm is not domain.is_hvm:
                 raise internal_error(
                     f"Cannot resume VM {vm.id}: its suspend image is of another type of guest"

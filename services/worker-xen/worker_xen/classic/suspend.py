@@ -9,7 +9,6 @@ A disk's file is the courier's own; what goes to another host, or comes from one
 import contextlib
 import os
 import select
-import stat
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +17,10 @@ from functools import partial
 from pathlib import Path
 
 from engine.backend import Execution
-from engine.hosted.localdisk import local_path
-from engine.image import HEADER, SIGNATURE, Image, ImageStream, RecordType
+from engine.hosted.storage.place import Place
+from engine.image import HEADER, SIGNATURE, ImageStream, RecordType
 from pydantic import ValidationError
 from schema.fault import XenopsError, internal_error
-from schema.objects.disk import LocalDisk, Vdi
 
 from worker_xen.classic.hvm.emulators import STATE_BYTES_MAX
 from worker_xen.classic.machine import Domain
@@ -37,7 +35,6 @@ _POLL_S = 0.25
 _NEARLY = 0.99
 """Of the way, while the end is not there."""
 
-_DRAFT = ".partial"
 _LINES_MAX = 6
 """Of what libxc says before it gives up, the last lines."""
 
@@ -160,17 +157,17 @@ class Opened:
 
 @contextmanager
 def written(
-    image: Image, domain: Domain, execution: Execution, model: Callable[[], bytes] | None = None
+    image: Place | ImageStream, domain: Domain, execution: Execution, model: Callable[[], bytes] | None = None
 ) -> Iterator[int]:
     """Where a guest's memory goes: an image is there as a whole afterwards or, if it is a file, not at all.
 
     `model` answers what its device model is like then, if it has one.
 
-    Errors: `Internal_error` that names it; `Unimplemented` for a disk that is not local; the stream's own.
+    Errors: `Internal_error` that names it; the stream's own.
     """
-    if isinstance(image, LocalDisk | Vdi):
-        with _drafted(Path(local_path(image, "VM.suspend to"))) as descriptor:
-            _write(descriptor, _head(domain))
+    if isinstance(image, Place):
+        with _drafted(image) as descriptor:
+            _write(descriptor, bytes(len(SIGNATURE)) + _head(domain)[len(SIGNATURE) :])
             yield descriptor
             _write(descriptor, _tail(model))
     else:
@@ -183,13 +180,13 @@ def written(
 
 
 @contextmanager
-def read(image: Image, vm: str) -> Iterator[Opened]:
+def read(image: Place | ImageStream, vm: str) -> Iterator[Opened]:
     """Whence a guest's memory comes, and the domain that it was of; afterwards all of it is read.
 
     Errors: `Internal_error` that says what is wrong with it; the stream's own.
     """
-    if isinstance(image, LocalDisk | Vdi):
-        with _opened(Path(local_path(image, "VM.resume from")), vm) as descriptor:
+    if isinstance(image, Place):
+        with _opened(image.path, vm) as descriptor:
             reading = partial(_read, descriptor)
             opened = Opened(descriptor, _read_head(reading, vm))
             yield opened
@@ -227,28 +224,30 @@ def _memory_from(stream: ImageStream, vm: str) -> Callable[[int], None]:
 
 
 @contextmanager
-def _drafted(path: Path) -> Iterator[int]:
+def _drafted(place: Place) -> Iterator[int]:
+    """Where an image is written to, whose signature is put there once all else is."""
+    target = place.draft or place.path
     try:
-        is_device = path.exists() and stat.S_ISBLK(path.stat().st_mode)
-        target = path if is_device else path.with_name(path.name + _DRAFT)
-        flags = os.O_WRONLY | os.O_CLOEXEC | (0 if is_device else os.O_CREAT | os.O_TRUNC)
+        flags = os.O_WRONLY | os.O_CLOEXEC | (0 if place.lasts else os.O_CREAT | os.O_TRUNC)
         descriptor = os.open(target, flags, 0o600)
     except (OSError, ValueError) as error:
         raise internal_error(
-            f"The suspend image {path} cannot be written: {error}; see to its rights"
+            f"The suspend image {place.path} cannot be written: {error}; see to its rights"
         ) from error
     try:
         try:
             yield descriptor
             os.fsync(descriptor)
+            os.pwrite(descriptor, SIGNATURE, 0)
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:
-        if not is_device:
-            target.unlink(missing_ok=True)
+        if place.draft is not None:
+            place.draft.unlink(missing_ok=True)
         raise
-    if not is_device:
-        target.replace(path)
+    if place.draft is not None:
+        place.draft.replace(place.path)
 
 
 @contextmanager

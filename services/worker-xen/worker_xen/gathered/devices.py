@@ -1,16 +1,18 @@
 """Devices: all that a domain that is restored is to have from its beginning."""
 
-from engine.backend import Devices
+from collections.abc import Mapping
 
-from worker_xen.xenlight.content import find_source
+from engine.backend import Devices
+from engine.hosted.machine import Source
+from schema.ids import DeviceId
+
 from worker_xen.xenlight.machine import Machine, attached, plugged
 
 
-def with_devices(machine: Machine, devices: Devices) -> Machine:
-    """With all that the domain is to have from its beginning."""
+def with_devices(machine: Machine, devices: Devices, sources: Mapping[DeviceId, Source]) -> Machine:
+    """With all that the domain is to have from its beginning; `sources` are where its disks are, open."""
     for vbd in devices.vbds:
-        source = None if vbd.backend is None else find_source(vbd, vbd.backend)
-        machine = attached(machine, vbd, source)
+        machine = attached(machine, vbd, sources.get(vbd.id))
         disk = machine.disk(vbd.id)
         if disk is not None:
             machine = machine.with_disk(disk.model_copy(update={"activated": True}))

@@ -19,6 +19,9 @@ class Domains(Protocol):
     def look(self, vm: str) -> Machine:
         """What is known of a VM; a domain that is there no more, it has not."""
 
+    def noted(self, vm: str) -> Machine:
+        """The same, and a domain that has ended without us."""
+
     def seen(self, vm: str) -> tuple[Machine, DomainInfo | None]:
         """What is known of a VM, and its domain as the host has it."""
 

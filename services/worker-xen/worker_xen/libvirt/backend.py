@@ -18,5 +18,5 @@ class Libvirt(HostedBackend[Hypervisor]):
         super().__init__(hypervisor)
         self.host = LibvirtHost(hypervisor)
         self.vm = LibvirtVms(hypervisor)
-        self.vbd = LibvirtVbds(hypervisor)
+        self.vbd = LibvirtVbds(hypervisor, hypervisor.content)
         self.vif = LibvirtVifs(hypervisor)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from engine.hosted.noting import Noting
 from engine.hosted.records import Records
+from engine.hosted.storage.content import LastingContent
+from engine.hosted.storage.ports import Storage
 from schema.fault import XenopsError
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, FailedToStartEmulator, NotEnoughMemory
@@ -46,11 +48,12 @@ Make = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class LibvirtSettings:
-    """Which libvirtd; whose domains are ours, and where is noted which."""
+    """Which libvirtd; whose domains are ours, where is noted which, and where disks named `SR/VDI` are."""
 
     run: Path
     uri: str
     instance: str
+    storage: Storage | None = None
 
 
 class Hypervisor(Noting[Machine, Records[Machine]], Listener):
@@ -62,6 +65,7 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
         """Take the host's VMs, and reach libvirt. Errors: those of `Records`, `VirtGoneError`."""
         super().__init__(Records(Machine, settings.run, "libvirt"), "libvirt-changes")
         self.settings = settings
+        self.content = LastingContent(settings.storage)
         self.nodes = Nodes() if nodes is None else nodes
         self.virt = connect(settings.uri, MARK, self)
         self._runs: dict[str, bool] = {}

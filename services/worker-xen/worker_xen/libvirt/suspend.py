@@ -64,7 +64,8 @@ def restore_vm(
     path = image_path(image, "VM.resume from")
     check_seal(vm.id, path)
     try:
-        hypervisor.change(vm.id, lambda machine: with_devices(machine, devices))
+        sources = hypervisor.content.open_all(devices.vbds, hypervisor.look(vm.id).living().owner)
+        hypervisor.change(vm.id, lambda machine: with_devices(machine, devices, sources))
         _restore(hypervisor, execution, vm.id, path)
     except BaseException:
         fresh = {"built": False, "disks": (), "nics": ()}

@@ -22,5 +22,5 @@ class Xenlight(HostedBackend[Hypervisor]):
         self.host = XenlightHost(hypervisor)
         self.vm = XenlightVms(hypervisor)
         self.pci = XenlightPcis(hypervisor)
-        self.vbd = XenlightVbds(hypervisor)
+        self.vbd = XenlightVbds(hypervisor, hypervisor.content)
         self.vif = XenlightVifs(hypervisor)

@@ -9,6 +9,8 @@ from pathlib import Path
 from engine.backend import Execution
 from engine.hosted.noting import Noting
 from engine.hosted.records import Records
+from engine.hosted.storage.content import LastingContent
+from engine.hosted.storage.ports import Storage
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, NotEnoughMemory
@@ -30,10 +32,11 @@ Make = Callable[[Json, OnAbort], int]
 
 @dataclass(frozen=True, slots=True)
 class XenlightSettings:
-    """Where it is noted which domains are ours, and where bindings are."""
+    """Where it is noted which domains are ours, where bindings are, and disks named `SR/VDI`."""
 
     run: Path
     bindings: Path
+    storage: Storage | None = None
 
 
 class Hypervisor(Noting[Machine, Records[Machine]]):
@@ -45,6 +48,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         self.libxl = Libxl(settings.bindings)
         self.policy = PolicyFile(settings.run)
         self.nodes = Nodes()
+        self.content = LastingContent(settings.storage)
         self._watch: Watch | None = None
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:

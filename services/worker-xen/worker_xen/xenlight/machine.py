@@ -1,9 +1,8 @@
 """Machine: what the host knows of one VM under libxl, and how it changes; values and no I/O."""
 
 import uuid
-from typing import Literal
 
-from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Value, taken
+from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Source, taken
 from engine.hosted.naming import letters
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import BusType
@@ -23,21 +22,12 @@ NAMESPACE = uuid.UUID("6f1a3c52-3f0c-5d0c-9f55-0f1e6d3f8a11")
 """Under it, ids that are no UUIDs get one."""
 
 
-class Source(Value):
-    """Where a disk's content is, found out once when it is attached."""
-
-    path: str
-    format: Literal["raw", "qcow2"]
-
-
 class Disk(HeldDisk):
     """A VBD that the domain has: attached, and, with `activated`, given to the guest."""
 
     number: int
     """Its place: 0 is xvda, or hda."""
     is_ide: bool
-    source: Source | None
-    """None: a drive without a medium."""
 
     @property
     def name(self) -> str:

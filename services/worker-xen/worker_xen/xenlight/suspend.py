@@ -3,13 +3,11 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from engine.backend import Devices, Execution
-from engine.hosted.localdisk import local_path
+from engine.hosted.storage.place import Place
 from engine.image import Image, ImageStream
 from schema.fault import XenopsError, internal_error
-from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest
 from schema.objects.vm import Pv, Vm
 
@@ -43,7 +41,10 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, 
     _, info = hypervisor.seen(vm.id)
     if info is None or info.paused or info.reason is not None:
         raise XenopsError(FailedToAcknowledgeSuspendRequest())
-    with _written(image, vm) as stream:
+    with (
+        hypervisor.content.placed(image, domain.owner, read_only=False) as place,
+        _written(place, vm) as stream,
+    ):
         try:
             write_head(stream, vm.id)
             carry = chunks_to(stream, _progress(execution, vm))
@@ -65,9 +66,11 @@ def restore_vm(
     if hypervisor.look(vm.id).living().domid is not None:
         return
     execution.check_cancelled()
-    with _read(image, vm) as stream:
+    owner = hypervisor.look(vm.id).living().owner
+    with hypervisor.content.placed(image, owner, read_only=True) as place, _read(place, vm) as stream:
         read_head(stream, vm.id)
-        hypervisor.change(vm.id, lambda machine: with_devices(machine, devices))
+        sources = hypervisor.content.open_all(devices.vbds, owner)
+        hypervisor.change(vm.id, lambda machine: with_devices(machine, devices, sources))
         carry = chunks_from(stream, vm.id, _progress(execution, vm))
         try:
             with pumped(carry, to_library=True) as file:
@@ -110,14 +113,14 @@ def _forget(hypervisor: Hypervisor, vm: Vm) -> None:
 
 
 @contextmanager
-def _written(image: Image, vm: Vm) -> Iterator[ImageStream]:
+def _written(image: Place | ImageStream, vm: Vm) -> Iterator[ImageStream]:
     """Where to write; what breaks off on a disk is no image."""
-    if not isinstance(image, LocalDisk | Vdi):
+    if not isinstance(image, Place):
         yield image
         return
-    path = Path(local_path(image, "VM.suspend to"))
+    path, flags = image.path, os.O_WRONLY | os.O_CLOEXEC | (0 if image.lasts else os.O_CREAT | os.O_TRUNC)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         raise internal_error(
             f"Cannot suspend VM {vm.id} to {path}: {error.strerror}; see to the disk and its rights"
@@ -132,14 +135,14 @@ def _written(image: Image, vm: Vm) -> Iterator[ImageStream]:
 
 
 @contextmanager
-def _read(image: Image, vm: Vm) -> Iterator[ImageStream]:
+def _read(image: Place | ImageStream, vm: Vm) -> Iterator[ImageStream]:
     """Whence to read."""
-    if not isinstance(image, LocalDisk | Vdi):
+    if not isinstance(image, Place):
         yield image
         return
-    path = local_path(image, "VM.resume from")
+    path = image.path
     try:
-        file = Path(path).open("rb")  # noqa: SIM115  it is closed below
+        file = path.open("rb")
     except OSError as error:
         raise internal_error(
             f"Cannot resume VM {vm.id}: there is no suspend image {path}: {error.strerror}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from schema.fault import internal_error, unimplemented
-from schema.objects.disk import Disk, LocalDisk, Vdi
+from schema.objects.disk import LocalDisk
 from schema.objects.vbd import Vbd
 
 from engine.image import Image
@@ -15,15 +15,6 @@ FORMAT_KEY: Final = "format"
 """In a VBD's `extra_backend_keys`: `raw` or `qcow2`, where the file's name does not say it."""
 
 DiskFormat = Literal["raw", "qcow2"]
-
-
-def local_path(disk: Disk, verb: str = "VBD.plug") -> str:
-    """The path of a local disk. Errors: `Unimplemented` for a disk of a storage service."""
-    match disk:
-        case LocalDisk(path=path):
-            return path
-        case Vdi(name=name):
-            raise unimplemented(f"{verb} of the VDI {name}: only local disks are known")
 
 
 def refuse_unless_disk(path: str) -> bool:

@@ -1,7 +1,7 @@
 """Machine: what a backend notes of one VM on its host, and how that changes; values and no I/O."""
 
 from collections.abc import Callable
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from schema.atomics.vm import DomainAction
@@ -25,11 +25,23 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
 
+class Source(Value):
+    """Where a disk's content is, found out once when it is attached."""
+
+    path: str
+    format: Literal["raw", "qcow2"]
+    is_device: bool = False
+    export: str | None = None
+    """What it is called by the NBD server whose Unix socket `path` is; None: it is a file or a device."""
+
+
 class HeldDisk(Value):
     """A VBD that a domain has: attached, and, with `activated`, given to the guest."""
 
     vbd: Vbd
     activated: bool = False
+    source: Source | None = None
+    """None: a drive without a medium."""
 
     @property
     def id(self) -> DeviceId:
@@ -74,6 +86,11 @@ class HostedDomain(Value, Generic[DiskT, NicT]):
     memory_target_bytes: int
     disks: tuple[DiskT, ...] = ()
     nics: tuple[NicT, ...] = ()
+
+    @property
+    def owner(self) -> str:
+        """As what storage knows it: by its VM, unless it has a number before it has disks."""
+        return self.vm.id
 
     def next_position(self) -> DeviceNumber:
         """Where a disk goes that does not care, on the paravirtual bus: behind all others."""

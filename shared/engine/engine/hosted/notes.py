@@ -14,6 +14,9 @@ class Notes(Protocol[MachineT]):
     def look(self, vm: str) -> MachineT:
         """What is known of a VM; blank for one never heard of."""
 
+    def noted(self, vm: str) -> MachineT:
+        """The same, and a domain that has ended without us."""
+
     def change(self, vm: str, change: Callable[[MachineT], MachineT]) -> MachineT:
         """Change what is known; see `Records.change`."""
 

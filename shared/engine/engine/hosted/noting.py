@@ -30,6 +30,11 @@ class Noting(Generic[MachineT, RecordsT]):
         machine: MachineT = self._records.read(vm)
         return machine
 
+    def noted(self, vm: str) -> MachineT:
+        """The same, and a domain that has ended without us."""
+        machine: MachineT = self._records.read(vm)
+        return machine
+
     def machines(self) -> Sequence[MachineT]:
         """All of whom something is known."""
         machines: Sequence[MachineT] = self._records.all()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backend import Execution
-from engine.hosted.localdisk import local_path
+from engine.hosted.storage.content import Content, path_of
 from schema.fault import XenopsError, internal_error, unimplemented
 from schema.objects.disk import Disk
 from schema.objects.errors import BootloaderError, NoBootableDevice
@@ -30,6 +30,9 @@ TIMEOUT_S = 300.0
 """How long a bootloader may take: some seconds on a real host."""
 
 NOBODY = 65534
+
+LOOKED_AT = "bootloader"
+"""What a domain has its disk as meanwhile, for storage; no VBD's name is like it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Bootloaders:
     """Runs them; `pygrubs` are the places where one may be, as patterns."""
 
     dom0: Dom0
+    content: Content
     users: Users | None = None
     pygrubs: tuple[str, ...] = PYGRUBS
 
@@ -62,12 +66,13 @@ class Bootloaders:
         """The kernel on the first of a guest's disks to boot from; it can be read while inside.
 
         Errors, as the original has them: `No_bootable_device`; `Bootloader_error` with the bootloader's
-        reason; `Internal_error` if there is no such one, or it says what makes no sense. `Cancelled`, at
-        once.
+        reason; `Internal_error` if there is no such one, or it says what makes no sense; storage's.
+        `Cancelled`, at once.
         """
         program = self._program(asked)
         with (
-            self.dom0.opened(first_disk(asked.boot), read_only=True) as disk,
+            self.content.lent(first_disk(asked.boot), str(asked.domid), LOOKED_AT, read_only=True) as found,
+            self.dom0.opened(path_of(found), read_only=True) as disk,
             _memory() as kernel,
             _memory() as ramdisk,
         ):
@@ -99,12 +104,12 @@ ELILOADER = "eliloader"
 """XenServer's own, for installers; nobody else has it."""
 
 
-def first_disk(boot: PvIndirectBoot) -> str:
-    """The disk that a bootloader looks at. Errors: `No_bootable_device`; `Unimplemented`, it is not local."""
+def first_disk(boot: PvIndirectBoot) -> Disk:
+    """The disk that a bootloader looks at. Errors: `No_bootable_device`."""
     first: Disk | None = next(iter(boot.devices), None)
     if first is None:
         raise XenopsError(NoBootableDevice())
-    return local_path(first, "VM.start from")
+    return first
 
 
 def _run(asked: Asked, words: list[str], descriptors: tuple[int, ...], execution: Execution) -> str:

@@ -1,7 +1,6 @@
 """Switching: hardware switched on when its domain has all that it shall find."""
 
 from engine.backend import Execution
-from engine.hosted.localdisk import local_path
 
 from worker_xen.classic.hvm.assembling import connected, hardware_of, is_drive
 from worker_xen.classic.hvm.command import has_serial, hvm_info
@@ -32,10 +31,7 @@ def _start(hypervisor: Hypervisor, domain: Domain, domid: int, execution: Execut
 
 def _content(hypervisor: Hypervisor, domain: Domain, domid: int, disk: Disk) -> str | None:
     """The path of what is in: that which a hotplug script has made of it, if one has."""
-    if disk.vbd.backend is None:
-        return None
-    path = local_path(disk.vbd.backend)
-    if is_drive(domain, disk) or "script" not in dict(disk.vbd.extra_backend_keys):
-        return path
+    if disk.path is None or is_drive(domain, disk) or disk.script is None:
+        return disk.path
     made = hypervisor.store.read(f"{disk_path(domid, disk).backend}/physical-device-path")
-    return path if made is None else made.decode(errors="replace")
+    return disk.path if made is None else made.decode(errors="replace")

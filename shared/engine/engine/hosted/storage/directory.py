@@ -1,57 +1,16 @@
-"""Storage: where the disks are that clients name `SR/VDI`; built in: a directory of directories."""
+"""Directory: storage that is a directory of directories, and a host that has no storage."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from schema.fault import XenopsError, internal_error
 from schema.objects.errors import DoesNotExist, Unimplemented
 from typing_extensions import override
 
-from worker_kvm.qemu.machine import Source
+from engine.hosted.machine import Source
+from engine.hosted.storage.ports import Storage, Use
 
 SUFFIXES = (".raw", ".qcow2")
 """Of a disk's file; it says the format, which is never guessed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A disk as one device of one domain has it; a storage service knows that by these names."""
-
-    name: str
-    """`SR/VDI`."""
-    domid: int
-    device: str
-    read_only: bool = False
-
-
-class Storage(Protocol):
-    """A host's storage. Each verb is idempotent."""
-
-    @property
-    def keeps_epochs(self) -> bool:
-        """Whether it has disks forget what is written by itself."""
-
-    def attach(self, use: Use) -> str | Source:
-        """Get a disk ready: a source, or a file, of which presence and format are still to be seen.
-
-        Errors: `Does_not_exist("VDI", name)` and others.
-        """
-
-    def activate(self, use: Use) -> None:
-        """It is opened from now on; it was attached before. Errors: those of the storage."""
-
-    def deactivate(self, use: Use) -> None:
-        """Nobody has it open any more. Errors: those of the storage."""
-
-    def detach(self, use: Use) -> None:
-        """It is not used any more, and never again under that name."""
-
-    def begin(self, name: str, domid: int | None, *, persistent: bool) -> None:
-        """A life of its content begins; not persistent, what is written is forgotten at its end."""
-
-    def end(self, name: str, domid: int | None) -> None:
-        """That life ends; the domain may be gone."""
 
 
 class _Present(Storage):
@@ -75,11 +34,11 @@ class _Present(Storage):
         """Nothing to do."""
 
     @override
-    def begin(self, name: str, domid: int | None, *, persistent: bool) -> None:
+    def begin(self, name: str, owner: str | None, *, persistent: bool) -> None:
         """Nothing to do."""
 
     @override
-    def end(self, name: str, domid: int | None) -> None:
+    def end(self, name: str, owner: str | None) -> None:
         """Nothing to do."""
 
 

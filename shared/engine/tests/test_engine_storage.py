@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from engine.conformance.subject import refusal
+from engine.hosted.machine import Source
+from engine.hosted.storage.directory import DirectoryStorage, NoStorage
+from engine.hosted.storage.ports import Storage, Use
 from schema.objects.errors import DoesNotExist, InternalError, Unimplemented
-from worker_kvm.qemu.machine import Source
-from worker_kvm.storage import DirectoryStorage, NoStorage, Storage, Use
 
 
 @pytest.fixture(name="storage")
@@ -19,7 +20,7 @@ def make_storage(tmp_path: Path) -> DirectoryStorage:
 
 
 def attach(storage: Storage, name: str) -> str | Source:
-    return storage.attach(Use(name, 1, "xvda"))
+    return storage.attach(Use(name, "1", "xvda"))
 
 
 @pytest.mark.parametrize(("name", "file"), [("sr/a", "a.raw"), ("sr/b", "b.qcow2")])
@@ -75,8 +76,8 @@ def test_a_host_without_storage_says_so() -> None:
 
 
 def test_a_directory_need_not_hear_who_uses_what(storage: DirectoryStorage) -> None:
-    use = Use("sr/a", 1, "xvda")
-    storage.begin(use.name, use.domid, persistent=False)
+    use = Use("sr/a", "1", "xvda")
+    storage.begin(use.name, use.owner, persistent=False)
     storage.activate(use)
     storage.deactivate(use)
     storage.detach(use)

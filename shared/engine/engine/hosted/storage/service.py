@@ -1,4 +1,4 @@
-"""A storage service: disks named `SR/VDI` by SMAPIv2 over the bus, as xapi's own services have them."""
+"""Service: disks named `SR/VDI` by SMAPIv2 over the bus, as of xapi's own services."""
 
 import logging
 import time
@@ -8,9 +8,9 @@ from bus.ports import Bus, BusError, UndeliveredError
 from schema.fault import XenopsError, internal_error
 from typing_extensions import override
 
-from worker_kvm.qemu.machine import Source
-from worker_kvm.smapi import Attached, decode_answer, encode_call, source_of
-from worker_kvm.storage import Storage, Use
+from engine.hosted.machine import Source
+from engine.hosted.storage.ports import Storage, Use
+from engine.hosted.storage.smapi import Attached, decode_answer, encode_call, source_of
 
 CALL_TIMEOUT_S = 300.0
 """A driver may log in to a target, or join two chains of images, before it answers."""
@@ -30,9 +30,15 @@ _LOG = logging.getLogger(__name__)
 class StorageService(Storage):
     """The service that serves a queue of a bus; its calls are not for the bus's own thread."""
 
-    def __init__(self, bus: Bus, queue: str, unserved_s: float = UNSERVED_S) -> None:
-        """Call the service that serves `queue`, which may be away for so long."""
+    def __init__(
+        self, bus: Bus, queue: str, *, takes_nbd: bool = True, unserved_s: float = UNSERVED_S
+    ) -> None:
+        """Call the service that serves `queue`, which may be away for so long.
+
+        `takes_nbd`: who opens the disks can connect to NBD servers.
+        """
         self._bus = bus
+        self._takes_nbd = takes_nbd
         self._queue = queue
         self._unserved_s = unserved_s
 
@@ -45,7 +51,7 @@ class StorageService(Storage):
     def attach(self, use: Use) -> Source:
         attached = self._on_path("VDI.attach3", use, Attached, read_write=not use.read_only)
         try:
-            return source_of(attached, f"VDI.attach3 {use.name}")
+            return source_of(attached, f"VDI.attach3 {use.name}", takes_nbd=self._takes_nbd)
         except XenopsError:
             self.detach(use)
             raise
@@ -67,15 +73,15 @@ class StorageService(Storage):
             _LOG.warning("datapath %s of the VDI %s may be left: %s", _datapath(use), use.name, error)
 
     @override
-    def begin(self, name: str, domid: int | None, *, persistent: bool) -> None:
-        self._call("VDI.epoch_begin", name, None, **_names(name), vm=_vm(domid), persistent=persistent)
+    def begin(self, name: str, owner: str | None, *, persistent: bool) -> None:
+        self._call("VDI.epoch_begin", name, None, **_names(name), vm=_vm(owner), persistent=persistent)
 
     @override
-    def end(self, name: str, domid: int | None) -> None:
-        self._call("VDI.epoch_end", name, None, **_names(name), vm=_vm(domid))
+    def end(self, name: str, owner: str | None) -> None:
+        self._call("VDI.epoch_end", name, None, **_names(name), vm=_vm(owner))
 
     def _on_path(self, method: str, use: Use, type_: Any = None, **params: bool) -> Any:
-        where = {"dp": _datapath(use), **_names(use.name), "vm": _vm(use.domid)}
+        where = {"dp": _datapath(use), **_names(use.name), "vm": use.owner}
         return self._call(method, use.name, type_, **where, **params)
 
     def _call(self, method: str, name: str, type_: Any, **params: str | bool) -> Any:
@@ -102,14 +108,14 @@ class StorageService(Storage):
                 time.sleep(AGAIN_S)
 
 
-def _vm(domid: int | None) -> str:
-    """A domain's number; the original, too, tells an empty one of a domain that is gone."""
-    return "" if domid is None else str(domid)
+def _vm(owner: str | None) -> str:
+    """The original, too, tells an empty one of a domain that is gone."""
+    return owner or ""
 
 
 def _datapath(use: Use) -> str:
     """As xapi names it, which looks for it by that name."""
-    return f"vbd/{use.domid}/{use.device}"
+    return f"vbd/{use.owner}/{use.device}"
 
 
 def _names(name: str) -> dict[str, str]:

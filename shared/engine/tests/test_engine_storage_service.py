@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,16 +10,16 @@ from bus.memory import MemoryBroker, MemoryBus
 from bus.ports import Request, UndeliveredError
 from engine.conformance.samples import sample_vbd
 from engine.conformance.subject import refusal
+from engine.hosted.machine import Source
+from engine.hosted.storage.content import LastingContent
+from engine.hosted.storage.ports import Use
+from engine.hosted.storage.service import StorageService
 from schema.objects.disk import Vdi
 from schema.objects.errors import InternalError, StorageBackendError
 from schema.objects.vbd import VbdMode
-from worker_kvm.qemu.content import Content
-from worker_kvm.qemu.machine import Source
-from worker_kvm.storage import Use
-from worker_kvm.storage_service import StorageService
 
 QUEUE = "org.xen.xapi.storage"
-USE = Use("sr/a/b", 7, "xvda")
+USE = Use("sr/a/b", "7", "xvda")
 
 
 class Room:
@@ -59,7 +58,7 @@ def make_room() -> Iterator[Room]:
 
 def test_a_use_is_said_as_the_original_says_it(room: Room) -> None:
     storage = room.storage
-    storage.begin(USE.name, 7, persistent=False)
+    storage.begin(USE.name, "7", persistent=False)
     assert storage.attach(USE) == Source(path="/x", format="raw")
     storage.activate(USE)
     storage.deactivate(USE)
@@ -78,30 +77,29 @@ def test_a_use_is_said_as_the_original_says_it(room: Room) -> None:
     assert storage.keeps_epochs
 
 
-def test_who_only_reads_says_so(room: Room, tmp_path: Path) -> None:
+def test_who_only_reads_says_so(room: Room) -> None:
     vbd, vdi = sample_vbd(mode=VbdMode.READ_ONLY), Vdi(name="sr/a")
-    assert Content(tmp_path, room.storage).open(vbd, vdi, 7) == Source(path="/x", format="raw")
+    assert LastingContent(room.storage).open(vbd, vdi, "7") == Source(path="/x", format="raw")
     assert [method for method, _ in room.heard] == ["VDI.attach3", "VDI.activate_readonly"]
     assert room.heard[0][1]["read_write"] is False
 
 
-def test_a_service_keeps_its_disks_epochs_itself(room: Room, tmp_path: Path) -> None:
-    content, vdi = Content(tmp_path / "overlays", room.storage), Vdi(name="sr/a")
-    content.begin(vdi, 7, persistent=False)
+def test_a_service_keeps_its_disks_epochs_itself(room: Room) -> None:
+    content, vdi = LastingContent(room.storage), Vdi(name="sr/a")
+    content.begin(vdi, "7", persistent=False)
     content.end(vdi, None)
     assert [method for method, _ in room.heard] == ["VDI.epoch_begin", "VDI.epoch_end"]
-    assert not (tmp_path / "overlays").exists()
 
 
 def test_what_a_service_refuses_is_told_but_to_a_detach(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     room.failing = {"VDI.deactivate", "DP.destroy"}
     told = StorageBackendError(code="SR_X", args=())
     assert refusal(lambda: room.storage.deactivate(USE)) == told
-    content, vbd, vdi = Content(Path("/o"), room.storage), sample_vbd(), Vdi(name="sr/a")
-    assert refusal(lambda: content.deactivate(vbd, vdi, 7)) == told
-    content.deactivate(vbd, vdi, 7, force=True)
+    content, vbd, vdi = LastingContent(room.storage), sample_vbd(), Vdi(name="sr/a")
+    assert refusal(lambda: content.deactivate(vbd, vdi, "7")) == told
+    content.deactivate(vbd, vdi, "7", force=True)
     with caplog.at_level(logging.WARNING):
-        content.release(vbd, vdi, 7)
+        content.release(vbd, vdi, "7")
     assert "may be left" in caplog.text
 
 
@@ -136,7 +134,7 @@ class AwayAtFirst:
 
 @pytest.mark.parametrize("name", ["", "sr", "sr/", "/a"])
 def test_a_name_that_is_none_is_refused(room: Room, name: str) -> None:
-    error = refusal(lambda: room.storage.attach(Use(name, 1, "xvda")))
+    error = refusal(lambda: room.storage.attach(Use(name, "1", "xvda")))
     assert isinstance(error, InternalError)
     assert "give SR/VDI" in error.message
     assert room.heard == []

@@ -13,7 +13,7 @@ from schema.wire.errors import JsonError, MarshalError
 from schema.wire.types import Arm, AssocList, Struct, Variant
 from schema.wire.value import Dict
 
-from worker_kvm.qemu.machine import Source
+from engine.hosted.machine import Source
 
 _EXPORT = "exportname="
 
@@ -172,17 +172,19 @@ def _failure(error: StorageError, what: str, vdi: str, text: str) -> XenopsError
             return internal_error(f"Cannot {what}: the storage service refuses: {text[:_SHOWN]}")
 
 
-def source_of(attached: Attached, what: str) -> Source:
-    """The way to a disk that QEMU takes best: a device or a file, an NBD server, what is Xen's.
+def source_of(attached: Attached, what: str, *, takes_nbd: bool) -> Source:
+    """The best way to a disk for who opens devices and files, and perhaps connects to NBD servers.
 
-    A service's content is raw, whatever its name. Errors: `Internal_error`, there is no way for QEMU.
+    The best is a device, then a file, an NBD server, what is Xen's. A service's content is raw, whatever
+    its name. Errors: `Internal_error`, there is no way.
     """
     ways = [found for found in map(_way, attached.implementations) if found is not None]
+    ways = [(rank, source) for rank, source in ways if takes_nbd or source.export is None]
     if not ways:
         kinds = ", ".join(each.kind for each in attached.implementations) or "none"
+        possible = "a device, a file or an NBD server on a Unix socket" if takes_nbd else "a device or a file"
         raise internal_error(
-            f"Cannot {what}: of the storage service's ways to it ({kinds}) none is a device, a file or an "
-            "NBD server on a Unix socket of this host"
+            f"Cannot {what}: of the storage service's ways to it ({kinds}) none is {possible} of this host"
         )
     return min(ways, key=lambda way: way[0])[1]
 

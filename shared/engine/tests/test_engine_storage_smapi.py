@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from engine.conformance.subject import refusal
+from engine.hosted.machine import Source
+from engine.hosted.storage.smapi import Attached, decode_answer, encode_call, source_of
 from schema.objects.errors import DoesNotExist, InternalError, StorageBackendError
-from worker_kvm.qemu.machine import Source
-from worker_kvm.smapi import Attached, decode_answer, encode_call, source_of
 
 DEVICE = ["BlockDevice", {"path": "/dev/sm/backend/a/b"}]
 FILE = ["File", {"path": "/run/sr-mount/a/b"}]
@@ -19,11 +19,11 @@ def answer(result: Any = None, error: Any = None) -> bytes:
     return json.dumps({"result": result, "error": error, "id": 3}).encode()
 
 
-def found(*implementations: Any) -> Source:
+def found(*implementations: Any, takes_nbd: bool = True) -> Source:
     body = answer({"implementations": implementations})
     attached = decode_answer(Attached, "VDI.attach3 a/b", "a/b", body)
     assert isinstance(attached, Attached)
-    return source_of(attached, "VDI.attach3 a/b")
+    return source_of(attached, "VDI.attach3 a/b", takes_nbd=takes_nbd)
 
 
 def test_a_call_has_its_parameters_by_name() -> None:
@@ -60,6 +60,13 @@ def test_what_qemu_cannot_open_is_no_way(way: list[Any]) -> None:
     error = refusal(lambda: found(way))
     assert isinstance(error, InternalError)
     assert f"Cannot VDI.attach3 a/b: of the storage service's ways to it ({way[0]}) none" in error.message
+
+
+def test_who_cannot_connect_to_a_server_is_not_sent_to_one() -> None:
+    assert found(NBD, XEN, takes_nbd=False) == Source(path="/dev/x", format="raw", is_device=True)
+    error = refusal(lambda: found(NBD, takes_nbd=False))
+    assert isinstance(error, InternalError)
+    assert "(Nbd) none is a device or a file of this host" in error.message
 
 
 def test_a_disk_without_a_way_is_told() -> None:
