@@ -56,7 +56,8 @@ class Volume:
             case "File":
                 return [["File", {"path": str(self.way)}]]
             case "BlockDevice":
-                return [["BlockDevice", {"path": str(self.way)}]]
+                disk = {"params": "vhd:/x", "extra": {"scsi/0x12/default": "AIMC"}, "backend_type": "vbd3"}
+                return [["XenDisk", disk], ["BlockDevice", {"path": str(self.way)}]]
             case "Nbd":
                 return [["Nbd", {"uri": f"nbd:unix:{self.way}:exportname=disk, one"}]]
             case _:

@@ -66,10 +66,12 @@ def make_served(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_a_service_hears_of_a_disk_before_its_guest_and_after_it(served: Served) -> None:
-    served.server.add("sr/a")
+    served.server.add("sr/a", "BlockDevice")
     life = served.life(served.vbd(0, Vdi(name="sr/a")))
     life.start()
     [domid] = served.subject.backend.vm.get_state(served.vm).domids
+    told = f"/local/domain/0/backend/vbd/{domid}/51712/sm-data/scsi/0x12/default"
+    assert served.subject.host.store.read(told) == b"AIMC"
     [(datapath, use)] = served.server.in_use()["sr/a"].items()
     assert (datapath, use.read_write, use.active) == (f"vbd/{domid}/xvda", True, True)
     assert life.is_as_started()

@@ -236,7 +236,7 @@ class HostInHand(Xen, Dom0):
 
     @override
     def check(self, path: str, *, read_only: bool) -> None:
-        if not Path(path).is_file():
+        if not (Path(path).is_file() or Path(path).is_block_device()):
             raise internal_error(f"There is no disk {path}")
 
     @override

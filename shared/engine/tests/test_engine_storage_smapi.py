@@ -15,6 +15,10 @@ NBD = ["Nbd", {"uri": "nbd:unix:/run/blktap/nbd:exportname=a:exportname=b"}]
 XEN = ["XenDisk", {"params": "/dev/x", "extra": {"k": "v"}, "backend_type": "vbd3"}]
 
 
+EXTRA = (("k", "v"),)
+OF_XEN = Source(path="/dev/x", format="raw", is_device=True, extra=EXTRA)
+
+
 def answer(result: Any = None, error: Any = None) -> bytes:
     return json.dumps({"result": result, "error": error, "id": 3}).encode()
 
@@ -35,10 +39,13 @@ def test_a_call_has_its_parameters_by_name() -> None:
 @pytest.mark.parametrize(
     ("ways", "source"),
     [
-        ((XEN, NBD, FILE, DEVICE), Source(path="/dev/sm/backend/a/b", format="raw", is_device=True)),
-        ((NBD, XEN, FILE), Source(path="/run/sr-mount/a/b", format="raw")),
-        ((XEN, NBD), Source(path="/run/blktap/nbd", format="raw", export="a:exportname=b")),
-        ((["Vhost", 1], XEN), Source(path="/dev/x", format="raw", is_device=True)),
+        (
+            (XEN, NBD, FILE, DEVICE),
+            OF_XEN.model_copy(update={"path": "/dev/sm/backend/a/b"}),
+        ),
+        ((NBD, XEN, FILE), Source(path="/run/sr-mount/a/b", format="raw", extra=EXTRA)),
+        ((XEN, NBD), Source(path="/run/blktap/nbd", format="raw", export="a:exportname=b", extra=EXTRA)),
+        ((["Vhost", 1], XEN), OF_XEN),
     ],
 )
 def test_of_several_ways_qemus_best_is_taken(ways: tuple[Any, ...], source: Source) -> None:
@@ -62,8 +69,14 @@ def test_what_qemu_cannot_open_is_no_way(way: list[Any]) -> None:
     assert f"Cannot VDI.attach3 a/b: of the storage service's ways to it ({way[0]}) none" in error.message
 
 
+def test_a_disk_without_words_for_xen_has_none() -> None:
+    assert found(FILE) == Source(path="/run/sr-mount/a/b", format="raw")
+
+
 def test_who_cannot_connect_to_a_server_is_not_sent_to_one() -> None:
-    assert found(NBD, XEN, takes_nbd=False) == Source(path="/dev/x", format="raw", is_device=True)
+    assert found(NBD, XEN, takes_nbd=False) == Source(
+        path="/dev/x", format="raw", is_device=True, extra=EXTRA
+    )
     error = refusal(lambda: found(NBD, takes_nbd=False))
     assert isinstance(error, InternalError)
     assert "(Nbd) none is a device or a file of this host" in error.message

@@ -1,5 +1,7 @@
 """The verbs on disks: attached, when the content is looked at, then activated, when the guest gets it."""
 
+from collections.abc import Iterator
+
 from engine.backend import Execution
 from engine.hosted.machine import Source
 from engine.hosted.storage.content import Content
@@ -18,6 +20,9 @@ from worker_xen.classic.hvm.assembling import drive_of, is_drive
 from worker_xen.classic.hypervisor import Hypervisor
 from worker_xen.classic.machine import Disk, Domain, Machine, attached, disk_path
 from worker_xen.xenstore.devices import BlockDevice, DiskNode, disk_nodes, linux_name
+
+STORAGES = "sm-data"
+"""Below a disk's backend: what its storage has the guest's drivers told."""
 
 
 class ClassicVbds(HostedVbds[Hypervisor, Disk]):
@@ -118,6 +123,12 @@ def _node(domid: int, disk: Disk, content: BlockDevice | str) -> DiskNode:
         is_cdrom=vbd.ty is VbdType.CDROM,
         is_read_only=is_read_only(vbd),
         is_removable=vbd.unpluggable,
-        backend_keys=vbd.extra_backend_keys,
+        backend_keys=(*vbd.extra_backend_keys, *_told_by_storage(disk)),
         frontend_keys=vbd.extra_private_keys,
     )
+
+
+def _told_by_storage(disk: Disk) -> Iterator[tuple[str, str]]:
+    """As the original has it for Windows' drivers, which know a disk by what its SCSI pages say."""
+    for key, value in () if disk.source is None else disk.source.extra:
+        yield f"{STORAGES}/{key}", value

@@ -33,6 +33,8 @@ class Source(Value):
     is_device: bool = False
     export: str | None = None
     """What it is called by the NBD server whose Unix socket `path` is; None: it is a file or a device."""
+    extra: tuple[tuple[str, str], ...] = ()
+    """What storage has drivers of Xen's in the guest told of it, in xenstore below `sm-data`."""
 
 
 class HeldDisk(Value):

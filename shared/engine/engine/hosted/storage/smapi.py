@@ -176,7 +176,9 @@ def source_of(attached: Attached, what: str, *, takes_nbd: bool) -> Source:
     """The best way to a disk for who opens devices and files, and perhaps connects to NBD servers.
 
     The best is a device, then a file, an NBD server, what is Xen's. A service's content is raw, whatever
-    its name. Errors: `Internal_error`, there is no way.
+    its name. What Xen's drivers shall be told comes along, whichever way it is.
+
+    Errors: `Internal_error`, there is no way.
     """
     ways = [found for found in map(_way, attached.implementations) if found is not None]
     ways = [(rank, source) for rank, source in ways if takes_nbd or source.export is None]
@@ -186,7 +188,9 @@ def source_of(attached: Attached, what: str, *, takes_nbd: bool) -> Source:
         raise internal_error(
             f"Cannot {what}: of the storage service's ways to it ({kinds}) none is {possible} of this host"
         )
-    return min(ways, key=lambda way: way[0])[1]
+    best = min(ways, key=lambda way: way[0])[1]
+    told = (each.info.extra for each in attached.implementations if isinstance(each, XenDisk))
+    return best.model_copy(update={"extra": next(told, ())})
 
 
 def _way(implementation: Implementation) -> tuple[int, Source] | None:
