@@ -162,8 +162,8 @@ def _end(sheet: Sheet, sweep: Sweep, what: tuple[str, ...], found: list[Result])
     sheet.complain(*complaints)
     sheet.count(sweep.verdict(sheet.complain))
     sweep.close()
-    if "Traceback" in sweep.room.words():
-        sheet.complain(f"a service met a bug: {what[1]} in {what[0]}")
+    if bug := sweep.room.bug():
+        sheet.complain(f"a service met a bug: {what[1]} in {what[0]}: {bug}")
 
 
 def _share(every: int) -> str:

@@ -30,6 +30,9 @@ CALL_TIMEOUT_S = 5.0
 FLUSHED_S = 2.0
 """RabbitMQ 3.10 loses the first streams of its life for good if it is killed before they are a second old."""
 
+BUG_LETTERS = 4_000
+"""So much of what a service has logged of a bug is told."""
+
 T = TypeVar("T")
 
 
@@ -172,6 +175,11 @@ class Room:
     def words(self) -> str:
         """All that the services have logged."""
         return "".join(path.read_text() for path in sorted(self.directory.glob("*.log")))
+
+    def bug(self) -> str:
+        """The first traceback that a service has logged, and what follows; nothing if there is none."""
+        _, bug, rest = self.words().partition("Traceback")
+        return bug + rest[:BUG_LETTERS]
 
     def words_of(self, name: str) -> str:
         """What one has logged."""

@@ -86,9 +86,8 @@ class Fire:
         complaints += broken
         complaints += [f"invalid: {vm}" for vm in invalid] + [f"missed: {vm}" for vm in missed]
         complaints += [f"has ended: {name}" for name in self.room.dead()]
-        _, is_bug, bug = self.room.words().partition("Traceback")
-        if is_bug:
-            complaints.append(f"a service met a bug: {bug[:4_000]}")
+        if bug := self.room.bug():
+            complaints.append(f"a service met a bug: {bug}")
         recoveries = [recovery_s(self._history.entries, at) for at in self._struck]
         return Outcome(counts, len(self._struck), recoveries, complaints)
 
