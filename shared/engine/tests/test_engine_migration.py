@@ -23,7 +23,7 @@ from schema.objects.dynamic import VmObject
 from schema.objects.errors import BadPowerState
 from schema.objects.vgpu import Vgpu
 from schema.objects.vm import PowerState
-from schema.operations import VmMigrate
+from schema.operations import VmMigrate, VmReceiveMemory
 
 PAUSE_S = 0.02
 
@@ -129,6 +129,22 @@ def test_a_destination_that_cannot_note_that_it_has_the_vm_gives_it_up_and_it_go
     pair.end_there()
     pair.assert_one_lives(pair.here)
     assert pair.here.state(VM) is PowerState.RUNNING
+
+
+def test_a_source_that_waits_no_more_because_its_frontend_was_restarted_is_missed_in_words(
+    pair: Pair,
+) -> None:
+    arriving, door = arriving_id(VM), pair.there.url.removeprefix("unix://")
+    pair.there.store.write(sample_vm(arriving))
+    operation = VmReceiveMemory(
+        vm=arriving, final=VM, memory_limit_bytes=1, socket=door, ticket="of before", compressed=False
+    )
+    task = pair.there.receiving(operation)
+    task.start()
+    outcome = task.end()
+    assert isinstance(outcome, XenopsError)
+    assert f"does not wait at the frontend at {door} any more" in str(outcome)
+    assert pair.there.store.ids() == ()
 
 
 def test_a_vm_that_cannot_take_its_name_at_its_destination_at_once_gets_it_later(

@@ -43,8 +43,8 @@ _ANSWER_BYTES_MAX = 1 << 20
 _AGENT = "xenopsd"
 
 
-class TicketError(Exception):
-    """No connection waits under that ticket, or none any more."""
+class TicketError(XenopsError):
+    """No connection waits under that ticket, or none any more: an `Internal_error`."""
 
 
 class UnreachableError(XenopsError):
@@ -75,7 +75,7 @@ def join(network: Network, where: str, ticket: str) -> Channel:
     """The source's connection that waits at a frontend: itself, from one of this host, or carried by it.
 
     Raises:
-        TicketError: it does not wait there.
+        TicketError: it does not wait there, as when the frontend was started anew.
         XenopsError: the frontend is not reached.
     """
     wire = _connect(network, read_socket(where), verify=False)
@@ -89,7 +89,10 @@ def join(network: Network, where: str, ticket: str) -> Channel:
         raise internal_error(f"the frontend at {where} did not answer: {error}") from error
     if f" {HTTPStatus.OK} ".encode() not in head.partition(b"\r\n")[0]:
         wire.close()
-        raise TicketError(head.partition(b"\r\n")[0].decode(errors="replace"))
+        words = (
+            f"the source's connection does not wait at the frontend at {where} any more; was it restarted?"
+        )
+        raise TicketError(InternalError(message=words))
     if passed is not None:
         wire.close()
     return Channel(passed or wire, "Migration from another host")

@@ -14,7 +14,7 @@ from schema.wire.codec import encode_text
 from engine.image import ImageStream, Line
 from engine.migrate.accompanied import Accompanied
 from engine.migrate.channel import Channel, interruptible
-from engine.migrate.connect import TicketError, join
+from engine.migrate.connect import join
 from engine.migrate.course import Course
 from engine.migrate.offers import Offers
 from engine.migrate.remains import clear
@@ -72,7 +72,7 @@ class Arrival:
         """The control channel; without it nobody can be told anything."""
         try:
             control = join(self._course.network, self._operation.socket, self._operation.ticket)
-        except (XenopsError, TicketError):
+        except XenopsError:
             self.give_up()
             raise
         channels.callback(control.close)
