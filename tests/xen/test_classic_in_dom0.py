@@ -33,6 +33,11 @@ def test_hvm_guests_sleep_and_wake(dom0: Dom0) -> None:
 
 
 @FOR_LONG
+def test_hvm_guests_find_microsofts_interface(dom0: Dom0) -> None:
+    dom0.pytest("tests/xen/dom0/test_hvm_viridian.py")
+
+
+@FOR_LONG
 def test_workers_are_killed_at_every_point(dom0: Dom0) -> None:
     dom0.pytest("tests/xen/dom0/test_classic_deaths.py")
 

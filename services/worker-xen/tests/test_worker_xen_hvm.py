@@ -170,6 +170,9 @@ def test_an_hvm_guest_has_its_first_disks_and_cards_and_knows_its_clock() -> Non
     nature = nature_of(vm)
     assert (nature.container, nature.tsc_mode) == (Container.HVM, TscMode.DEFAULT)
     assert (nature.video_mib, nature.clock_offset_s) == (video_mib(hvm_info(vm)), -60)
+    assert nature.viridian == 0
+    windows = vm.model_copy(update={"platformdata": (("viridian", "true"), ("viridian_crash_ctl", "true"))})
+    assert nature_of(windows).viridian == 0b100_0001
     assert not has_serial(hvm_info(vm))
     told = {node.path: node.value for node in birth_nodes(birth_of(7, domain))}
     assert told["/local/domain/7/hvmloader/bios"] == "seabios"

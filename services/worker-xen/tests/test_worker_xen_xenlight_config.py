@@ -103,6 +103,11 @@ def test_a_picture_has_no_less_memory_than_libxl_demands(
     assert booted["video_memkb"] == given_mib * 1024
 
 
+def test_windows_is_shown_what_its_platform_says() -> None:
+    vm = sample_vm(ty=Hvm(info=HvmInfo()), platformdata=(("viridian", "true"), ("viridian_stimer", "1")))
+    assert booting(vm)["type.hvm"]["viridian_enable"] == [0, 1, 7, 8]
+
+
 def test_weight_and_cap_are_given() -> None:
     vm = sample_vm(scheduler_params=SchedulerParams(priority=(512, 50), affinity=()))
     assert scheduling(vm) == {"weight": 512, "cap": 50}

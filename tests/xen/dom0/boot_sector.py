@@ -19,11 +19,37 @@ CODE = bytes.fromhex(
 )
 """16-bit code. It says so again and again: nobody may have listened at first."""
 
-_TEXT_AT, _LOADED_AT = 7, 0x7C00
+_TOP, _TEXT_AT, _LOADED_AT = 6, 7, 0x7C00
+
+FINDS = "xenops guest: its hypervisor is "
+
+PROBE = bytes.fromhex(
+    "66b8 00000040 0fa2"  # mov eax,0x40000000: where a hypervisor says what it is; cpuid
+    "66891e 0000"  # mov [name],ebx
+    "66890e 0000"  # mov [name+4],ecx
+    "668916 0000"  # mov [name+8],edx
+)
+
+_NAMES_AT = (11, 16, 21)
+_NAME_BYTES = 12
 
 
 def boot_sector() -> bytes:
     """A disk's first sector, with the mark of one that boots."""
-    text = struct.pack("<H", _LOADED_AT + len(CODE))
-    code = CODE[:_TEXT_AT] + text + CODE[_TEXT_AT + 2 :]
-    return (code + SAYS.encode() + b"\r\n\0").ljust(SECTOR_BYTES - 2, b"\0") + b"\x55\xaa"
+    return _sector(b"", SAYS)
+
+
+def probing_sector() -> bytes:
+    """One that says what it finds a hypervisor to be called, as `XenVMMXenVMM`."""
+    name = _LOADED_AT + len(CODE) + len(PROBE) + len(FINDS)
+    probe = bytearray(PROBE)
+    for number, place in enumerate(_NAMES_AT):
+        probe[place : place + 2] = struct.pack("<H", name + 4 * number)
+    return _sector(bytes(probe), FINDS + " " * _NAME_BYTES)
+
+
+def _sector(first: bytes, says: str) -> bytes:
+    """`first` is done once, before it says anything."""
+    code = bytearray(CODE[:_TOP] + first + CODE[_TOP:])
+    code[_TEXT_AT + len(first) : _TEXT_AT + len(first) + 2] = struct.pack("<H", _LOADED_AT + len(code))
+    return (bytes(code) + says.encode() + b"\r\n\0").ljust(SECTOR_BYTES - 2, b"\0") + b"\x55\xaa"

@@ -6,6 +6,7 @@ from schema.objects.vm import Hvm, Pvh, Vm
 from worker_xen.classic.features import features_of
 from worker_xen.classic.hvm.command import hvm_info, video_mib
 from worker_xen.libxc.values import Container, Nature, TscMode
+from worker_xen.viridian import enlightenments, mask_of
 
 TSC_MODE, FEATURESET = "tsc_mode", "featureset"
 """Keys of `Vm.platformdata`, as xapi writes them: who reads the clock, and which features the CPU has."""
@@ -30,6 +31,7 @@ def nature_of(vm: Vm, *, has_pcis: bool = False) -> Nature:
         gets_pcis=has_pcis or vm.ty.info.pci_passthrough,
         video_mib=0 if info is None else video_mib(info),
         clock_offset_s=0 if info is None else int(info.timeoffset or 0),
+        viridian=mask_of(enlightenments(vm)),
     )
 
 

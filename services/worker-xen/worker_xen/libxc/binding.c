@@ -214,6 +214,11 @@ int xo_set_clocks(xc_interface *xch, uint32_t domid, int32_t offset_s) {
     return xc_domain_set_time_offset(xch, domid, offset_s);
 }
 
+/* What of Microsoft's interface a guest finds; once for a domain's life. */
+int xo_set_viridian(xc_interface *xch, uint32_t domid, uint64_t mask) {
+    return xc_hvm_param_set(xch, domid, HVM_PARAM_VIRIDIAN, mask);
+}
+
 static int set_cpu_policy(xc_interface *xch, uint32_t domid, bool restore, const uint32_t *features, uint32_t count) {
 #if XEN_DOMCTL_INTERFACE_VERSION >= 0x15
     return xc_cpuid_apply_policy(xch, domid, restore, features, count, true, false, false, NULL, NULL);

@@ -58,6 +58,7 @@ int xo_set_paging_memory(xc_interface *xch, uint32_t domid, uint32_t mib);
 int xo_set_tsc_mode(xc_interface *xch, uint32_t domid, uint32_t mode);
 int xo_set_cpu_policy(xc_interface *xch, uint32_t domid, const uint32_t *features, uint32_t count);
 int xo_set_clocks(xc_interface *xch, uint32_t domid, int32_t offset_s);
+int xo_set_viridian(xc_interface *xch, uint32_t domid, uint64_t mask);
 int xo_allocate_port(xc_interface *xch, uint32_t domid);
 int xo_build(xc_interface *xch, uint32_t domid, xo_guest *guest);
 int xo_set_weight(xc_interface *xch, uint32_t domid, uint16_t weight, uint16_t cap);

@@ -83,7 +83,7 @@ class Libxc(LibxcHost):
 
     @override
     def prepare(self, domid: int, nature: Nature, *, restored: bool) -> Ports:
-        """Give a domain its limits, its clock and its CPU policy, unless its image has one."""
+        """Give a domain its limits and its clock; what an image has, only where it comes from none."""
         lib, kib = self._lib, nature.memory_bytes_max // _KIB + _SLACK_KIB
         self.set_memory_max(domid, nature.memory_bytes_max)
         if nature.container is Container.PV:
@@ -97,6 +97,9 @@ class Libxc(LibxcHost):
         if nature.container is Container.HVM:
             offset_s = nature.clock_offset_s
             self._do("set the clocks", lambda handle: lib.xo_set_clocks(handle, domid, offset_s))
+        if nature.viridian and not restored:
+            mask = nature.viridian
+            self._do("show Windows its words", lambda handle: lib.xo_set_viridian(handle, domid, mask))
         if not restored:
             words = self._ffi.new("uint32_t[]", nature.features)
             count = len(nature.features)

@@ -77,7 +77,7 @@ class Xen(Protocol):
         """An empty, paused domain; answers its number."""
 
     def prepare(self, domid: int, nature: Nature, *, restored: bool) -> Ports:
-        """Give a domain its limits, its clock and its CPU policy, unless its image has one."""
+        """Give a domain its limits and its clock; what an image has, only where it comes from none."""
 
     def build(self, domid: int, nature: Nature, loaded: Loaded, ports: Ports) -> Rings:
         """Put a kernel into a domain."""

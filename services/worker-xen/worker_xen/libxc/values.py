@@ -49,6 +49,8 @@ class Nature:
     """Of the memory what a picture has, for HVM."""
     clock_offset_s: int = 0
     """How far an HVM guest's clock is from UTC."""
+    viridian: int = 0
+    """What of Microsoft's interface an HVM guest finds: see `worker_xen.viridian.mask_of`."""
 
     @property
     def paging_mib(self) -> int:

@@ -12,6 +12,7 @@ from schema.objects.vm import Bios, DirectBoot, Hvm, HvmInfo, Pv, Pvh, PvInfo, P
 
 from worker_xen.scheduler_params import bound_to, share_of
 from worker_xen.sleep import can_sleep
+from worker_xen.viridian import enlightenments
 from worker_xen.xenlight.machine import Disk, Domain, Nic
 
 KIB = 1024
@@ -87,7 +88,7 @@ def _firmware(vm: Vm, info: HvmInfo) -> dict[str, Any]:
         raise unimplemented("VM.start with UEFI firmware")
     if info.tpm is not None:
         raise unimplemented("VM.start with a TPM")
-    is_std = isinstance(info.video, StandardVga)
+    is_std, shown = isinstance(info.video, StandardVga), enlightenments(vm)
     details = {
         "acpi": info.acpi,
         "acpi_s3": can_sleep(vm),
@@ -97,6 +98,7 @@ def _firmware(vm: Vm, info: HvmInfo) -> dict[str, Any]:
         "vga": {"kind": "std" if is_std else "cirrus"},
         "vnc": {"enable": "True", "listen": info.vnc_ip or "127.0.0.1", "findunused": "True"},
         **({"keymap": info.keymap} if info.keymap else {}),
+        **({"viridian_enable": [int(part) for part in shown]} if shown else {}),
     }
     video_mib = max(info.video_mib, _STD_MIB_MIN if is_std else _CIRRUS_MIB_MIN)
     return {
