@@ -1,6 +1,5 @@
 """The client and its waiting, against a scripted door."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,6 @@ from schema.objects.task import Completed, Completion, Failed, Pending, Task, Ta
 from schema.records import Elected
 from schema.rpc import ResponseError, decode_request, encode_result
 from xenops import Client, WaitTimeoutError, XenopsError, event_wait, wait_for_task
-from xenops.calling import AGAIN_S, UNSERVED_S, Attempts
 from xenops.client import connect
 from xenops.events import outcome_of
 
@@ -124,22 +122,6 @@ def test_a_request_that_has_reached_nobody_is_sent_again_until_it_is_served() ->
     assert door.sent[0] == door.sent[1] == door.sent[2]
 
 
-def test_a_request_that_may_have_been_served_is_not_sent_again() -> None:
-    door = Returning(UndeliveredError("nobody"), BusUnavailableError("the connection was lost"))
-    with pytest.raises(BusUnavailableError, match="connection was lost"):
-        Client(door, "i").vm.start("vm1")
-    assert len(door.sent) == 2
-
-
-def test_whoever_serves_an_instance_may_be_away_for_some_seconds_and_no_longer() -> None:
-    undelivered = UndeliveredError("nobody")
-    now = time.monotonic()
-    assert Attempts(60.0, now - UNSERVED_S + 1.0).pause_s(undelivered) == AGAIN_S
-    for attempts in (Attempts(60.0, now - UNSERVED_S), Attempts(1.0, now - 1.0)):
-        with pytest.raises(UndeliveredError, match="nobody"):
-            attempts.pause_s(undelivered)
-
-
 def test_words_instead_of_an_answer_are_told(client: Client, door: Any) -> None:
     door.answer("VM.list", b"Idl.UnknownMethod")
     with pytest.raises(ResponseError, match="UnknownMethod"):
@@ -240,15 +222,15 @@ def test_a_waiter_outlives_whom_it_has_asked_but_not_all_of_them(task_in: TaskIn
     answers: dict[str, list[Any]] = {
         "UPDATES.last_id": [1],
         "Task.stat": [task_in(Pending(progress=0.5)), task_in(DONE)],
-        "UPDATES.get": [gone],
+        "UPDATES.get": [gone, gone],
         "Task.destroy": [None],
     }
     assert wait_for_task(Client(ByMethod(answers), "i"), "7") == DONE.completion
     assert not any(answers.values())
     answers |= {
         "UPDATES.last_id": [1],
-        "Task.stat": [task_in(Pending(progress=0.5)), gone],
-        "UPDATES.get": [gone],
+        "Task.stat": [task_in(Pending(progress=0.5)), gone, gone],
+        "UPDATES.get": [gone, gone],
     }
     with pytest.raises(RequestTimeoutError):
         wait_for_task(Client(ByMethod(answers), "i"), "7")

@@ -5,13 +5,14 @@ import time
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
-from bus.ports import BusRefusedError, BusUnavailableError, LookingBus, UndeliveredError
+from bus.ports import BusError, BusRefusedError, BusUnavailableError, LookingBus
 from bus.topology import door_queue
+from schema.fault import XenopsError
 from schema.ids import InstanceName
 from schema.objects.host import Query
 from schema.rpc import decode_response
 
-from xenops.calling import CALL_TIMEOUT_S, Attempts, Calling
+from xenops.calling import CALL_TIMEOUT_S, Attempts, Calling, away_s
 from xenops.calls import (
     DebugCalls,
     EventsCalls,
@@ -30,10 +31,6 @@ from xenops.calls import (
     WorkerCalls,
 )
 from xenops.unix import SCHEME, UnixDoor
-
-CONNECT_TIMEOUT_S = 10.0
-"""How long a node of a broker may take to let a client in; of a cluster, each is given as long."""
-
 
 SILENT_S = 2.0
 """How long that takes before it is said that the broker is waited for."""
@@ -104,19 +101,22 @@ class Client:
         return answer
 
     def call(self, method: str, /, **params: Any) -> Any:
-        """Perform any method by its wire name; one that nobody serves yet is tried for `UNSERVED_S`."""
-        body = self._calling.request(method, params)
-        attempts = Attempts(self._calling.patience_s(method, params))
+        """Perform any method by its wire name; while services or broker are away it is made again.
+
+        For how long `xenops.calling` says, what may be repeated `xenops.repeats`, and why ADR 99.
+        """
+        attempts = Attempts(self._calling, self._instance, method, params)
         while True:
             try:
-                answer = self.door.call(self._queue, body, attempts.patience_s)
-            except UndeliveredError as error:
-                pause_s = attempts.pause_s(error)
-                if attempts.is_first:
-                    attempts.wait_for(self._instance, error, is_known=self._is_known())
-                time.sleep(pause_s)
-            else:
+                answer = self.door.call(self._queue, attempts.body, attempts.answer_s())
                 return decode_response(method, answer)
+            except (BusError, XenopsError) as error:
+                if isinstance(error, XenopsError) and attempts.is_done(error):
+                    return None
+                if attempts.asks_whether_known(error) and not self._is_known():
+                    raise attempts.unknown() from error
+                pause_s = attempts.after(error)
+            time.sleep(pause_s)
 
     def _is_known(self) -> bool:
         return not isinstance(self.door, Knowing) or self.door.knows(self._instance)
@@ -147,18 +147,16 @@ def connect(url: str, instance: str, *, dbg: str = "xenops", timeout_s: float = 
 
 
 def connect_bus(url: str, name: str, timeout_s: float = CALL_TIMEOUT_S) -> LookingBus:
-    """A bus on the broker at `url`, which makes no logs; `timeout_s` is the most that it may take.
+    """A bus on the broker at `url`, which makes no logs; `timeout_s` is the most that a call may take.
 
     Raises:
         BusUnavailableError: the broker is not reached in time.
         BusRefusedError: it does not let this user in, which is told at once.
     """
     from bus.rabbit import RabbitBus  # noqa: PLC0415  a client on a bus in memory needs no AMQP library
-    from bus.rabbit.address import nodes_of  # noqa: PLC0415  the same
 
-    nodes = len(nodes_of(url, name))
     bus = RabbitBus(url, name, makes_logs=None)
-    patience_s = min(timeout_s, CONNECT_TIMEOUT_S * nodes)
+    patience_s = away_s(timeout_s)
     try:
         try:
             bus.ready(min(SILENT_S, patience_s))

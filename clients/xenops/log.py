@@ -13,8 +13,11 @@ from bus.ports import BEGINNING, BusUnavailableError, LookingBus
 from bus.quarantine import Quarantined
 from schema.ids import InstanceName, Offset
 
-from xenops.client import CONNECT_TIMEOUT_S, connect_bus
+from xenops.client import connect_bus
 from xenops.unix import SCHEME
+
+PATIENCE_S = 10.0
+"""How long a log may take to be there: while a broker fails over it is led by nobody for some seconds."""
 
 AHEAD_MAX = 10_000
 """So much is read ahead of who looks at it; then the broker waits for him, too."""
@@ -35,7 +38,7 @@ class _End(Enum):
 class Log:
     """Reads one instance's log. What comes out is what every service reads, each record once, in order."""
 
-    def __init__(self, bus: LookingBus, instance: str, *, patience_s: float = CONNECT_TIMEOUT_S) -> None:
+    def __init__(self, bus: LookingBus, instance: str, *, patience_s: float = PATIENCE_S) -> None:
         self.instance = InstanceName(instance)
         self._bus = bus
         self._patience_s = patience_s

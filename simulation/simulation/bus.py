@@ -15,9 +15,9 @@ from bus.place import Place
 from bus.ports import (
     BEGINNING,
     Bus,
-    BusUnavailableError,
     Entry,
     Fold,
+    LostError,
     OnAnswer,
     Request,
     UndeliveredError,
@@ -85,7 +85,7 @@ class SimBus(Bus):
 
     def _on_lost(self) -> None:
         self.publisher.lost()
-        self._calls.fail_all(BusUnavailableError("the connection to the broker was lost; call again"))
+        self._calls.fail_all(LostError("the connection to the broker was lost; call again"))
         led, self._led = self._led, set()
         for queue in led:
             self._candidates[queue](not LEADS)

@@ -7,6 +7,7 @@ from typing import Any
 from bus.ports import Entry
 from engine.worker.runner import NOT_BEGUN_AGAIN
 from eventhub import tokens
+from schema.again import UNDECIDED
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.records import (
     CancelRequested,
@@ -22,9 +23,6 @@ from schema.records import (
 
 from simulation.site import Site
 from simulation.stage import Stage
-
-UNDECIDED = "look at the tasks before you submit it again"
-"""What a client is told whose request may be run, or not: nobody knows."""
 
 TOKENS_TRIED = 6
 """How many of the tokens that a follower ever got are tried again at the end."""

@@ -8,6 +8,7 @@ from typing import Any
 from bus.insist import Insistent
 from bus.ports import BusError, Request
 from bus.topology import door_queue
+from schema.again import REPEATED_S, is_undecided, once_id
 from schema.fault import XenopsError
 from schema.ids import InstanceName, TaskId, VmId, WorkerName
 from schema.objects.errors import DoesNotExist
@@ -25,6 +26,9 @@ THERE = InstanceName("there")
 
 PATIENCE_S = 30.0
 """How long a client waits for an answer."""
+
+AGAIN_S = 0.2
+"""How long after an attempt that came to nothing an operation is asked for again."""
 
 POLL_S = 5.0
 """How often a client looks how far its task has come."""
@@ -52,22 +56,46 @@ class Caller:
         self.instance = instance
         self.complain = complain
         self.asking = 0
+        self._numbers = 0
 
     def call(self, method: str, on_result: OnResult, dbg: str = "sim", **params: Any) -> None:
         """Ask; `on_result` gets the result, an `XenopsError`, or a `BusError` when there was no answer."""
+        request = Request(encode_request(method, debug_info=dbg, **params))
+        self._ask(method, request, PATIENCE_S + params.get("timeout", 0), on_result)
+
+    def insist(self, method: str, on_result: OnResult, dbg: str, **params: Any) -> None:
+        """Ask for an operation, and again under the same id as long as it may be that it was not accepted."""
+        self._numbers += 1
+        body = encode_request(method, request_id=once_id(self._numbers), debug_info=dbg, **params)
+        until = self.bus.clock.now() + REPEATED_S - PATIENCE_S
+
+        def on_outcome(result: Any) -> None:
+            is_open = isinstance(result, BusError) or (
+                isinstance(result, XenopsError) and is_undecided(result.error)
+            )
+            if is_open and self.bus.clock.now() < until:
+                self.asking += 1
+                self.bus.later(AGAIN_S, again)
+            else:
+                on_result(result)
+
+        def again() -> None:
+            self.asking -= 1
+            ask()
+
+        def ask() -> None:
+            self._ask(method, Request(body), PATIENCE_S, on_outcome)
+
+        ask()
+
+    def _ask(self, method: str, request: Request, patience_s: float, on_result: OnResult) -> None:
         self.asking += 1
 
         def on_answer(answer: bytes | BusError) -> None:
             self.asking -= 1
-            if isinstance(answer, BusError):
-                on_result(answer)
-                return
-            on_result(understood(method, answer))
+            on_result(answer if isinstance(answer, BusError) else understood(method, answer))
 
-        body = encode_request(method, debug_info=dbg, **params)
-        self.bus.ask(
-            door_queue(self.instance), Request(body), PATIENCE_S + params.get("timeout", 0), on_answer
-        )
+        self.bus.ask(door_queue(self.instance), request, patience_s, on_answer)
 
 
 @dataclass(slots=True)
@@ -144,7 +172,7 @@ class Client:
         method, params = request_of(step, others[0].door if others else where.door)
         asked = Asked(f"op{len(self.asked)}", step.vm, step.command, where)
         self.asked.append(asked)
-        where.caller.call(method, lambda result: self._on_task(asked, result), asked.dbg, **params)
+        where.caller.insist(method, lambda result: self._on_task(asked, result), asked.dbg, **params)
 
     def cancel(self, step: Cancel) -> None:
         """Cancel a task."""

@@ -4,8 +4,9 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
-from bus.ports import Bus, UndeliveredError
+from bus.ports import Bus, BusError
 from bus.topology import door_queue
+from schema.fault import XenopsError
 from schema.ids import InstanceName
 from schema.objects.host import Query
 from schema.rpc import decode_response
@@ -82,19 +83,22 @@ class AsyncClient:
         return answer
 
     async def call(self, method: str, /, **params: Any) -> Any:
-        """Perform any method by its wire name; one that nobody serves yet is tried for `UNSERVED_S`."""
-        body = self._calling.request(method, params)
-        attempts = Attempts(self._calling.patience_s(method, params))
+        """Perform any method by its wire name; while services or broker are away it is made again.
+
+        For how long `xenops.calling` says, what may be repeated `xenops.repeats`, and why ADR 99.
+        """
+        attempts = Attempts(self._calling, self._instance, method, params)
         while True:
             try:
-                answer = await self.door.call(self._queue, body, attempts.patience_s)
-            except UndeliveredError as error:
-                pause_s = attempts.pause_s(error)
-                if attempts.is_first:
-                    attempts.wait_for(self._instance, error, is_known=await self._is_known())
-                await asyncio.sleep(pause_s)
-            else:
+                answer = await self.door.call(self._queue, attempts.body, attempts.answer_s())
                 return decode_response(method, answer)
+            except (BusError, XenopsError) as error:
+                if isinstance(error, XenopsError) and attempts.is_done(error):
+                    return None
+                if attempts.asks_whether_known(error) and not await self._is_known():
+                    raise attempts.unknown() from error
+                pause_s = attempts.after(error)
+            await asyncio.sleep(pause_s)
 
     async def _is_known(self) -> bool:
         return not isinstance(self.door, AsyncKnowing) or await self.door.knows(self._instance)

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bus.ports import Request
-from bus.topology import control_queue, events_queue, lanes_queue
+from bus.topology import DIRECT_REPLIES, control_queue, events_queue, lanes_queue
 from schema import rpc
+from schema.again import UNDECIDED, undone
 from schema.debug_info import read_debug_info, read_traceparent
 from schema.fault import XenopsError
 from schema.ids import InstanceName, TaskId, is_safe_name
@@ -133,7 +134,7 @@ class Frontend:
         record = Submitted(
             vm=vm,
             operation=operation,
-            request_id=request_id,
+            request_id=call.once or request_id,
             dbg=info.log,
             accept_by=now + ACCEPT_TIMEOUT_S - NOTICE_S,
             reply_to=self.inbox,
@@ -146,6 +147,10 @@ class Frontend:
     def _submit(self, request: Request, method: str, record: Submitted, answer: Any) -> list[Effect]:
         if not is_safe_name(record.vm):
             return _fail(request, DoesNotExist(klass="VM", id=f"{record.vm}/config"))
+        same = self._pending.get(record.request_id)
+        if same is not None:  # its client asks again, having lost its way to us: he is answered there
+            same.client = replace(request, body=b"")
+            return []
         if len(self._pending) >= PENDING_MAX:
             sentence = f"{PENDING_MAX} requests wait for the redirector already: is it running? Try later"
             return _fail(request, InternalError(message=sentence))
@@ -188,16 +193,19 @@ class Frontend:
         return _fail(pending.client, InternalError(message=reason))
 
     def on_undeliverable(self, queue: str, request: Request, now: float) -> list[Effect]:
-        """A request that was handed on came back: nobody serves that queue. For a while it is sent again."""
+        """What was handed on came back: nobody serves that queue. For a while it is sent again.
+
+        So is an answer for which there was no connection: whoever waits may have kept his own.
+        """
         who = {
             control_queue(self.instance): "worker",
             events_queue(self.instance): "event hub",
             lanes_queue(self.instance): "redirector",
         }.get(queue)
-        if who is None or self._returned.keeps(queue, request, now):
+        is_ours = who is not None or queue.startswith(DIRECT_REPLIES)
+        if (is_ours and self._returned.keeps(queue, request, now)) or who is None:
             return []
-        sentence = f"no {who} of instance {self.instance} is running: start one, then ask again"
-        return _fail(request, InternalError(message=sentence))
+        return _fail(request, undone(f"no {who} of instance {self.instance} is running: start one"))
 
     def on_time(self, now: float) -> list[Effect]:
         """Repeat what is not answered or came back; give up what cannot be accepted any more."""
@@ -209,8 +217,8 @@ class Frontend:
                 self._forget(request_id)
                 sentence = (
                     f"no redirector of instance {self.instance} has answered within {ACCEPT_TIMEOUT_S:g} s: "
-                    "is one running? The request is void, unless one took it before it fell silent: look at "
-                    "the tasks before you submit it again"
+                    "is one running? The request is void, unless one took it before it fell silent: "
+                    f"{UNDECIDED}"
                 )
                 effects += _fail(pending.client, InternalError(message=sentence))
             elif now > pending.repeat_at:

@@ -1,27 +1,28 @@
-"""Returned: requests that came back because nobody serves where they went, kept until somebody does."""
+"""Returned: messages that came back because nobody serves where they went, kept until somebody does."""
 
 from dataclasses import dataclass, field
 
 from bus.ports import Request
+from bus.topology import DIRECT_REPLIES
 
 AWAY_S = 5.0
 """How long a service may be away: a restart and a broker's failover take some seconds."""
 
 KEPT_MAX = 1_000
 KEPT_BYTES_MAX = 64 << 20
-"""Requests that are kept at a time, and how much they may hold."""
+"""Messages that are kept at a time, and how much they may hold."""
 
 
 @dataclass(slots=True)
 class _Kept:
-    """One request: since when it comes back, and as what it goes on next; None: it is on its way."""
+    """One message: since when it comes back, and as what it goes on next; None: it is on its way."""
 
     since: float
     request: Request | None = None
 
 
-_Key = tuple[str, str, str | None]
-"""The queue where nobody is, and who waits for the answer, to what."""
+_Key = tuple[str, str | None, str | None]
+"""The queue where nobody is, and who waits for the answer, to what; an answer is for who has the queue."""
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Returned:
 
         One that nobody awaits is not kept, nor one that cannot be told from another that is.
         """
-        if request.reply_to is None:
+        if request.reply_to is None and not queue.startswith(DIRECT_REPLIES):
             return False
         key = (queue, request.reply_to, request.correlation_id)
         kept = self._kept.get(key)

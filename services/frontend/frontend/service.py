@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 
-from bus.ports import Bus, BusError, Request, UndeliveredError
+from bus.ports import Bus, BusError, LostError, Request, UndeliveredError
 from bus.topology import door_queue
 from bus.trouble import report
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +21,7 @@ from traces import ObserverLog, Tracer
 
 from frontend.core import Append, Effect, Forward, Frontend
 from frontend.doors import CALL_TIMEOUT_S, OpenDoors, answer_of
+from frontend.routes import is_harmless
 from frontend.settings import Settings
 from frontend.spans import RequestSpans
 
@@ -142,7 +143,9 @@ class _Instance:
 
     def _on_answer(self, queue: str, request: Request, outcome: bytes | BusError) -> None:
         """What a service says to one at a door."""
-        if isinstance(outcome, UndeliveredError):
+        if isinstance(outcome, UndeliveredError) or (
+            isinstance(outcome, LostError) and is_harmless(request.body)
+        ):
             self._on_undeliverable(queue, request)
         else:
             self._answer(request.reply_to or "", answer_of(outcome))

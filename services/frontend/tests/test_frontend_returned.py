@@ -2,6 +2,7 @@
 
 import pytest
 from bus.ports import Request
+from bus.topology import DIRECT_REPLIES
 from frontend.returned import AWAY_S, Returned
 
 ONE = Request(b"one", "client", "1")
@@ -16,6 +17,12 @@ def test_what_came_back_goes_on_again_until_its_time_is_over() -> None:
         assert returned.due(now + 0.1) == []
     assert not returned.keeps("q", ONE, NOW + AWAY_S)
     assert returned.keeps("q", ONE, NOW + AWAY_S)  # another one of that name
+
+
+def test_an_answer_for_which_there_was_no_connection_is_kept() -> None:
+    returned, queue, answer = Returned(), f"{DIRECT_REPLIES}.a", Request(b"one", None, "1")
+    assert returned.keeps(queue, answer, NOW)
+    assert returned.due(NOW) == [(queue, answer)]
 
 
 def test_what_does_not_come_back_any_more_is_forgotten() -> None:

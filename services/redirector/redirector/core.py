@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from bus.ports import Entry
+from schema.again import undone
 from schema.ids import TaskId, Term, VmId, WorkerName, is_safe_name
 from schema.notices import Accepted, Ended, Rejected
 from schema.objects.dynamic import VmObject
@@ -174,7 +175,7 @@ class Redirector:
         if first in self._refusing:
             return []
         if self.fold.requests.is_refused(record.request_id):
-            error = InternalError(message=f"the request was refused as task {first}; submit it again")
+            error = undone(f"the request was refused as task {first}")
             return _notify(record, Rejected(request_id=record.request_id, error=error))
         return _notify(record, Accepted(request_id=record.request_id, task=first))
 
@@ -191,7 +192,7 @@ class Redirector:
             )
         if now > record.accept_by:
             late = now - record.accept_by
-            return InternalError(message=f"the request was met {late:.1f} s too late; submit it again")
+            return undone(f"the request was met {late:.1f} s too late")
         if self.fold.lanes.depth(record.vm) > self.limits.lane_tasks_max:
             most = self.limits.lane_tasks_max
             return InternalError(

@@ -8,6 +8,7 @@ from itertools import islice
 
 from bus.ports import Entry, Request
 from schema import rpc
+from schema.again import undone
 from schema.fault import XenopsError, internal_error
 from schema.ids import VmId, WorkerName, is_safe_name, read_task_id
 from schema.objects.errors import DoesNotExist, Error, InternalError
@@ -225,9 +226,7 @@ def _state_of(worker: workers.Worker) -> str:
 
 
 def _nobody_leads() -> Error:
-    return InternalError(
-        message="no redirector leads at the moment: leadership passes within a second; ask again"
-    )
+    return undone("no redirector leads at the moment: leadership passes within a second")
 
 
 def _fail(request: Request, error: Error) -> list[Answer]:

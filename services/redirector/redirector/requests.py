@@ -1,12 +1,14 @@
 """Requests: which ones have been met, so that a repeat is known as one as long as one may come.
 
-Whoever submits may repeat a record until it is accepted, at the latest when it must be: so long its request
-is remembered, by the clock of the log's writers, and a while longer, for their clocks differ.
+Whoever submits may repeat a record until it is accepted, at the latest when it must be; and a client its
+request, if that has an id of its own (`schema.again`). So long it is remembered, by the clock of the log's
+writers, and a while longer, for their clocks differ.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
+from schema.again import REPEATED_S, is_id
 from schema.ids import TaskId
 
 CLOCKS_DIFFER_S = 60.0
@@ -38,7 +40,10 @@ class Requests:
 
     def note(self, request_id: str, task: TaskId, *, at: float, accept_by: float) -> None:
         """A request is met for the first time; those that cannot be repeated any more are forgotten."""
-        self._met[request_id] = (task, min(accept_by, at + ACCEPT_S_MAX) + CLOCKS_DIFFER_S)
+        until = min(accept_by, at + ACCEPT_S_MAX)
+        if is_id(request_id):
+            until = max(until, at + REPEATED_S)
+        self._met[request_id] = (task, until + CLOCKS_DIFFER_S)
         while self._met:
             oldest, (_, until) = next(iter(self._met.items()))
             if until > at and len(self._met) <= self._most:

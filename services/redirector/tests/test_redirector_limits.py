@@ -3,6 +3,7 @@ from redirector.deadlines import STALE_MIN, Deadlines
 from redirector.lane import GAPS_MIN, Waiting
 from redirector.lanes import Lanes
 from redirector.requests import CLOCKS_DIFFER_S, Requests
+from schema.again import REPEATED_S, once_id
 from schema.ids import TaskId, VmId
 from schema.operations import VmStart
 
@@ -57,3 +58,12 @@ def test_a_request_is_remembered_as_long_as_it_may_be_repeated_but_not_beyond_th
     assert len(requests) == 1
     requests.note("e", TaskId(4), at=1e9, accept_by=0.0)
     assert len(requests) == 0
+
+
+def test_a_request_that_a_client_may_repeat_is_remembered_so_long_and_the_clocks_difference() -> None:
+    requests, repeated, last = Requests(), once_id(1), REPEATED_S + CLOCKS_DIFFER_S
+    requests.note(repeated, TaskId(0), at=0.0, accept_by=8.0)
+    requests.note("b", TaskId(1), at=last - 0.1, accept_by=last)
+    assert requests.first(repeated) == TaskId(0)
+    requests.note("c", TaskId(2), at=last, accept_by=last)
+    assert requests.first(repeated) is None

@@ -4,6 +4,7 @@ from bus.ports import Entry
 from redirector.core import TOLD_S, Redirector
 from redirector.effects import Append, Notify
 from redirector.requests import CLOCKS_DIFFER_S
+from schema.again import is_undone
 from schema.ids import Offset, TaskId, VmId
 from schema.notices import Accepted, Notice, Rejected
 from schema.objects.errors import InternalError
@@ -113,7 +114,8 @@ def test_a_repeat_of_what_was_refused_is_refused_too_also_after_a_snapshot() -> 
     [told] = world.told
     assert isinstance(told, Rejected)
     assert isinstance(told.error, InternalError)
-    assert f"refused as task {first}; submit it again" in told.error.message
+    assert f"refused as task {first}" in told.error.message
+    assert is_undone(told.error)
 
 
 def test_a_repeat_after_the_election_of_another_is_what_the_first_is_by_then() -> None:

@@ -75,6 +75,14 @@ class UndeliveredError(BusUnavailableError):
     """A request has reached nobody: to send it again does nothing twice."""
 
 
+class NoConnectionError(UndeliveredError):
+    """A request was not even sent: there is no connection to the broker."""
+
+
+class LostError(BusUnavailableError):
+    """The way that a request went by has broken: it may have been served, and its answer is lost."""
+
+
 class UnknownInstanceError(UndeliveredError):
     """The bus has never had an instance of that name: to wait for it will not help."""
 
@@ -183,7 +191,7 @@ class Bus(Protocol):
         Raises:
             RequestTimeoutError: nobody answered in time.
             UndeliveredError: nobody serves the queue, or there is no connection to the broker.
-            BusUnavailableError: the connection was lost meanwhile: it may have been served all the same.
+            LostError: the connection was lost meanwhile: it may have been served all the same.
         """
 
     def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:

@@ -9,6 +9,9 @@ EXCHANGE = "xenops"
 INBOX = "xenops.inbox."
 """How the queues begin where one process alone is told something."""
 
+DIRECT_REPLIES = "amq.rabbitmq.reply-to"
+"""How RabbitMQ calls its queue that is none: an answer sent to it goes straight to the channel that asked."""
+
 NO_VM = "_"
 """The routing word of a record that belongs to no VM; no VM may be called so."""
 

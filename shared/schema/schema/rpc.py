@@ -9,6 +9,7 @@ from functools import cache
 from itertools import count
 from typing import Any
 
+from schema.again import is_id
 from schema.fault import XenopsError
 from schema.methods import Method
 from schema.objects.errors import (
@@ -40,10 +41,14 @@ _OBSERVER_ERRORS = (ObserverInternalError, ObserverUnimplemented, ObserverUnknow
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that was understood: parameters by name, each of the type that the method declares."""
+    """A request that was understood: parameters by name, each of the type that the method declares.
+
+    `once`: its id, if it is to be done once however often it comes (`schema.again`).
+    """
 
     method: str
     params: Mapping[str, Any]
+    once: str | None = None
 
     @property
     def debug_info(self) -> str:
@@ -69,12 +74,12 @@ def decode_request(body: bytes) -> Call:
     Raises:
         BadRequestError: it is malformed, or names no method, or its parameters are wrong.
     """
-    name, params = _envelope(body)
+    name, params, id_ = _envelope(body)
     method = ALL_METHODS.get(name)
     if method is None:
         raise BadRequestError(_bytes(f"Idl.UnknownMethod({quoted(name)})"))
     try:
-        return Call(name, _arguments(method, params))
+        return Call(name, _arguments(method, params), id_ if is_id(id_) else None)
     except AbstractError as error:
         raise _bad_arguments(name, f"Failure({quoted(str(error))})") from error
     except MarshalError as error:
@@ -86,8 +91,8 @@ def _bad_arguments(method: str, sentence: str) -> BadRequestError:
     return BadRequestError(encode_failure(error(message=sentence)))
 
 
-def _envelope(body: bytes) -> tuple[str, list[Any]]:
-    """The method's name and the positional parameters, of which we expect one object."""
+def _envelope(body: bytes) -> tuple[str, list[Any], Any]:
+    """The method's name, the positional parameters, of which we expect one object, and the request's id."""
     try:
         request = json.loads(_text(body))
     except UnsupportedJsonError as error:
@@ -100,9 +105,10 @@ def _envelope(body: bytes) -> tuple[str, list[Any]]:
     if not isinstance(name, str):
         raise _malformed("Invalid field 'method' in request body")
     params = _params(request)
-    if type(request.get("id")) not in (int, str):
+    id_ = request.get("id")
+    if type(id_) not in (int, str):
         raise _malformed("Invalid field 'id' in request body")
-    return name, params
+    return name, params, id_
 
 
 def _params(request: Dict) -> list[Any]:
@@ -182,7 +188,7 @@ _NULL = "null"
 _ids = count(1)
 
 
-def encode_request(method: str, /, *, request_id: int | None = None, **params: Any) -> bytes:
+def encode_request(method: str, /, *, request_id: int | str | None = None, **params: Any) -> bytes:
     """A request as the original's client builds it; an option that is None is left out."""
     named = []
     for name, type_ in reversed(ALL_METHODS[method].parameters):
@@ -191,7 +197,7 @@ def encode_request(method: str, /, *, request_id: int | None = None, **params: A
         if not optional or value is not None:
             named.append(f'"{name}":{encode_text(content, value)}')
     number = next(_ids) if request_id is None else request_id
-    return _bytes(f'{{"method":"{method}","params":[{{{",".join(named)}}}],"id":{number}}}')
+    return _bytes(f'{{"method":"{method}","params":[{{{",".join(named)}}}],"id":{json.dumps(number)}}}')
 
 
 def decode_response(method: str, body: bytes) -> Any:

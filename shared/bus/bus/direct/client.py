@@ -9,7 +9,7 @@ from bus.direct.address import connect
 from bus.direct.frames import Frame, Kind, encode, fits
 from bus.direct.pipe import Pipe
 from bus.loop import Loop
-from bus.ports import BusUnavailableError, OnAnswer, Request
+from bus.ports import LostError, OnAnswer, Request
 
 PREFIX = "xenops."
 """The queues of services, which are looked for on this host; reply queues of clients are not."""
@@ -125,4 +125,4 @@ class _Connection:
         self._pipe, self._awaits_pong = None, False
         self._not_before = 0.0  # another server may be there already
         sentence = f"whoever served the queue {self._queue} on this host is gone; call again"
-        self._calls.fail_all(BusUnavailableError(sentence))
+        self._calls.fail_all(LostError(sentence))

@@ -12,12 +12,10 @@ from typing_extensions import override
 from bus.calls import Calls
 from bus.logs import Concern, about
 from bus.loop import Loop, guarded
-from bus.ports import BusUnavailableError, OnAnswer, Request, UndeliveredError
+from bus.ports import LostError, NoConnectionError, OnAnswer, Request, UndeliveredError
 from bus.rabbit.connection import ChannelOwner
 from bus.rabbit.constants import MESSAGE_TTL_MS, QUEUE_UNUSED_MS
-
-_REPLY_TO = "amq.rabbitmq.reply-to"
-"""RabbitMQ's queue that is none: an answer sent to it goes straight to the channel that asked."""
+from bus.topology import DIRECT_REPLIES
 
 _TRANSIENT_REFUSED = (4, 3)
 """The version of RabbitMQ that denies `transient_nonexcl_queues` unless told otherwise."""
@@ -83,12 +81,14 @@ class Post(ChannelOwner):
     @override
     def set_up(self, channel: Channel) -> None:
         channel.add_on_return_callback(self._on_return)
-        channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=lambda _: self.mark_ready())
+        channel.basic_consume(
+            DIRECT_REPLIES, self._on_reply, auto_ack=True, callback=lambda _: self.mark_ready()
+        )
 
     @override
     def lose_channel(self) -> None:
         super().lose_channel()
-        self._calls.fail_all(BusUnavailableError("the connection to the broker was lost; call again"))
+        self._calls.fail_all(LostError("the connection to the broker was lost; call again"))
 
     def undeliverable(self, on_request: Callable[[str, Request], None]) -> None:
         """Be told of messages that came back."""
@@ -97,7 +97,7 @@ class Post(ChannelOwner):
     def send(self, queue: str, request: Request) -> None:
         """Send a message; on the loop's thread. Without a connection it is undeliverable."""
         if self._channel is None or not self._channel.is_open:
-            self._come_back(queue, request, "there is no connection to the broker")
+            self._come_back(queue, request, NoConnectionError("there is no connection to the broker"))
             return
         properties = pika.BasicProperties(
             reply_to=_octets(request.reply_to),
@@ -105,13 +105,15 @@ class Post(ChannelOwner):
             expiration=str(MESSAGE_TTL_MS),
             headers=None if request.traceparent is None else {_TRACEPARENT: request.traceparent},
         )
-        must_return = not queue.startswith(_REPLY_TO)  # RabbitMQ calls these unroutable though they arrive
+        must_return = not queue.startswith(
+            DIRECT_REPLIES
+        )  # RabbitMQ calls these unroutable though they arrive
         self._channel.basic_publish("", _octets(queue), request.body, properties, mandatory=must_return)
 
     def ask(self, queue: str, question: Request, timeout_s: float, on_answer: OnAnswer) -> None:
         """Send a request whose answer is handed over; on the loop's thread."""
         correlation_id = self._calls.begin(queue, timeout_s, on_answer)
-        self.send(queue, replace(question, reply_to=_REPLY_TO, correlation_id=correlation_id))
+        self.send(queue, replace(question, reply_to=DIRECT_REPLIES, correlation_id=correlation_id))
 
     def _on_reply(
         self,
@@ -131,10 +133,10 @@ class Post(ChannelOwner):
     ) -> None:
         queue = _text(method.routing_key) or ""
         reason = f"nobody serves the queue {queue}: is its service running, and the instance's name right?"
-        self._come_back(queue, _request(properties, body), reason)
+        self._come_back(queue, _request(properties, body), UndeliveredError(reason))
 
-    def _come_back(self, queue: str, request: Request, reason: str) -> None:
-        if self._calls.end(request.correlation_id, UndeliveredError(reason)):
+    def _come_back(self, queue: str, request: Request, error: UndeliveredError) -> None:
+        if self._calls.end(request.correlation_id, error):
             return
         for handler in self._on_undeliverable:
             guarded(lambda handler=handler: handler(queue, request))  # type: ignore[misc]
