@@ -4,10 +4,12 @@ Ends with 1 when anything was found.
 """
 
 import argparse
+import ctypes
 import gc
 import logging
 import os
 import resource
+import signal
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +27,9 @@ BATCH = 20
 
 KEPT = Path("var") / "simulation"
 """Where a scenario that fails is kept, made small."""
+
+_PR_SET_PDEATHSIG = 1
+"""Linux, <linux/prctl.h>."""
 
 BASE_MAX = 1_000_000_000
 
@@ -64,7 +69,7 @@ def _run_seeds(base: int, wanted: argparse.Namespace) -> list[int]:
     end = float("inf") if wanted.seconds is None else begun + wanted.seconds
     last = base + wanted.seeds if wanted.seeds is not None else None
     starts = count(base, BATCH) if last is None else iter(range(base, last, BATCH))
-    with ProcessPoolExecutor(wanted.jobs, initializer=_begin) as processes:
+    with ProcessPoolExecutor(wanted.jobs, initializer=_begin, initargs=(os.getpid(),)) as processes:
         waiting = [processes.submit(_batch, start, last) for start in islice(starts, 2 * wanted.jobs)]
         while waiting:
             ran, found = waiting.pop(0).result()
@@ -83,8 +88,14 @@ def _run_seeds(base: int, wanted: argparse.Namespace) -> list[int]:
     return failing
 
 
-def _begin() -> None:
-    """A process that runs seeds: no garbage collection looks at what was there before the first."""
+def _begin(parent: int) -> None:
+    """A process that runs seeds: no garbage collection looks at what was there before the first.
+
+    It ends with who has started it, however that ends: by a signal nobody tells it.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
     logging.disable(logging.CRITICAL)
     gc.collect()
     gc.freeze()

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from broker_points import sweep_broker
+from family import within_family
 from forge import Forge
 from page import CHANGED, Kept, Sheet, keep, kept, not_done, page_of, put_in, times, version
 from qemu_room import OPERATIONS, TARGETS, qemu_sweep, why_not
@@ -194,4 +195,4 @@ def room_of(parts: Callable[[Path], tuple[Part, ...]], name: str) -> Iterator[tu
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(within_family(lambda: main(sys.argv[1:])))
