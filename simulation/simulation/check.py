@@ -281,12 +281,15 @@ def _log(stage: Stage, site: Site, story: _Story) -> Iterator[str]:
     yield from (f"task {task} never ends" for task in story.submitted if not story.ends(task))
     requests = [story.submitted[task].request_id for task in story.leased if task in story.submitted]
     yield from (f"request {each} was run twice" for each in set(requests) if requests.count(each) > 1)
-    run = {story.submitted[task].dbg for task in story.leased if task in story.submitted}
+    all_run = [story.submitted[task].dbg for task in story.leased if task in story.submitted]
+    run = set(all_run)
     for asked in stage.client.asked:
         if asked.where.instance != site.instance or asked.gone:
             continue
         if asked.task is not None and int(asked.task) not in story.submitted:
             yield f"{asked.dbg} was told task {asked.task}, which is none"
+        if all_run.count(asked.dbg) > 1:
+            yield f"{asked.dbg} was asked for once and run twice"
         is_refused = asked.refused is not None and UNDECIDED not in asked.refused
         if is_refused and asked.dbg in run:
             yield f"{asked.dbg} was told that its request is refused, and it was run"

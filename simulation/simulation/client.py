@@ -63,7 +63,7 @@ class Caller:
         request = Request(encode_request(method, debug_info=dbg, **params))
         self._ask(method, request, PATIENCE_S + params.get("timeout", 0), on_result)
 
-    def insist(self, method: str, on_result: OnResult, dbg: str, **params: Any) -> None:
+    def insist(self, method: str, on_result: OnResult, dbg: str = "sim", **params: Any) -> None:
         """Ask for an operation, and again under the same id as long as it may be that it was not accepted."""
         self._numbers += 1
         body = encode_request(method, request_id=once_id(self._numbers), debug_info=dbg, **params)
@@ -172,7 +172,8 @@ class Client:
         method, params = request_of(step, others[0].door if others else where.door)
         asked = Asked(f"op{len(self.asked)}", step.vm, step.command, where)
         self.asked.append(asked)
-        where.caller.insist(method, lambda result: self._on_task(asked, result), asked.dbg, **params)
+        ask = where.caller.call if step.command in AT_ONCE else where.caller.insist
+        ask(method, lambda result: self._on_task(asked, result), asked.dbg, **params)
 
     def cancel(self, step: Cancel) -> None:
         """Cancel a task."""

@@ -267,6 +267,11 @@ def changes_by_requests_are_not_noted(patch: Patch) -> None:
     patch.setattr("engine.worker.untold.Untold.note", lambda *_: None)
 
 
+def a_clients_repeat_is_a_request_of_its_own(patch: Patch) -> None:
+    """A frontend does not heed the id by which its client asks again."""
+    patch.setattr("schema.rpc.is_id", lambda _: False)
+
+
 def fenced_tasks_do_not_end(patch: Patch) -> None:
     """A lease that a lost log brings back is left alone."""
     patch.setattr(runners.Runner, "_refuse", lambda *_: None)
@@ -340,6 +345,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     fenced_tasks_do_not_end: "a-log-that-lost-its-end-and-a-lease-that-came-back",
     what_is_sent_again_is_what_it_was: "another-log-in-which-what-was-read-last-came-to-stand-again",
     sent_before_the_log_is_known: "sent-again-to-a-log-that-lost-its-end",
+    a_clients_repeat_is_a_request_of_its_own: 17,
     a_lost_log_is_told_nobody: "a-removal-lost-with-its-log",
     what_another_ended_counts_as_told: "devices-plugged-by-a-worker-that-ended-and-said-nothing",
     changes_by_requests_are_not_noted: "a-vm-added-by-a-worker-that-died-then",
