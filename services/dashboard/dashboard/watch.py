@@ -11,7 +11,7 @@ from bus.fold import FoldOf
 from bus.ports import Bus, BusError, Entry
 from bus.quarantine import Quarantined
 from bus.stories.story import State
-from bus.topology import events_queue, lanes_queue
+from bus.topology import control_queue, events_queue, lanes_queue
 from schema.fault import XenopsError
 from schema.ids import InstanceName
 from schema.objects.events import Events
@@ -30,6 +30,9 @@ from dashboard.notifier import Notifier
 
 FRESH_S = 0.5
 """However many look, a service is asked the same so often."""
+
+GLANCE_S = 1.0
+"""How long a worker may take to say whether it knows a VM: what is shown does not wait for much longer."""
 
 LANES_ASKED = 10_000
 """The redirector's own limit."""
@@ -207,6 +210,16 @@ class Watch:
             lanes_queue(self.name), "LANE.stat", debug_info="dashboard", id=vm
         )
         return lane
+
+    async def has_vm(self, vm: str) -> bool:
+        """Whether a worker knows a VM; where none says so, it may."""
+        try:
+            known: bool = await self.asker.ask(
+                control_queue(self.name), "VM.exists", timeout_s=GLANCE_S, debug_info="dashboard", id=vm
+            )
+        except (UnreachableError, XenopsError):
+            return True
+        return known
 
     async def _ask_hub(self, method: str, timeout_s: float = ASK_S, **params: Any) -> Any:
         queue = events_queue(self.name)

@@ -16,7 +16,7 @@ from bus.ports import Request
 from bus.process import Settings as BusSettings
 from bus.quarantine import escaped
 from bus.roles import Role
-from bus.topology import EXCHANGE, events_queue, lanes_queue, routing_key
+from bus.topology import EXCHANGE, control_queue, events_queue, lanes_queue, routing_key
 from bus.users import user_of
 from dashboard.operators import Operator, OperatorRole, tokens_text
 from dashboard.service import Service, build
@@ -125,6 +125,12 @@ class Page:
         self.service.stop()
         self.own.close()
         self.bus.close()
+
+    def has_vms(self, *vms: str) -> None:
+        """A worker is there from now on, which knows these VMs."""
+        if "VM.exists" not in self.answers:
+            self.bus.serve(control_queue(INSTANCE), self._answer)
+        self.answers["VM.exists"] = lambda params: params["id"] in vms
 
     @staticmethod
     def _no_task(params: dict[str, Any]) -> Any:

@@ -1,5 +1,6 @@
 """Pages: the six screens and what is behind them, for people with a session."""
 
+import asyncio
 from collections.abc import Awaitable
 from http import HTTPStatus
 from importlib.metadata import version
@@ -164,11 +165,14 @@ def _add_queues(router: APIRouter, screens: Screens) -> None:
     @router.get("/i/{instance}/vms/{vm}")
     async def one(instance: str, vm: str, session: Annotated[Session, Depends(screens.session)]) -> Response:
         watch = find(screens.watches, instance)
-        lane, now = await lane_of(watch, vm), watch.bus.clock.now()
-        stories = select(watch, TasksWanted(vm=vm))[:VM_TASKS]
+        lane, is_there = await asyncio.gather(lane_of(watch, vm), watch.has_vm(vm))
+        stories, now = select(watch, TasksWanted(vm=vm))[:VM_TASKS], watch.bus.clock.now()
+        if not (is_there or stories or lane.held_at is not None):
+            raise UnknownError(f"there is no VM {vm!r}, and nothing was asked of one lately")
         drawn = timeline.of_tasks(stories, now)
         tasks = [showing.task(story, now) for story in stories]
-        return screens.show("vm", session, watch, screen="queues", lane=lane, drawn=drawn, tasks=tasks)
+        shown = {"lane": lane, "is_there": is_there, "drawn": drawn, "tasks": tasks}
+        return screens.show("vm", session, watch, screen="queues", **shown)
 
 
 def _add_tasks(router: APIRouter, screens: Screens) -> None:
