@@ -10,6 +10,7 @@ from engine.image import SIGNATURE
 from schema.fault import internal_error
 
 from worker_kvm.qemu.framing import Read, Write
+from worker_kvm.qemu.write_out import WriteOut
 
 
 class Draft:
@@ -17,6 +18,7 @@ class Draft:
 
     def __init__(self, descriptor: int, path: Path, draft: Path | None) -> None:
         self._descriptor, self._path, self._draft = descriptor, path, draft
+        self._write_out = WriteOut(descriptor)
 
     def write(self, data: bytes | memoryview) -> None:
         """Write all of it. Errors: `Internal_error` that names the image."""
@@ -24,6 +26,7 @@ class Draft:
         with _explained(self._path):
             while view:
                 view = view[os.write(self._descriptor, view) :]
+        self._write_out.wrote(len(data))
 
     def commit(self) -> None:
         """It is whole: from here on it is the image, whatever happens to the host. Errors as of `write`."""

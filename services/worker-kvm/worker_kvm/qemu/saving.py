@@ -15,10 +15,11 @@ from schema.objects.errors import FailedToAcknowledgeSuspendRequest
 from schema.objects.vm import Vm
 
 from worker_kvm.kind import Kind
+from worker_kvm.qemu.ahead import read_ahead
 from worker_kvm.qemu.arriving import Here, fitted
 from worker_kvm.qemu.devices import USB
 from worker_kvm.qemu.exporting import exporting
-from worker_kvm.qemu.framing import Head, Reader, Writer, version_of
+from worker_kvm.qemu.framing import PIECE_BYTES, Head, Reader, Writer, version_of
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.imagefile import drafted, opened, without_signature
 from worker_kvm.qemu.incoming import announce, receive, receive_itself
@@ -32,14 +33,18 @@ from worker_kvm.qemu.process import kill
 from worker_kvm.qemu.vcpus import set_vcpus
 from worker_kvm.watched import Status
 
+AHEAD_BYTES_MAX = 32 << 20
+"""What is kept of an image in memory at most until QEMU takes it."""
+
 _TYPE_SUFFIX = "-machine"
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """One that comes: from a file, or by a `stream` from another host."""
+    """One that comes: from a file, or by a `stream` from another host; its head has been read."""
 
-    reader: Reader
+    head: Head
+    pieces: Iterator[bytes]
     stream: ImageStream | None = None
 
     def connection(self) -> int:
@@ -117,9 +122,10 @@ class Savings:
                     self._content.image(image, owner, read_only=True) as place,
                     opened(place.path, vm.id) as read,
                 ):
-                    self._read(vm, devices, _State(Reader(read)), execution)
+                    self._read_file(vm, devices, Reader(read), execution)
             else:
-                self._read(vm, devices, _State(Reader(image.read), image), execution)
+                reader = Reader(image.read)
+                self._read(vm, devices, _State(reader.head(), reader.pieces(), image), execution)
         except ValueError as error:
             raise internal_error(
                 f"Cannot resume VM {vm.id}: its suspend image is damaged: {error}"
@@ -175,8 +181,14 @@ class Savings:
         accelerator = self._hypervisor.settings.accelerator
         return Head(machine=kind, accelerator=accelerator, qemu=_version(live), domain=kept)
 
+    def _read_file(self, vm: Vm, devices: Devices, reader: Reader, execution: Execution) -> None:
+        """Its first pieces are read and checked while QEMU comes up."""
+        head = reader.head()
+        with read_ahead(reader.pieces(), AHEAD_BYTES_MAX // PIECE_BYTES) as pieces:
+            self._read(vm, devices, _State(head, pieces), execution)
+
     def _read(self, vm: Vm, devices: Devices, state: _State, execution: Execution) -> None:
-        head, before = state.reader.head(), self._hypervisor.look(vm.id)
+        head, before = state.head, self._hypervisor.look(vm.id)
         if head.accelerator != self._hypervisor.settings.accelerator:
             raise internal_error(
                 f"Cannot resume VM {vm.id}: it was saved on {head.accelerator}, and this host has "
@@ -198,7 +210,7 @@ class Savings:
                 live, _told(head, domain), self._hypervisor.sockets(domain.domid).directory, state.stream
             ):
                 if head.in_records:
-                    pieces = _telling(state.reader.pieces(), domain.vm.memory_static_max, execution)
+                    pieces = _telling(state.pieces, domain.vm.memory_static_max, execution)
                     receive(live, pieces, takes_disks=not moves)
                 else:
                     receive_itself(live, state.connection())
