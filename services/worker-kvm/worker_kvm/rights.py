@@ -16,8 +16,11 @@ def without_rights(start: Callable[[], T]) -> T:
     """What `start` answers, called where its children inherit no ambient capability; capabilities(7).
 
     A service manager gives a worker that is not root what it needs as ambient capabilities, which every
-    program that it starts would have as well. They are a thread's own, so one that gives them up is used.
+    program that it starts would have as well. They are a thread's own, so one that gives them up is used;
+    where there are none, none.
     """
+    if not _are_given():
+        return start()
 
     def give_up_and_start() -> T:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -29,3 +32,10 @@ def without_rights(start: Callable[[], T]) -> T:
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(give_up_and_start).result()
+
+
+def _are_given() -> bool:
+    """Whether this thread has any that its children inherit; a kernel that does not say so may have some."""
+    with open("/proc/thread-self/status", "rb") as status:  # noqa: PTH123  a Path costs more than the call
+        ambient = next((line for line in status if line.startswith(b"CapAmb:")), b"CapAmb: 1")
+    return int(ambient.split()[1], 16) != 0
