@@ -229,8 +229,8 @@ class Host:
     client: Client
 
     def done(self, task: str) -> None:
-        """Wait for a task."""
-        wait_for_task(self.client, task, PATIENCE_S)
+        """Wait for a task, which is remembered."""
+        wait_for_task(self.client, task, PATIENCE_S, destroy=False)
 
 
 class Whole:

@@ -24,6 +24,8 @@ from engine.hosted.machine import Source
 from figures import interleaved, tell
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import BusType, LocalDisk
+from schema.objects.dynamic import TaskObject
+from schema.objects.task import Pending
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import DirectBoot, PvDirectBoot, Pvh, PvInfo, Vm
@@ -43,7 +45,7 @@ from worker_kvm.qemu.machine import (
     plugged,
 )
 from xenops.client import Client
-from xenops.events import wait_for_task
+from xenops.events import outcome_of, wait_for_task
 
 KERNEL = Path(__file__).resolve().parent.parent / "var" / "guest" / "vmlinuz"
 MIB = 1 << 20
@@ -118,16 +120,27 @@ class Whole:
         self._vm = client.vm.add(guest.vm)
         client.vbd.add(guest.vbd)
         client.vif.add(guest.vif)
+        self._task, self._token = "", client.updates.last_id()
 
     def start(self) -> None:
-        """From the request to the Task.stat that says that it is done."""
+        """From the request to the Task.stat that says that it is done, as a client waits that has a token."""
         self._task = self._client.vm.start(self._vm)
-        wait_for_task(self._client, self._task, PATIENCE_S, destroy=False)
+        while not self._is_done():
+            pass
 
     def stop(self) -> None:
         """By force, at once; the start's task is forgotten, too."""
         self._client.task.destroy(self._task)
         wait_for_task(self._client, self._client.vm.shutdown(self._vm), PATIENCE_S)
+        self._token = self._client.updates.last_id()
+
+    def _is_done(self) -> bool:
+        """When there is news. Errors: those of the task."""
+        _, objects, self._token = self._client.updates.get(self._token, int(PATIENCE_S))
+        if TaskObject(id=self._task) not in objects:
+            return False
+        seen = self._client.task.stat(self._task)
+        return not isinstance(seen.state, Pending) and outcome_of(seen) is not None
 
 
 def main() -> None:
