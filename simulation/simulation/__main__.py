@@ -6,7 +6,6 @@ Ends with 1 when anything was found.
 import argparse
 import ctypes
 import gc
-import logging
 import os
 import resource
 import signal
@@ -16,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import count, islice
 from pathlib import Path
 
+from simulation.bugs import hush
 from simulation.generate import scenario_of
 from simulation.run import Verdict, run, simulated
 from simulation.scenario import Scenario
@@ -96,7 +96,7 @@ def _begin(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    logging.disable(logging.CRITICAL)
+    hush()
     gc.collect()
     gc.freeze()
 
@@ -131,5 +131,5 @@ def _show(scenario: Scenario) -> Verdict:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.CRITICAL)  # services speak of what is done to them; the findings are ours to tell
+    hush()
     sys.exit(main(sys.argv[1:]))

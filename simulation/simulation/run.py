@@ -12,6 +12,7 @@ from bus.insist import Insistent
 from schema.ids import InstanceName
 
 from simulation.broker import Broker
+from simulation.bugs import bugs_heard
 from simulation.bus import SimBus
 from simulation.check import final_complaints, unsettled
 from simulation.client import INSTANCE, THERE, Caller, Client, Contact
@@ -159,7 +160,8 @@ def simulated(scenario: Scenario) -> Iterator[Simulation]:
     with tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as directory:
         simulation = Simulation(scenario, Path(directory))
         try:
-            yield simulation
+            with bugs_heard(simulation.complain):
+                yield simulation
         finally:
             simulation.end()
 

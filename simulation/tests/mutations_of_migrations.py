@@ -4,8 +4,11 @@ from collections.abc import Callable
 
 import pytest
 from engine.journal import Journal, JournalEntry
+from engine.migrate import connect
+from engine.migrate.channel import Channel
 from engine.migrate.fate import Fate
 from engine.migrate.source import Departure
+from engine.migrate.wire import Network
 from engine.worker.service import WorkerService
 
 Patch = pytest.MonkeyPatch
@@ -77,6 +80,18 @@ def name_that_could_not_be_taken_is_not(patch: Patch) -> None:
     patch.setattr(JournalEntry, "is_overdue", False)
 
 
+def no_such_ticket_is_a_bug(patch: Patch) -> None:
+    """A worker does not expect that the frontend at which a source waits was started anew."""
+
+    def join(network: Network, where: str, ticket: str) -> Channel:
+        try:
+            return connect.join(network, where, ticket)
+        except connect.TicketError as error:
+            raise LookupError(ticket) from error
+
+    patch.setattr("engine.migrate.destination.join", join)
+
+
 OF_MIGRATIONS: dict[Mutation, int | str] = {
     who_left_is_not_told: "a-vm-that-has-left-while-its-migration-failed",
     who_fails_at_last_has_the_vm: "a-destination-whose-disk-is-full-when-it-takes-over",
@@ -88,6 +103,7 @@ OF_MIGRATIONS: dict[Mutation, int | str] = {
     what_departs_is_listed: "xapi-started-while-a-vm-is-kept",
     handover_is_not_noted: "its-source-dies-once-it-has-handed-over",
     destination_is_not_asked: "its-destination-dies-once-it-has-taken-over",
+    no_such_ticket_is_a_bug: "an-arrival-at-a-frontend-that-knows-no-such-ticket",
     name_that_could_not_be_taken_is_not: "a-destination-started-anew-while-its-disk-is-full",
 }
 """Each with a seed or a file under `failures` that shows it."""

@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 from bus.ports import Entry
+from engine.worker import runner
 from mutations import CAUGHT_BY
 from mutations_of_migrations import Mutation
 from schema.records import Submitted
@@ -82,6 +83,15 @@ def arrivals(log: Sequence[Item]) -> int:
     """How many VMs came in from another host."""
     records = [item.record for item in log if isinstance(item, Entry)]
     return sum(isinstance(each, Submitted) and each.operation.kind == ARRIVES for each in records)
+
+
+def test_a_bug_that_a_service_only_logs_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forget(*_: object) -> None:
+        raise LookupError("what was that again?")
+
+    monkeypatch.setattr(runner, "admit", forget)
+    found = run(scenario_of(0)).findings
+    assert "a bug: LookupError: what was that again?" in found[0]
 
 
 @pytest.mark.parametrize("seed", [7, SEEDS_OF_TWO[0]])
