@@ -48,7 +48,7 @@ KERNEL, HYPERVISOR = "linux-image-amd64", "xen-hypervisor-4.17-amd64"
 MODULES = (
     *("virtio_pci", "virtio_blk", "virtio_net", "crc32c_generic", "ext4", "loop", "bridge", "tun", "e1000"),
     *("xenfs", "xen-privcmd", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-blkback", "xen-netback"),
-    "xen-pciback",
+    *("xen-pciback", "xhci_pci", "usbhid"),
     *("nf_tables", "nft_limit"),
 )
 """What dom0's kernel can load; the ones that its initramfs needs come first."""

@@ -251,8 +251,14 @@ def command_line(place: Place, disk: Path, port: int) -> list[str]:
         *("-drive", f"file={disk},format=qcow2,if=virtio,cache=unsafe"),
         *("-drive", f"file={SOURCES},format=raw,if=virtio,cache=unsafe"),
         *("-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="),
-        *(("-device", "amd-iommu", "-device", "e1000,romfile=") if place.has_iommu else ()),
+        *(spare_devices() if place.has_iommu else ()),
     ]
+
+
+def spare_devices() -> list[str]:
+    """For guests: a network card, by an IOMMU, and a keyboard at USB's first port."""
+    devices = ("amd-iommu", "e1000,romfile=", "qemu-xhci,id=usb", "usb-kbd,bus=usb.0,port=1")
+    return [word for device in devices for word in ("-device", device)]
 
 
 def nodes() -> list[str]:

@@ -34,8 +34,27 @@ HALT, FIRMWARE_BYTES = b"\xf4", 1 << 16
 """All that its processors find, should they run."""
 
 
+def _in_place_of(device: Mapping[str, object]) -> Mapping[str, object]:
+    """What this QEMU shows for a device that it has not."""
+    match device["driver"]:
+        case "xen-pci-passthrough":
+            return {"driver": "pci-testdev", "id": device["id"]}
+        case "usb-host":
+            return {"driver": "usb-kbd", "id": device["id"], "bus": device["bus"]}
+        case _:
+            return device
+
+
+def _is_usb(device: Mapping[str, object] | None) -> bool:
+    """These go without being asked."""
+    return device is not None and str(device["id"]).startswith("usb")
+
+
 class EmulatorsInHand(Emulators):
-    """This machine's QEMU has no device of Xen's, but another; its guest puts away what it is asked for."""
+    """This machine's QEMU has no device of Xen's, but another; its guest puts away what it is asked for.
+
+    Nor has it the host's USB devices in its empty directory: there it shows a keyboard of its own.
+    """
 
     guests_listen = True
 
@@ -43,12 +62,15 @@ class EmulatorsInHand(Emulators):
     def do(self, domid: int, command: str, arguments: Mapping[str, object] | None = None) -> Any:
         if command == "device_add":
             assert arguments is not None
-            assert arguments["driver"] == "xen-pci-passthrough"
-            arguments = {"driver": "pci-testdev", "id": arguments["id"]}
+            arguments = _in_place_of(arguments)
         answer = super().do(domid, command, arguments)
-        if command == "device_del" and self.guests_listen:
+        if command == "device_del" and self.guests_listen and not _is_usb(arguments):
             self._let_go(domid)
         return answer
+
+    @override
+    def lend_usb(self, domid: int, number: int, descriptor: int, device: Mapping[str, object]) -> None:
+        self.do(domid, "device_add", device)
 
     def fall_asleep(self, domid: int) -> None:
         """As a guest does by ACPI, where its firmware has put that; it may have slept before."""

@@ -22,7 +22,9 @@ from engine.conformance import BackendConformance, Subject
 from engine.conformance.execution import SuiteExecution
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import Life, make_life, refusal
+from engine.conformance.usb import UsbFiles
 from engine.hosted.storage.ports import Storage
+from engine.hosted.usbfs import Usbfs
 from hvm_in_hand import EmulatorsInHand, have_programs
 from schema.ids import DeviceId, VmId
 from schema.objects.disk import BusType, Disk, LocalDisk
@@ -68,6 +70,7 @@ class ClassicSubject(Subject):
     def __init__(self, directory: Path, socket: Path, storage: Storage | None = None) -> None:
         self.directory = directory
         self.storage = storage
+        self.usb = UsbFiles(directory / "usb")
         self.changed: list[ObjectId] = []
         self._numbers = itertools.count()
         self.host = HostInHand(StoreInHand(socket))
@@ -89,6 +92,7 @@ class ClassicSubject(Subject):
             emulators=self.emulators,
             bootloaders=Bootloaders(self.host, content, pygrubs=(pygrub,)),
             content=content,
+            usb=Usbfs(self.usb.sysfs, self.usb.nodes, self.usb.write),
         )
         backend = Classic(parts)
         backend.start(self.changed.append)
@@ -149,7 +153,7 @@ Made = TypeVar("Made", bound=ClassicSubject)
 
 
 class ClassicHvmSubject(ClassicSubject):
-    unsupported = UNSUPPORTED - {"VM.s3resume", "VM.s3suspend"}
+    unsupported = UNSUPPORTED - {"VM.s3resume", "VM.s3suspend", "VUSB.plug"}
 
     @override
     def make_vm(self) -> Vm:

@@ -6,13 +6,14 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Generic, TypeVar, cast
 
 from bus.pids import start_time
 from engine.conformance.samples import sample_vm
+from engine.conformance.usb import UsbFiles
 from engine.hosted.machine import HostedMachine
 from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId, VmId
@@ -28,28 +29,14 @@ VFIO = "vfio-pci"
 
 
 @dataclass
-class Kernel:
+class Kernel(UsbFiles):
     """Of the host in `root`: it has these drivers, `usual` ones for the devices."""
 
-    root: Path
-    usual: dict[str, str] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
-    refuses: str = ""
-    """What it does not let be written: the end of a file's path."""
-
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
         for driver in (VFIO, "e1000e", "snd_hda_intel", "nouveau"):
             (self.sysfs / "bus/pci/drivers" / driver).mkdir(parents=True)
-        (self.sysfs / "bus/usb/devices").mkdir(parents=True)
-        self.nodes.mkdir(parents=True)
-
-    @property
-    def sysfs(self) -> Path:
-        return self.root / "sys"
-
-    @property
-    def nodes(self) -> Path:
-        return self.root / "dev"
 
     def add_pci(self, name: str, driver: str | None, group: int | None) -> None:
         device = self.sysfs / "bus/pci/devices" / name
@@ -62,49 +49,29 @@ class Kernel:
             (device / "iommu_group").symlink_to(members.parent)
         if driver is not None:
             self.usual[name] = driver
-            self._bind(device, driver)
+            self.bind(device, driver)
 
-    def add_usb(self, name: str, number: int, kind: str = "00", drivers: Sequence[str | None] = ()) -> Path:
-        device = self.sysfs / "bus/usb/devices" / name
-        device.mkdir()
-        for file, text in (("busnum", name.partition("-")[0]), ("devnum", number), ("bDeviceClass", kind)):
-            (device / file).write_text(f"{text}\n")
-        for index, driver in enumerate(drivers):
-            interface = device.parent / f"{name}:1.{index}"
-            interface.mkdir()
-            if driver is not None:
-                self._bind(interface, driver)
-        node = self.nodes / f"{int(name.partition('-')[0]):03}" / f"{number:03}"
-        node.parent.mkdir(exist_ok=True)
-        node.touch()
-        return node
-
-    def write(self, path: Path, text: str) -> None:
-        """What a write to sysfs does."""
-        if self.refuses and str(path).endswith(self.refuses):
-            raise PermissionError(13, "Permission denied")
-        self.said.append(f"{path.parent.name}/{path.name} {text.strip()}".strip())
+    @override
+    def obey(self, path: Path, text: str) -> None:
         match path.name:
             case "driver_override":
                 path.write_text(text.strip())
             case "unbind":
                 (self.sysfs / "bus/pci/devices" / text / "driver").unlink()
                 self._update_nodes()
-            case "drivers_probe":
+            case "drivers_probe" if (path.parent / "devices" / text / "driver_override").exists():
                 self._probe(path.parent / "devices" / text)
             case _:
-                raise AssertionError(f"nobody writes to {path}")
+                super().obey(path, text)
 
     def _probe(self, device: Path) -> None:
-        override = device / "driver_override"
-        wanted = (override.read_text() if override.exists() else "") or self.usual.get(device.name)
+        wanted = (device / "driver_override").read_text() or self.usual.get(device.name)
         if wanted is not None and wanted != "nothing":
-            self._bind(device, wanted)
+            self.bind(device, wanted)
 
-    def _bind(self, device: Path, driver: str) -> None:
-        place = device.parent.parent / "drivers" / driver
-        place.mkdir(parents=True, exist_ok=True)
-        (device / "driver").symlink_to(place)
+    @override
+    def bind(self, device: Path, driver: str) -> None:
+        super().bind(device, driver)
         self._update_nodes()
 
     def _update_nodes(self) -> None:
@@ -185,6 +152,9 @@ class Known(ABC, Generic[MachineT, LiveT]):
 
     def look(self, vm: str) -> MachineT:
         return self._machines[vm]
+
+    def noted(self, vm: str) -> MachineT:
+        return self.look(vm)
 
     def change(self, vm: str, change: Callable[[MachineT], MachineT]) -> MachineT:
         self._machines[vm] = change(self._machines[vm])

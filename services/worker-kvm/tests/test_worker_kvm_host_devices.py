@@ -10,6 +10,7 @@ from devices_in_hand import AUDIO, GPU, NIC, VFIO, A, B, Host, Kernel, pci
 from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_vusb
 from engine.conformance.subject import refusal
+from engine.hosted.usbfs import Usbfs
 from schema.ids import DeviceId
 from schema.objects.errors import DomainNotBuilt, InternalError
 from worker_kvm.hostdevices import TakenGroup
@@ -17,7 +18,6 @@ from worker_kvm.qemu.machine import Process
 from worker_kvm.qemu.pcis import QemuPcis
 from worker_kvm.qemu.user import User
 from worker_kvm.qemu.vusbs import QemuVusbs
-from worker_kvm.usbfs import Usbfs
 from worker_kvm.vfio import Vfio
 
 TASK = SuiteExecution()

@@ -10,6 +10,7 @@ from devices_in_hand import NIC, VFIO, A, B, Kernel, Known, pci
 from engine.conformance import SuiteExecution
 from engine.conformance.samples import sample_vm, sample_vusb
 from engine.conformance.subject import refusal
+from engine.hosted.usbfs import Usbfs
 from schema.fault import internal_error
 from schema.objects.dynamic import PciObject, VusbObject
 from schema.objects.errors import DomainNotBuilt, InternalError
@@ -24,7 +25,6 @@ from worker_kvm.libvirt.noticing import Noticing
 from worker_kvm.libvirt.pcis import LibvirtPcis
 from worker_kvm.libvirt.suspend import assert_can_save
 from worker_kvm.libvirt.vusbs import LibvirtVusbs
-from worker_kvm.usbfs import Usbfs
 from worker_kvm.vfio import Vfio
 
 TASK = SuiteExecution()

@@ -6,11 +6,12 @@ import pytest
 from devices_in_hand import pci
 from engine.conformance.samples import sample_vm, sample_vusb
 from engine.conformance.subject import refusal
+from engine.hosted.usb import HeldUsb, with_usb, without_usb
 from schema.ids import DeviceId
 from schema.objects.dynamic import PciObject, VusbObject
 from schema.objects.errors import AlreadyExists, InternalError
 from schema.objects.vif import Vif
-from worker_kvm.hostdevices import HeldUsb, TakenGroup, TakenPci
+from worker_kvm.hostdevices import TakenGroup, TakenPci
 from worker_kvm.kind import Kind
 from worker_kvm.passthrough import (
     free_port,
@@ -19,11 +20,9 @@ from worker_kvm.passthrough import (
     refuse_to_leave,
     with_owner,
     with_pci,
-    with_usb,
     with_usb_port,
     without_group,
     without_pci,
-    without_usb,
 )
 from worker_kvm.pci import Group, Member
 from worker_kvm.qemu.devices import pci_device, usb_controller, usb_device

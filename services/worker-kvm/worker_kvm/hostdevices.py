@@ -2,11 +2,11 @@
 
 from typing import Annotated, Generic
 
-from engine.hosted.machine import DiskT, HostedDomain, NicT, Value
+from engine.hosted.machine import DiskT, NicT, Value
+from engine.hosted.usb import UsbDomain
 from pydantic import Field
 from schema.ids import DeviceId
 from schema.objects.pci import Pci
-from schema.objects.vusb import Vusb
 from typing_extensions import override
 
 from worker_kvm.addresses import Addressed
@@ -65,32 +65,7 @@ class TakenGroup(Value):
     """Whose its file was, uid and gid; None: it was not handed over."""
 
 
-class HeldUsb(Value):
-    """A USB device that the domain has, or is about to have."""
-
-    vusb: Vusb
-    number: int
-    """Counted by the domain: another device than before has another name."""
-    node: str = ""
-    """Its file when it was given, as `/dev/bus/usb/001/004`: one that is put back has another."""
-
-    @property
-    def id(self) -> DeviceId:
-        """The VUSB's."""
-        return self.vusb.id
-
-    @property
-    def device(self) -> str:
-        """The device's id in QEMU."""
-        return f"usb{self.number}"
-
-    @property
-    def alias(self) -> str:
-        """The device's name for libvirt."""
-        return f"ua-{self.device}"
-
-
-class HostingDomain(HostedDomain[DiskT, NicT], Generic[DiskT, NicT]):
+class HostingDomain(UsbDomain[DiskT, NicT], Generic[DiskT, NicT]):
     """A domain that may have devices of its host."""
 
     domid: int
@@ -101,10 +76,8 @@ class HostingDomain(HostedDomain[DiskT, NicT], Generic[DiskT, NicT]):
     pcis: tuple[HeldPci, ...] = ()
     groups: tuple[TakenGroup, ...] = ()
     """What the host let go of, until it has it again."""
-    usbs: tuple[HeldUsb, ...] = ()
     usb_port: Port | None = None
     """Which one USB's controller has; None: the machine has none yet, or has it beside them."""
-    usb_plugs: int = 0
     clock_base_s: int = 0
     """How far from UTC the clock of its QEMU began."""
     clock_s: int = 0

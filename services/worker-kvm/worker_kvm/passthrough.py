@@ -10,12 +10,10 @@ from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, PciObject, VusbObject
 from schema.objects.errors import AlreadyExists
 from schema.objects.pci import Pci
-from schema.objects.vusb import Vusb
 
-from worker_kvm.hostdevices import PORTS, HeldPci, HeldUsb, HostingDomain, TakenGroup, TakenPci
+from worker_kvm.hostdevices import PORTS, HeldPci, HostingDomain, TakenGroup, TakenPci
 from worker_kvm.kind import refuse_late
 from worker_kvm.pci import Group, Member, held_by_another, name_of, to_take
-from worker_kvm.usb import name_of as usb_name_of
 
 Domain = HostingDomain[Any, Any]
 
@@ -75,41 +73,10 @@ def without_group(machine: MachineT, number: int) -> MachineT:
     return machine.with_domain(groups=tuple(group for group in groups if group.number != number))
 
 
-def with_usb(
-    machine: MachineT, vusb: Vusb, node: str, others: Iterable[HostedMachine[Any, Any, Any]]
-) -> MachineT:
-    """With a USB device, whose file is `node`; one that is there stays. Errors: those of `refuse_usb`."""
-    domain: Domain = machine.living()
-    if find(domain.usbs, vusb.id) is not None:
-        return machine
-    refuse_usb(machine, vusb, others)
-    usb = HeldUsb(vusb=vusb, number=domain.usb_plugs, node=node)
-    return machine.with_domain(usbs=(*domain.usbs, usb), usb_plugs=domain.usb_plugs + 1)
-
-
-def refuse_usb(
-    machine: HostedMachine[Any, Any, Any], vusb: Vusb, others: Iterable[HostedMachine[Any, Any, Any]]
-) -> None:
-    """Errors: `Internal_error`, another VM has the device, or this one by another VUSB."""
-    name = usb_name_of(vusb)
-    for other in others:
-        held: tuple[HeldUsb, ...] = () if other.domain is None else other.domain.usbs
-        if any(
-            usb_name_of(each.vusb) == name and (other.id, each.id) != (machine.id, vusb.id) for each in held
-        ):
-            raise internal_error(f"USB device {name} is in use by VM {other.id}: unplug it there")
-
-
 def with_usb_port(machine: MachineT) -> MachineT:
     """With a port for USB's controller, if it has none. Errors: `Internal_error`, all are taken."""
     domain: Domain = machine.living()
     return machine if domain.usb_port is not None else machine.with_domain(usb_port=free_port(domain))
-
-
-def without_usb(machine: MachineT, held: HeldUsb) -> MachineT:
-    """Without a USB device; the controller stays."""
-    domain: Domain | None = machine.domain
-    return machine if domain is None else machine.with_domain(usbs=without(domain.usbs, held.id))
 
 
 def free_port(domain: Domain) -> int:

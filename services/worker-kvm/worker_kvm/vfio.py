@@ -5,18 +5,14 @@ A device of a guest is the driver vfio-pci's, and whoever opens the file of its 
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from engine.hosted.sysfs import SYSFS, Write
 from schema.fault import internal_error
 
 from worker_kvm.pci import VFIO_DRIVER, Group, Member
-
-SYSFS = Path("/sys")
-
-Write = Callable[[Path, str], object]
-"""Tells the kernel something, by a file of sysfs. Errors: `OSError`, the kernel's."""
 
 GROUP_BUSY_S = 10.0
 """How long the kernel may take to notice that nobody uses a group any more."""

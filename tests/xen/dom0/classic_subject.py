@@ -43,5 +43,5 @@ class ClassicSubject(GuestSubject):
 class ClassicHvmSubject(BootSectors, ClassicSubject):
     """With HVM guests; each device model runs as a user of its own."""
 
-    unsupported = ClassicSubject.unsupported - {"VM.s3resume", "VM.s3suspend"}
+    unsupported = ClassicSubject.unsupported - {"VM.s3resume", "VM.s3suspend", "VUSB.plug"}
     users = (300000, 365535)

@@ -1,6 +1,7 @@
 """Backend: KVM by libvirt, which runs QEMU."""
 
 from engine.hosted.backend import HostedBackend
+from engine.hosted.usbfs import Usbfs
 
 from worker_kvm.libvirt.host import LibvirtHost
 from worker_kvm.libvirt.hypervisor import Hypervisor, LibvirtSettings
@@ -10,7 +11,6 @@ from worker_kvm.libvirt.vifs import LibvirtVifs
 from worker_kvm.libvirt.vms import LibvirtVms
 from worker_kvm.libvirt.vusbs import LibvirtVusbs
 from worker_kvm.qemu.content import OVERLAYS, OverlaidContent
-from worker_kvm.usbfs import Usbfs
 from worker_kvm.vfio import Vfio
 
 

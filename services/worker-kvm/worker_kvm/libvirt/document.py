@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.hosted.machine import Source
+from engine.hosted.usb import HeldUsb
+from engine.hosted.usbfs import UsbDevice
 from schema.objects.network import LocalNetwork
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vm import DirectBoot, Hvm, StandardVga, Vm
@@ -13,7 +15,7 @@ from virt.mark import mark
 from virt.xml import Element, node
 
 from worker_kvm.accelerator import Accelerator
-from worker_kvm.hostdevices import PORTS, USB_PORTS, HeldPci, HeldUsb
+from worker_kvm.hostdevices import PORTS, USB_PORTS, HeldPci
 from worker_kvm.kind import PC_SLOT, Kind
 from worker_kvm.libvirt.machine import Disk, Domain, Nic
 from worker_kvm.libvirt.persistent_state import loader_nodes, name_of, tpm_nodes
@@ -21,7 +23,6 @@ from worker_kvm.qemu.command import has_screen
 from worker_kvm.qemu.devices import DEFAULT_BOOT_ORDER
 from worker_kvm.qemu.firmware import wants_secure_boot
 from worker_kvm.throttle import throttle_of
-from worker_kvm.usbfs import UsbDevice
 
 QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 """The namespace in which libvirt takes options for QEMU."""

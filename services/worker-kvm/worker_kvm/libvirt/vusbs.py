@@ -3,19 +3,19 @@
 from contextlib import suppress
 from typing import Any
 
+from engine.hosted.usb import HeldUsb
+from engine.hosted.usbfs import UsbDevice
+from engine.hosted.vusbs import HostedVusbs
 from schema.fault import XenopsError, internal_error
 from typing_extensions import override
 
-from worker_kvm.hostdevices import HeldUsb
 from worker_kvm.libvirt.document import USB_CONTROLLER, usb_node
 from worker_kvm.libvirt.hypervisor import Hypervisor
 from worker_kvm.libvirt.live import Live
 from worker_kvm.passthrough import Domain
-from worker_kvm.usbfs import UsbDevice
-from worker_kvm.vusbs import KvmVusbs
 
 
-class LibvirtVusbs(KvmVusbs[Hypervisor, Live]):
+class LibvirtVusbs(HostedVusbs[Hypervisor, Live]):
     """`VusbVerbs` on libvirt, which calls a device by its bus and its number there."""
 
     @override

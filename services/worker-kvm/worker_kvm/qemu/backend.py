@@ -1,6 +1,7 @@
 """Backend: KVM by running QEMU ourselves, one process for each domain, over QMP."""
 
 from engine.hosted.backend import HostedBackend
+from engine.hosted.usbfs import Usbfs
 
 from worker_kvm.qemu.content import OVERLAYS, OverlaidContent
 from worker_kvm.qemu.host import QemuHost
@@ -11,7 +12,6 @@ from worker_kvm.qemu.vbds import QemuVbds
 from worker_kvm.qemu.vifs import QemuVifs
 from worker_kvm.qemu.vms import QemuVms
 from worker_kvm.qemu.vusbs import QemuVusbs
-from worker_kvm.usbfs import Usbfs
 from worker_kvm.vfio import Vfio
 
 

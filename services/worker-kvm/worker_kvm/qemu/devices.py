@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from engine.hosted.usb import HeldUsb
 from schema.objects.vbd import VbdMode, VbdType
 from schema.objects.vm import Hvm, Vm
 
 from worker_kvm.card import Card
-from worker_kvm.hostdevices import USB_PORTS, HeldPci, HeldUsb
+from worker_kvm.hostdevices import USB_PORTS, HeldPci
 from worker_kvm.kind import PC_SLOT, Kind
 from worker_kvm.pci import name_of
 from worker_kvm.qemu.machine import Disk, Nic, Slot

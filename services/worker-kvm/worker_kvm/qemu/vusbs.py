@@ -3,20 +3,20 @@
 import os
 from typing import Any
 
+from engine.hosted.usb import HeldUsb
+from engine.hosted.usbfs import UsbDevice
+from engine.hosted.vusbs import HostedVusbs
 from schema.fault import XenopsError
 from typing_extensions import override
 
-from worker_kvm.hostdevices import HeldUsb
 from worker_kvm.passthrough import Domain, with_usb_port
 from worker_kvm.qemu.devices import USB, usb_controller, usb_device
 from worker_kvm.qemu.hypervisor import Hypervisor
 from worker_kvm.qemu.live import DEVICES, Live
 from worker_kvm.qemu.process import is_alive
-from worker_kvm.usbfs import UsbDevice
-from worker_kvm.vusbs import KvmVusbs
 
 
-class QemuVusbs(KvmVusbs[Hypervisor, Live]):
+class QemuVusbs(HostedVusbs[Hypervisor, Live]):
     """`VusbVerbs` on QEMU."""
 
     @override

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.hosted.backend import HostedBackend
 from engine.hosted.storage.ports import Storage
+from engine.hosted.usbfs import Usbfs
 
 from worker_xen.classic.boot.bootloader import Bootloaders
 from worker_xen.classic.content import Dom0Content
@@ -20,6 +21,7 @@ from worker_xen.classic.users import Users
 from worker_xen.classic.vbds import ClassicVbds
 from worker_xen.classic.vifs import ClassicVifs
 from worker_xen.classic.vms import ClassicVms
+from worker_xen.classic.vusbs import ClassicVusbs, Shown
 from worker_xen.libxc.door import Libxc
 from worker_xen.xenstore.daemon import SOCKET, Daemon
 
@@ -53,6 +55,7 @@ def open_classic(settings: ClassicSettings) -> "Classic":
             emulators=Emulators(run / "emulators", users),
             bootloaders=Bootloaders(dom0, content, users),
             content=content,
+            usb=Usbfs(),
         )
     )
 
@@ -68,7 +71,8 @@ class Classic(HostedBackend[Hypervisor]):
         super().__init__(hypervisor)
         ends = Ends(parts.store, parts.dom0)
         self.host = ClassicHost(hypervisor)
-        self.vm = ClassicVms(hypervisor)
+        self.vusb = vusbs = ClassicVusbs(Shown(hypervisor), parts.usb)
+        self.vm = ClassicVms(hypervisor, vusbs.let_go)
         self.vbd = ClassicVbds(hypervisor, parts.content, ends)
         self.vif = ClassicVifs(hypervisor, ends)
         self.pci = ClassicPcis(hypervisor, ends)

@@ -14,6 +14,7 @@ from uuid import UUID
 from engine.hosted.noting import Noting
 from engine.hosted.records import Records
 from engine.hosted.storage.content import Content
+from engine.hosted.usbfs import Usbfs
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId
 from schema.objects.errors import AlreadyExists, DoesNotExist, NotEnoughMemory
@@ -39,7 +40,7 @@ Change = Callable[[Machine], Machine]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the backend stands on: where domains are noted, Xen, xenstore, dom0, programs, disks."""
+    """What the backend stands on: where domains are noted, Xen, xenstore, dom0, programs, devices."""
 
     run: Path
     xen: Xen
@@ -49,6 +50,7 @@ class Parts:
     emulators: Emulators
     bootloaders: Bootloaders
     content: Content
+    usb: Usbfs
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ What can be seen at the hypervisor or in xenstore is asked there and not noted.
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from engine.holding import find, without
-from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Source, Value, taken
+from engine.hosted.machine import HeldDisk, HeldNic, HostedMachine, Source, Value, taken
+from engine.hosted.usb import UsbDomain
 from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, DeviceNumber, LocalDisk
@@ -66,7 +67,7 @@ class HeldPci(Value):
         return self.pci.id
 
 
-class Domain(HostedDomain[Disk, Nic]):
+class Domain(UsbDomain[Disk, Nic]):
     """A domain, from create to destroy; `domid` is None before the hypervisor has given it one."""
 
     uuid: str
@@ -79,6 +80,8 @@ class Domain(HostedDomain[Disk, Nic]):
     gets_pcis: bool = False
     """The hypervisor lets it have PCI devices."""
     pcis: tuple[HeldPci, ...] = ()
+    has_usb: bool = False
+    """Its hardware has a controller for USB devices of the host, which comes with the first one."""
 
     @property
     def is_hvm(self) -> bool:

@@ -86,7 +86,10 @@ class Saving:
         self._hypervisor.change(
             vm.id,
             lambda machine: machine.with_domain(
-                built=True, vcpus=kept.vcpus, memory_target_bytes=kept.memory_target_bytes
+                built=True,
+                vcpus=kept.vcpus,
+                memory_target_bytes=kept.memory_target_bytes,
+                has_usb=kept.has_usb,
             ).but(suspended=None),
         )
 
@@ -111,7 +114,12 @@ class Saving:
 def refuse_hardware(domain: Domain) -> None:
     """A device of the host does not go into an image, nor does what its guest's device model knows of it.
 
-    Errors: `Unimplemented`.
+    Errors: `Unimplemented`; `Internal_error`, it has USB devices, which can be unplugged.
     """
     if domain.is_hvm and domain.pcis:
         raise unimplemented("VM.suspend of an HVM guest that has PCI devices on classic")
+    if domain.usbs:
+        named = ", ".join(f"VUSB {held.id.device}" for held in domain.usbs)
+        raise internal_error(
+            f"VM {domain.vm.id} cannot be suspended or migrated: it has {named} of this host; unplug it first"
+        )

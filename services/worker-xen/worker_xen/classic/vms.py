@@ -1,6 +1,6 @@
 """The verbs on VMs: a domain is made and filled by libxc, and shown to its guest by xenstore."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.backend import CreateOptions, Devices, Execution
 from engine.hosted.ballooning import await_balloon
@@ -58,8 +58,10 @@ class ClassicVms(UnassistedVms):
 
     minimum_reboot_delay_s = 120.0
 
-    def __init__(self, hypervisor: Hypervisor) -> None:
+    def __init__(self, hypervisor: Hypervisor, let_go: Callable[[str], None]) -> None:
+        """`let_go` gives the host all USB devices that a VM has of it whose device model has ended."""
         self._hypervisor = hypervisor
+        self._let_go = let_go
         self._guest = Guest(hypervisor)
         self._saving = Saving(hypervisor, self._guest)
 
@@ -67,6 +69,7 @@ class ClassicVms(UnassistedVms):
     def remove(self, vm: Vm) -> None:
         """Forget all of it, with its domain if there is one."""
         self._hypervisor.unmake(vm.id)
+        self._let_go(vm.id)
         self._hypervisor.remove(vm.id)
 
     @override
@@ -139,10 +142,12 @@ class ClassicVms(UnassistedVms):
         found = self._hypervisor.find(vm.id)
         if found.info is not None:
             self._hypervisor.emulators.end(found.info.domid)
+        self._let_go(vm.id)
 
     @override
     def destroy(self, execution: Execution, vm: Vm) -> None:
         self._hypervisor.unmake(vm.id)
+        self._let_go(vm.id)
         self._hypervisor.change(vm.id, destroyed)
 
     @override

@@ -29,6 +29,7 @@ def hardware_of(domain: Domain, domid: int, contents: dict[str, str]) -> Hardwar
         drives=tuple(drive_of(disk, contents.get(disk.id.device)) for disk in disks),
         cards=tuple(Card(nic.vif.position, nic.vif.mac) for nic in with_cards(domain.nics)),
         gets_pcis=domain.gets_pcis,
+        has_usb=domain.has_usb,
     )
 
 

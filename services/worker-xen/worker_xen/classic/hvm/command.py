@@ -33,6 +33,12 @@ _SECONDS = re.compile(r"-?[0-9]{1,9}")
 
 Words = dict[str, object]
 
+USB = "usb"
+"""USB's controller, for QEMU."""
+
+USB_CONTROLLER: Words = {"driver": "qemu-xhci", "id": USB, "addr": "1d", "p2": 8, "p3": 8}
+"""With ports for devices of either speed; in a slot of its own, where it is found again after a rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Drive:
@@ -80,6 +86,8 @@ class Hardware:
     cards: tuple[Card, ...] = ()
     gets_pcis: bool = False
     """It may be given PCI devices of the host: no device model that is restricted can show these."""
+    has_usb: bool = False
+    """It has a controller for USB devices of the host, as one that it goes on from had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,7 @@ def command_line(hardware: Hardware, given: Given) -> list[str]:
         *_ways_in(info, given.monitor),
         *(word for drive in hardware.drives for word in _drive(drive)),
         *_cards(hardware, info, given.taps),
+        *(("-device", json.dumps(USB_CONTROLLER)) if hardware.has_usb else ()),
         *(() if hardware.gets_pcis else _leaving(given)),
         *(() if given.state is None else ("-incoming", f"fd:{given.state}")),
     ]

@@ -36,6 +36,9 @@ STATE_BYTES_MAX = 256 << 20
 _POLL_S = 0.02
 _LOG_LINES = 4
 _READY, _STATE = "ready", "state"
+_LENT = "/dev/fdset"
+_ADDED = "/machine/peripheral"
+"""Where QEMU shows what was added by a name."""
 
 
 class Emulators:
@@ -114,6 +117,26 @@ class Emulators:
         with self._talking(domid) as monitor, _explained(command):
             return monitor.execute(command, arguments)
 
+    def has_device(self, domid: int, name: str) -> bool:
+        """Whether a domain's device model shows what was added by that name; there is none, it does not."""
+        if not self.is_there(domid):
+            return False
+        return any(entry["name"] == name for entry in self.do(domid, "qom-list", {"path": _ADDED}))
+
+    def lend_usb(self, domid: int, number: int, descriptor: int, device: Mapping[str, object]) -> None:
+        """Have a device model show a USB device of the host, whose open file it is lent by a number.
+
+        By one conversation: what nothing has opened when that ends, QEMU has no more.
+        """
+        with self._talking(domid) as monitor, _explained("show a USB device"):
+            monitor.give(descriptor, "add-fd", {"fdset-id": number})
+            monitor.execute("device_add", {**device, "hostdevice": f"{_LENT}/{number}"})
+
+    def take_back(self, domid: int, number: int) -> None:
+        """It has that file no more; it has none, nothing to do."""
+        with suppress(XenopsError):
+            self.do(domid, "remove-fd", {"fdset-id": number})
+
     def change_medium(self, domid: int, drive: Drive, path: str | None) -> None:
         """Put a medium into a CD drive, or none; what was in comes out, whatever the guest thinks of it."""
         with self._talking(domid) as monitor, _explained("change the medium"):
@@ -129,7 +152,7 @@ class Emulators:
                 monitor.give(descriptor, "add-fd", {"fdset-id": drive.number})
             finally:
                 os.close(descriptor)
-            monitor.execute("blockdev-add", content(drive, f"/dev/fdset/{drive.number}"))
+            monitor.execute("blockdev-add", content(drive, f"{_LENT}/{drive.number}"))
             monitor.execute("blockdev-insert-medium", {"id": drive.id, "node-name": drive.node})
             monitor.execute("blockdev-close-tray", {"id": drive.id})
 
@@ -140,7 +163,7 @@ class Emulators:
             with self._talking(domid) as monitor, _explained("save its state"):
                 monitor.execute("stop")
                 given = _give_to_write(monitor, descriptor)
-                name = f"/dev/fdset/{given['fdset-id']}"
+                name = f"{_LENT}/{given['fdset-id']}"
                 monitor.execute("xen-save-devices-state", {"filename": name})
                 monitor.execute("remove-fd", {"fdset-id": given["fdset-id"]})
             with os.fdopen(os.dup(descriptor), "rb") as file:

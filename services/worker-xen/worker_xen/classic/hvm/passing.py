@@ -15,10 +15,7 @@ _POLL_S = 0.05
 
 def has(emulators: Emulators, domid: int, address: PciAddress) -> bool:
     """Whether a domain's device model shows a device; there is none, it does not."""
-    if not emulators.is_there(domid):
-        return False
-    shown = emulators.do(domid, "qom-list", {"path": "/machine/peripheral"})
-    return any(entry["name"] == _id_of(address) for entry in shown)
+    return emulators.has_device(domid, _id_of(address))
 
 
 def show(emulators: Emulators, domid: int, address: PciAddress) -> None:

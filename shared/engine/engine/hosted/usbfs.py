@@ -9,8 +9,8 @@ from pathlib import Path
 from schema.fault import internal_error
 from schema.objects.vusb import Vusb
 
-from worker_kvm.usb import name_of
-from worker_kvm.vfio import SYSFS, Write
+from engine.hosted.sysfs import SYSFS, Write
+from engine.hosted.usb import name_of
 
 _HUB = "09"
 """The class of hubs, as `bDeviceClass` has it."""

@@ -5,21 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devices_in_hand import Kernel
 from engine.conformance.samples import sample_vusb
 from engine.conformance.subject import refusal
+from engine.conformance.usb import UsbFiles
+from engine.hosted.usb import name_of
+from engine.hosted.usbfs import UsbDevice, Usbfs
 from schema.objects.errors import InternalError
-from worker_kvm.usb import name_of
-from worker_kvm.usbfs import UsbDevice, Usbfs
 
 
 @pytest.fixture(name="kernel")
-def make_kernel(tmp_path: Path) -> Kernel:
-    return Kernel(tmp_path)
+def make_kernel(tmp_path: Path) -> UsbFiles:
+    return UsbFiles(tmp_path)
 
 
 @pytest.fixture(name="usb")
-def make_usb(kernel: Kernel) -> Usbfs:
+def make_usb(kernel: UsbFiles) -> Usbfs:
     return Usbfs(kernel.sysfs, kernel.nodes, kernel.write)
 
 
@@ -51,7 +51,7 @@ def test_nothing_else_becomes_a_path(bus: str, port: str) -> None:
     assert "no place for a USB device" in words(lambda: name_of(sample_vusb(hostbus=bus, hostport=port)))
 
 
-def test_a_device_is_found_and_opened(kernel: Kernel, usb: Usbfs) -> None:
+def test_a_device_is_found_and_opened(kernel: UsbFiles, usb: Usbfs) -> None:
     node = kernel.add_usb("1-2", 4, drivers=("usbhid", None))
     found = usb.find(sample_vusb())
     assert found == UsbDevice("1-2", node)
@@ -63,17 +63,17 @@ def test_a_device_that_is_not_there_is_told(usb: Usbfs) -> None:
     assert "must be root" in words(lambda: usb.open(UsbDevice("1-2", Path("/nonesuch"))))
 
 
-def test_a_hub_is_not_given_away(kernel: Kernel, usb: Usbfs) -> None:
+def test_a_hub_is_not_given_away(kernel: UsbFiles, usb: Usbfs) -> None:
     kernel.add_usb("1-2", 4, kind="09")
     assert "is a hub" in words(lambda: usb.find(sample_vusb()))
 
 
-def test_a_device_that_a_program_has_is_left_to_it(kernel: Kernel, usb: Usbfs) -> None:
+def test_a_device_that_a_program_has_is_left_to_it(kernel: UsbFiles, usb: Usbfs) -> None:
     kernel.add_usb("1-2", 4, drivers=("usbhid", "usbfs"))
     assert "in use by a program" in words(lambda: usb.find(sample_vusb()))
 
 
-def test_drivers_have_again_what_a_guest_had(kernel: Kernel, usb: Usbfs) -> None:
+def test_drivers_have_again_what_a_guest_had(kernel: UsbFiles, usb: Usbfs) -> None:
     kernel.add_usb("1-2", 4, drivers=(None, "usbhid"))
     kernel.usual["1-2:1.0"] = "usb-storage"
     usb.give_back("1-2")
@@ -83,7 +83,7 @@ def test_drivers_have_again_what_a_guest_had(kernel: Kernel, usb: Usbfs) -> None
     assert len(kernel.said) == 1
 
 
-def test_what_no_driver_wants_is_left_alone(kernel: Kernel, usb: Usbfs) -> None:
+def test_what_no_driver_wants_is_left_alone(kernel: UsbFiles, usb: Usbfs) -> None:
     kernel.add_usb("1-2", 4, drivers=(None,))
     kernel.refuses = "drivers_probe"
     usb.give_back("1-2")

@@ -2,32 +2,51 @@
 
 import threading
 from abc import abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Generic
+from typing import Any, Generic, Protocol, TypeVar
 
-from engine.backend import Execution, VusbVerbs
-from engine.holding import find
-from engine.hosted.machine import HostedMachine
 from schema.fault import XenopsError, internal_error
 from schema.ids import VmId
 from schema.objects.halted import UNPLUGGED_VUSB
 from schema.objects.vusb import Vusb, VusbState
 from typing_extensions import override
 
-from worker_kvm.guests import GuestsT, LiveT
-from worker_kvm.hostdevices import HeldUsb
-from worker_kvm.passthrough import Domain, refuse_usb, with_usb, without_usb
-from worker_kvm.usb import name_of
-from worker_kvm.usbfs import UsbDevice, Usbfs
+from engine.backend import Execution, VusbVerbs
+from engine.holding import find
+from engine.hosted.machine import HostedMachine
+from engine.hosted.notes import Notes
+from engine.hosted.usb import HeldUsb, name_of, refuse_usb, with_usb, without_usb
+from engine.hosted.usbfs import UsbDevice, Usbfs
 
 UNPLUG_TIMEOUT_S = 10.0
 """How long QEMU may take to let go of a device; the guest is not asked, as with a cable that is pulled."""
 
 
-class KvmVusbs(VusbVerbs, Generic[GuestsT, LiveT]):
+LiveT = TypeVar("LiveT")
+LiveT_co = TypeVar("LiveT_co", covariant=True)
+
+
+class Emulating(Notes[Any], Protocol[LiveT_co]):
+    """The VMs of this host, and the QEMUs that show them hardware."""
+
+    def machines(self) -> Sequence[Any]:
+        """All VMs of whom something is known."""
+
+    def live(self, vm: str) -> LiveT_co | None:
+        """A VM's QEMU; None when there is none."""
+
+    def running(self, vm: str) -> LiveT_co:
+        """A VM's QEMU. Errors: `Does_not_exist`, `Domain_not_built`; `Unimplemented`, it can have none."""
+
+
+EmulatingT = TypeVar("EmulatingT", bound=Emulating[Any])
+
+
+class HostedVusbs(VusbVerbs, Generic[EmulatingT, LiveT]):
     """`VusbVerbs` but for how a QEMU gets a device, and loses it."""
 
-    def __init__(self, hypervisor: GuestsT, usb: Usbfs) -> None:
+    def __init__(self, hypervisor: EmulatingT, usb: Usbfs) -> None:
         self._hypervisor = hypervisor
         self._usb = usb
         self._sharing = threading.Lock()
@@ -46,7 +65,7 @@ class KvmVusbs(VusbVerbs, Generic[GuestsT, LiveT]):
         """What is noted besides, before a machine gets a device. Errors: `Internal_error`."""
 
     @abstractmethod
-    def _add(self, domain: Domain, live: LiveT, held: HeldUsb, device: UsbDevice) -> None:
+    def _add(self, domain: Any, live: LiveT, held: HeldUsb, device: UsbDevice) -> None:
         """Give the guest a device. Errors: `Internal_error`."""
 
     @abstractmethod
@@ -104,7 +123,7 @@ class KvmVusbs(VusbVerbs, Generic[GuestsT, LiveT]):
 
     def let_go(self, vm: str) -> None:
         """Give the host all that a VM has of it whose QEMU has ended."""
-        domain = self._hypervisor.look(vm).domain
+        domain = self._hypervisor.noted(vm).domain
         for held in () if domain is None else domain.usbs:
             self._take(vm, None, held)
 
