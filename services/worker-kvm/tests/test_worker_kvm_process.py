@@ -1,6 +1,7 @@
 """A program that outlives its worker: what it finds when it starts."""
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,15 @@ from worker_kvm.qemu.process import Program, ends, kill, spawn
 
 PATIENCE_S = 120.0
 
-TELL = (
-    "exec >&2; pwd; env; ls -l /proc/self/fd; cut -d' ' -f6 /proc/$$/stat; echo told; read _ < /proc/self/fd/"
+SIGPIPE = 1 << (signal.SIGPIPE - 1)
+"""Among the signals of proc(5)."""
+
+_WORDS = (
+    "exec >&2; pwd; env; ls -l /proc/self/fd",
+    "cut -d' ' -f6 /proc/$$/stat; grep SigIgn /proc/$$/status; echo told",
+    "read _ < /proc/self/fd/",
 )
+TELL = "; ".join(_WORDS)
 
 
 @pytest.fixture(name="rope")
@@ -56,7 +63,9 @@ def test_a_program_finds_its_directory_and_no_more_of_ours_than_it_is_given(
     assert any(line.startswith("GLIBC_TUNABLES=") for line in told)
     assert not any("password" in line or line.endswith("/secret") for line in told)
     assert any(f" {rope[0]} -> pipe:" in line for line in told)
-    assert told[-2:] == [str(process.pid), "told"], "it leads a session of its own"
+    session, ignored, last = told[-3:]
+    assert (session, last) == (str(process.pid), "told"), "it leads a session of its own"
+    assert int(ignored.split()[1], 16) & SIGPIPE
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
 
 

@@ -78,6 +78,7 @@ def _start(program: Program, keep: Sequence[int]) -> int:
             cwd=program.directory,
             env={"PATH": os.environ.get("PATH", os.defpath), **program.environment},
             start_new_session=True,
+            restore_signals=False,  # it may write to who has hung up: SIGPIPE stays ignored, as in us
         )
     finally:
         os.close(log)
