@@ -121,7 +121,8 @@ class MemoryBroker:
         """Register a reader of a log, made from the log itself."""
         with self._lock:
             tail = make(self._logs[instance])
-            self._tails[instance].append(tail)
+            if not tail.bus.has_left:
+                self._tails[instance].append(tail)
         return tail
 
     def snapshot_store(self, instance: InstanceName, service: str) -> MemorySnapshotStore:
@@ -132,7 +133,8 @@ class MemoryBroker:
     def add_consumer(self, name: str, bus: "MemoryBus", handler: Callable[[Request], None]) -> None:
         """Register a server of a queue."""
         with self._lock:
-            self._consumers[name].append((bus, handler))
+            if not bus.has_left:
+                self._consumers[name].append((bus, handler))
 
     def deliver(self, name: str, request: Request) -> bool:
         """Give a message to the next server of a queue, in turn; answers whether there is one."""
@@ -154,14 +156,20 @@ class MemoryBroker:
     def stand(self, name: str, bus: "MemoryBus", on_change: Callable[[bool], None]) -> None:
         """Put a candidate in the line for leadership; the first leads."""
         with self._lock:
+            if bus.has_left:
+                return
             self._candidates[name].append((bus, on_change))
             first = len(self._candidates[name]) == 1
         if first:
             bus.call_soon(lambda: on_change(LEADS))
 
     def leave(self, bus: "MemoryBus") -> None:
-        """Forget a bus; whoever stands behind it leads now."""
+        """Forget a bus; whoever stands behind it leads now.
+
+        What its thread still does before it ends counts no more: it would stand, or serve, for ever.
+        """
         with self._lock:
+            bus.has_left = True
             for name, consumers in list(self._consumers.items()):
                 remaining = deque(consumer for consumer in consumers if consumer[0] is not bus)
                 self._consumers[name] = remaining
@@ -190,6 +198,7 @@ class MemoryBus(LoopedBus):
 
     def __init__(self, broker: MemoryBroker, name: str = "memory") -> None:
         super().__init__(name)
+        self.has_left = False
         self._broker = broker
         self._stamp = Stamp(f"{name}-{uuid.uuid4().hex}")
         self._append_lock = threading.Lock()

@@ -130,6 +130,17 @@ def test_an_inbox_is_ours_alone(bus: MemoryBus) -> None:
     assert got == [b"x"]
 
 
+def test_what_a_closed_bus_still_does_keeps_nobody_from_leading_and_serving(broker: MemoryBroker) -> None:
+    gone, bus, leads = MemoryBus(broker), MemoryBus(broker), threading.Event()
+    gone.close()
+    gone.lead("leader", lambda _: None)
+    gone.serve("served", lambda _: None)
+    bus.lead("leader", lambda held: leads.set() if held else None)
+    assert leads.wait(PATIENCE_S)
+    assert "served" not in broker.queues()
+    bus.close()
+
+
 def test_leadership_passes_to_the_next_in_line(broker: MemoryBroker) -> None:
     buses = [MemoryBus(broker, str(number)) for number in range(3)]
     leads = [threading.Event() for _ in buses]
