@@ -17,7 +17,7 @@ SIM_SECONDS ?= 120
 UNIT ?= unit
 
 .DEFAULT_GOAL := help
-.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen-life test-xen test-passthrough containers sim sim-fresh conformance conformance-xen faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
+.PHONY: help man images test-compose deb test-deb screenshots openapi docs lock xen-host test-xen-life test-xen test-passthrough containers sim sim-fresh conformance conformance-xen explore faults setup demo up down status restart test unit integration check format lint types imports sizes isolate coverage golden bench fuzz clean async-client asyncapi
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ fuzz: setup ## Arbitrary and damaged input to cores and doors: make fuzz INPUTS=
 	@$(PYTHON) tests/fuzz/fuzz_doors.py $(INPUTS) --memory
 	@$(PYTHON) tests/fuzz/fuzz_doors.py $$(( $(INPUTS) / 20 ))
 
+explore: setup ## Random lives of VMs, held against a model: on the stack of XENOPS_BROKER and XENOPS_INSTANCE, as `make up` prints them, or, without, on the simulator in one process; LIVES=20, SEED=7
+	@if [ -n "$(XENOPS_BROKER)" ]; then $(PYTHON) tests/explore/explore.py --lives $(or $(LIVES),5) $(if $(SEED),--seed $(SEED)); else $(PYTHON) -m pytest -q tests/explore; fi
+
 faults: setup ## Kill every service at every crash point, and all else of docs/faults.md; ended, it goes on next time with what is left; EVERY=3: at one of three; SLICES="load/* start/*": no more than that
 	@$(PYTHON) tests/faults/faults_table.py --every $(EVERY) $(SLICES:%='%')
 	@.venv/bin/mdformat docs/faults.md
@@ -102,7 +105,7 @@ lint:
 types:
 	@.venv/bin/mypy $(addprefix -p ,$(PACKAGES))
 	@MYPYPATH=tools:tests/xen:examples/nightly:examples/first .venv/bin/mypy tools bench examples
-	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/compose tests/packaging; do MYPYPATH=tools:tests/xen .venv/bin/mypy $$directory || exit 1; done
+	@for directory in $(TEST_DIRECTORIES) tests/integration tests/fuzz tests/faults tests/explore tests/compose tests/packaging; do MYPYPATH=tools:tests/xen .venv/bin/mypy $$directory || exit 1; done
 	@MYPYPATH=tools:tests/xen:tests/integration .venv/bin/mypy tests/xen
 	@MYPYPATH=tools:tests/integration .venv/bin/mypy tests/devices
 
