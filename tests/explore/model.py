@@ -84,7 +84,7 @@ class Model:
     def outcomes(self, after: PowerState) -> set[PowerState]:
         """In which states it may be when an operation was cancelled: intact, done, shut down, or begun anew.
 
-        The last by the check that follows, when its domain was there but not complete.
+        The last on the simulator, by the check that follows, when its domain was there but not complete.
         """
         return {self.power, after, PowerState.HALTED, PowerState.RUNNING}
 

@@ -1,5 +1,6 @@
 """Real VMs through the whole bus: guests that end by themselves, workers that die, starts that must fail."""
 
+import itertools
 import os
 import random
 import signal
@@ -13,7 +14,7 @@ from engine.conformance.samples import sample_vm
 from schema.fault import XenopsError
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, LocalDisk
-from schema.objects.errors import InternalError
+from schema.objects.errors import Cancelled, InternalError
 from schema.objects.vbd import Vbd
 from schema.objects.vif import Vif
 from schema.objects.vm import PowerState, Vm, VmAction, VmState
@@ -30,6 +31,9 @@ MIB = 1 << 20
 PATIENCE_S = 120.0
 QUIET_S = 0.05
 KILLS = 8
+POINTS_MIN = 3
+"""A start has at least so many points where it may be cancelled."""
+
 START_S = 0.25
 """About as long as a start takes here, from the request to its end, worker and QEMU included."""
 
@@ -221,6 +225,29 @@ def test_a_worker_killed_in_a_start_leaves_the_vm_whole_or_halted(site: Site, nu
     site.done(site.client.vm.shutdown(name, None))
     assert site.qemus(name) == []
     site.client.vm.remove(name)
+
+
+def test_a_start_that_is_cancelled_leaves_the_vm_halted_at_every_point(site: Site) -> None:
+    """Until there is no point left, and it starts: what was made is taken back, and nobody starts it anew."""
+    vm = site.add("cancelled")
+    for point in itertools.count(1):
+        name = f"cancelled at {point}"
+        client = Client(site.client.door, QEMU_INSTANCE, dbg=name, timeout_s=PATIENCE_S)
+        client.debug.trigger("set-cancel-trigger", (name, str(point)))
+        try:
+            wait_for_task(client, client.vm.start(vm.id), PATIENCE_S)
+        except XenopsError as error:
+            assert isinstance(error.error, Cancelled)  # noqa: PT017  the last one is not cancelled
+        else:
+            break
+        site.done(site.client.vm.delay(vm.id, 0.0))  # it is behind the check that follows the cancel
+        state = site.state(vm.id)
+        assert state.power_state is PowerState.HALTED
+        assert_whole_or_halted(site.client, vm, state)
+        assert site.qemus(vm.id) == []
+    assert point > POINTS_MIN
+    assert site.state(vm.id).power_state is PowerState.PAUSED
+    site.done(site.client.vm.shutdown(vm.id, None))
 
 
 def assert_whole_or_halted(client: Client, vm: Vm, state: VmState) -> None:

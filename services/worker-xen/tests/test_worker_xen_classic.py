@@ -125,7 +125,7 @@ def test_a_screen_is_shown_before_the_text_console() -> None:
 @pytest.mark.parametrize(
     ("stopped", "action"),
     [
-        (None, DomainAction.REBOOT),
+        (None, DomainAction.POWEROFF),
         (0, DomainAction.POWEROFF),
         (1, DomainAction.REBOOT),
         (2, DomainAction.SUSPEND),

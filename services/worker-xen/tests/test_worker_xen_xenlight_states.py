@@ -63,8 +63,8 @@ def test_a_port_in_xenstore_is_a_number_that_a_port_can_have(text: str | None, p
     ("machine", "seen", "action"),
     [
         (BARE, None, DomainAction.POWEROFF),
-        (MADE, None, DomainAction.REBOOT),
-        (RUNS, info(), DomainAction.REBOOT),
+        (MADE, None, DomainAction.POWEROFF),
+        (RUNS, info(), DomainAction.POWEROFF),
         (RUNS, info(reason="crash"), DomainAction.CRASHDUMP),
         (RUNS, info(reason="unknown"), DomainAction.POWEROFF),
         (RUNS.with_domain(saved=True, action=None), info(reason="suspend"), None),

@@ -11,6 +11,7 @@ from engine.conformance import BackendConformance, Subject
 from engine.conformance.calls import CALLS
 from engine.conformance.samples import sample_vm
 from engine.simulator import Simulator, SimulatorSettings
+from schema.atomics.vm import DomainAction
 from schema.ids import DeviceId
 from schema.objects.disk import BusType, Disk, LocalDisk, Vdi
 from schema.objects.vbd import Vbd, VbdMode, VbdType
@@ -31,6 +32,8 @@ HVM = Hvm(info=HvmInfo())
 
 
 class SimulatedSubject(Subject):
+    asks_at_first = DomainAction.REBOOT
+
     def __init__(self, ty: Pv | Hvm, settings: SimulatorSettings) -> None:
         self._ty = ty
         self._settings = settings

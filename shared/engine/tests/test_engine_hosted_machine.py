@@ -31,7 +31,7 @@ MADE = BARE.begun(fresh)
 
 
 def test_a_domain_begins_once_and_again_until_it_is_built() -> None:
-    assert MADE.living().action is DomainAction.REBOOT
+    assert MADE.living().action is DomainAction.POWEROFF
     assert MADE.begun(fresh) is MADE
     error = refusal(lambda: MADE.with_domain(built=True).begun(fresh))
     assert error == AlreadyExists(klass="domain", id="v1")

@@ -73,7 +73,7 @@ class Domain(HostingDomain[Disk, Nic]):
     """What libvirt knows it by."""
     life: str
     """What its metadata say: another domain of that UUID is not ours."""
-    action: DomainAction | None = DomainAction.REBOOT
+    action: DomainAction | None = DomainAction.POWEROFF
     """What is to be done should the domain stop now; or what it asked for when it did."""
     stage: Stage = Stage.NOTED
     screen: str | None = None

@@ -104,7 +104,7 @@ class Saving(Value):
 class Domain(HostingDomain[Disk, Nic]):
     """A domain, from create to destroy; QEMU runs from the device model's creation on."""
 
-    action: DomainAction | None = DomainAction.REBOOT
+    action: DomainAction | None = DomainAction.POWEROFF
     """What is to be done should the domain stop now; or what it asked for when it did."""
     process: Process | None = None
     tpm: Process | None = None
@@ -147,7 +147,7 @@ class Machine(HostedMachine[Domain, Disk, Nic]):
 
 
 def created(machine: Machine, vm: Vm, domid: int, now: float) -> Machine:
-    """With an empty domain that wants a reboot should it stop.
+    """With an empty domain that is ended should nobody go on with it.
 
     Errors: `Already_exists`; those of `kind_of` and `configured_s`.
     """

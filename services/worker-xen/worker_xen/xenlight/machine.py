@@ -74,7 +74,7 @@ class Machine(HostedMachine[Domain, Disk, Nic]):
 
 
 def created(machine: Machine, vm: Vm, final: str, now: float) -> Machine:
-    """With an empty domain that wants a reboot should it stop; `final` is whose identity the guest sees.
+    """With an empty domain, ended should nobody go on with it. `final` is whose identity the guest sees.
 
     Errors: `Already_exists`.
     """

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from schema.atomics.vm import DomainAction
 from schema.fault import XenopsError
 from schema.ids import VmId
 from schema.objects.disk import Disk
@@ -25,6 +26,9 @@ class Subject(ABC):
 
     unsupported: frozenset[str] = frozenset()
     """Verbs that it cannot do, as in `engine.conformance.calls`: `VM.save`, `VIF.move`."""
+
+    asks_at_first: DomainAction = DomainAction.POWEROFF
+    """What a domain asks for until it is whole."""
 
     guest_shuts_down: bool = True
     """Whether the guest of `make_vm`, once unpaused, ends when it is asked."""

@@ -82,8 +82,8 @@ class HostedDomain(Value, Generic[DiskT, NicT]):
     """As configured when it was created."""
     created_at: float
     """Seconds since the epoch."""
-    action: DomainAction | None = DomainAction.REBOOT
-    """What is to be done should the domain stop now."""
+    action: DomainAction | None = DomainAction.POWEROFF
+    """What is to be done should the domain stop now, or whoever makes it; one that is not whole is ended."""
     built: bool = False
     memory_target_bytes: int
     disks: tuple[DiskT, ...] = ()

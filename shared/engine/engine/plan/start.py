@@ -10,7 +10,7 @@ from engine.plan.groups import Steps, do, parallel, serial
 
 
 def start(vm: VmId, devices: Devices, *, force: bool) -> Steps:
-    """Until its last step the domain asks to be rebooted, so that a crash on the way heals.
+    """Until its last step the domain says what becomes of it should nobody go on: on real hosts its end.
 
     PCI devices and VUSBs reach the guest through its device model, so they come after it.
     """
