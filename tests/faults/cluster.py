@@ -11,6 +11,7 @@ from bus.topology import log_stream
 from room import HERE, Room, eventually, usual_parts
 from scenarios import Fire, until_true
 from stack.broker.cluster import NODES, PrivateCluster
+from stack.broker.node import NodeError
 
 Fault = Callable[[], None]
 
@@ -114,5 +115,9 @@ def await_whole(cluster: PrivateCluster, witness: int) -> None:
 
 
 def _assert_running(cluster: PrivateCluster, witness: int, count: int) -> None:
-    status = json.loads(cluster.nodes[witness].ctl("cluster_status", "--quiet", "--formatter", "json"))
+    try:
+        words = cluster.nodes[witness].ctl("cluster_status", "--quiet", "--formatter", "json")
+    except NodeError as error:  # it cannot say, while the others come and go
+        raise AssertionError(str(error)) from error
+    status = json.loads(words)
     assert len(status["running_nodes"]) == count, status["running_nodes"]
