@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bus.ports import BusError, LostError, NoConnectionError, RequestTimeoutError, UndeliveredError
 from frontend.routes import Queued, route
-from schema.again import REPEATED_S, UNDECIDED, is_id, undone
+from schema.again import REPEATED_S, UNDECIDED, is_id, is_look, undone
 from schema.fault import XenopsError
 from schema.ids import InstanceName
 from schema.objects.errors import DoesNotExist, Error, InternalError
@@ -16,7 +16,7 @@ from schema.rpc import decode_request, encode_failure, encode_result
 from xenops import Client
 from xenops.aio import AsyncClient
 from xenops.calling import AGAIN_S, ANSWER_S, CALL_TIMEOUT_S, UNSERVED_S, Attempts, Calling, Trouble, away_s
-from xenops.repeats import UNREPEATED, is_look, may_repeat
+from xenops.repeats import UNREPEATED, may_repeat
 
 LOST = LostError("the connection was lost")
 SILENT = RequestTimeoutError("no answer")

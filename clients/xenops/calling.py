@@ -14,12 +14,12 @@ from bus.ports import (
     UndeliveredError,
     UnknownInstanceError,
 )
-from schema.again import is_undecided, is_undone, once_id
+from schema.again import is_look, is_undecided, is_undone, once_id
 from schema.fault import XenopsError
 from schema.ids import InstanceName
 from schema.rpc import encode_request
 
-from xenops.repeats import is_done_already, is_look, may_repeat
+from xenops.repeats import is_done_already, may_repeat
 from xenops.sentences import sentence
 
 _log = logging.getLogger("xenops")

@@ -4,19 +4,8 @@ A look changes nothing. An operation is known by its request's id (`schema.again
 task of the first attempt. Of the rest most say how something shall be, and may say so twice.
 """
 
-from schema.again import REPEATED_S
+from schema.again import REPEATED_S, is_look
 from schema.objects.errors import DoesNotExist, Error, ObserverError
-
-_LOOKS = (
-    ".stat",
-    ".list",
-    ".exists",
-    ".last_id",
-    "query",
-    "get_diagnostics",
-    "UPDATES.get",
-    ".export_metadata",
-)
 
 UNREPEATED = frozenset(
     {
@@ -31,11 +20,6 @@ UNREPEATED = frozenset(
 """What would be done twice, or says after the first time that it cannot be done."""
 
 _ENDINGS = ("Task.destroy", "VBD.remove", "VIF.remove", "PCI.remove", "VGPU.remove", "VUSB.remove")
-
-
-def is_look(method: str) -> bool:
-    """Whether a call changes nothing."""
-    return method.endswith(_LOOKS)
 
 
 def may_repeat(method: str, elapsed_s: float) -> bool:

@@ -19,6 +19,18 @@ REPEATED_S = 120.0
 
 _ID = re.compile(r"once\.[0-9a-f]{32}")
 
+_LOOKS = (
+    ".stat",
+    ".list",
+    ".exists",
+    ".last_id",
+    "query",
+    "get_diagnostics",
+    "UPDATES.get",
+    "VM.export_metadata",
+)
+"""How methods end that change nothing."""
+
 
 def once_id(number: int) -> str:
     """The id of a request that is done once, however often it comes; `number` is one's own, of 128 bits."""
@@ -28,6 +40,11 @@ def once_id(number: int) -> str:
 def is_id(id_: object) -> bool:
     """Whether a request that has this id is meant to be done once; others count from 1, each for himself."""
     return isinstance(id_, str) and _ID.fullmatch(id_) is not None
+
+
+def is_look(method: str) -> bool:
+    """Whether a call changes nothing, so that it may always be made again."""
+    return method.endswith(_LOOKS)
 
 
 def undone(sentence: str) -> InternalError:

@@ -4,9 +4,8 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from engine.hosted.localdisk import format_of, refuse_unless_disk
 from engine.hosted.machine import Source
-from engine.hosted.storage.content import Content
+from engine.hosted.storage.content import Content, source_in
 from engine.hosted.storage.ports import Storage, Use
 from schema.fault import internal_error
 from schema.objects.disk import Disk, Vdi
@@ -29,7 +28,7 @@ class OverlaidContent(Content):
     @override
     def _in_file(self, vbd: Vbd, disk: Disk, path: str) -> Source:
         """The file, or the overlay of its epoch."""
-        source = Source(path=path, format=format_of(vbd, path), is_device=refuse_unless_disk(path))
+        source = source_in(vbd, path)
         overlay = self._overlay(disk)
         if not overlay.exists():
             return source

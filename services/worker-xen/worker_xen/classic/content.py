@@ -2,11 +2,11 @@
 
 from engine.hosted.localdisk import format_of
 from engine.hosted.machine import Source
-from engine.hosted.storage.content import LastingContent
+from engine.hosted.storage.content import LastingContent, is_read_only
 from engine.hosted.storage.ports import Storage
 from schema.fault import internal_error, unimplemented
 from schema.objects.disk import Disk
-from schema.objects.vbd import Vbd, VbdMode, VbdType
+from schema.objects.vbd import Vbd
 from typing_extensions import override
 
 from worker_xen.classic.dom0 import Dom0
@@ -33,8 +33,3 @@ class Dom0Content(LastingContent):
         if script_of(vbd) is None:
             self._dom0.check(path, read_only=is_read_only(vbd))
         return Source(path=path, format="raw")
-
-
-def is_read_only(vbd: Vbd) -> bool:
-    """Whether the guest cannot write it."""
-    return vbd.mode is VbdMode.READ_ONLY or vbd.ty is VbdType.CDROM

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from engine.backend import Execution
 from engine.hosted.machine import Source
-from engine.hosted.storage.content import Content
+from engine.hosted.storage.content import Content, is_read_only
 from engine.hosted.vbds import HostedVbds
 from engine.refusals import detach_rejected
 from schema.fault import unimplemented
@@ -14,7 +14,6 @@ from schema.objects.vbd import Vbd, VbdType
 from typing_extensions import override
 
 from worker_xen.classic import hotplug
-from worker_xen.classic.content import is_read_only
 from worker_xen.classic.ends import GUEST_TIMEOUT_S, Ends
 from worker_xen.classic.hvm.assembling import drive_of, is_drive
 from worker_xen.classic.hypervisor import Hypervisor

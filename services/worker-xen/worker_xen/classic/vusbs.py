@@ -13,7 +13,7 @@ from schema.objects.errors import DomainNotBuilt
 from typing_extensions import override
 
 from worker_xen.classic.hvm.command import USB, USB_CONTROLLER
-from worker_xen.classic.hvm.emulators import Emulators
+from worker_xen.classic.hvm.emulators import DEVICES, Emulators
 from worker_xen.classic.hypervisor import Change, Hypervisor
 from worker_xen.classic.machine import Domain, Machine
 
@@ -77,7 +77,7 @@ class ClassicVusbs(HostedVusbs[Shown, int]):
 
     @override
     def _works(self, live: int, held: HeldUsb) -> bool:
-        emulators, path = self._hypervisor.emulators, f"/machine/peripheral/{held.device}"
+        emulators, path = self._hypervisor.emulators, f"{DEVICES}/{held.device}"
         try:
             if not emulators.has_device(live, held.device):
                 return False

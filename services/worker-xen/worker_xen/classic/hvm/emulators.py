@@ -33,12 +33,13 @@ READY_TIMEOUT_S = 60.0
 STATE_BYTES_MAX = 256 << 20
 """Of a device model: usually below 1 MiB, for a guest's memory is the hypervisor's."""
 
+DEVICES = "/machine/peripheral"
+"""Where QEMU shows what was added by a name."""
+
 _POLL_S = 0.02
 _LOG_LINES = 4
 _READY, _STATE = "ready", "state"
 _LENT = "/dev/fdset"
-_ADDED = "/machine/peripheral"
-"""Where QEMU shows what was added by a name."""
 
 
 class Emulators:
@@ -121,7 +122,7 @@ class Emulators:
         """Whether a domain's device model shows what was added by that name; there is none, it does not."""
         if not self.is_there(domid):
             return False
-        return any(entry["name"] == name for entry in self.do(domid, "qom-list", {"path": _ADDED}))
+        return any(entry["name"] == name for entry in self.do(domid, "qom-list", {"path": DEVICES}))
 
     def lend_usb(self, domid: int, number: int, descriptor: int, device: Mapping[str, object]) -> None:
         """Have a device model show a USB device of the host, whose open file it is lent by a number.

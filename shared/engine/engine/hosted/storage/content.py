@@ -139,12 +139,22 @@ class LastingContent(Content):
     @override
     def _in_file(self, vbd: Vbd, disk: Disk, path: str) -> Source:
         """Errors: `Internal_error` that names the file."""
-        return Source(path=path, format=format_of(vbd, path), is_device=refuse_unless_disk(path))
+        return source_in(vbd, path)
 
     @override
     def _forget_later(self, disk: Disk, owner: str | None) -> None:
         """Errors: `Unimplemented`."""
         raise unimplemented("VBD.epoch_begin of a disk that forgets what is written")
+
+
+def source_in(vbd: Vbd, path: str) -> Source:
+    """Of a disk that is a file or a device of this host. Errors: `Internal_error` that names it."""
+    return Source(path=path, format=format_of(vbd, path), is_device=refuse_unless_disk(path))
+
+
+def is_read_only(vbd: Vbd) -> bool:
+    """Whether a guest cannot write it."""
+    return vbd.ty is VbdType.CDROM or vbd.mode is VbdMode.READ_ONLY
 
 
 def path_of(found: str | Source) -> str:
@@ -153,5 +163,4 @@ def path_of(found: str | Source) -> str:
 
 
 def _use(vbd: Vbd, disk: Vdi, owner: str) -> Use:
-    read_only = vbd.ty is VbdType.CDROM or vbd.mode is VbdMode.READ_ONLY
-    return Use(disk.name, owner, vbd.id.device, read_only)
+    return Use(disk.name, owner, vbd.id.device, is_read_only(vbd))
