@@ -234,6 +234,10 @@ class SimBus(Bus):
         self._life.post(0, action)
 
     @override
+    def is_sure_of(self, instance: InstanceName) -> bool:
+        return all(reader.knows() for reader in self.readers if reader.instance == instance)
+
+    @override
     def ready(self, timeout_s: float) -> None:
         raise NotImplementedError("nobody waits in the simulation")
 

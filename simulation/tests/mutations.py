@@ -18,6 +18,7 @@ from engine.worker.core import Effect as WorkerEffect
 from engine.worker.core import WorkerCore
 from engine.worker.leases_read import ReadBefore
 from engine.worker.tools import Tools
+from eventhub.core import EventHub
 from eventhub.tasks import Tasks
 from eventhub.updates import Updates
 from frontend.core import Effect as FrontendEffect
@@ -309,6 +310,11 @@ def what_is_sent_again_is_what_it_was(patch: Patch) -> None:
     patch.setattr("simulation.broker.anchor_of", lambda body, _: anchor_of(body, None))
 
 
+def what_was_read_is_told_of_any_log(patch: Patch) -> None:
+    """An event hub tells how tasks have ended before it knows whether its log is still the same."""
+    patch.setattr(EventHub, "on_log", lambda *_, **__: None)
+
+
 CAUGHT_BY: dict[Mutation, int | str] = {
     **OF_MIGRATIONS,
     dedup_off: 1,
@@ -349,6 +355,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     a_lost_log_is_told_nobody: "a-removal-lost-with-its-log",
     what_another_ended_counts_as_told: "devices-plugged-by-a-worker-that-ended-and-said-nothing",
     changes_by_requests_are_not_noted: "a-vm-added-by-a-worker-that-died-then",
+    what_was_read_is_told_of_any_log: "the-end-of-another-task-of-its-number",
     refusal_is_told_before_it_is_written: "told-that-it-is-refused-before-that-is-written",
 }
 """Each mutation with a seed or a file under `failures` that shows it."""

@@ -2,6 +2,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,24 @@ def test_a_killed_broker_loses_and_repeats_nothing(
     assert log.wait_for(600) == [f"vm-{number}" for number in range(600)]
     other = Log(bus, instance)
     assert other.wait_for(600) == [f"vm-{number}" for number in range(600)]
+
+
+def test_what_was_read_is_not_certain_while_the_broker_is_away(
+    node: Node, bus: RabbitBus, instance: InstanceName
+) -> None:
+    def check(*, sure: bool) -> None:
+        answer: Future[bool] = Future()
+        bus.call_soon(lambda: answer.set_result(bus.is_sure_of(instance)))
+        assert answer.result(PATIENCE_S) is sure
+
+    log = Log(bus, instance)
+    bus.append(instance, held(0)).result(PATIENCE_S)
+    log.wait_for(1)
+    eventually(lambda: check(sure=True))
+    node.stop()
+    eventually(lambda: check(sure=False))
+    node.start()
+    eventually(lambda: check(sure=True))
 
 
 def test_a_reader_from_a_time_on_is_given_no_older_record_and_what_comes(

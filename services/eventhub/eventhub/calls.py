@@ -89,18 +89,25 @@ class AskWorker:
     """A part of the answer is known to workers only."""
 
 
-Decision = Answer | AskAgain | WaitForNews | Write | TellReaders | AskWorker
+@dataclass(frozen=True, slots=True)
+class AwaitLog:
+    """Whether the log still is the one that was read is not known; ask again when it is."""
 
 
-def decide(fold: Fold, call: Call, *, patient: bool) -> Decision:
+Decision = Answer | AskAgain | AwaitLog | WaitForNews | Write | TellReaders | AskWorker
+
+
+def decide(fold: Fold, call: Call, *, patient: bool, sure: bool = True) -> Decision:
     """What a call comes to; not `patient`: it has waited for long enough, decide by what there is.
+
+    `sure`: what was read is known to stand in the log still.
 
     Raises:
         XenopsError: what the client is told instead.
     """
     match call.method:
         case "Task.stat" | "Task.cancel" | "Task.destroy" | "Task.destroy_on_finish":
-            return _about_task(fold, call, patient=patient)
+            return _about_task(fold, call, patient=patient, sure=sure)
         case "Task.list":
             return Answer(encode_result("Task.list", tuple(story.shown() for story in fold.tasks.all())))
         case "UPDATES.get":
@@ -174,13 +181,16 @@ def diagnostics(fold: Fold, part: bytes | None) -> bytes:
     return encode_result("get_diagnostics", report(fold, part))
 
 
-def _about_task(fold: Fold, call: Call, *, patient: bool) -> Decision:
+def _about_task(fold: Fold, call: Call, *, patient: bool, sure: bool) -> Decision:
+    """Of a log that was lost another's task may have had that number: nothing is told of its end then."""
     text = call.params["id"]
     task = read_task_id(text)
     if task is None or task >> tokens.PLACE_BITS:
         raise XenopsError(DoesNotExist(klass="task", id=text))
     is_look = call.method == "Task.stat"
     story = fold.tasks.find_awaited(task) if is_look else fold.tasks.find(task)
+    if patient and not sure and (story is None or story.finished):
+        return AwaitLog()
     if story is not None:
         return _done_to(story, call)
     if tokens.place_after(task) > fold.seen and patient:

@@ -20,6 +20,7 @@ from eventhub.calls import (
     Answer,
     AskAgain,
     AskWorker,
+    AwaitLog,
     RequestRecord,
     TellReaders,
     WaitForNews,
@@ -34,7 +35,10 @@ from eventhub.fold import Fold
 from eventhub.waiting import Waiting
 
 START_WAIT_S = 15.0
-"""How long a request waits for a replica that still reads what is in the log already."""
+"""How long a request waits for a replica that still reads what is in the log already.
+
+So does one for a replica that has lost the log, or the broker, and has not found its place in it again.
+"""
 
 BEHIND_WAIT_S = 2.0
 """How long a question waits for an entry that is not read yet: replicas are milliseconds apart."""
@@ -84,6 +88,7 @@ class EventHub:
         self._version = version
         self._fold = Fold()
         self._live = False
+        self._sure = True
         self._told = tokens.START
         self._owed = False  # somebody who waits has not seen all that was told before
         self._pause_until = 0.0
@@ -106,6 +111,10 @@ class EventHub:
     def is_live(self) -> bool:
         """Whether all that was in the log at the start is read."""
         return self._live
+
+    def on_log(self, *, sure: bool) -> None:
+        """Whether what was read is known to stand in the log still, from now on."""
+        self._sure = sure
 
     def due_s(self, now: float) -> float | None:
         """In how many seconds to call `on_batch`, for somebody may have to be told of what was read."""
@@ -189,7 +198,7 @@ class EventHub:
 
     def _perform(self, asked: _Asked, now: float) -> list[Effect]:
         try:
-            decision = decide(self._fold, asked.call, patient=asked.patient)
+            decision = decide(self._fold, asked.call, patient=asked.patient, sure=self._sure)
         except XenopsError as error:
             return asked.answered(encode_failure(error.error))
         match decision:
@@ -197,6 +206,8 @@ class EventHub:
                 return asked.answered(body)
             case AskAgain(place):
                 return self._defer(asked, place)
+            case AwaitLog():
+                return self._defer(replace(asked, until=asked.at + START_WAIT_S), tokens.START)
             case Write(record, before):
                 return self._write(record, asked, before)
             case TellReaders():

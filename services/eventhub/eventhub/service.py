@@ -63,7 +63,7 @@ class _Instance:
         fold = FoldOf(self._on_entry, self._on_live, self._core.snapshot, self._core.restore)
         self._bus.follow(self._name, "eventhub", fold)
         self._bus.serve(events_queue(self._name), self._on_request)
-        self._bus.every(TICK_S, lambda: self._perform(self._core.on_time(self._bus.clock.monotonic())))
+        self._bus.every(TICK_S, self._on_time)
 
     def stop(self) -> None:
         self._spans.tracer.close()
@@ -93,8 +93,17 @@ class _Instance:
         self._pauses = False
         self._tell_when_due()
 
+    def _on_time(self) -> None:
+        self._look_at_log()
+        self._perform(self._core.on_time(self._bus.clock.monotonic()))
+
+    def _look_at_log(self) -> None:
+        """What is asked is answered by a log that may have been lost a moment ago."""
+        self._core.on_log(sure=self._bus.is_sure_of(self._name))
+
     def _on_batch(self) -> None:
         self._batch_is_due = False
+        self._look_at_log()
         self._perform(self._core.on_batch(self._bus.clock.monotonic()))
         self._spans.told()
 
@@ -103,6 +112,7 @@ class _Instance:
         self._perform(self._core.on_live(self._bus.clock.monotonic()))
 
     def _on_request(self, request: Request) -> None:
+        self._look_at_log()
         if self._spans.tracer.on:
             self._spans.asked(request)
         self._perform(self._core.on_request(request, self._bus.clock.monotonic()))

@@ -54,6 +54,38 @@ def test_task_stat_waits_until_the_tasks_own_entry_is_read(hub: Hub) -> None:
     assert json.loads(hub.answers["a"])["result"]["id"] == "1"
 
 
+@pytest.mark.parametrize("method", ["Task.stat", "Task.cancel"])
+def test_of_a_log_that_may_be_lost_no_end_is_told_before_it_is_found_again(hub: Hub, method: str) -> None:
+    task = hub.submit()
+    hub.read(finished(task))
+    hub.core.on_log(sure=False)
+    assert hub.ask("a", method, id=str(task)) is None
+    hub.pass_time(core.BEHIND_WAIT_S)
+    assert (hub.answers, hub.appended) == ({}, [])
+    hub.core.on_log(sure=True)
+    hub.pass_time(0.1)
+    assert hub.answers["a"] == hub.ask("b", method, id=str(task))
+
+
+def test_nor_is_it_told_that_a_task_is_none(hub: Hub) -> None:
+    hub.read(*[changed()] * 8)
+    hub.core.on_log(sure=False)
+    assert hub.ask("a", "Task.stat", id="3") is None
+    hub.core.on_log(sure=True)
+    hub.pass_time(0.1)
+    assert b"Does_not_exist" in hub.answers["a"]
+
+
+def test_what_has_not_ended_may_be_told_and_who_has_waited_for_long_is_told_what_was_known(hub: Hub) -> None:
+    ended, task = hub.submit(), hub.submit()
+    hub.read(finished(ended))
+    hub.core.on_log(sure=False)
+    assert b"Pending" in (hub.ask("a", "Task.stat", id=str(task)) or b"")
+    assert hub.ask("b", "Task.stat", id=str(ended)) is None
+    hub.pass_time(core.START_WAIT_S)
+    assert b"Completed" in hub.answers["b"]
+
+
 def test_tasks_are_listed(hub: Hub) -> None:
     hub.submit()
     hub.submit()

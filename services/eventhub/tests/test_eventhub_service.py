@@ -49,6 +49,16 @@ class Blocked(MemoryBus):
         return future
 
 
+class Doubtful(MemoryBus):
+    """A bus that may have lost its log."""
+
+    sure = False
+
+    @override
+    def is_sure_of(self, instance: InstanceName) -> bool:
+        return self.sure
+
+
 @contextmanager
 def serving(bus: MemoryBus) -> Iterator[MemoryBus]:
     service = build(bus, Settings((INSTANCE,)))
@@ -150,3 +160,19 @@ def test_a_wish_is_appended_and_seen_by_who_wished_it(broker: MemoryBroker, clie
 def test_a_wish_on_a_full_broker_is_refused_with_its_words(broker: MemoryBroker, client: MemoryBus) -> None:
     with serving(Blocked(broker)), pytest.raises(XenopsError, match="the disk is full"):
         ask(client, "UPDATES.remove_barrier", id=7)
+
+
+def test_of_a_log_that_may_be_lost_nothing_is_told_before_it_is_found_again(
+    broker: MemoryBroker, client: MemoryBus
+) -> None:
+    client.append(INSTANCE, *[records.Changed(vm=VM, changed=(VmObject(id=VM),))] * 8)
+    bus, answers = Doubtful(broker), Queue[bytes | BusError]()
+    with serving(bus):
+        question = Request(encode_request("Task.stat", debug_info="test", id="3"))
+        client.ask(events_queue(INSTANCE), question, PATIENCE_S, answers.put)
+        ask(client, "UPDATES.last_id")
+        assert answers.empty()
+        bus.sure = True
+        answer = answers.get(timeout=PATIENCE_S)
+    assert isinstance(answer, bytes)
+    assert b"Does_not_exist" in answer

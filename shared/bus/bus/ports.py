@@ -243,6 +243,14 @@ class Bus(Protocol):
         """
         return True
 
+    def is_sure_of(self, instance: InstanceName) -> bool:  # noqa: ARG002  who can doubt, overrides this
+        """Whether what was read here of an instance's log is known to stand in it still.
+
+        Not so while the broker is away, and afterwards until what was read last is found again: the log may
+        be another one by now. To be called on the bus's thread.
+        """
+        return True
+
     def ready(self, timeout_s: float) -> None:
         """Wait until connected and all that was asked for so far is in place.
 

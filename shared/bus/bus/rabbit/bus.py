@@ -72,6 +72,7 @@ class RabbitBus(LoopedBus):
         self._direct_client = DirectClient(self._loop, self._connection.broker)
         self._direct_server = DirectServer(self._loop, self._connection.broker)
         self._on_quarantined: list[Callable[[Quarantined], None]] = []
+        self._readers: list[Reader] = []
         self._connection.add(self._post)
         self._connection.add(self._publisher)
         self._loop.soon(self._connection.open)
@@ -114,6 +115,7 @@ class RabbitBus(LoopedBus):
     def _read(self, wanted: Subscription) -> Reader:
         reader = Reader(self._loop, wanted, self._watch())
         self._publisher.heed(reader.knows)
+        self._readers.append(reader)
         self._connection.add(reader)
         return reader
 
@@ -195,6 +197,10 @@ class RabbitBus(LoopedBus):
     def knows(self, instance: InstanceName) -> bool:
         self._refuse_here("knows")
         return may_have_log(self._connection.parameters, instance)
+
+    @override
+    def is_sure_of(self, instance: InstanceName) -> bool:
+        return all(reader.knows() for reader in self._readers if reader.instance == instance)
 
     @override
     def ready(self, timeout_s: float) -> None:

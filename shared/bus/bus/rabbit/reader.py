@@ -105,6 +105,11 @@ class Reader(ChannelOwner):
         self._marks = 0
         self._is_idle = False
 
+    @property
+    def instance(self) -> InstanceName:
+        """Whose log it reads."""
+        return self._wanted.instance
+
     def place(self) -> Place:
         """Where it is: behind the entry that is being handed over."""
         anchor = anchor_of(*self._last) if self._last else self._wanted.place.anchor
