@@ -11,7 +11,6 @@ from schema.again import UNDECIDED
 from schema.ids import VmId
 from schema.migration import arriving_id
 from schema.objects.dynamic import ObjectId, VmObject
-from schema.objects.vm import PowerState
 from schema.records import (
     CancelRequested,
     Elected,
@@ -24,7 +23,6 @@ from schema.records import (
     Submitted,
 )
 
-from simulation.scenario import LogLost, Lose
 from simulation.site import Site
 from simulation.stage import Stage
 
@@ -47,6 +45,8 @@ def unsettled(stage: Stage) -> Iterator[str]:
             yield "xapi waits for answers"
         yield from (f"{vm} is locked" for vm in site.machine.locked())
         yield from (f"what became of {vm} is not known" for vm in site.machine.kept())
+        if not site.has_no_worker:
+            yield from (f"{name} is still at {site.instance}" for name in _temporary(stage, site))
 
 
 def _unsettled_at(site: Site) -> Iterator[str]:
@@ -105,6 +105,16 @@ def _unknown(site: Site) -> Iterator[str]:
             yield f"{watched} is {truth}, and who follows the updates believes that it is {believed}"
 
 
+def lingering(stage: Stage) -> Iterator[str]:
+    """What hosts that were not left alone for so long still have of VMs that have not come."""
+    arriving = {arriving_id(VmId(vm)) for vm in stage.scenario.vms}
+    for site in stage.sites:
+        if not site.has_no_worker:
+            yield from (
+                f"{vm} is announced at {site.instance} for good" for vm in site.machine.names() & arriving
+            )
+
+
 def final_complaints(stage: Stage) -> list[str]:
     """What is wrong at the end."""
     return [
@@ -130,21 +140,12 @@ def _places(stage: Stage) -> Iterator[str]:
         if (count := sum(site.machine.knows(vm) for site in stage.sites)) != 1:
             yield f"{vm} is configured {count} times"
     for site in stage.sites:
-        for name in sorted(site.machine.names() - set(stage.scenario.vms)):
-            if not _may_be_left(stage, site, name):
-                yield f"{name} is left at {site.instance}"
+        yield from (f"{name} is left at {site.instance}" for name in _temporary(stage, site))
 
 
-def _may_be_left(stage: Stage, site: Site, name: str) -> bool:
-    """Metadata of a VM that never came, as README's limits have it: nobody was there to have them forgotten.
-
-    Seeds 3011419127 and 3011517562.
-    """
-    is_arriving = name in {arriving_id(VmId(vm)) for vm in stage.scenario.vms}
-    was_anybody_lost = any(isinstance(step, Lose | LogLost) for step in stage.scenario.steps)
-    return (
-        is_arriving and was_anybody_lost and site.machine.truth(VmObject(id=VmId(name))) is PowerState.HALTED
-    )
+def _temporary(stage: Stage, site: Site) -> list[str]:
+    """What there is under a name that a VM bears only while it migrates."""
+    return sorted(site.machine.names() - set(stage.scenario.vms))
 
 
 def _services(site: Site, kind: str) -> list[Any]:

@@ -14,7 +14,7 @@ from schema.ids import InstanceName
 from simulation.broker import Broker
 from simulation.bugs import bugs_heard
 from simulation.bus import SimBus
-from simulation.check import final_complaints, unsettled
+from simulation.check import final_complaints, lingering, unsettled
 from simulation.client import INSTANCE, THERE, Caller, Client, Contact
 from simulation.follower import Follower
 from simulation.host import Machine, Watch
@@ -110,6 +110,8 @@ class Simulation:
         self.striker.heal()
         if self.striker.an_instance_has_no_worker():
             self._go(self.scheduler.now + ABSENT_S)
+            for complaint in lingering(self.stage):
+                self.complain(complaint)
         else:
             self._settle()
         if self.striker.find():

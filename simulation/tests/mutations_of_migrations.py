@@ -69,6 +69,11 @@ def handover_is_not_noted(patch: Patch) -> None:
     patch.setattr(Journal, "note_handover", lambda *_: None)
 
 
+def what_is_announced_stays(patch: Patch) -> None:
+    """Metadata that a source has sent ahead stay at its destination until it takes them back itself."""
+    patch.setattr(Journal, "announced", lambda _: [])
+
+
 def destination_is_not_asked(patch: Patch) -> None:
     """A source that has lost its connection goes on with the VM."""
     patch.setattr("engine.migrate.source.fate_of", lambda *_: Fate.GIVEN_UP)
@@ -102,6 +107,7 @@ OF_MIGRATIONS: dict[Mutation, int | str] = {
     two_put_right_at_once: "put-right-by-two-at-once-once-it-was-handed-over",
     what_departs_is_listed: "xapi-started-while-a-vm-is-kept",
     handover_is_not_noted: "its-source-dies-once-it-has-handed-over",
+    what_is_announced_stays: "announced-by-a-source-that-dies-for-good",
     destination_is_not_asked: "its-destination-dies-once-it-has-taken-over",
     no_such_ticket_is_a_bug: "an-arrival-at-a-frontend-that-knows-no-such-ticket",
     name_that_could_not_be_taken_is_not: "a-destination-started-anew-while-its-disk-is-full",

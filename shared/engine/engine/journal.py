@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from schema.atomics.vm import VmImportMetadata, VmRemove
 from schema.fault import internal_error
 from schema.ids import LeaseToken, TaskId, VmId
 from schema.migration import arriving_id, arriving_of, departing_id
-from schema.operations import Operation, VmMigrate, VmReceiveMemory
-from schema.records import Finished, Succeeded
+from schema.operations import AtomicOperation, Operation, VmMigrate, VmReceiveMemory
+from schema.records import Failed, Finished, Succeeded
 
 from engine.store.cells import DamagedError, Encoding, MakeCells, PassingCells
 
@@ -56,6 +57,22 @@ class JournalEntry(BaseModel):
         if not isinstance(self.operation, VmReceiveMemory) or not self.handed_over:
             return False
         return self.finished is None or not isinstance(self.finished.outcome, Succeeded)
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether a migration's source has imported it under its arriving id, and nothing has come since.
+
+        Only what runs has a domain to tell of. A removal that failed was to take that back, or the like.
+        """
+        if self.finished is None or self.left_over or not self.vm.endswith(_ARRIVING):
+            return False
+        match self.operation:
+            case AtomicOperation(atomic=VmImportMetadata(metadata=metadata)):
+                return metadata.domains is not None
+            case AtomicOperation(atomic=VmRemove()):
+                return isinstance(self.finished.outcome, Failed)
+            case _:
+                return False
 
     @property
     def departing(self) -> VmId | None:
@@ -128,12 +145,18 @@ class Journal:
 
     def kept(self) -> list[VmId]:
         """The temporary ids under which VMs stand, or may, that are kept, overdue, or left over in part."""
-        names = [
-            path.stem for end in (_DEPARTING, _ARRIVING) for path in self._directory.glob(f"*{end}.json")
-        ]
-        entries = [self.read(VmId(name)) for name in names]
-        known = [entry for entry in entries if entry is not None]
-        return [entry.vm for entry in known if entry.is_kept or entry.left_over or entry.is_overdue]
+        entries = self._under(_DEPARTING, _ARRIVING)
+        return [entry.vm for entry in entries if entry.is_kept or entry.left_over or entry.is_overdue]
+
+    def announced(self) -> list[JournalEntry]:
+        """Of which VMs nothing was noted but that a migration's source has told of them; or of a removal."""
+        return [entry for entry in self._under(_ARRIVING) if entry.is_announced]
+
+    def _under(self, *ends: str) -> list[JournalEntry]:
+        """The last executions of the VMs whose ids end so."""
+        names = [path.stem for end in ends for path in self._directory.glob(f"*{end}.json")]
+        entries = (self.read(VmId(name)) for name in names)
+        return [entry for entry in entries if entry is not None]
 
     def has_arrived(self, arrived: VmId) -> bool:
         """Whether that is the arrived id of a VM that was taken in here, wherever it is now."""

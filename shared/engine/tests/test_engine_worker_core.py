@@ -99,6 +99,20 @@ def test_nothing_is_run_before_the_log_is_read_and_then_what_is_still_leased() -
     assert (run.lease.task, run.cancelled) == (waiting, True)
 
 
+def test_a_vm_is_expected_while_a_task_of_it_waits_or_runs_or_may() -> None:
+    log = Log(live=False)
+    assert log.core.expects(VM)
+    log.core.on_live()
+    assert not log.core.expects(VM)
+    task = log.submit()
+    assert log.core.expects(VM)
+    assert not log.core.expects(VmId("v2"))
+    log.lease(task)
+    assert log.core.expects(VM)
+    log.append(Finished(vm=VM, task=task, outcome=Succeeded()))
+    assert not log.core.expects(VM)
+
+
 def test_clients_are_told_of_every_vm_once_in_a_life_of_the_log() -> None:
     assert Log(live=False).core.on_live() == [Append(UP)]
     second = Log(live=False)

@@ -136,6 +136,10 @@ class WorkerCore:
     _is_known: bool = True
     _has_told: bool = False
 
+    def expects(self, vm: VmId) -> bool:
+        """Whether any task of a VM waits or runs; before the log is read, it may."""
+        return not self.live or any(submitted.vm == vm for submitted in self._submitted.values())
+
     def on_entry(self, entry: Entry) -> list[Effect]:
         """Fold one entry; what to do at once. While the log is read for the first time: nothing."""
         is_anew = entry.record.kind == "LifeBegan"

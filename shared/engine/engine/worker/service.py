@@ -23,6 +23,7 @@ from engine.check import Check, check_of
 from engine.control import Control, RequestContext
 from engine.hooks import Hooks
 from engine.migrate.offers import Offers
+from engine.worker.announced import AnnouncedVms
 from engine.worker.control_queue import ControlQueue
 from engine.worker.core import (
     Append,
@@ -101,6 +102,7 @@ class WorkerService:
         self._triggers: dict[str, int] = {}
         self._parking = Parking(self._go_on, bus.later)
         self._stranded = StrandedVms(self._tools, self._signal)
+        self._announced = AnnouncedVms(self._tools, self._signal, self._core.expects)
         self._orphans = Orphans(settings.name, self._tools, self._signal)
         context = self._tools.context(self._signal)
         control = Control(RequestContext(context, self, self._observers, settings.instance))
@@ -119,6 +121,7 @@ class WorkerService:
         self._bus.every(HEARTBEAT_S, self._show_life)
         self._bus.every(INTERVAL_S, self._tell)
         self._bus.every(LOOK_AGAIN_S, self._stranded.look)
+        self._bus.every(LOOK_AGAIN_S, self._announced.look)
 
     def stop(self) -> None:
         """Take no more, end what runs if it does not take long, let go of the backend; VMs run on."""
