@@ -1,8 +1,9 @@
-"""Backend classic without its xenstored: all is told in words, guests live on, and it goes on afterwards."""
+"""Surprises for backend classic: no xenstored, and what is left of a domain, which Xen lists for a while."""
 
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState
 from stack.xenstored import PrivateXenstored
 from test_classic_conformance import ClassicSubject
+from worker_xen.classic.machine import uuid_of
+from worker_xen.classic.nature import nature_of
 from worker_xen.libxc.values import ShutdownReason
 
 
@@ -104,4 +107,14 @@ def test_changes_are_heard_again_once_xenstored_is_back(
     subject.backend.vm.unpause(SuiteExecution(), life.vm)
     while not subject.changed:
         subject.host.stop(subject.backend.vm.get_state(life.vm).domids[0], ShutdownReason.CRASH)
+    life.stop()
+
+
+def test_what_is_left_of_a_domain_that_is_dying_keeps_no_vm_from_starting(subject: ClassicSubject) -> None:
+    """Xen lists it until the drivers of dom0 have let go of its memory."""
+    life = make_life(subject)
+    before = subject.host.create(uuid_of(life.vm.id), nature_of(life.vm))
+    subject.host.found[before] = replace(subject.host.found[before], is_dying=True)
+    life.start()
+    assert len(subject.backend.vm.get_state(life.vm).domids) == 1
     life.stop()

@@ -23,6 +23,7 @@ def test_what_libxl_does_not_say_is_zero_or_false() -> None:
     assert said == DomainInfo(
         domid=0, uuid="u", paused=False, reason="poweroff", memory_bytes=0, vcpus_online=0
     )
+    assert domain_info({"uuid": "u", "dying": True}).dying
     assert domain_info({"shutdown": False, "shutdown_reason": "crash"}).reason is None
 
 

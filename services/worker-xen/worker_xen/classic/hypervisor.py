@@ -193,9 +193,11 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
             self._unmake(str(uuid), info.domid, (str(uuid),))
 
     def _unnoted(self, uuid: UUID) -> list[DomainInfo]:
+        """Domains of that id that no VM is noted with; one that is dying runs no more, and is nobody's."""
         noted = {machine.domain.domid for machine in self._records.all() if machine.domain is not None}
         with self.told(str(uuid)):
-            return [info for info in self.xen.domains() if info.uuid == uuid and info.domid not in noted]
+            living = [info for info in self.xen.domains() if info.uuid == uuid and not info.is_dying]
+        return [info for info in living if info.domid not in noted]
 
     def _info(self, domain: Domain) -> DomainInfo | None:
         """One question to the hypervisor, however many domains it has."""

@@ -94,7 +94,8 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
             return None
         with spoken():
             info = self.libxl.info(domain.domid)
-        return info if info is not None and info.uuid == domain.uuid else None
+        is_its = info is not None and info.uuid == domain.uuid and not info.dying
+        return info if is_its else None
 
     @override
     def rename(self, vm: str, name: str) -> None:
@@ -155,11 +156,9 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
 
     def _refuse_another(self, vm: str, domain: Domain) -> None:
         """A domain of this identity that we know nothing of is somebody else's, who runs the same VM."""
-        ours = {machine.domain.domid for machine in self._records.all() if machine.domain is not None}
         with spoken():
-            others = [info for info in self.libxl.domains() if info.uuid == domain.uuid]
-        if any(info.domid not in ours for info in others):
-            raise XenopsError(AlreadyExists(klass="domain", id=vm))
+            if any(self._unnoted(domain.uuid)):
+                raise XenopsError(AlreadyExists(klass="domain", id=vm))
 
     def _refuse_without_memory(self, config: Json) -> None:
         with spoken():
@@ -169,12 +168,16 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
 
     def _clear_up(self, machine: Machine, domain: Domain) -> None:
         """What Xen has of a domain that was being made, it was told to make by a worker that died."""
-        ours = {other.domain.domid for other in self._records.all() if other.domain is not None}
-        for info in self.libxl.domains():
-            if info.uuid == domain.uuid and info.domid not in ours:
-                _LOG.warning("domain %d of VM %s was never finished: ended", info.domid, machine.id)
-                self.libxl.destroy(info.domid)
+        for info in self._unnoted(domain.uuid):
+            _LOG.warning("domain %d of VM %s was never finished: ended", info.domid, machine.id)
+            self.libxl.destroy(info.domid)
         self.change(machine.id, lambda known: known.with_domain(is_launching=False))
+
+    def _unnoted(self, uuid: str) -> list[DomainInfo]:
+        """Domains of that id that no VM is noted with; one that is dying runs no more, and is nobody's."""
+        noted = {machine.domain.domid for machine in self._records.all() if machine.domain is not None}
+        living = [info for info in self.libxl.domains() if info.uuid == uuid and not info.dying]
+        return [info for info in living if info.domid not in noted]
 
     def _follow(self, domid: int) -> None:
         if self._watch is not None:

@@ -25,7 +25,10 @@ class NoSuchDomainError(LibxlError):
 
 @dataclass(frozen=True, slots=True)
 class DomainInfo:
-    """A domain as the hypervisor knows it; `reason` is why its guest ended, `poweroff` or such."""
+    """A domain as the hypervisor knows it; `reason` is why its guest ended, `poweroff` or such.
+
+    One that is `dying` was destroyed, and keeps memory that others have mapped until they let go of it.
+    """
 
     domid: int
     uuid: str
@@ -33,6 +36,7 @@ class DomainInfo:
     reason: str | None
     memory_bytes: int
     vcpus_online: int
+    dying: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +56,5 @@ def domain_info(found: Json) -> DomainInfo:
         reason=str(found.get("shutdown_reason", "poweroff")) if found.get("shutdown") else None,
         memory_bytes=int(found.get("current_memkb", 0)) * 1024,
         vcpus_online=int(found.get("vcpu_online", 0)),
+        dying=bool(found.get("dying")),
     )
