@@ -87,7 +87,7 @@ xen-host: setup ## A Xen host for tests, emulated: built if need be, started, ke
 test-xen-life: setup ## A VM's life on that host, through the bus, by classic: some minutes, also where others use the cores
 	@$(PYTHON) -m pytest -q tests/xen/test_xen_through_the_bus.py
 
-test-xen: setup ## All tests inside dom0 of that host: an hour of a processor's time, and more where others use it
+test-xen: deb ## All tests inside dom0 of that host, with the Debian package's: an hour of a processor's time, and more where others use it
 	@XENOPS_TEST_XEN_ALL=1 $(PYTHON) -m pytest -q tests/xen
 
 test-passthrough: setup ## PCI and USB devices in guests, on an emulated computer with an IOMMU: some minutes

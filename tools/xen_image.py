@@ -34,6 +34,7 @@ PACKAGES = (
     *("python3", "kmod", "iproute2", "bridge-utils", "procps", "util-linux"),
     *("nftables", "busybox-static", "openssh-server", "pciutils", "e2fsprogs", "qemu-utils"),
     *("libvirt-daemon", "libvirt-daemon-driver-xen", "libvirt-clients", "python3-libvirt"),
+    *("systemd-sysv", "udev"),
 )
 """What dom0 has of Debian; its kernel and the hypervisor, which QEMU boots, are unpacked beside."""
 
@@ -66,6 +67,9 @@ OF_DEBIAN = {"libvirt-python>=9.0"}
 
 PYTHON = "usr/lib/python3.11"
 SITE = "opt/xenops/libraries"
+LIBRARIES_FILE = "/usr/lib/python3/dist-packages/xenops.pth"
+"""By which dom0's Python finds them, and the project's sources."""
+
 SIZE_MIB = 1536
 """Of dom0's root file system, most of it empty and not written."""
 
@@ -79,10 +83,24 @@ while read -r module; do insmod "/modules/$module"; done </modules/order
 until [ -b /dev/vda ]; do sleep 0.1; done
 mount -t ext4 -o noatime /dev/vda /root
 mount --move /dev /root/dev
+init=/sbin/xen-host-init
+for word in $(cat /proc/cmdline); do
+    case "$word" in init=*) init=${word#init=} ;; esac
+done
 umount /sys /proc
-exec switch_root /root /sbin/xen-host-init
+exec switch_root /root "$init"
 """
 """What dom0's initramfs does."""
+
+NETWORK = {
+    "eth0.network": "[Match]\nName=eth0\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\n",
+    "xenbr0.netdev": "[NetDev]\nName=xenbr0\nKind=bridge\n",
+    "xenbr0.network": "[Match]\nName=xenbr0\n[Network]\nConfigureWithoutCarrier=yes\n",
+}
+"""What dom0 has by systemd, where that is its first process; Debian's own scripts do all that Xen needs."""
+
+CONSOLES = 'XENCONSOLED_ARGS="--log=guest --log-dir=/var/log/xen"\n'
+"""What Debian's script is told, so that what guests say can be read."""
 
 SSH = """\
 HostKey /etc/ssh/ssh_host_ed25519_key
@@ -273,7 +291,7 @@ def bootstrap(scratch: Path, target: Path) -> None:
 
 
 def furnish(root: Path, modules: Path, built: Path) -> None:
-    """Put into dom0 what makes it this host: modules, init, ssh's keys, names, Python's libraries."""
+    """Put into dom0 what makes it this host: modules, both inits, ssh's keys, names, Python's libraries."""
     target = root / "lib" / "modules" / modules.name
     available = {module_name(path.stem): path for path in modules.rglob("*.ko")}
     for path in in_order(MODULES, available):
@@ -285,6 +303,10 @@ def furnish(root: Path, modules: Path, built: Path) -> None:
     run(["chroot", str(root), "depmod", modules.name])
     shutil.copyfile(INIT, root / "sbin" / "xen-host-init")
     (root / "sbin" / "xen-host-init").chmod(0o755)
+    for name, content in NETWORK.items():
+        (root / "etc" / "systemd" / "network" / name).write_text(content)
+    run(["chroot", str(root), "systemctl", "--quiet", "enable", "systemd-networkd"])
+    (root / "etc" / "default" / "xen").write_text(CONSOLES)
     (root / "etc" / "hostname").write_text("dom0\n")
     (root / "etc" / "hosts").write_text("127.0.0.1 localhost dom0\n10.0.2.2 host\n")
     let_in(root, built)
@@ -323,7 +345,7 @@ def add_python_libraries(root: Path) -> None:
         ]
     )
     places = [f"/{SITE}", *(f"{SOURCES}/{name}" for name in LIBRARIES_OF)]
-    (root / "usr/lib/python3/dist-packages/xenops.pth").write_text("".join(f"{place}\n" for place in places))
+    (root / LIBRARIES_FILE.lstrip("/")).write_text("".join(f"{place}\n" for place in places))
     compiling = ["python3", "-m", "compileall", "-q", "-j", "2", f"/{SITE}", f"/{PYTHON}"]
     subprocess.run(["chroot", str(root), *compiling], check=False)
 

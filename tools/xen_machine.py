@@ -39,6 +39,8 @@ INSTRUCTION_SHIFT = 2
 SOURCES = "sources.ext4"
 """The project's disk, in the machine's directory."""
 
+UNTIL_UP = "systemctl is-system-running --wait | grep -E 'running|degraded'"
+
 _PREFIX = "machine-"
 _POLL_S = 0.1
 _PORT_ATTEMPTS = 5
@@ -60,6 +62,8 @@ class Place:
     """It counts instructions: where others use the cores all goes slower, and no patience inside ends."""
     has_nodes: bool = False
     """And two processors, each with half of the memory near it; dom0 has one of them."""
+    has_systemd: bool = False
+    """As dom0's first process, with Debian's own scripts for Xen; else the one of `tools/xen-host-init`."""
 
     @property
     def snapshot(self) -> Path:
@@ -157,8 +161,11 @@ def booted(place: Place) -> Machine:
     make_disk(place.directory / SOURCES, place.image)
     machine = start(place, disk, [])
     try:
-        await_ready(place, machine)
+        if not place.has_systemd:
+            await_ready(place, machine)
         greet(machine, BOOT_TIMEOUT_S)
+        if place.has_systemd:
+            machine.check(UNTIL_UP)
         machine.check(MOUNT)
     except BaseException:
         machine.end()
@@ -229,7 +236,7 @@ def command_line(place: Place, disk: Path, port: int) -> list[str]:
     """
     xen = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M loglvl=info"
     xen += (" iommu=1" if place.has_iommu else "") + (" dom0_max_vcpus=1" if place.has_nodes else "")
-    linux = "console=hvc0 panic=-1 net.ifnames=0"
+    linux = "console=hvc0 panic=-1 net.ifnames=0" + (" init=/sbin/init" if place.has_systemd else "")
     image = place.image
     network = f"user,id=net,net=10.0.2.0/24,hostfwd=tcp:127.0.0.1:{port}-:22"
     return [
@@ -374,9 +381,19 @@ def clear_up(directory: Path) -> None:
 
 
 def machine_place(
-    image: Path, *, has_iommu: bool = False, has_own_clock: bool = False, has_nodes: bool = False
+    image: Path,
+    *,
+    has_iommu: bool = False,
+    has_own_clock: bool = False,
+    has_nodes: bool = False,
+    has_systemd: bool = False,
 ) -> Place:
     """A machine of this process's own."""
-    directory = image.parent / f"{_PREFIX}{os.getpid()}"
-    kind = {"has_iommu": has_iommu, "has_own_clock": has_own_clock, "has_nodes": has_nodes}
-    return Place(image.resolve(), directory, **kind)
+    return Place(
+        image.resolve(),
+        image.parent / f"{_PREFIX}{os.getpid()}",
+        has_iommu=has_iommu,
+        has_own_clock=has_own_clock,
+        has_nodes=has_nodes,
+        has_systemd=has_systemd,
+    )

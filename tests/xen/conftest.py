@@ -56,6 +56,12 @@ def resume_with_us(image: Path) -> Iterator[Dom0]:
     yield from lent(resumed(xen_machine.machine_place(image)))
 
 
+@pytest.fixture(name="dom0_with_systemd", scope="module")
+def boot_with_systemd(image: Path) -> Iterator[Dom0]:
+    """A Debian as it comes, with its own scripts for Xen, of our time."""
+    yield from lent(xen_machine.booted(xen_machine.machine_place(image, has_systemd=True)))
+
+
 def resumed(place: xen_machine.Place) -> xen_machine.Machine:
     """A machine; saved by one process at a time."""
     with alone():

@@ -59,7 +59,7 @@ def test_a_vm_lives_through_all_that_may_happen_to_it(site: Site) -> None:
     assert len(site.vdis_in_use()) == 1
 
     before = site.state("guest-1")
-    site.kill_worker()
+    site.crash_worker()
     assert site.state("guest-1") == before
 
     site.done(site.client.vm.reboot("guest-1", 300.0))

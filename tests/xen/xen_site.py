@@ -24,6 +24,7 @@ from stack.broker.node import PrivateNode
 from xen_dom0 import Dom0
 from xen_machine import free_port
 from xen_sources import SOURCES, STORAGE_SERVER
+from xen_worker import SpawnedWorker, Worker
 from xenops.client import Client
 from xenops.events import wait_for_task
 
@@ -54,9 +55,12 @@ memory = 96
 
 
 class Site:
-    """The stack for one backend, and a client; `stranger` is a domain that Xen's own tool has started."""
+    """The stack for one backend, and a client; `stranger` is a domain that Xen's own tool has started.
 
-    def __init__(self, directory: Path, dom0: Dom0, backend: str) -> None:
+    The worker runs from the sources, and has a storage service, if none is given.
+    """
+
+    def __init__(self, directory: Path, dom0: Dom0, backend: str, worker: Worker | None = None) -> None:
         self.dom0 = dom0
         self.instance = InstanceName(f"org.xen.xapi.xenops.{backend}")
         self._directory = directory
@@ -71,8 +75,9 @@ class Site:
         dom0.machine.forward(self._arrivals)
         if backend == "libvirt":
             dom0.machine.check(f"python3 {SOURCES}/tests/xen/dom0/xen_libvirtd.py")
-        self._storage = self._start_storage()
-        self.worker = self._start_worker()
+        self._storage = None if worker else self._start_storage()
+        self.worker = worker or SpawnedWorker(dom0, directory / "worker.log")
+        self.worker.start(self._worker_settings())
         self._bus = RabbitBus(self.node.url_of(Role.CLIENT), "xen")
         self.client = Client(self._bus, self.instance)
         try:
@@ -92,17 +97,14 @@ class Site:
         with (self._directory / f"{service}.log").open("ab") as log:
             return subprocess.Popen([sys.executable, "-m", service], env=os.environ | told, stderr=log)
 
-    def _start_worker(self) -> subprocess.Popen[bytes]:
-        broker = self.node.url_of(Role.WORKER).replace("127.0.0.1", IN_DOM0)
-        told = {
-            "XENOPS_BROKER": broker,
+    def _worker_settings(self) -> Mapping[str, str]:
+        settings = {
+            "XENOPS_BROKER": self.node.url_of(Role.WORKER).replace("127.0.0.1", IN_DOM0),
             "XENOPS_INSTANCE": self.instance,
             "XENOPS_BACKEND": self.backend,
             "XENOPS_STATE_DIR": f"/var/lib/xenops/{self.backend}",
-            "XENOPS_STORAGE_QUEUE": STORAGE_QUEUE,
         }
-        words = " ".join(f"{name}={value}" for name, value in told.items())
-        return self.dom0.machine.spawn(f"env {words} python3 -m worker_xen", self._directory / "worker.log")
+        return settings | ({"XENOPS_STORAGE_QUEUE": STORAGE_QUEUE} if self._storage else {})
 
     def _start_storage(self) -> subprocess.Popen[bytes]:
         """A storage service, as a host of xapi's has one."""
@@ -116,18 +118,16 @@ class Site:
         """The devices of those that somebody has activated."""
         return self.dom0.machine.run(f"cd {STORAGE} && ls -d way*").stdout.split()
 
-    def kill_worker(self) -> None:
-        """As a crash would, and start it anew."""
-        self.dom0.machine.check("kill -9 $(pgrep -f '[p]ython3 -m worker_xen')")
-        self.worker.wait()
-        self.worker = self._start_worker()
+    def crash_worker(self) -> None:
+        """Kill it, and wait until the next one serves."""
+        self.worker.crash()
         self.until_served()
 
     def until_served(self) -> None:
         """Wait until all answer."""
         attempts, end = threading.Event(), time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
-            assert self.worker.poll() is None, self.words()
+            assert not self.worker.has_ended(), self.words()
             try:
                 self.client.vm.list()
                 self.client.updates.last_id()
@@ -139,7 +139,7 @@ class Site:
 
     def words(self) -> str:
         """What the worker has logged."""
-        return (self._directory / "worker.log").read_text(errors="replace")
+        return self.worker.words()
 
     def add(self, name: str, *words: str) -> Vm:
         """A VM of the tiny guest, as PV, with a disk and an interface; none so named has said anything."""
@@ -189,11 +189,10 @@ class Site:
 
     def close(self) -> None:
         self._bus.close()
-        self.dom0.machine.run("pkill -f '[p]ython3 -m worker_xen'")
-        self.worker.kill()
-        self.worker.wait()
-        self.dom0.machine.run("pkill -f '[s]torage_server.py'")
-        self._storage.wait(PATIENCE_S)
+        self.worker.close()
+        if self._storage:
+            self.dom0.machine.run("pkill -f '[s]torage_server.py'")
+            self._storage.wait(PATIENCE_S)
         for service in self._services:
             service.send_signal(signal.SIGTERM)
         for service in self._services:
