@@ -8,12 +8,12 @@ known to be whole, and in its place, before anybody gets it.
 On a connection that QEMU itself can speak on, its stream follows the first record as it is, and then nothing.
 """
 
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Literal
 
 from engine.image import HEADER, SIGNATURE, RecordType
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from zlib_ng.zlib_ng import crc32
 
 from worker_kvm.qemu.machine import Domain
 from worker_kvm.qemu.mirrored import Mirrored
@@ -71,7 +71,7 @@ class Writer:
 
     def head(self, head: Head) -> None:
         """The image's beginning."""
-        self._check = zlib.crc32(SIGNATURE)
+        self._check = crc32(SIGNATURE)
         self._write(SIGNATURE)
         self._put(RecordType.XENOPS, head.model_dump_json().encode("utf-8", "surrogatepass"))
 
@@ -79,7 +79,7 @@ class Writer:
         """So many bytes from the beginning of `buffer`."""
         HEADER.pack_into(self._record, 0, RecordType.QEMU_XEN, size + _CHECK_BYTES)
         end = HEADER.size + size
-        self._check = zlib.crc32(memoryview(self._record)[:end], self._check)
+        self._check = crc32(memoryview(self._record)[:end], self._check)
         self._record[end : end + _CHECK_BYTES] = self._check.to_bytes(_CHECK_BYTES, "little")
         self._write(memoryview(self._record)[: end + _CHECK_BYTES])
 
@@ -89,7 +89,7 @@ class Writer:
 
     def _put(self, kind: RecordType, payload: bytes) -> None:
         record = HEADER.pack(kind, len(payload) + _CHECK_BYTES) + payload
-        self._check = zlib.crc32(record, self._check)
+        self._check = crc32(record, self._check)
         self._write(record + self._check.to_bytes(_CHECK_BYTES, "little"))
 
 
@@ -105,7 +105,7 @@ class Reader:
         signature = self._read(len(SIGNATURE))
         if signature != SIGNATURE:
             raise ValueError(f'Not a valid signature: "{signature.decode("ascii", "backslashreplace")}"')
-        self._check = zlib.crc32(signature)
+        self._check = crc32(signature)
         kind, payload = self._record(HEAD_BYTES_MAX)
         if kind != RecordType.XENOPS:
             raise ValueError(f"a record {kind.name} where XENOPS should be")
@@ -136,7 +136,7 @@ class Reader:
         if not _CHECK_BYTES <= length <= bytes_max + _CHECK_BYTES:
             raise ValueError(f"a record {kind.name} of {length} bytes is not possible")
         payload = self._read(length - _CHECK_BYTES)
-        self._check = zlib.crc32(payload, zlib.crc32(header, self._check))
+        self._check = crc32(payload, crc32(header, self._check))
         if self._read(_CHECK_BYTES) != self._check.to_bytes(_CHECK_BYTES, "little"):
             raise ValueError(f"the checksum of a record {kind.name} is wrong")
         return kind, payload
