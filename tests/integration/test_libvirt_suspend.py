@@ -53,6 +53,17 @@ def test_an_image_that_was_changed_or_cut_is_refused_and_the_vm_can_be_shut_down
             line(console, f"{device} came")
 
 
+def test_a_vcpu_that_was_plugged_is_there_after_a_resume(room: LibvirtRoom) -> None:
+    vm, image = room.vm().model_copy(update={"vcpu_max": 2}), LocalDisk(path=str(room.directory / "image"))
+    room.start(vm)
+    room.backend.vm.set_vcpus(room.task, vm, 2)
+    room.backend.vm.save(room.task, vm, image, live=False)
+    room.backend.vm.destroy(room.task, vm)
+    room.backend.vm.create(room.task, vm, DEVICES, OPTIONS)
+    room.backend.vm.restore(room.task, vm, DEVICES, image)
+    assert room.state(vm).vcpu_target == 2
+
+
 @pytest.mark.parametrize("done", [True, False], ids=["libvirt had done it", "libvirt had it under way"])
 def test_a_save_that_a_worker_died_in_is_whole_or_was_none(room: LibvirtRoom, *, done: bool) -> None:
     vm, image = room.vm(), LocalDisk(path=str(room.directory / "image"))

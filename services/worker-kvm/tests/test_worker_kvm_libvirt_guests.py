@@ -7,7 +7,7 @@ from engine.conformance.samples import sample_vm
 from worker_kvm.addresses import Addressed, Addresses
 from worker_kvm.libvirt.document import Surroundings, domain_document
 from worker_kvm.libvirt.machine import Domain, Machine, Stage, saved
-from worker_kvm.libvirt.saved import clock_in
+from worker_kvm.libvirt.saved import clock_in, vcpus_in
 
 AROUND = Surroundings("i", "v1", "tcg", bridged=False, console=Path("/run/1/console"))
 
@@ -20,6 +20,17 @@ def domain(**fields: Any) -> Domain:
 def test_a_document_says_how_far_from_utc_the_guests_clock_begins() -> None:
     assert clock_in(domain_document(domain(clock_base_s=-3600), AROUND)) == -3600
     assert clock_in(domain_document(domain(), AROUND)) == 0
+
+
+def test_a_document_says_how_many_vcpus_the_guest_has_by_now() -> None:
+    described = domain_document(domain(), AROUND)
+    assert vcpus_in(described) == domain().vcpus
+    (vcpu,) = described.findall("vcpu")
+    vcpu.attrib.pop("current")  # libvirt leaves out what is all of them
+    vcpu.text = "4"
+    assert vcpus_in(described) == 4
+    vcpu.text = "many"
+    assert vcpus_in(described) is None
 
 
 def test_what_an_agent_has_done_outlives_the_domain_of_a_guest_that_is_suspended() -> None:

@@ -63,6 +63,12 @@ def clock_in(document: Element) -> int | None:
     return int(said) if _NUMBER.fullmatch(said) else None
 
 
+def vcpus_in(document: Element) -> int | None:
+    """How many vCPUs its guest has by now, also those that were plugged; None: it does not say."""
+    said = attribute(document, "vcpu", "current") or document.findtext("vcpu") or ""
+    return int(said) if _NUMBER.fullmatch(said) else None
+
+
 def moved(document: Element, domain: Domain, around: Surroundings) -> Element:
     """With the files, bridges, sockets and limits of now; the machine that the guest sees stays the same.
 

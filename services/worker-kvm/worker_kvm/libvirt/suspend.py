@@ -29,7 +29,16 @@ from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Stage, attached, plugged
 from worker_kvm.libvirt.migration_protocol import Offer, SendsFile, WantsFile, talking, unexpected
 from worker_kvm.libvirt.moving import receive_image, send_image, size_max
-from worker_kvm.libvirt.saved import clock_in, kind_in, moved, placed_disk, placed_nic, source_of, uuid_in
+from worker_kvm.libvirt.saved import (
+    clock_in,
+    kind_in,
+    moved,
+    placed_disk,
+    placed_nic,
+    source_of,
+    uuid_in,
+    vcpus_in,
+)
 from worker_kvm.passthrough import refuse_to_leave
 from worker_kvm.qemu.arriving import is_aside, left_behind
 from worker_kvm.qemu.content import OVERLAYS, OverlaidContent
@@ -277,5 +286,9 @@ def _with_devices(
     plugs = 1 + max((nic.plugs for nic in domain.nics), default=-1)
     counted = max(plugs, domain.nic_plugs)
     return machine.with_domain(
-        built=True, kind=kind_in(document), nic_plugs=counted, clock_s=clock_in(document) or 0
+        built=True,
+        kind=kind_in(document),
+        vcpus=vcpus_in(document) or domain.vcpus,
+        nic_plugs=counted,
+        clock_s=clock_in(document) or 0,
     )
