@@ -62,8 +62,8 @@ fuzz: setup ## Arbitrary and damaged input to cores and doors: make fuzz INPUTS=
 	@$(PYTHON) tests/fuzz/fuzz_doors.py $(INPUTS) --memory
 	@$(PYTHON) tests/fuzz/fuzz_doors.py $$(( $(INPUTS) / 20 ))
 
-explore: setup ## Random lives of VMs, held against a model: on the stack of XENOPS_BROKER and XENOPS_INSTANCE, as `make up` prints them, or, without, on the simulator in one process; LIVES=20, SEED=7
-	@if [ -n "$(XENOPS_BROKER)" ]; then $(PYTHON) tests/explore/explore.py --lives $(or $(LIVES),5) $(if $(SEED),--seed $(SEED)); else $(PYTHON) -m pytest -q tests/explore; fi
+explore: setup ## Random lives of VMs, held against a model: on the stack of XENOPS_BROKER and XENOPS_INSTANCE, as `make up` prints them, or, without, on the simulator in one process; LIVES=20, SEED=7, RESTARTS=1: services are started anew meanwhile
+	@if [ -n "$(XENOPS_BROKER)" ]; then $(PYTHON) tests/explore/explore.py --lives $(or $(LIVES),5) $(if $(SEED),--seed $(SEED)) $(if $(RESTARTS),--restarts); else XENOPS_TEST_EXPLORE_SEED=$(or $(SEED),$(shell date +%s)) $(PYTHON) -m pytest -q tests/explore; fi
 
 faults: setup ## Kill every service at every crash point, and all else of docs/faults.md; ended, it goes on next time with what is left; EVERY=3: at one of three; SLICES="load/* start/*": no more than that
 	@$(PYTHON) tests/faults/faults_table.py --every $(EVERY) $(SLICES:%='%')

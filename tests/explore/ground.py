@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model import DESCRIBED_MEDIUM, DEVICES, DRIVE, Device, Kind
+from model import DESCRIBED_MEDIUM, DEVICES, DRIVE, VCPUS_MAX, Device, Kind
 from schema.objects.metadata import Metadata
 from schema.objects.vm import ConsoleProtocol
 from stack.console import Console
@@ -25,8 +25,9 @@ _DISK_BYTES, _MEDIUM_BYTES = 8 << 20, 2 << 20
 class Ground:
     """One instance. With a `guest` its VMs boot it, and must answer at their consoles.
 
-    `machine` is the kind of machine, if not the usual; `restarts` are what starts a service anew;
-    `settles_s` is how long it may take until all that a task has done is seen.
+    `machine` is the kind of machine, if not the usual; `restarts` are what starts a service anew; `home` is
+    the URL at which a VM arrives that moves within its host, if one can; `settles_s` is how long it may take
+    until all that a task has done is seen.
     """
 
     client: Client
@@ -34,6 +35,7 @@ class Ground:
     guest: Guest | None = None
     machine: str = ""
     restarts: Sequence[Callable[[], None]] = ()
+    home: str | None = None
     settles_s: float = PATIENCE_S
     made: int = 0
     prefix: str = field(default_factory=lambda: f"walk{time.time_ns() // 1_000_000 % 1_000_000}")
@@ -56,7 +58,7 @@ class Ground:
             boot = {"boot": {"kernel": kernel, "initrd": ramdisk, "cmdline": CMDLINE}}
         machine = {"platform": {"machine": self.machine}} if self.machine else {}
         spec = {
-            "vm": {"id": vm, "memory": "128 MiB", "vcpus": 1, **boot, **machine},
+            "vm": {"id": vm, "memory": "128 MiB", "vcpus": 1, "vcpus_max": VCPUS_MAX, **boot, **machine},
             "vbds": [self._disk(vm, device) for device in DEVICES if device.kind is Kind.DISK],
             "vifs": [self._interface(device) for device in DEVICES if device.kind is Kind.INTERFACE],
         }

@@ -44,18 +44,25 @@ DEVICES = (
 
 BEGINS_WITH = tuple(device for device in DEVICES if device.name not in {"xvdb", "2"})
 
+VCPUS, VCPUS_MAX = 1, 2
+"""Those that it begins with, and how many it may have."""
+
 LIVE = frozenset({PowerState.RUNNING, PowerState.PAUSED})
 """States of a VM that has a domain, and devices in it."""
 
 
 @dataclass(slots=True)
 class Model:
-    """One VM. `plugged`: what its domain has, if it has one; `medium`: what is in its drive."""
+    """One VM. `plugged`: what its domain has, if it has one; `medium`: what is in its drive.
+
+    `vcpus` are those of its domain; a guest that got one keeps it until it ends.
+    """
 
     power: PowerState = PowerState.HALTED
     known: set[Device] = field(default_factory=lambda: set(BEGINS_WITH))
     plugged: set[Device] = field(default_factory=set)
     medium: str | None = DESCRIBED_MEDIUM
+    vcpus: int = VCPUS
 
     @property
     def is_live(self) -> bool:
@@ -74,12 +81,20 @@ class Model:
     def rebooted(self) -> None:
         """A domain was made anew, and runs, as before or not."""
         self.began()
+        self.vcpus = VCPUS
+        self.power = PowerState.RUNNING
+
+    def moved(self) -> None:
+        """It is in another domain of its host, and runs."""
+        self.began()
         self.power = PowerState.RUNNING
 
     def ended(self, power: PowerState = PowerState.HALTED) -> None:
         """There is no domain any more."""
         self.power = power
         self.plugged = set()
+        if power is PowerState.HALTED:
+            self.vcpus = VCPUS
 
     def outcomes(self, after: PowerState) -> set[PowerState]:
         """In which states it may be when an operation was cancelled: intact, done, shut down, or begun anew.

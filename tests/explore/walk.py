@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ground import MEDIA, Ground
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from model import DRIVE, Device, Kind, Model
+from model import DRIVE, VCPUS_MAX, Device, Kind, Model
 from schema.fault import XenopsError
 from schema.ids import DeviceId
 from schema.objects.disk import LocalDisk
@@ -26,6 +26,7 @@ from schema.objects.vif import Disabled, Unlocked
 from schema.objects.vm import PowerState
 from typing_extensions import override
 from xenops import wait_for_task
+from xenops.calls.vm import Destination
 
 HALTED, RUNNING, PAUSED = PowerState.HALTED, PowerState.RUNNING, PowerState.PAUSED
 SUSPENDED = PowerState.SUSPENDED
@@ -121,6 +122,30 @@ class Walk(RuleBasedStateMachine):
         self.model.began()
         if run:
             self.unpause()
+
+    @precondition(lambda walk: walk.ground.home is not None and walk.model.power is RUNNING)
+    @rule()
+    def move_within_its_host(self) -> None:
+        there = Destination(self.ground.home or "", localhost=True)
+        self._do(self.client.vm.migrate(self.vm, there), is_news=True)
+        self.model.moved()
+        self._assert_answers()
+
+    @when(RUNNING)
+    @rule()
+    def add_vcpus(self) -> None:
+        self._do(self.client.vm.set_vcpus(self.vm, VCPUS_MAX))
+        self.model.vcpus = VCPUS_MAX
+
+    @when(RUNNING)
+    @rule(mib=st.sampled_from((96, 128)))
+    def change_memory(self, mib: int) -> None:
+        self._do(self.client.vm.set_memory_dynamic_range(self.vm, mib << 20, mib << 20))
+        self._eventually(lambda: self._assert_target(mib << 20))
+
+    def _assert_target(self, wanted: int) -> None:
+        target = self.client.vm.stat(self.vm)[1].memory_target
+        assert target == wanted, f"its memory shall be {target}, and not {wanted}"
 
     # --- what must be refused, and what is broken off --------------------------------------------------
 
@@ -307,6 +332,8 @@ class Walk(RuleBasedStateMachine):
             plugged = {device.name for device in self.model.plugged if device.kind is kind}
             assert {device.id.device for device, state in listed if state.plugged} == plugged
         if self.model.is_live:
+            vcpus = self.client.vm.stat(self.vm)[1].vcpu_target
+            assert vcpus == self.model.vcpus, f"the VM has {vcpus} vCPUs, and should have {self.model.vcpus}"
             present = self.client.vbd.stat(self._id(DRIVE))[1].backend_present
             expected = self.model.medium and LocalDisk(path=str(self.ground.path(self.vm, self.model.medium)))
             assert present == expected, f"in the drive is {present}, and should be {expected}"
