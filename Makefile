@@ -46,7 +46,7 @@ unit:
 	@$(PYTHON) -m pytest -q -n 2 $(TEST_DIRECTORIES)
 
 integration:
-	@$(PYTHON) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/xen tests/integration tests/fuzz tests/faults
+	@$(PYTHON) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/xen tests/integration tests/fuzz tests/faults tests/explore
 
 containers:
 	@$(PYTHON) tools/containers.py

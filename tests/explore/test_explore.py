@@ -6,13 +6,13 @@ A walk that goes wrong is shown as it went, with its seed, and not made short: t
 import os
 from pathlib import Path
 
-from ground import Ground
+from ground import PATIENCE_S, Ground
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from walk import walks_on
 from xenops_testing.instance import Instance, Part
 
-LIVES = 25
+LIVES = 15
 STEPS = 40
 SEED = int(os.environ.get("XENOPS_TEST_EXPLORE_SEED", "1"))
 """`make explore` tells others each time; beside all other tests what has passed shall pass again."""
@@ -26,7 +26,7 @@ def test_a_vm_is_always_as_the_model_says(tmp_path: Path) -> None:
             instance.start(part)
 
         restarts = [lambda part=part: anew(part) for part in Part]
-        ground = Ground(instance.client(), tmp_path, restarts=restarts)
+        ground = Ground(instance.client(timeout_s=PATIENCE_S), tmp_path, restarts=restarts)
         chosen = settings(
             max_examples=LIVES,
             stateful_step_count=STEPS,
