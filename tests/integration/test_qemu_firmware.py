@@ -1,6 +1,6 @@
 """What boots by UEFI, and vCPUs that come while a guest runs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +54,12 @@ def test_a_guest_boots_by_uefi_and_its_variables_are_kept_until_it_is_removed(ho
     assert not list((host.directory / "kept" / "firmware").iterdir())
 
 
+def words(act: Callable[[], None]) -> str:
+    error = refusal(act)
+    assert isinstance(error, InternalError)
+    return error.message
+
+
 def test_a_guest_gets_vcpus_while_it_runs_and_is_resumed_with_them(host: Host) -> None:
     vm, image = host.vm(vcpus=1, vcpu_max=3), LocalDisk(path=str(host.directory / "image"))
     host.start(vm)
@@ -66,6 +72,8 @@ def test_a_guest_gets_vcpus_while_it_runs_and_is_resumed_with_them(host: Host) -
         line(console, "cpus came")
         console.say("echo 1 >/sys/devices/system/cpu/cpu2/online; echo on\\line")
         line(console, "online")
+    assert "would not outlive the next one" in words(lambda: host.backend.vm.set_vcpus(host.task, vm, 2))
+    assert host.state(vm).vcpu_target == 3
     host.backend.vm.save(host.task, vm, image, live=False)
     host.backend.vm.destroy(host.task, vm)
     host.backend.vm.create(host.task, vm, Devices(), CreateOptions())
@@ -80,7 +88,6 @@ def test_a_guest_gets_vcpus_while_it_runs_and_is_resumed_with_them(host: Host) -
 def test_a_vcpu_of_the_start_stays(host: Host) -> None:
     vm = host.vm(vcpus=2, vcpu_max=2)
     host.start(vm)
-    error = refusal(lambda: host.backend.vm.set_vcpus(host.task, vm, 1))
-    assert isinstance(error, InternalError)
-    assert "cannot have fewer vCPUs than it started with" in error.message
+    told = words(lambda: host.backend.vm.set_vcpus(host.task, vm, 1))
+    assert "cannot have fewer vCPUs than it started with" in told
     assert host.state(vm).vcpu_target == 2

@@ -4,8 +4,8 @@ from typing import Any
 
 from engine.conformance.samples import sample_vm
 from engine.conformance.subject import refusal
-from schema.objects.errors import InvalidVcpus
-from worker_kvm.qemu.vcpus import places, refuse_vcpus
+from schema.objects.errors import InternalError, InvalidVcpus
+from worker_kvm.qemu.vcpus import places, refuse_to_take, refuse_vcpus
 
 
 def place(socket: int, path: str | None = None) -> dict[str, Any]:
@@ -38,3 +38,10 @@ def test_the_most_that_a_vm_may_have_is_told() -> None:
     refuse_vcpus(vm, 2)
     assert refusal(lambda: refuse_vcpus(vm, 3)) == InvalidVcpus(count=2)
     assert refusal(lambda: refuse_vcpus(vm, 0)) == InvalidVcpus(count=2)
+
+
+def test_no_vcpu_is_taken_from_a_guest_that_qemu_emulates() -> None:
+    refuse_to_take("kvm")
+    error = refusal(lambda: refuse_to_take("tcg"))
+    assert isinstance(error, InternalError)
+    assert "keeps a vCPU until it is started anew" in error.message

@@ -22,6 +22,7 @@ from worker_kvm.libvirt.states import vm_state
 from worker_kvm.libvirt.suspend import assert_can_save, restore_vm, resume_vm, save_vm
 from worker_kvm.pci import name_of
 from worker_kvm.qemu.sleeping import put_to_sleep, refuse_asleep
+from worker_kvm.qemu.vcpus import refuse_to_take
 from worker_kvm.vms import KvmVms, told_by_another
 from worker_kvm.watched import Status
 
@@ -103,6 +104,8 @@ class LibvirtVms(KvmVms[Hypervisor, Live]):
         maximum = max(domain.vm.vcpu_max, domain.vm.vcpus)
         if not 1 <= vcpus <= maximum:
             raise XenopsError(InvalidVcpus(count=maximum))
+        if vcpus < domain.vcpus:
+            refuse_to_take(self._hypervisor.settings.accelerator)
         if vcpus != domain.vcpus:
             live = self._hypervisor.running(vm.id)
             with spoken():

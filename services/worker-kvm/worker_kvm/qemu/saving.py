@@ -203,7 +203,8 @@ class Savings:
             _refuse_other_microvm(domain, head, live)
             live.arrives(arriving=True)
             if domain.vcpus_of_start not in {None, domain.vm.vcpus}:
-                set_vcpus(live, domain.vm.vcpus)  # those that were plugged: the state is of them, too
+                # those that were plugged: the state is of them, too
+                set_vcpus(live, domain.vm.vcpus, self._hypervisor.settings.accelerator)
             if moves:  # noted while it comes: its guest stands still until that is done
                 self._hypervisor.change(vm.id, lambda machine: restored(machine, new_here=True))
             with exporting(

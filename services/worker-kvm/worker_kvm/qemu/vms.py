@@ -105,7 +105,7 @@ class QemuVms(KvmVms[Hypervisor, Live]):
         if domain.kind is Kind.MICROVM and vcpus == domain.vm.vcpus:
             return
         refuse_late(domain.kind, vm.id, "vCPUs")
-        set_vcpus(self._hypervisor.running(vm.id), vcpus)
+        set_vcpus(self._hypervisor.running(vm.id), vcpus, self._hypervisor.settings.accelerator)
         counted = domain.vm.model_copy(
             update={"vcpus": vcpus, "vcpu_max": max(domain.vm.vcpu_max, domain.vm.vcpus)}
         )
