@@ -9,7 +9,7 @@ from engine.backend import CreateOptions, Devices
 from engine.conformance.subject import refusal
 from libvirt_room import LibvirtRoom, domains, make_home, make_room, words
 from qemu_host import VM, line, vif, xvd
-from schema.objects.disk import LocalDisk
+from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import InternalError, Unimplemented
 from schema.objects.vm import PowerState
 
@@ -57,11 +57,86 @@ def test_a_vcpu_that_was_plugged_is_there_after_a_resume(room: LibvirtRoom) -> N
     vm, image = room.vm().model_copy(update={"vcpu_max": 2}), LocalDisk(path=str(room.directory / "image"))
     room.start(vm)
     room.backend.vm.set_vcpus(room.task, vm, 2)
+    assert "would not outlive the next one" in words(lambda: room.backend.vm.set_vcpus(room.task, vm, 1))
     room.backend.vm.save(room.task, vm, image, live=False)
     room.backend.vm.destroy(room.task, vm)
     room.backend.vm.create(room.task, vm, DEVICES, OPTIONS)
     room.backend.vm.restore(room.task, vm, DEVICES, image)
     assert room.state(vm).vcpu_target == 2
+
+
+def made_vdi(room: LibvirtRoom, target: Path | None = None) -> Path:
+    """The VDI `SR/image`, with what was there before, or something else in its place."""
+    path = room.directory / "sr" / "SR" / "image.raw"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if target is not None:
+        path.symlink_to(target)
+    else:
+        with path.open("wb") as file:
+            file.write(b"an older image" * 100)
+            file.truncate(256 << 20)
+    return path
+
+
+def test_a_vm_is_suspended_to_a_vdi_and_resumed_from_it_unless_that_was_damaged(room: LibvirtRoom) -> None:
+    vm, image, content = room.vm(), Vdi(name="SR/image"), made_vdi(room)
+    room.start(vm)
+    with room.console(vm) as console:
+        room.backend.vm.unpause(room.task, vm)
+        line(console, "userland is up")
+    room.backend.vm.save(room.task, vm, image, live=False)
+    assert room.state(vm).power_state is PowerState.SUSPENDED
+    room.backend.vm.destroy(room.task, vm)
+    assert content.stat().st_size == 256 << 20
+    assert not list((room.directory / "run").rglob("moving"))
+    whole = content.read_bytes()
+    for damaged, why in (
+        (b"\0" + whole[1:], "There is no suspend image"),
+        (b"", "There is no suspend image"),
+        (whole[:1000], "has no seal"),
+        (whole[:1000] + b"x" + whole[1001:], "checksum differs"),
+    ):
+        content.write_bytes(damaged)
+        room.backend.vm.create(room.task, vm, DEVICES, OPTIONS)
+        assert why in words(lambda: room.backend.vm.restore(room.task, vm, DEVICES, image))
+        room.backend.vm.destroy(room.task, vm)
+    content.write_bytes(whole)
+    room.backend.vm.create(room.task, vm, DEVICES, OPTIONS)
+    room.backend.vm.restore(room.task, vm, DEVICES, image)
+    with room.console(vm) as console:
+        room.backend.vm.unpause(room.task, vm)
+        console.say("echo still-he\\re")
+        line(console, "still-here")
+    assert not list((room.directory / "run").rglob("moving"))
+
+
+def test_a_vdi_without_room_leaves_the_guest_as_it_was(room: LibvirtRoom) -> None:
+    vm = room.vm()
+    made_vdi(room, Path("/dev/full"))
+    room.start(vm)
+    room.backend.vm.unpause(room.task, vm)
+    told = words(lambda: room.backend.vm.save(room.task, vm, Vdi(name="SR/image"), live=False))
+    assert "cannot be written: No space left on device" in told
+    assert room.state(vm).power_state is PowerState.RUNNING
+    assert not list((room.directory / "run").rglob("moving"))
+
+
+@pytest.mark.parametrize("before", ["running", "paused"])
+def test_a_vm_whose_worker_died_before_its_vdi_had_all_goes_on(room: LibvirtRoom, before: str) -> None:
+    vm = room.vm()
+    room.start(vm)
+    room.backend.stop()
+    record, client = room.directory / "run" / "vm" / f"{VM}.json", room.daemon.client()
+    path = next((room.directory / "run").glob("[0-9]*")) / "moving"
+    noted = record.read_text().replace('"saving":null', f'"saving":"{path}"')
+    record.write_text(noted.replace('"filing":null', f'"filing":"{before}"'))
+    [domain] = client.domains()
+    client.save(domain.uuid, str(path))
+    client.close()
+    room.open()
+    assert room.state(vm).power_state is PowerState[before.upper()]
+    assert not path.exists()
+    room.backend.vm.destroy(room.task, vm)
 
 
 @pytest.mark.parametrize("done", [True, False], ids=["libvirt had done it", "libvirt had it under way"])

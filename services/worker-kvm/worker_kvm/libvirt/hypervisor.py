@@ -239,7 +239,7 @@ class Hypervisor(Noting[Machine, NumberedRecords[Machine]]):
 
     def note_saving(self, vm: str, path: str | None) -> None:
         """A domain is about to be saved to a file; None: it is not after all."""
-        self.change(vm, lambda machine: machine.with_domain(saving=path))
+        self.change(vm, lambda machine: machine.with_domain(saving=path, filing=None))
 
     def clear(self, domid: int) -> None:
         """Remove the files of a domain that is gone."""

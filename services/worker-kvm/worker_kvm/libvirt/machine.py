@@ -84,6 +84,8 @@ class Domain(HostingDomain[Disk, Nic]):
     """The image that it is being suspended to."""
     saved: str | None = None
     """The image that it was suspended to: libvirt has it no more."""
+    filing: Literal["running", "paused"] | None = None
+    """That image goes on to where it lasts, and has not got there; what its guest was before."""
     vcpus: int
     nic_plugs: int = 0
 

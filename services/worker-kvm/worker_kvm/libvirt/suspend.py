@@ -1,17 +1,18 @@
 """Suspend: a VM's memory into a file and out of it, by libvirt; there is a whole VM at the end or none."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backend import Devices, Execution
-from engine.hosted.localdisk import image_path, refuse_unless_file
+from engine.hosted.localdisk import refuse_unless_file
 from engine.hosted.machine import Source
-from engine.image import Image
+from engine.hosted.storage.place import Place
+from engine.image import Image, ImageStream
 from schema.fault import XenopsError, internal_error
 from schema.ids import DeviceId
-from schema.objects.disk import LocalDisk, Vdi
 from schema.objects.errors import FailedToStartEmulator
 from schema.objects.vm import Vm
 from virt.handover import host_of
@@ -23,6 +24,7 @@ from virt.xml import Element, parsed, written
 from worker_kvm.hostdevices import PORTS
 from worker_kvm.libvirt.arriving import Arrival
 from worker_kvm.libvirt.departing import depart, stay
+from worker_kvm.libvirt.filing import fetch, file_away
 from worker_kvm.libvirt.hypervisor import Hypervisor, Settle
 from worker_kvm.libvirt.jobs import Job, run_job
 from worker_kvm.libvirt.live import Live
@@ -44,6 +46,8 @@ from worker_kvm.qemu.arriving import is_aside, left_behind
 from worker_kvm.qemu.content import OVERLAYS, OverlaidContent
 from worker_kvm.qemu.sleeping import refuse_asleep
 from worker_kvm.watched import Status
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +82,27 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) 
     """Write the image; see `VmVerbs.save`. Broken off, libvirt lets the guest go on where it stood.
 
     To another host it goes while the guest runs; or, where libvirt cannot do that, when it is saved here.
-    Errors: `Unimplemented` to a disk that is no file, `Cancelled`, `Internal_error`.
+    Errors: `Unimplemented` to what is no file and no device, `Cancelled`, `Internal_error`.
     """
     domain = hypervisor.look(vm.id).living()
     if domain.saved is not None or domain.moving:
         return
     assert_can_save(hypervisor, vm)
     execution.check_cancelled()
-    if isinstance(image, LocalDisk | Vdi) or not depart(hypervisor, execution, vm.id, image):
-        _save_to_file(hypervisor, execution, vm, image)
+    with _content(hypervisor).placed(image, domain.owner, read_only=False) as place:
+        if isinstance(place, Place) or not depart(hypervisor, execution, vm.id, place):
+            _save_to_file(hypervisor, execution, vm, place)
 
 
-def _save_to_file(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image) -> None:
-    live, path = hypervisor.running(vm.id), _target(hypervisor, vm.id, image)
+def _save_to_file(hypervisor: Hypervisor, execution: Execution, vm: Vm, place: Place | ImageStream) -> None:
+    live, path = hypervisor.running(vm.id), _target(hypervisor, vm.id, place)
     execution.check_cancelled()
     was_running = live.status is Status.RUNNING
     live.leave()
     hypervisor.note_saving(vm.id, str(path))
+    if isinstance(place, Place) and place.lasts:
+        filing = "running" if was_running else "paused"
+        hypervisor.change(vm.id, lambda machine: machine.with_domain(filing=filing))
     try:
         job = Job(hypervisor.virt, live.uuid)
         run_job(job, execution, lambda: hypervisor.virt.save(live.uuid, str(path)))
@@ -109,8 +117,8 @@ def _save_to_file(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: I
     hypervisor.saved(vm.id, str(path))
     try:
         seal(path)
-        if not isinstance(image, LocalDisk | Vdi):
-            send_image(path, image, execution)
+        _pass_on(path, place, execution)
+        hypervisor.change(vm.id, lambda machine: machine.with_domain(filing=None))
         execution.forbid_cancel()
     except (OSError, XenopsError) as error:
         _bring_back(hypervisor, vm.id, paused=not was_running)
@@ -118,6 +126,27 @@ def _save_to_file(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: I
         if isinstance(error, OSError):
             raise internal_error(f"Cannot suspend VM {vm.id} to {path}: {error}") from error
         raise
+
+
+def _pass_on(path: Path, place: Place | ImageStream, execution: Execution) -> None:
+    """To where the image is to be, if libvirt has not written it there."""
+    if not isinstance(place, Place):
+        send_image(path, place, execution)
+    elif place.lasts:
+        file_away(path, place.path, execution)
+
+
+def bring_back_unfiled(hypervisor: Hypervisor) -> None:
+    """VMs whose worker died while their images were on the way to where they last go on as they were."""
+    for machine in hypervisor.machines():
+        if machine.domain is None or machine.domain.filing is None:
+            continue
+        try:
+            _bring_back(hypervisor, machine.id, paused=machine.domain.filing == "paused")
+        except XenopsError as error:
+            _LOG.warning("VM %s was not wholly suspended, and cannot go on: %s", machine.id, error)
+        else:
+            _moving_path(hypervisor, machine.id).unlink(missing_ok=True)
 
 
 def restore_vm(
@@ -128,9 +157,22 @@ def restore_vm(
     if hypervisor.live(vm.id) is not None:
         return
     execution.check_cancelled()
-    if isinstance(image, LocalDisk | Vdi):
-        _restore_from(hypervisor, vm, image_path(image, "VM.resume from"), devices)
-        return
+    owner = hypervisor.look(vm.id).living().owner
+    with _content(hypervisor).placed(image, owner, read_only=True) as place:
+        if not isinstance(place, Place):
+            _restore_from_stream(hypervisor, execution, vm, place, devices=devices)
+        elif not place.lasts:
+            _restore_from(hypervisor, vm, place.path, devices)
+        else:
+            bytes_max = size_max(vm.memory_static_max)
+            with _on_the_way(hypervisor, vm.id) as path:
+                fetch(place.path, path, execution, bytes_max=bytes_max)
+                _restore_from(hypervisor, vm, path, devices)
+
+
+def _restore_from_stream(
+    hypervisor: Hypervisor, execution: Execution, vm: Vm, image: ImageStream, *, devices: Devices
+) -> None:
     with talking(image, execution) as talk:
         match talk.hear():
             case SendsFile():
@@ -143,11 +185,18 @@ def restore_vm(
                 return
             case other:
                 raise unexpected(other)
-    path = _moving_path(hypervisor, vm.id)
-    path.unlink(missing_ok=True)
-    try:
+    with _on_the_way(hypervisor, vm.id) as path:
         receive_image(path, image, execution, bytes_max=size_max(vm.memory_static_max))
         _restore_from(hypervisor, vm, path, devices)
+
+
+@contextmanager
+def _on_the_way(hypervisor: Hypervisor, vm: str) -> Iterator[Path]:
+    """Where a VM's file may be while inside."""
+    path = _moving_path(hypervisor, vm)
+    path.unlink(missing_ok=True)
+    try:
+        yield path
     finally:
         path.unlink(missing_ok=True)
 
@@ -176,8 +225,7 @@ def _take_in(hypervisor: Hypervisor, vm: Vm, devices: Devices, coming: _Coming) 
     """Have libvirt make a domain of a document from elsewhere, with the devices that the VM has here."""
     domain = hypervisor.look(vm.id).living()
     bridged = hypervisor.settings.bridged
-    content = OverlaidContent(hypervisor.settings.run / OVERLAYS, hypervisor.settings.storage)
-    sources = content.open_all(devices.vbds, domain.owner)
+    sources = _content(hypervisor).open_all(devices.vbds, domain.owner)
     try:
         hypervisor.change(
             vm.id,
@@ -207,13 +255,16 @@ def _awake(machine: Machine) -> Machine:
     return machine.with_domain(addressed=machine.addressed).but(suspended=False, addressed=())
 
 
-def _target(hypervisor: Hypervisor, vm: str, image: Image) -> Path:
+def _content(hypervisor: Hypervisor) -> OverlaidContent:
+    return OverlaidContent(hypervisor.settings.run / OVERLAYS, hypervisor.settings.storage)
+
+
+def _target(hypervisor: Hypervisor, vm: str, place: Place | ImageStream) -> Path:
     """The file that libvirt writes."""
-    if not isinstance(image, LocalDisk | Vdi):
+    if not isinstance(place, Place) or place.lasts:
         return _moving_path(hypervisor, vm)
-    path = image_path(image, "VM.suspend to")
-    refuse_unless_file(path)
-    return path
+    refuse_unless_file(place.path)
+    return place.path
 
 
 def _moving_path(hypervisor: Hypervisor, vm: str) -> Path:
@@ -249,7 +300,7 @@ def _bring_back(hypervisor: Hypervisor, vm: str, *, paused: bool) -> None:
     hypervisor.bring_up(vm, domain, restore)
     if not paused:  # only now: what it may send is restricted
         _let_run(hypervisor, hypervisor.running(vm))
-    hypervisor.change(vm, lambda machine: machine.but(suspended=False))
+    hypervisor.change(vm, lambda machine: machine.with_domain(filing=None).but(suspended=False))
 
 
 def _let_run(hypervisor: Hypervisor, live: Live) -> None:
