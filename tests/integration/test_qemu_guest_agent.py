@@ -1,6 +1,7 @@
 """Debian's qemu-guest-agent in a real guest: what it tells each worker; and a guest that has none or lies."""
 
 from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from engine.conformance.subject import refusal
 from qemu_host import GUEST, VM, Host, line, vif
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState, Vm
+from worker_kvm.qemu.agents import Patience
 
+NEVER_S = 1e6
 ADDRESS = ("attr/vif/0/ipv4/0", "192.0.2.7")
 
 
@@ -20,6 +23,12 @@ def make_host(tmp_path: Path) -> Iterator[Host]:
 
 def until_told(host: Host, vm: Vm, *key: str) -> dict[str, str]:
     while key not in host.state(vm).guest_agent:
+        host.told()
+    return dict(host.state(vm).guest_agent)
+
+
+def until_told_any(host: Host, vm: Vm, value: str) -> dict[str, str]:
+    while value not in dict(host.state(vm).guest_agent).values():
         host.told()
     return dict(host.state(vm).guest_agent)
 
@@ -47,6 +56,31 @@ def test_an_agent_is_heard_by_each_worker_as_long_as_its_guest_is_there(host: Ho
         until_told(host, vm, "data/host_name_dns", "web2")
     host.backend.vm.destroy(host.task, vm)
     assert host.state(vm).guest_agent == ()
+
+
+def test_new_addresses_are_asked_for_when_qemu_tells_of_other_frames(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[None] = []
+
+    def pauses(_: Patience) -> Iterator[float]:
+        """Asked once when it comes up, and then once for each thing that happens."""
+        begun.append(None)
+        return chain([0.5] if len(begun) > 1 else [], repeat(NEVER_S))
+
+    monkeypatch.setattr(Patience, "pauses", pauses)
+    vm = host.vm().model_copy(update={"ty": GUEST.builder(with_agent=True)})
+    host.create(vm)
+    host.backend.vif.plug(host.task, VM, vif(0))
+    host.launch(vm)
+    with host.console(vm) as console:
+        host.backend.vm.unpause(host.task, vm)
+        line(console, "userland is up")
+        console.say("ip addr add 192.0.2.7/24 dev eth0; ip link set eth0 up")
+        until_told(host, vm, *ADDRESS)
+        console.say("ip -6 addr add 2001:db8::7/64 dev eth0")
+        told = until_told_any(host, vm, "2001:db8::7")
+        assert told["attr/vif/0/ipv4/0"] == "192.0.2.7"
 
 
 def test_a_guest_without_an_agent_or_with_one_that_lies_harms_nobody(host: Host) -> None:

@@ -6,10 +6,12 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from io import BufferedRWPair
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 from schema.ids import DeviceId
+from typing_extensions import override
 from virt.monitor import Arguments, MonitorLoop, MonitorRefusedError
 from worker_kvm.addresses import Addressed, Addresses, Order
 from worker_kvm.qemu.agents import AgentMissingError, Agents, Channel, Patience
@@ -329,3 +331,38 @@ def test_what_comes_later_is_attended_to_at_once(guest: Guest) -> None:
     assert told.faults == ((0, "it ended with 1"),)
     agents.close()
     loop.close()
+
+
+class Rarely(Patience):
+    """A guest that comes up is asked twice, and then no more."""
+
+    @override
+    def pauses(self) -> Iterator[float]:
+        return chain((0.0,), repeat(1e6))
+
+
+def test_a_guest_that_may_have_news_is_asked_as_one_that_comes_up_and_qemu_to_tell_again(
+    guest: Guest,
+) -> None:
+    loop, changes, listened = MonitorLoop(), queue.Queue[int](), queue.Queue[str]()
+
+    async def ask(command: str, arguments: Arguments) -> object:
+        listened.put(command)
+        return await qemu(command, arguments)
+
+    agents = Agents(loop, Orders(), changes.put, Rarely())
+    agents.stir(DOMID)  # nobody is there
+    agents.opened(DOMID, Channel(guest.path, ask))
+    changes.get(timeout=PATIENCE_S)
+    for _ in range(2):
+        while listened.get(timeout=PATIENCE_S) != "qom-get":  # what is asked last
+            pass
+    guest.answer = lambda asked: well(asked).replace(b"web1", b"web2")
+    agents.stir(DOMID)
+    changes.get(timeout=PATIENCE_S)
+    told = agents.told(DOMID)
+    assert told is not None
+    assert ("data/host_name_dns", "web2") in told.system
+    agents.close()
+    loop.close()
+    assert "query-rx-filter" in listened.queue

@@ -115,6 +115,10 @@ class Agents:
         """Something is pending for an agent: it shall not wait for the next time; there is none, nothing."""
         self._loop.call(self._attend, domid)
 
+    def stir(self, domid: int) -> None:
+        """A guest may have something new to tell: it is asked as one is that has just come up."""
+        self._loop.call(self._stir, domid)
+
     def order(self, domid: int, command: str) -> Future[None]:
         """Tell an agent to do something that it may not live to answer; cancelled, its answer is not awaited.
 
@@ -151,6 +155,11 @@ class Agents:
         agent = self._agents.get(domid)
         if agent is not None:
             agent.wanted.set()
+
+    def _stir(self, domid: int) -> None:
+        agent = self._agents.get(domid)
+        if agent is not None:
+            agent.stir()
 
     def _forget(self, domid: int) -> None:
         self._close(domid)
@@ -191,6 +200,7 @@ class _Agent:
         self._runs_programs: bool | None = None
         self.wanted = asyncio.Event()
         """Set to have it attended to before its next time."""
+        self._is_stirred = False
         self._turn = asyncio.Lock()
         self._line: _Line | None = None
         self.task = asyncio.get_running_loop().create_task(self._attend())
@@ -210,13 +220,19 @@ class _Agent:
             except (OSError, ValueError):
                 self._hang_up()  # whether it has obeyed is seen otherwise
 
+    def stir(self) -> None:
+        """See `Agents.stir`: not at once, for a guest that has something new all the time costs no more."""
+        self._is_stirred = True
+        self.wanted.set()
+
     def close(self) -> None:
         """Ask no more."""
         self.task.cancel()
         self._hang_up()
 
     async def _attend(self) -> None:
-        for pause_s in self._patience.pauses():
+        pauses = self._patience.pauses()
+        while True:
             self.wanted.clear()
             async with self._turn:
                 try:
@@ -225,9 +241,19 @@ class _Agent:
                     self._hang_up()
                 else:
                     self._on_told(told)
+            pauses = await self._rest(pauses)
+
+    async def _rest(self, pauses: Iterator[float]) -> Iterator[float]:
+        """Until it is to be asked again. Answers the pauses from then on."""
+        while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
+                async with asyncio.timeout(next(pauses)):
                     await self.wanted.wait()
+            if not self._is_stirred:
+                return pauses
+            self._is_stirred = False
+            self.wanted.clear()
+            pauses = self._patience.pauses()
 
     async def _ask(self) -> Told:
         """Orders are carried out first, so that what comes of them is told."""
@@ -239,6 +265,7 @@ class _Agent:
         known = Told(system_keys(system, host), runs_programs=self._runs_programs)
         faults = await self._carry_out(line, known)
         async with asyncio.timeout(self._patience.answer_s):
+            await self._listen()
             interfaces = addresses(await line.ask("guest-network-get-interfaces"))
             memory = memory_kib(await self._memory())
         return replace(known, addresses=interfaces, memory_kib=memory, faults=faults)
@@ -273,6 +300,11 @@ class _Agent:
                     step = steps.send(reply)
         except StopIteration as end:
             return str(end.value)
+
+    async def _listen(self) -> None:
+        """QEMU tells once that a guest wants other frames, and again when it was asked which."""
+        with suppress(MonitorError, MonitorRefusedError):
+            await self._channel.ask("query-rx-filter", {})
 
     async def _memory(self) -> object:
         """What the guest's balloon driver counts, which QEMU asks it for as often as we ask QEMU."""

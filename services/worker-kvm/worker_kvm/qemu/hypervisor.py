@@ -245,6 +245,10 @@ class Hypervisor(Noting[Machine, Records]):
 
         self._tell_of(lambda domain: domain.domid == domid, tell)
 
+    def on_filter(self, domid: int) -> None:
+        """A guest may have got an address."""
+        self.agents.stir(domid)
+
     def on_port(self, domid: int, *, is_open: bool) -> None:
         """A guest has opened or closed the port of its agent."""
         live = self._lives.get(domid)

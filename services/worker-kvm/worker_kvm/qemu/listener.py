@@ -20,5 +20,8 @@ class Listener(Protocol):
     def on_clock(self, domid: int, offset_s: int) -> None:
         """The guest has set its clock, by so much from where that of its QEMU began."""
 
+    def on_filter(self, domid: int) -> None:
+        """The guest wants other frames of an interface, as with an address that is new."""
+
     def on_port(self, domid: int, *, is_open: bool) -> None:
         """The guest has opened or closed the port of its agent."""

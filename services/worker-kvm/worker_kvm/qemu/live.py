@@ -308,6 +308,8 @@ class Live(Watched):
                 self.notify()
             case "VSERPORT_CHANGE" if event.data.get("id") == AGENT:
                 self._listener.on_port(self._domid, is_open=event.data.get("open") is True)
+            case "NIC_RX_FILTER_CHANGED":
+                self._listener.on_filter(self._domid)
             case "RTC_CHANGE":
                 self._listener.on_clock(self._domid, int(event.data["offset"]))
             case "MIGRATION":
