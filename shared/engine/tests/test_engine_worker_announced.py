@@ -44,8 +44,10 @@ class AtOnce:
     def __init__(self, threads: Any) -> None:
         self._threads = threads
         self.clock = StillClock()
+        self.begun = 0
 
     def begin(self, action: Callable[[], None]) -> None:
+        self.begun += 1
         action()
 
     def __getattr__(self, name: str) -> Any:
@@ -180,6 +182,8 @@ def test_who_is_on_his_way_is_waited_for(there: Destination) -> None:
 def test_what_is_announced_anew_has_its_time_anew(there: Destination) -> None:
     there.note(ARRIVING, 2, imports(), Succeeded())
     there.look_after(0.0)
+    there.note(ARRIVING, 3, arrives(), FAILED)
+    there.look_after(0.0)
     there.note(ARRIVING, 5, imports(), Succeeded())
     assert there.look_after(ANNOUNCED_S) == (ARRIVING,)
     assert there.look_after(ANNOUNCED_S) == ()
@@ -196,6 +200,17 @@ def test_what_changes_in_the_last_moment_counts(there: Destination) -> None:
 
     there.threads.begin = begin_late  # type: ignore[method-assign]
     assert there.look_after(ANNOUNCED_S) == (ARRIVING,)
+
+
+def test_what_is_not_there_any_more_is_looked_for_once(there: Destination) -> None:
+    """A source that gives up has it removed, though its arrival has cleared up already."""
+    there.note(ARRIVING, 2, removes(), FAILED)
+    there.store.remove(ARRIVING)
+    there.look_after(0.0)
+    for _ in range(3):
+        there.look_after(ANNOUNCED_S)
+    assert there.threads.begun == 1
+    assert there.removals() == []
 
 
 def test_what_cannot_be_forgotten_yet_is_tried_again(

@@ -6,8 +6,9 @@ back. Of such a VM there is nothing here but metadata: it lives on its source, i
 """
 
 import logging
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from schema.atomics.vm import VmRemove
@@ -34,11 +35,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Which lease an announcement was noted under, and when this worker saw it first."""
+    """Which lease an announcement was noted under, and when this worker is to forget it: never twice."""
 
     life: float
     token: LeaseToken
-    at: float
+    due: float
 
     def is_of(self, entry: JournalEntry) -> bool:
         """Whether nothing was done with that VM since."""
@@ -66,8 +67,8 @@ class AnnouncedVms:
         for vm, entry in announced.items():
             seen = self._seen.get(vm)
             if seen is None or not seen.is_of(entry):
-                self._seen[vm] = seen = _Seen(entry.life, entry.token, now)
-            is_due = now - seen.at >= ANNOUNCED_S and vm not in self._forgetting
+                self._seen[vm] = seen = _Seen(entry.life, entry.token, now + ANNOUNCED_S)
+            is_due = now >= seen.due and vm not in self._forgetting
             if is_due and not self._is_expected(vm):
                 self._forgetting.add(vm)
                 self._tools.threads.begin(partial(self._forget, vm, seen))
@@ -78,6 +79,7 @@ class AnnouncedVms:
                 entry = self._tools.journal.read(vm)
                 if entry is not None and entry.is_announced and seen.is_of(entry):
                     self._remove(entry, held)
+            self._seen[vm] = replace(seen, due=math.inf)
         except XenopsError as error:
             _LOG.warning("VM %s was announced, and cannot be forgotten yet: %s", vm, error)
         finally:
