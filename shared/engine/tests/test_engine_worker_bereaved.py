@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from bus.memory import MemoryBroker, MemoryBus
 from engine.conformance.memory_xenstore import MemoryXenstore
 from engine.conformance.samples import sample_vbd, sample_vm
 from engine.journal import FencedError, Journal, JournalEntry
+from engine.lock import LOCK_TIMEOUT_S, VmLocks
 from engine.simulator import Simulator, SimulatorSettings
 from engine.store.xenstore import XenstoreStore
 from engine.threads import SystemThreads
@@ -267,6 +268,45 @@ def test_what_another_has_ended_meanwhile_stays_as_it_ended_and_is_told(bereaved
         Orphans(WorkerName("w"), waiting, bereaved.service._signal).put_right(LEAVING, TaskId(1))
     assert bereaved.journal.read(LEAVING) == handed.model_copy(update={"finished": ended})
     assert bereaved.changes() == [Changed(vm=LEAVING, changed=(VmObject(id=LEAVING),))]
+
+
+class _Leaping(SystemThreads):
+    """Who sleeps a little sleeps for long; `meanwhile` happens then."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+        self.leaps = 0
+
+    @override
+    def sleep(self, delay_s: float) -> None:
+        self._meanwhile()
+        self.leaps += 1
+
+    def monotonic(self) -> float:
+        return 2 * LOCK_TIMEOUT_S * self.leaps
+
+    def now(self) -> float:
+        return self.monotonic()
+
+
+@pytest.mark.parametrize("is_ended", [True, False], ids=["ended", "still open"])
+def test_what_another_holds_and_ends_is_no_warning(
+    bereaved: Bereaved, caplog: pytest.LogCaptureFixture, *, is_ended: bool
+) -> None:
+    """As the next task of its VM, which puts right first what its worker has left, and may take longer."""
+
+    def end() -> None:
+        if is_ended:
+            ended = Finished(vm=VM, task=TaskId(1), outcome=Succeeded(), token=LeaseToken(2))
+            bereaved.journal.end(_entry(VM), ended)
+
+    tools, threads = bereaved.service._tools, _Leaping(end)
+    waiting = replace(tools, threads=threads, locks=VmLocks(tools.locks._directory, threads))
+    with caplog.at_level("WARNING", "worker"), tools.locks.held(VM, tools.threads.sleep):
+        Orphans(WorkerName("w"), waiting, bereaved.service._signal).put_right(VM, TaskId(1))
+    assert threads.leaps == 1
+    assert ("could not be put right" in caplog.text) is not is_ended
 
 
 def _look_at_kept(bereaved: Bereaved) -> None:

@@ -34,15 +34,20 @@ class Orphans:
                     else:
                         tell_again(now, self._tools)  # who ended it may have died before it said so
         except XenopsError as error:
-            _LOG.warning("VM %s could not be put right: %s", vm, error)
+            level = logging.WARNING if self._is_open(vm, task) else logging.INFO
+            _LOG.log(level, "VM %s could not be put right: %s", vm, error)
+
+    def _is_open(self, vm: VmId, task: TaskId) -> bool:
+        """Whether nobody has ended a task yet, a later one of its VM for example."""
+        entry = self._tools.journal.read(vm)
+        return entry is not None and entry.task == task and entry.finished is None
 
     def is_half_done(self, finished: Finished) -> bool:
         """Whether a task was ended for a worker that was lost: who ends one itself notes it before.
 
         Should that worker only stand still, it has the VM's lock, and ends what it has begun.
         """
-        entry = self._tools.journal.read(finished.vm)
-        return entry is not None and entry.task == finished.task and entry.finished is None
+        return self._is_open(finished.vm, finished.task)
 
     def compare(self, finished: Finished) -> None:
         """A task that was given up, and was done all the same: clients have not heard of the VM's devices."""
