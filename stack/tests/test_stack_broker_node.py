@@ -1,6 +1,9 @@
 """Which ports a private node has when it is started again."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +27,7 @@ def listening() -> Iterator[socket.socket]:
 
 def known(directory: Path, port: int) -> list[int]:
     """The ports of the node before, of which that one is in use."""
-    ports = [port, *node._free_ports(2)]
+    ports = [port, *node.free_ports(2)]
     (directory / "ports").write_text(" ".join(map(str, ports)))
     return ports
 
@@ -44,9 +47,23 @@ def test_who_keeps_its_port_is_left_alone(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_ports_are_such_as_nobody_gets_who_asks_for_any() -> None:
-    ports = node._free_ports(3)
+    ports = node.free_ports(3)
     assert len(set(ports)) == 3
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     if first <= 20_000:
         pytest.skip("this machine gives nearly all ports to who asks for any")
     assert max(ports) < first
+
+
+def test_what_listens_at_a_port_is_known_by_its_process() -> None:
+    waits = "import sys; sys.stdin.read()"
+    with (
+        listening() as ours,
+        subprocess.Popen([sys.executable, "-c", waits], stdin=subprocess.PIPE) as stranger,
+    ):
+        port = ours.getsockname()[1]
+        assert node._listens(os.getpid(), port)
+        assert not node._listens(stranger.pid, port)
+        assert not node._listens(os.getpid(), node.free_ports(1)[0])
+        stranger.communicate()
+    assert not node._listens(stranger.pid, port)

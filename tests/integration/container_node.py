@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from bus.users import ADMINISTRATOR
-from stack.broker.node import PrivateNode
+from stack.broker.node import PrivateNode, free_ports
 from stack.broker.passwords import keep
 from stack.credentials import BROKER, hand_out
 from testcontainers.core.config import testcontainers_config
@@ -24,7 +23,7 @@ class ContainerNode:
     """As `PrivateNode`, as far as tests of the bus ask; it keeps data and port until it is left."""
 
     def __init__(self, directory: Path) -> None:
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         hand_out(directory, f"{LOOPBACK}:{self.port}", ())
         password = keep(directory / "kept", ())[ADMINISTRATOR]
         self.url = f"amqp://{ADMINISTRATOR}:{password}@{LOOPBACK}:{self.port}/"
@@ -89,9 +88,3 @@ def why_no_container() -> str:
 
 def _succeeds(*command: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def _free_port() -> int:
-    with socket.create_server((LOOPBACK, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

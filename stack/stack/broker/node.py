@@ -15,7 +15,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -42,6 +43,9 @@ _POLL_S = 0.02
 _PORT_MIN, _PORT_END = 10_000, 1 << 16
 _ASKED_FOR = Path("/proc/sys/net/ipv4/ip_local_port_range")
 """The first and the last port of those that who asks for any gets, also who connects."""
+
+_LISTENS = "0A"
+"""A socket's state in /proc/net/tcp: TCP_LISTEN of Linux, <net/tcp_states.h>."""
 
 _PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
 _HOST = "127.0.0.1"
@@ -156,7 +160,7 @@ class PrivateNode:
             NodeError: it does not come up; the sentence names its log.
         """
         end = time.monotonic() + START_TIMEOUT_S
-        while not _answers(self._placement.host, self.port, by_tls=self._tls is not None):
+        while not self._answers():
             is_dead = any(process.poll() is not None for process in self._processes)
             if is_dead or time.monotonic() > end:
                 self.stop()
@@ -165,6 +169,12 @@ class PrivateNode:
         urls = {role: self.url_of(role) for role in Role}
         write_secret(self._directory / "urls.json", json.dumps(urls))
         write_secret(self._directory / "url", self.url)
+
+    def _answers(self) -> bool:
+        """Whether a broker answers, and it is this one: a stranger's may have got the port meanwhile."""
+        broker = self._processes[-1].pid
+        is_by_tls = self._tls is not None
+        return _answers(self._placement.host, self.port, by_tls=is_by_tls) and _listens(broker, self.port)
 
     def kill(self) -> None:
         """End the node as a crash would."""
@@ -212,7 +222,7 @@ class PrivateNode:
         file = self._directory / "ports"
         ports = [int(word) for word in file.read_text().split()] if file.exists() else []
         if len(ports) != 3 or not _are_free_in_time(ports):
-            ports = _free_ports(3)
+            ports = free_ports(3)
             file.write_text(" ".join(map(str, ports)))
         return ports
 
@@ -301,7 +311,7 @@ def _find(program: str, package: str) -> str:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Such as nobody gets who asks for any: the broker listens there seconds later, and others start, too.
 
     A stranger's broker that has got one meanwhile answers like ours, and refuses our password.
@@ -342,6 +352,29 @@ def _answers(host: str, port: int, *, by_tls: bool) -> bool:
             return connection.recv(7)[:1] == b"\x01"
     except OSError:
         return False
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Whether a process has the socket that listens at a port, in its own network."""
+    try:
+        lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+        inodes = {words[9] for words in lines if words[3] == _LISTENS and _port_of(words[1]) == port}
+        files = set(_files_of(pid))
+    except PermissionError:
+        return True  # nobody can tell here whose it is
+    except OSError:
+        return False  # it has just ended
+    return any(f"socket:[{inode}]" in files for inode in inodes)
+
+
+def _files_of(pid: int) -> Iterator[str]:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield str(link.readlink())
+
+
+def _port_of(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
 
 
 def main(arguments: list[str]) -> int:
