@@ -87,6 +87,8 @@ class Watch:
         self._complain = complain
         self._busy: defaultdict[str, list[tuple[Life, int]]] = defaultdict(list)
         self._begun: defaultdict[tuple[float, int], int] = defaultdict(int)
+        self._lives: list[float] = []
+        self._life_of: dict[str, float] = {}
 
     def touch(self, life: Life, vm: str) -> None:
         """A thread is at a verb of a VM."""
@@ -113,6 +115,19 @@ class Watch:
         self._begun[entry.life, entry.task] += 1
         if self._begun[entry.life, entry.task] > 1:
             self._complain(f"task {entry.task} of {entry.vm} was begun twice")
+        self._begin_in_life(entry.vm, entry.life)
+
+    def meet(self, life: float) -> None:
+        """A worker of this host reads a life of the log; whoever does so first comes to it last."""
+        if life not in self._lives:
+            self._lives.append(life)
+
+    def _begin_in_life(self, vm: str, life: float) -> None:
+        """What is noted under one life of the log is never followed by what an earlier one had asked for."""
+        before = self._life_of.get(vm, life)
+        if self._lives.index(life) < self._lives.index(before):
+            self._complain(f"{vm} is executed by a life of the log that is over")
+        self._life_of[vm] = life
 
 
 class SimJournal(Journal):
@@ -127,6 +142,11 @@ class SimJournal(Journal):
     def begin(self, entry: JournalEntry) -> None:
         super().begin(entry)
         self._watch.begin(entry)
+
+    @override
+    def meet(self, life: float) -> None:
+        super().meet(life)
+        self._watch.meet(life)
 
     @override
     def note_handover(self, entry: JournalEntry) -> None:

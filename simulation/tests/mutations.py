@@ -310,6 +310,18 @@ def what_is_sent_again_is_what_it_was(patch: Patch) -> None:
     patch.setattr("simulation.broker.anchor_of", lambda body, _: anchor_of(body, None))
 
 
+def every_life_of_the_log_is_known(patch: Patch) -> None:
+    """A worker that was cut off does not mind what another was leased in a log that it has not read."""
+    begin = Journal.begin
+
+    def begin_all_the_same(journal: Journal, entry: JournalEntry) -> None:
+        if (last := journal.read(entry.vm)) is not None:
+            journal.meet(last.life)
+        begin(journal, entry)
+
+    patch.setattr(Journal, "begin", begin_all_the_same)
+
+
 def what_was_read_is_told_of_any_log(patch: Patch) -> None:
     """An event hub tells how tasks have ended before it knows whether its log is still the same."""
     patch.setattr(EventHub, "on_log", lambda *_, **__: None)
@@ -355,6 +367,7 @@ CAUGHT_BY: dict[Mutation, int | str] = {
     a_lost_log_is_told_nobody: "a-removal-lost-with-its-log",
     what_another_ended_counts_as_told: "devices-plugged-by-a-worker-that-ended-and-said-nothing",
     changes_by_requests_are_not_noted: "a-vm-added-by-a-worker-that-died-then",
+    every_life_of_the_log_is_known: "parked-by-a-worker-that-is-cut-off-as-its-log-is-lost",
     what_was_read_is_told_of_any_log: "the-end-of-another-task-of-its-number",
     refusal_is_told_before_it_is_written: "told-that-it-is-refused-before-that-is-written",
 }

@@ -100,6 +100,11 @@ class Journal:
         self._ended_here: dict[VmId, tuple[float, LeaseToken]] = {}
         self._entries = make_cells(Encoding(encode=_encode, decode=_decode))
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lives = {entry.life for entry in self.entries()}
+
+    def meet(self, life: float) -> None:
+        """A life of the log is read by this process, or is told of by others whose lease came first."""
+        self._lives.add(life)
 
     def read(self, vm: VmId) -> JournalEntry | None:
         """A VM's last execution; none if it never was, or its file is damaged."""
@@ -118,11 +123,19 @@ class Journal:
         """An execution begins.
 
         Raises:
-            FencedError: an execution under the same or a later lease was begun before.
+            FencedError: an execution under the same or a later lease was begun before; or, told once, one of
+                a life of the log that this process has not read: whoever stood still has found no loss yet.
         """
         last = self.read(entry.vm)
         if last is not None and last.life == entry.life and last.token >= entry.token:
             raise FencedError(f"lease {entry.token} of VM {entry.vm}: lease {last.token} came before it")
+        self.meet(entry.life)
+        if last is not None and last.life not in self._lives:
+            self.meet(last.life)
+            raise FencedError(
+                f"lease {entry.token} of VM {entry.vm} is not obeyed: another worker of this host has "
+                "executed it by a log that this one has not read; nothing was done: look, and ask again"
+            )
         self._write(entry)
 
     def note_loss(self, entry: JournalEntry) -> JournalEntry:

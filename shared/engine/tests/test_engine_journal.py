@@ -53,6 +53,29 @@ def test_a_lease_of_another_life_of_the_log_is_not_older(tmp_path: Path) -> None
     assert list(journal.unfinished()) == [entry(2, life=2.0)]
 
 
+def test_a_lease_behind_one_of_a_log_that_its_worker_has_not_read_is_refused_once(tmp_path: Path) -> None:
+    """A worker that stood still, or was cut off, while the log was lost and another went on."""
+    stood_still = Journal(tmp_path)
+    stood_still.meet(1.0)
+    goes_on = Journal(tmp_path)
+    goes_on.meet(2.0)
+    goes_on.begin(entry(3, life=2.0))
+    with pytest.raises(FencedError, match="a log that this one has not read; nothing was done"):
+        stood_still.begin(entry(7, life=1.0))
+    assert list(stood_still.unfinished()) == [entry(3, life=2.0)]
+    stood_still.begin(entry(9, life=1.0))
+
+
+def test_a_lease_behind_one_of_a_life_that_was_read_or_was_there_at_the_start_is_obeyed(
+    tmp_path: Path,
+) -> None:
+    journal, other = Journal(tmp_path), Journal(tmp_path)
+    other.begin(entry(3, life=2.0))
+    Journal(tmp_path).begin(entry(1, life=3.0))
+    journal.meet(3.0)
+    journal.begin(entry(2, life=4.0))
+
+
 OWN = VmId("1f5a1c9e-0000-4000-8000-0123456789ab")
 DEPARTING = departing_id(OWN)
 

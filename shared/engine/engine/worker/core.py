@@ -136,6 +136,11 @@ class WorkerCore:
     _is_known: bool = True
     _has_told: bool = False
 
+    @property
+    def life(self) -> float | None:
+        """Which life of the log is read; None before anything is."""
+        return self._life
+
     def expects(self, vm: VmId) -> bool:
         """Whether any task of a VM waits or runs; before the log is read, it may."""
         return not self.live or any(submitted.vm == vm for submitted in self._submitted.values())

@@ -192,7 +192,10 @@ class WorkerService:
             self._log.append(record)
 
     def _on_entry(self, entry: Entry) -> None:
-        self._do(self._core.on_entry(entry))
+        effects = self._core.on_entry(entry)
+        if (life := self._core.life) is not None:
+            self._tools.journal.meet(life)
+        self._do(effects)
 
     def _on_live(self) -> None:
         """Executions that nobody leases any more and that a dead worker left are put right first."""
