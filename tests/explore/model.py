@@ -55,7 +55,8 @@ LIVE = frozenset({PowerState.RUNNING, PowerState.PAUSED})
 class Model:
     """One VM. `plugged`: what its domain has, if it has one; `medium`: what is in its drive.
 
-    `vcpus` are those of its domain; a guest that got one keeps it until it ends.
+    `vcpus` are those of its domain; a guest that got one keeps it until it ends. `saved` are the devices
+    that its image is of: a real hypervisor has it resumed with all of them, and names one that is missing.
     """
 
     power: PowerState = PowerState.HALTED
@@ -63,6 +64,7 @@ class Model:
     plugged: set[Device] = field(default_factory=set)
     medium: str | None = DESCRIBED_MEDIUM
     vcpus: int = VCPUS
+    saved: set[Device] = field(default_factory=set)
 
     @property
     def is_live(self) -> bool:
@@ -77,6 +79,7 @@ class Model:
         self.power = PowerState.PAUSED
         self.plugged = set(self.known)
         self.medium = DESCRIBED_MEDIUM
+        self.saved = set()
 
     def rebooted(self) -> None:
         """A domain was made anew, and runs, as before or not."""
@@ -92,6 +95,7 @@ class Model:
     def ended(self, power: PowerState = PowerState.HALTED) -> None:
         """There is no domain any more."""
         self.power = power
+        self.saved = self.plugged if power is PowerState.SUSPENDED else set()
         self.plugged = set()
         if power is PowerState.HALTED:
             self.vcpus = VCPUS
@@ -117,4 +121,5 @@ class Model:
 
     def may_go(self) -> list[Device]:
         """Devices that can be forgotten."""
-        return [device for device in DEVICES if device in self.known - self.plugged and not device.stays]
+        free = self.known - self.plugged - self.saved
+        return [device for device in DEVICES if device in free and not device.stays]
