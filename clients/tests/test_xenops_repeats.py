@@ -5,7 +5,14 @@ import time
 from typing import Any
 
 import pytest
-from bus.ports import BusError, LostError, NoConnectionError, RequestTimeoutError, UndeliveredError
+from bus.ports import (
+    BusBlockedError,
+    BusError,
+    LostError,
+    NoConnectionError,
+    RequestTimeoutError,
+    UndeliveredError,
+)
 from frontend.routes import Queued, route
 from schema.again import REPEATED_S, UNDECIDED, is_id, is_look, undone
 from schema.fault import XenopsError
@@ -133,6 +140,28 @@ def test_an_awaited_call_that_fails_is_not_made_again() -> None:
         asyncio.run(ask(DoesNotExist(klass="task", id="7")))
 
 
+def began(one: Attempts) -> Attempts:
+    """Its first attempt is under way."""
+    one.answer_s()
+    return one
+
+
+@pytest.mark.parametrize("last", [BusBlockedError("takes no messages"), NOBODY])
+def test_that_the_last_attempt_came_to_nothing_is_not_all_after_one_that_may_have_been_accepted(
+    last: BusError,
+) -> None:
+    one = began(attempts(timeout_s=AGAIN_S))
+    one.after(LOST)
+    with pytest.raises(LostError, match=f"^{last}; an earlier attempt may have been accepted: {UNDECIDED}$"):
+        one.after(last)
+    look = began(attempts("Task.list", timeout_s=AGAIN_S))
+    look.after(LOST)
+    with pytest.raises(type(last)):
+        look.after(last)
+    with pytest.raises(type(last)):
+        attempts(timeout_s=0.0).after(last)
+
+
 def test_what_would_be_done_twice_is_not_asked_for_again() -> None:
     door = Door(LOST)
     with pytest.raises(LostError):
@@ -197,7 +226,7 @@ def test_after_a_while_a_request_is_not_surely_known_any_more_and_a_look_may_alw
         tried.after(LOST)
     tried = attempts(ago_s=REPEATED_S, timeout_s=600.0)
     tried.is_doubtful = True
-    with pytest.raises(UndeliveredError):
+    with pytest.raises(LostError, match=UNDECIDED):
         tried.after(NOBODY)
     assert attempts(ago_s=REPEATED_S, timeout_s=600.0).after(NOBODY) == AGAIN_S
     assert attempts("query", ago_s=600.0).after(LOST) == AGAIN_S

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.ports import (
+    BusBlockedError,
     BusError,
     LostError,
     NoConnectionError,
@@ -14,7 +15,7 @@ from bus.ports import (
     UndeliveredError,
     UnknownInstanceError,
 )
-from schema.again import is_look, is_undecided, is_undone, once_id
+from schema.again import UNDECIDED, is_look, is_undecided, is_undone, once_id
 from schema.fault import XenopsError
 from schema.ids import InstanceName
 from schema.rpc import encode_request
@@ -127,7 +128,7 @@ class Attempts:
         since = self.since = now if is_new or self.since is None else self.since
         limit_s = (away_s if self.is_away else unserved_s)(self.calling.timeout_s)
         if now - since + AGAIN_S > limit_s:
-            raise trouble
+            raise self._last(trouble)
         if is_new:
             words = sentence(trouble.error) if isinstance(trouble, XenopsError) else str(trouble)
             is_silence = isinstance(trouble, RequestTimeoutError)
@@ -151,9 +152,16 @@ class Attempts:
             ):
                 self.was_silent = self.is_doubtful = True
             case _:
-                raise trouble
+                raise self._last(trouble)
         if self.is_doubtful and not may_repeat(self.method, now - self.begun):
-            raise trouble
+            raise self._last(trouble)
+
+    def _last(self, trouble: Trouble) -> Trouble:
+        """What the caller is told: that the last one came to nothing is not all, if one before may have."""
+        was_void = isinstance(trouble, UndeliveredError | BusBlockedError)
+        if was_void and self.is_doubtful and not is_look(self.method):
+            return LostError(f"{trouble}; an earlier attempt may have been accepted: {UNDECIDED}")
+        return trouble
 
     def asks_whether_known(self, trouble: Trouble) -> bool:
         """Whether the first attempt has reached nobody: then there may never have been such an instance."""

@@ -13,6 +13,7 @@ from bus.ports import BEGINNING, BusUnavailableError, LookingBus
 from bus.quarantine import Quarantined
 from schema.ids import InstanceName, Offset
 
+from xenops.calling import CALL_TIMEOUT_S, away_s
 from xenops.client import connect_bus
 from xenops.unix import SCHEME
 
@@ -126,8 +127,10 @@ class Log:
         self.close()
 
 
-def open_log(url: str, instance: str) -> Log:
+def open_log(url: str, instance: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Log:
     """The log of an instance at the broker at `url`, whose user must be allowed to read it.
+
+    A broker that is away is waited for as by a client whose calls may take `timeout_s`.
 
     Raises:
         BusUnavailableError: the broker is not reached in time, or `url` is no broker's.
@@ -137,4 +140,5 @@ def open_log(url: str, instance: str) -> Log:
             "services without a broker keep their log in memory, where nobody else reads it: give the URL "
             "of a broker, as amqp://user:secret@host:5672/"
         )
-    return Log(connect_bus(url, "xenops-log"), instance)
+    patience_s = min(PATIENCE_S, away_s(timeout_s))
+    return Log(connect_bus(url, "xenops-log", timeout_s), instance, patience_s=patience_s)

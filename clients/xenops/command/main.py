@@ -121,7 +121,7 @@ def _who() -> str:
 
 def _open_log(arguments: Namespace) -> Log:
     _check(arguments)
-    return open_log(arguments.broker, arguments.instance)
+    return open_log(arguments.broker, arguments.instance, timeout_s=arguments.call_timeout)
 
 
 def _check(arguments: Namespace) -> None:

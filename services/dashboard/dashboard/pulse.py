@@ -109,4 +109,4 @@ def of_workers(seen: Iterable[WorkerSeen], now: float) -> Health:
     name, least_s = min(silent.items(), key=lambda item: item[1])
     if least_s > DEAF_S:
         return Health("worker", "slow", f"{name} was heard of {least_s:.0f} s ago, no other one later")
-    return Health("worker", "ok")
+    return Health("worker", "ok", f"{name} is up" if len(silent) == 1 else f"{len(silent)} are up")

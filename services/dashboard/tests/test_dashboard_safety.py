@@ -208,6 +208,8 @@ def test_services_that_are_deaf_are_told_from_those_that_are_not() -> None:
     deaf = pulse.of_redirector([told(60.0)], heard, 0.1, 100.0)
     assert (deaf.state, "w" in deaf.said) == ("slow", True)
     assert pulse.of_workers(heard, 100.0).state == "ok"
+    assert pulse.of_workers(heard, 100.0).said == f"{heard[0].name} is up"
+    assert pulse.of_workers([heard[0], replace(heard[0], name=WorkerName("w2"))], 100.0).said == "2 are up"
     assert pulse.of_workers(heard, 200.0).state == "slow"
     assert pulse.of_workers((), 200.0).state == "out"
 
