@@ -21,7 +21,8 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "xen")]
 
 from figures import interleaved, tell  # noqa: E402  it finds itself where `make` runs it
 from xen_dom0 import IMAGES, Dom0  # noqa: E402
-from xen_machine import Machine, Place, machine_place, resumed  # noqa: E402
+from xen_hardware import Place, machine_place  # noqa: E402
+from xen_machine import Machine, resumed  # noqa: E402
 from xen_site import GUEST, Site  # noqa: E402
 from xen_sources import SOURCES  # noqa: E402
 

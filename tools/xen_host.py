@@ -10,7 +10,8 @@ from pathlib import Path
 
 import guest
 import xen_image
-from xen_machine import MachineError, machine_place, resumed, save, ssh
+from xen_hardware import MachineError, machine_place
+from xen_machine import resumed, save, ssh
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "var" / "xen"
 

@@ -12,7 +12,8 @@ from interface_tour import Visit, tour
 from schema.objects.disk import LocalDisk
 from typing_extensions import override
 from xen_dom0 import IMAGES, ROOT, Dom0
-from xen_machine import Machine, machine_place, resumed
+from xen_hardware import machine_place
+from xen_machine import Machine, resumed
 from xen_site import Site
 
 BACKENDS: Mapping[str, str] = {"classic": "Xen classic", "xenlight": "xenlight", "libvirt": "Xen by libvirt"}

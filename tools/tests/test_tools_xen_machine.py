@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import xen_hardware
+from xen_hardware import MachineError, machine_place
 
 TOOLS = Path(__file__).resolve().parents[1]
 
@@ -29,7 +31,7 @@ def test_what_a_machine_that_was_killed_has_left_is_removed(xen_machine: ModuleT
     with subprocess.Popen(["true"]) as ended:
         pass
     (tmp_path / f"machine-{ended.pid}").mkdir()
-    ours = xen_machine.machine_place(tmp_path / "image").directory
+    ours = machine_place(tmp_path / "image").directory
     ours.mkdir()
     (tmp_path / "bindings").mkdir()
     xen_machine.clear_up(tmp_path)
@@ -37,17 +39,17 @@ def test_what_a_machine_that_was_killed_has_left_is_removed(xen_machine: ModuleT
 
 
 def test_a_saved_machine_is_of_one_qemu_and_one_hardware(
-    xen_machine: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = xen_machine.machine_place(tmp_path)
-    monkeypatch.setattr(xen_machine, "qemu_version", lambda: "7.2.22")
+    place = machine_place(tmp_path)
+    monkeypatch.setattr(xen_hardware, "qemu_version", lambda: "7.2.22")
     usual = place.snapshot
     assert place.snapshot == usual
-    assert xen_machine.machine_place(tmp_path, has_own_clock=True).snapshot != usual
-    assert xen_machine.machine_place(tmp_path / ".." / tmp_path.name).snapshot == usual
-    monkeypatch.setattr(xen_machine, "MEMORY_MIB", 4096)
+    assert machine_place(tmp_path, has_own_clock=True).snapshot != usual
+    assert machine_place(tmp_path / ".." / tmp_path.name).snapshot == usual
+    monkeypatch.setattr(xen_hardware, "MEMORY_MIB", 4096)
     more = place.snapshot
-    monkeypatch.setattr(xen_machine, "qemu_version", lambda: "9.0.0")
+    monkeypatch.setattr(xen_hardware, "qemu_version", lambda: "9.0.0")
     assert len({usual, more, place.snapshot}) == 3
 
 
@@ -62,7 +64,7 @@ def test_a_port_that_somebody_takes_meanwhile_costs_an_attempt(
         return ["qemu-system-x86_64", *words, "-qmp", "unix:qmp,server=on,wait=off"]
 
     monkeypatch.setattr(xen_machine, "command_line", no_computer)
-    place = xen_machine.machine_place(tmp_path / "image")
+    place = machine_place(tmp_path / "image")
     place.directory.mkdir()
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -75,7 +77,7 @@ def test_a_port_that_somebody_takes_meanwhile_costs_an_attempt(
         machine.end()
         monkeypatch.setattr(xen_machine, "free_port", lambda: taken)
         place.directory.mkdir()
-        with pytest.raises(xen_machine.MachineError, match="host forwarding"):
+        with pytest.raises(MachineError, match="host forwarding"):
             xen_machine.start(place, tmp_path / "disk", [])
 
 
