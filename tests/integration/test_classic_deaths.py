@@ -14,10 +14,12 @@ from engine.conformance.execution import SuiteExecution
 from engine.conformance.subject import Life, Step, make_life
 from hvm_in_hand import have_programs
 from mortal import Death, let_die
+from schema.objects.disk import LocalDisk
 from schema.objects.halted import HALTED_VM
 from schema.objects.vm import PowerState
 from stack.xenstored import PrivateXenstored
 from test_classic_conformance import ClassicHvmSubject, ClassicSubject, standing
+from typing_extensions import override
 
 
 class DiedError(BaseException):
@@ -124,6 +126,38 @@ def test_a_worker_that_dies_while_it_saves_a_vm_leaves_it_running_or_suspended(
         nothing_is_left(subject)
         at += 1
     assert at > 2, "hardly anything was done"
+
+
+def test_what_a_worker_that_died_had_written_of_an_image_goes_when_the_next_one_starts(
+    subject: ClassicSubject, tmp_path: Path
+) -> None:
+    """Its handlers do not run, so the draft is where it was; that of a VM that was saved is noted no more."""
+    life, draft, image = make_life(subject), tmp_path / "image.partial", subject.make_image()
+    life.start()
+    subject.let_boot(life.vm)
+    noted: list[str | None] = []
+    hypervisor = subject.backend._hypervisor  # type: ignore[attr-defined]
+
+    class Killed(SuiteExecution):
+        @override
+        def forbid_cancel(self) -> None:
+            noted.append(hypervisor.find(life.vm.id).machine.domain.drafting)
+            super().forbid_cancel()
+
+    subject.backend.vm.save(Killed(), life.vm, image, live=False)
+    assert isinstance(image, LocalDisk)
+    assert noted == [f"{image.path}.partial"]
+    assert hypervisor.find(life.vm.id).machine.domain.drafting is None
+    for exists in (True, False):
+        draft.touch() if exists else draft.unlink(missing_ok=True)
+        hypervisor.change(life.vm.id, lambda machine: machine.with_domain(drafting=str(draft)))
+        subject.reopen()
+        hypervisor = subject.backend._hypervisor  # type: ignore[attr-defined]
+        assert hypervisor.find(life.vm.id).machine.domain.drafting is None
+        assert not draft.exists()
+        assert Path(image.path).exists()
+    life.stop()
+    nothing_is_left(subject)
 
 
 def test_a_worker_that_dies_while_it_switches_hardware_on_leaves_a_guest_whose_start_ends_as_any(

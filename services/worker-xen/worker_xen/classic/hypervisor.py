@@ -91,6 +91,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
         """Watch all that happens by itself. A guest that was to be saved when a worker died goes on."""
         for machine in self._records.all():
+            self._drop_draft(machine)
             if machine.domain is not None and machine.domain.built and not machine.domain.suspended:
                 self.let_go_on(machine.id)
         self._changes.start(on_change)
@@ -198,6 +199,13 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         with self.told(str(uuid)):
             living = [info for info in self.xen.domains() if info.uuid == uuid and not info.is_dying]
         return [info for info in living if info.domid not in noted]
+
+    def _drop_draft(self, machine: Machine) -> None:
+        """What a worker that died had written of an image."""
+        if machine.domain is not None and machine.domain.drafting is not None:
+            with suppress(OSError, ValueError):
+                Path(machine.domain.drafting).unlink()
+            self.change(machine.id, lambda known: known.with_domain(drafting=None))
 
     def _info(self, domain: Domain) -> DomainInfo | None:
         """One question to the hypervisor, however many domains it has."""

@@ -76,6 +76,8 @@ class Domain(UsbDomain[Disk, Nic]):
     domid: int | None = None
     suspended: bool = False
     """The guest has suspended itself, and its image is written."""
+    drafting: str | None = None
+    """The file that its image is written to until it is whole: it goes, should the worker die meanwhile."""
     vcpus: int
     gets_pcis: bool = False
     """The hypervisor lets it have PCI devices."""

@@ -1,7 +1,11 @@
 """Saving: a VM to its suspend image and back, or on in its domain."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from engine.backend import Execution
-from engine.image import Image
+from engine.hosted.storage.place import Place
+from engine.image import Image, ImageStream
 from schema.atomics.vm import ShutdownRequest
 from schema.fault import XenopsError, internal_error, unimplemented
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest, FailedToSuspend
@@ -50,6 +54,7 @@ class Saving:
             model = (lambda: self._hypervisor.emulators.freeze(info.domid)) if domain.is_hvm else None
             with (
                 self._hypervisor.content.placed(image, domain.owner, read_only=False) as place,
+                self._drafting(vm, place),
                 suspend.written(place, domain, execution, model) as descriptor,
             ):
                 who = suspend.Saved(domain, live=live and isinstance(domain.vm.ty, Pvh))
@@ -60,6 +65,19 @@ class Saving:
             self._hypervisor.let_go_on(vm.id)
             raise
         self._hypervisor.change(vm.id, saved)
+
+    @contextmanager
+    def _drafting(self, vm: Vm, place: Place | ImageStream) -> Iterator[None]:
+        """While inside, it is noted where the draft of an image is."""
+        draft = place.draft if isinstance(place, Place) else None
+        if draft is None:
+            yield
+            return
+        self._hypervisor.change(vm.id, lambda machine: machine.with_domain(drafting=str(draft)))
+        try:
+            yield
+        finally:
+            self._hypervisor.change(vm.id, lambda machine: machine.with_domain(drafting=None))
 
     def restore(self, vm: Vm, image: Image, execution: Execution) -> None:
         """Read an image into an empty domain. Errors: `Internal_error` that says what is wrong with it."""
