@@ -62,6 +62,7 @@ def test_a_device_model_sees_one_domain_an_empty_directory_and_what_it_is_given(
         Drive(0, "/d,isk"),
         Drive(1, "/dev/sda", is_device=True, is_read_only=True),
         Drive(2, None, is_cdrom=True),
+        Drive(3, "/m,edium", is_cdrom=True),
     )
     hardware = Hardware(
         7, vm_with(serial="pty", keymap="de"), 1, 128, drives, (Card(0, "00:16:3e:00:00:01"), Card(1, ""))
@@ -79,15 +80,20 @@ def test_a_device_model_sees_one_domain_an_empty_directory_and_what_it_is_given(
     assert words_after("-serial", words) == ["chardev:serial"]
     assert words_after("-k", words) == ["de"]
     assert words_after("-netdev", words) == ["tap,id=net0,fd=6", "tap,id=net1,fd=8"]
-    blocks = [json.loads(word) for word in words_after("-blockdev", words)]
-    assert [block["file"]["driver"] for block in blocks] == ["file", "host_device"]
-    assert [block["read-only"] for block in blocks] == [False, True]
+    disks = ["file.driver=file,file.filename=/d,,isk", "file.driver=host_device,file.filename=/dev/sda"]
+    assert words_after("-drive", words) == [
+        f"if=none,id=content0,format=raw,{disks[0]},read-only=off,auto-read-only=off",
+        f"if=none,id=content1,format=raw,{disks[1]},read-only=on,auto-read-only=off",
+    ]
+    [medium] = [json.loads(word) for word in words_after("-blockdev", words)]
+    assert medium["file"]["filename"] == "/m,edium"
     devices = [json.loads(word) for word in words_after("-device", words) if word.startswith("{")]
-    places = [(device["driver"], device["bus"], device["unit"]) for device in devices[:3]]
-    assert places == [("ide-hd", "ide.0", 0), ("ide-hd", "ide.0", 1), ("ide-cd", "ide.1", 0)]
-    assert "drive" not in devices[2]
-    assert [device["romfile"] for device in devices[3:]] == ["", ""]
-    assert "mac" not in devices[4]
+    places = [(device["driver"], device["bus"], device["unit"]) for device in devices[:4]]
+    assert places[:2] == [("ide-hd", "ide.0", 0), ("ide-hd", "ide.0", 1)]
+    assert places[2:] == [("ide-cd", "ide.1", 0), ("ide-cd", "ide.1", 1)]
+    assert [device.get("drive") for device in devices[:4]] == ["content0", "content1", None, "content3"]
+    assert [device["romfile"] for device in devices[4:]] == ["", ""]
+    assert "mac" not in devices[5]
 
 
 def test_one_that_may_show_devices_of_the_host_keeps_its_rights() -> None:
