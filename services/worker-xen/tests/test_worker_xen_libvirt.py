@@ -1,132 +1,36 @@
 """Xen by libvirt, with a libvirt in hand: all that every backend must, and what libvirt makes special."""
 
-import itertools
-import queue
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine.conformance import BackendConformance, Subject, SuiteExecution
-from engine.conformance.samples import sample_vm
+from engine.conformance import BackendConformance, SuiteExecution
 from engine.conformance.subject import Life, make_life, refusal
+from libvirt_in_hand import InHand, running, words
 from schema.atomics.vm import DomainAction
-from schema.ids import DeviceId
-from schema.objects.disk import BusType, Disk, LocalDisk, Vdi
-from schema.objects.dynamic import ObjectId, VmObject
+from schema.objects.disk import LocalDisk, Vdi
+from schema.objects.dynamic import VmObject
 from schema.objects.errors import (
     AlreadyExists,
     FailedToAcknowledgeSuspendRequest,
-    InternalError,
     NotEnoughMemory,
     Unimplemented,
 )
 from schema.objects.network import LocalNetwork
-from schema.objects.vbd import Vbd, VbdMode, VbdType
-from schema.objects.vif import Vif
 from schema.objects.vm import (
-    DirectBoot,
     Hvm,
     HvmInfo,
     PowerState,
-    Pv,
-    PvDirectBoot,
-    PvInfo,
     SchedulerParams,
-    Vm,
 )
-from typing_extensions import override
-from virt.values import DomainStatus, How, Paused, VirtGoneError
-from virt_in_hand import STREAM, NodesInHand, Room, VirtInHand
-from worker_xen.libvirt.backend import Libvirt
-from worker_xen.libvirt.hypervisor import Hypervisor, LibvirtSettings
+from virt.seal import check_seal, seal
+from virt.values import DomainStatus, Ended, How, Paused, VirtGoneError
+from virt_in_hand import STREAM, VirtInHand
+from worker_xen.libvirt import suspend
 from worker_xen.libvirt.stream import head
 from worker_xen.xenlight import bridging
 
 UUID = "6d1d6d4c-3d0a-4d0c-8a1e-0c2f3b8f1a11"
-UNSUPPORTED = frozenset(
-    {
-        *("HOST.combine_cpu_policies", "HOST.console_data", "HOST.is_compatible", "HOST.send_debug_keys"),
-        *("HOST.update_guest_agent_features", "PCI.plug", "VGPU.set_active", "VGPU.start"),
-        *("VIF.set_ipv4_configuration", "VIF.set_locking_mode", "VIF.set_trunks", "VM.get_internal_state"),
-        *("VM.request_rdp", "VM.run_script", "VM.s3resume", "VM.s3suspend", "VM.set_internal_state"),
-        *("VM.set_shadow_multiplier", "VM.soft_reset", "VUSB.plug"),
-    }
-)
-
-
-class InHand(Subject):
-    """A host with one bridge, and a kernel."""
-
-    unsupported = UNSUPPORTED
-    keeps_domid = False
-
-    def __init__(self, directory: Path) -> None:
-        self.room = Room()
-        self.nodes = NodesInHand(self.room)
-        self.directory = directory
-        self.changes: queue.Queue[ObjectId] = queue.Queue()
-        self._numbers = itertools.count()
-        (directory / "kernel").touch()
-        for bridge in ("xenbr0", "xenbr1"):
-            (directory / "net" / bridge / "bridge").mkdir(parents=True)
-        self.open()
-
-    def open(self) -> None:
-        settings = LibvirtSettings(self.directory / "run", "xen:///", "i")
-        self.hypervisor = Hypervisor(settings, self.room.connect, self.nodes)
-        self.backend = Libvirt(self.hypervisor)
-        self.backend.start(self.changes.put)
-
-    def close(self) -> None:
-        """As the worker's end does; what happens meanwhile, nobody hears."""
-        if self.room.listener is not None:
-            self.backend.stop()
-
-    @override
-    def reopen(self) -> None:
-        self.close()
-        self.open()
-
-    @override
-    def make_vm(self) -> Vm:
-        boot = DirectBoot(boot=PvDirectBoot(kernel=str(self.directory / "kernel")))
-        ty = Pv(info=PvInfo(boot=boot, framebuffer=False))
-        return sample_vm(f"vm-{next(self._numbers)}", ty=ty, vcpus=1, vcpu_max=2)
-
-    @override
-    def make_vbd(self, vm: Vm, number: int) -> Vbd:
-        id_ = DeviceId(vm.id, f"xvd{'abcd'[number]}")
-        return Vbd(id=id_, position=(BusType.XEN, number, 0), backend=self._disk())
-
-    @override
-    def make_cd(self, vm: Vm, number: int) -> Vbd:
-        id_ = DeviceId(vm.id, f"xvd{'abcd'[number]}")
-        return Vbd(id=id_, ty=VbdType.CDROM, mode=VbdMode.READ_ONLY, backend=self._disk())
-
-    @override
-    def make_vif(self, vm: Vm, number: int) -> Vif:
-        mac, network = f"00:16:3e:00:00:0{number}", LocalNetwork(bridge="xenbr0")
-        return Vif(id=DeviceId(vm.id, str(number)), position=number, mac=mac, backend=network)
-
-    @override
-    def make_image(self) -> Disk:
-        return LocalDisk(path=str(self.directory / f"image-{next(self._numbers)}"))
-
-    @override
-    def let_boot(self, vm: Vm) -> None:
-        self.backend.vm.unpause(SuiteExecution(), vm)
-
-    def _disk(self) -> LocalDisk:
-        path = self.directory / f"disk-{next(self._numbers)}"
-        path.touch()
-        return LocalDisk(path=str(path))
-
-    def told(self) -> ObjectId:
-        return self.changes.get(timeout=30.0)
-
-    def virt(self) -> VirtInHand:
-        assert isinstance(self.hypervisor.virt, VirtInHand)
-        return self.hypervisor.virt
 
 
 @pytest.fixture(name="subject")
@@ -144,10 +48,7 @@ class TestLibvirt(BackendConformance):
 @pytest.fixture(name="life")
 def start_life(subject: InHand) -> Life:
     """A VM that runs."""
-    life = make_life(subject)
-    life.start()
-    subject.backend.vm.unpause(SuiteExecution(), life.vm)
-    return life
+    return running(subject)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +179,25 @@ def test_a_save_that_was_under_way_when_a_worker_died_is_waited_for(
     assert subject.backend.vm.get_state(life.vm).power_state is PowerState.SUSPENDED
 
 
+def test_a_save_whose_end_is_told_before_it_is_noted_is_no_news(
+    subject: InHand, life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one would be told that all is saved already, and write nothing."""
+    uuid, image = subject.room.only().uuid, LocalDisk(path=str(subject.directory / "image"))
+
+    def seal_later(path: Path) -> None:
+        subject.room.tell(Ended(uuid, How.SAVED))
+        seal(path)
+
+    monkeypatch.setattr(suspend, "seal", seal_later)
+    subject.backend.vm.save(SuiteExecution(), life.vm, image, live=False)
+    subject.close()
+    assert subject.changes.empty()
+    subject.reopen()
+    assert subject.backend.vm.get_state(life.vm).power_state is PowerState.SUSPENDED
+    check_seal(life.vm.id, Path(image.path))
+
+
 def test_a_save_that_fails_leaves_no_image(subject: InHand, life: Life) -> None:
     subject.virt().on_save = STREAM[:-1]
     image = subject.make_image()
@@ -391,9 +311,3 @@ def test_without_libvirt_verbs_say_so_and_later_all_is_looked_at(subject: InHand
         subject.reopen()
     subject.room.is_away = False
     subject.reopen()
-
-
-def words(call: Callable[[], None]) -> str:
-    error = refusal(call)
-    assert isinstance(error, InternalError)
-    return error.message

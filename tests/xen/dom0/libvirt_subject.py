@@ -21,8 +21,6 @@ class LibvirtSubject(GuestSubject):
         "HOST.send_debug_keys",
         "HOST.update_guest_agent_features",
         "PCI.plug",
-        "VM.get_internal_state",
-        "VM.set_internal_state",
     }
     keeps_domid = False
 

@@ -22,7 +22,7 @@ from schema.objects.dynamic import VmObject
 from schema.objects.errors import InternalError
 from schema.objects.vm import PowerState, Pvh
 from xen_guests import GUEST, PATIENCE_S, UP, await_words
-from xen_lives import ends_when_asked, rests
+from xen_lives import Shell, Wire, ends_when_asked, moves, rests
 
 STRANGER = f"""\
 <domain type='xen'>
@@ -97,6 +97,29 @@ def test_a_guest_lives_through_the_end_of_libvirtd_and_is_known_again(subject: L
         virsh("suspend", "stranger")
 
 
+def test_a_guest_moves_or_goes_on_where_it_was(subject: LibvirtSubject) -> None:
+    """It keeps what it was told, and its name at libvirt; nothing of its way is left."""
+    life, files = make_life(subject), subject.hypervisor.settings.run / "images"
+    life.start()
+    subject.let_boot(life.vm)
+    shell = Shell(subject, life.vm)
+    shell.tell("kept=well")
+    wire = Wire()
+    wire.close()
+    error = refusal(lambda: subject.backend.vm.save(SuiteExecution(), life.vm, wire, live=True))
+    assert isinstance(error, InternalError)
+    wire.end()
+    shell.tell("echo at home kept $kept")
+    await_words(life.vm.id, "at home kept well")
+    moves(subject, life, live=True)
+    shell.tell("echo after the journey kept $kept; cat /sys/block/xvda/size")
+    await_words(life.vm.id, "after the journey kept well")
+    assert life.vm.id in virsh("list", "--name")
+    assert list(files.iterdir()) == []
+    ends_when_asked(subject, life.vm)
+    life.stop()
+
+
 def is_lost(subject: LibvirtSubject, life: Life) -> bool:
     try:
         subject.backend.vm.get_state(life.vm)
@@ -135,7 +158,7 @@ def test_a_save_that_a_worker_died_in_is_found_whole_and_goes_on(
 
 
 @pytest.mark.usefixtures("subject")
-def test_a_guest_as_pvh_comes_up(tmp_path: Path) -> None:
+def test_a_guest_as_pvh_comes_up_and_moves(tmp_path: Path) -> None:
     (tmp_path / "pvh").mkdir()
     other = LibvirtSubject(tmp_path / "pvh", Pvh)
     try:
@@ -143,6 +166,11 @@ def test_a_guest_as_pvh_comes_up(tmp_path: Path) -> None:
         life.start()
         other.backend.vm.unpause(SuiteExecution(), life.vm)
         await_words(life.vm.id, UP)
+        shell = Shell(other, life.vm)
+        shell.tell("kept=well")
+        moves(other, life, live=True)
+        shell.tell("echo after the journey kept $kept")
+        await_words(life.vm.id, "after the journey kept well")
         life.stop()
     finally:
         other.end()

@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.backend import Devices, Execution
 from engine.hosted.localdisk import refuse_unless_file
 from engine.hosted.machine import Source
+from engine.hosted.sent_file import receive_image, send_image, size_max
 from engine.hosted.storage.place import Place
 from engine.image import Image, ImageStream
 from schema.fault import XenopsError, internal_error
@@ -30,7 +31,6 @@ from worker_kvm.libvirt.jobs import Job, run_job
 from worker_kvm.libvirt.live import Live
 from worker_kvm.libvirt.machine import Domain, Machine, Stage, attached, plugged
 from worker_kvm.libvirt.migration_protocol import Offer, SendsFile, WantsFile, talking, unexpected
-from worker_kvm.libvirt.moving import receive_image, send_image, size_max
 from worker_kvm.libvirt.saved import (
     clock_in,
     kind_in,

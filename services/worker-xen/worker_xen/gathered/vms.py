@@ -13,6 +13,7 @@ from schema.atomics.vm import DomainAction, RenameWhen, ShutdownRequest
 from schema.fault import XenopsError, unimplemented
 from schema.ids import VmId
 from schema.objects.errors import InvalidVcpus
+from schema.objects.network import Network
 from schema.objects.vm import DirectBoot, Hvm, Vm
 from typing_extensions import override
 
@@ -151,6 +152,17 @@ class GatheredVms(UnassistedVms, Generic[Host]):
     def get_domain_action_request(self, vm: Vm) -> DomainAction | None:
         machine, info = self._hypervisor.seen(vm.id)
         return action_request(machine, info)
+
+    @override
+    def get_internal_state(
+        self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
+    ) -> str:
+        """Nothing: what another host must know is in the VM's configuration, and in the image."""
+        return ""
+
+    @override
+    def set_internal_state(self, vm: Vm, state: str) -> None:
+        """Nothing: see `get_internal_state`."""
 
     def _has_acknowledged(self, vm: Vm, domid: int) -> bool:
         return self._has_ended(vm) or not self._hypervisor.nodes.read(domid, "control/shutdown")

@@ -36,8 +36,12 @@ class Surroundings:
 
 
 def domain_name(domain: Domain, vm: str) -> str:
-    """What operators see in `virsh list` and `xl list`: the VM's id, where it can be a name."""
-    return vm if _NAME.fullmatch(vm) else f"xenops-{domain.uuid}"
+    """What operators see in `virsh list` and `xl list`: the VM's id, where it can be a name.
+
+    Libvirt gives no domain another one, so one that arrives has from the beginning what it will keep.
+    """
+    name = domain.final or vm
+    return name if _NAME.fullmatch(name) else f"xenops-{domain.uuid}"
 
 
 def domain_document(domain: Domain, around: Surroundings) -> Element:

@@ -26,6 +26,7 @@ from virt.values import DomainStatus, Ended, How, Panicked, Paused, Resumed, Vir
 from virt.xml import Element, attribute, parsed, written
 
 from worker_xen.libvirt.document import Surroundings, domain_document
+from worker_xen.libvirt.on_the_way import OnTheWay
 from worker_xen.libvirt.stream import is_whole
 from worker_xen.xenlight.bridging import end_of
 from worker_xen.xenlight.machine import Domain, Machine
@@ -66,6 +67,7 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
         super().__init__(Records(Machine, settings.run, "libvirt"), "libvirt-changes")
         self.settings = settings
         self.content = LastingContent(settings.storage)
+        self.on_the_way = OnTheWay(settings.run / "images")
         self.nodes = Nodes() if nodes is None else nodes
         self.virt = connect(settings.uri, MARK, self)
         self._runs: dict[str, bool] = {}
@@ -84,6 +86,8 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
                 with spoken():
                     self._clear_up(machine.id, machine.domain)
             self._settle_save(machine.id)
+        noted = (machine.domain for machine in self._records.all())
+        self.on_the_way.tidy(domain for domain in noted if domain is not None)
         self._report_strays()
 
     def stop(self) -> None:
@@ -203,16 +207,21 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
     def destroy(self, vm: str) -> None:
         """End a VM's domain and forget it; there is none, nothing to do."""
         self.end(vm)
+        saved_to = self._records.read(vm).domain
         self.change(vm, lambda machine: machine.but(domain=None))
+        self.on_the_way.forget(saved_to)
 
     @contextmanager
     def saving(self, vm: str, path: str) -> Iterator[None]:
-        """While inside, libvirt saves a domain to a file; its end is no news."""
+        """While inside, libvirt saves a domain to a file, and that is noted; its end is no news.
+
+        Who heard of its end before it was noted as saved would look for what a worker left that died.
+        """
         domain = self.change(vm, lambda machine: machine.with_domain(saving=path)).living()
         self._leaving.add(domain.uuid)
         try:
             yield
-        except VirtError:
+        except XenopsError:
             self.change(vm, lambda machine: machine.with_domain(saving=None))
             raise
         finally:
@@ -223,6 +232,12 @@ class Hypervisor(Noting[Machine, Records[Machine]], Listener):
         self.change(
             vm, lambda machine: machine.with_domain(saved=True, domid=None, built=False).but(suspended=True)
         )
+
+    def unsaved(self, vm: str) -> None:
+        """A domain that was saved goes on: its image is of the past."""
+        domain = self._records.read(vm).domain
+        self.change(vm, lambda machine: machine.with_domain(saved=False, saving=None).but(suspended=False))
+        self.on_the_way.forget(domain)
 
     @override
     def on_event(self, event: VirtEvent) -> None:

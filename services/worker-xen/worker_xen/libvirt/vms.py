@@ -1,11 +1,7 @@
 """The verbs on VMs, on libvirt."""
 
-from collections.abc import Sequence
-
 from engine.backend import Devices, Execution
 from engine.image import Image, ImageStream
-from schema.fault import unimplemented
-from schema.objects.network import Network
 from schema.objects.vm import Vm, VmState
 from typing_extensions import override
 from virt.spoken import spoken
@@ -77,7 +73,7 @@ class LibvirtVms(GatheredVms[Hypervisor]):
     def save(
         self, execution: Execution, vm: Vm, image: Image, *, live: bool, vgpu: ImageStream | None = None
     ) -> None:
-        """To a file, by libvirt; never live."""
+        """To a file, by libvirt, and from there to another host; never live."""
         save_vm(self._hypervisor, execution, vm, image)
 
     @override
@@ -99,18 +95,7 @@ class LibvirtVms(GatheredVms[Hypervisor]):
             document = self._hypervisor.document(machine.domain)
         console = None if document is None else console_of(document)
         screen = None if document is None else screen_of(document)
-        state = vm_state(machine, info, console, screen)
-        return state.model_copy(update={"nomigrate": machine.domain is not None})
-
-    @override
-    def get_internal_state(
-        self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
-    ) -> str:
-        raise unimplemented("VM.get_internal_state")
-
-    @override
-    def set_internal_state(self, vm: Vm, state: str) -> None:
-        raise unimplemented("VM.set_internal_state")
+        return vm_state(machine, info, console, screen)
 
     def _set_running(self, vm: Vm, *, runs: bool) -> None:
         domain, _ = self._hypervisor.running(vm.id)

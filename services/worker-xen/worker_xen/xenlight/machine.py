@@ -53,6 +53,8 @@ class Domain(HostedDomain[Disk, Nic]):
     """Whether its guest has suspended itself into an image."""
     saving: str | None = None
     """Where libvirt writes its image, or has written it."""
+    final: str = ""
+    """The id of the VM whose identity its guest sees: of one that has just arrived, not its own yet."""
     life: str = ""
     """What libvirt knows this one by among all that the VM ever has."""
     vcpus: int
@@ -82,6 +84,7 @@ def created(machine: Machine, vm: Vm, final: str, now: float) -> Machine:
         lambda: Domain(
             vm=vm,
             uuid=uuid_of(final),
+            final=final,
             created_at=now,
             memory_target_bytes=vm.memory_dynamic_max,
             vcpus=vm.vcpus,

@@ -1,10 +1,9 @@
 """The verbs on VMs, on libxl."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from engine.backend import Devices, Execution
 from engine.image import Image, ImageStream
-from schema.objects.network import Network
 from schema.objects.vm import Hvm, Vm, VmState
 from typing_extensions import override
 
@@ -113,17 +112,6 @@ class XenlightVms(GatheredVms[Hypervisor]):
             console = self._hypervisor.libxl.console(info.domid, emulated=is_hvm)
         screen = self._hypervisor.nodes.read(info.domid, "console/vnc-port") if is_hvm else None
         return vm_state(machine, info, console, port_of(screen))
-
-    @override
-    def get_internal_state(
-        self, vdi_map: Sequence[tuple[str, str]], vif_map: Sequence[tuple[str, Network]], vm: Vm
-    ) -> str:
-        """Nothing: what another host must know is in the VM's configuration, and in the image."""
-        return ""
-
-    @override
-    def set_internal_state(self, vm: Vm, state: str) -> None:
-        """Nothing: see `get_internal_state`."""
 
     def _hold(self, vm: Vm, do: Callable[[int], None], *, paused: bool) -> None:
         """Pause a guest or let it run, unless it is so: Xen counts pauses, and ends none too many."""

@@ -1,12 +1,13 @@
-"""Moving: a saved VM's file on its way to another host: its length, then its bytes, sealed as on a disk."""
+"""A sent file: a saved VM on its way to another host: its length, then its bytes, sealed as on a disk."""
 
 import os
 import struct
 from pathlib import Path
 
+from schema.fault import internal_error
+
 from engine.backend import Execution
 from engine.image import ImageStream
-from schema.fault import internal_error
 
 PIECE_BYTES = 1 << 20
 
