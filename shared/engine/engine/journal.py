@@ -41,6 +41,9 @@ class JournalEntry(BaseModel):
     handed_over: bool = False
     """Of a migration: the VM is the destination's, or about to be told so."""
 
+    arrived: bool = False
+    """Under an arriving id: a VM was taken in by it, and what is noted now was asked of that id since."""
+
     left_over: bool = False
     """Of a migration: the VM lives elsewhere, or shall, and what is here could not be taken away yet."""
 
@@ -57,6 +60,17 @@ class JournalEntry(BaseModel):
         if not isinstance(self.operation, VmReceiveMemory) or not self.handed_over:
             return False
         return self.finished is None or not isinstance(self.finished.outcome, Succeeded)
+
+    @property
+    def tells_of_arrival(self) -> bool:
+        """Whether a VM was taken in under this arriving id, and none was announced since."""
+        match self.operation:
+            case VmReceiveMemory():
+                return self.handed_over
+            case AtomicOperation(atomic=VmImportMetadata()):
+                return False
+            case _:
+                return self.arrived
 
     @property
     def is_announced(self) -> bool:
@@ -175,7 +189,7 @@ class Journal:
         """Whether that is the arrived id of a VM that was taken in here, wherever it is now."""
         arriving = arriving_of(arrived)
         arrival = self.read(arriving) if arriving is not None else None
-        return arrival is not None and arrival.handed_over
+        return arrival is not None and arrival.tells_of_arrival
 
     def is_leaving(self, vm: VmId) -> bool:
         """Whether a VM stands here under its departing id: it may be another host's by now.

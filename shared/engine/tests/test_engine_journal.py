@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.conformance.samples import sample_vm
 from engine.journal import FencedError, Journal, JournalEntry
 from engine.lock import VmLocks
+from schema.atomics.vm import VmImportMetadata
 from schema.fault import XenopsError
 from schema.ids import LeaseToken, TaskId, VmId
-from schema.migration import arriving_id, departing_id
+from schema.migration import arrived_id, arriving_id, departing_id
 from schema.objects.errors import Cancelled
-from schema.operations import VmMigrate, VmReceiveMemory, VmStart
+from schema.objects.metadata import Metadata
+from schema.operations import AtomicOperation, VmMigrate, VmReceiveMemory, VmStart
 from schema.records import Finished, Succeeded
 
 VM = VmId("v1")
@@ -266,3 +269,25 @@ def test_an_unsafe_id_becomes_no_file(tmp_path: Path) -> None:
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_arrival_is_known_whatever_was_asked_of_its_arriving_id_since(tmp_path: Path) -> None:
+    arriving, arrived = arriving_id(OWN), arrived_id(OWN)
+    came = entry(1, arriving).model_copy(
+        update={
+            "operation": VmReceiveMemory(
+                vm=arriving, final=OWN, memory_limit_bytes=1, socket="", compressed=False
+            ),
+            "handed_over": True,
+        }
+    )
+    journal = Journal(tmp_path)
+    journal.begin(came)
+    assert journal.has_arrived(arrived)
+    asked = entry(2, arriving).model_copy(update={"arrived": came.tells_of_arrival})
+    journal.begin(asked)
+    assert journal.has_arrived(arrived)
+    metadata = Metadata(vm=sample_vm(arriving), domains="{}")
+    anew = AtomicOperation(atomic=VmImportMetadata(vm=arriving, metadata=metadata))
+    journal.begin(asked.model_copy(update={"token": LeaseToken(3), "operation": anew}))
+    assert not journal.has_arrived(arrived)

@@ -193,6 +193,7 @@ class Runner:
             operation=lease.submitted.operation,
             request_id=lease.submitted.request_id,
             lost=None if last is None or last.life != lease.life else last.lost,
+            arrived=last is not None and last.tells_of_arrival,
             left_over=last is not None and last.left_over and removes(lease.submitted.operation),
         )
 
