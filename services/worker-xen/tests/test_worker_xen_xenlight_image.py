@@ -15,6 +15,7 @@ from worker_xen.xenlight.image import (
     chunks_to,
     read_head,
     wipe,
+    wipe_draft,
     write_end,
     write_head,
 )
@@ -106,3 +107,16 @@ def test_a_broken_image_is_wiped(tmp_path: Path) -> None:
     wipe(path)
     assert "Not a valid signature" in str(refusal(lambda: read(path.read_bytes())))
     wipe(tmp_path / "none")
+
+
+def test_of_a_dead_worker_s_drafts_that_vm_s_is_wiped_whose_it_is(tmp_path: Path) -> None:
+    path, image = tmp_path / "image", written(b"memory")
+    path.write_bytes(image)
+    wipe_draft(path, "another")
+    assert path.read_bytes() == image
+    wipe_draft(path, "v1")
+    assert path.read_bytes() == bytes(len(SIGNATURE)) + image[len(SIGNATURE) :]
+    path.write_bytes(image[:20])
+    wipe_draft(path, "v1")
+    assert path.read_bytes() == image[:20]
+    wipe_draft(tmp_path / "none", "v1")

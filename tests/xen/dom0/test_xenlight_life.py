@@ -1,5 +1,7 @@
 """Guests of every type on libxl: they come up, rest in an image, move into another domain, end when asked."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,13 +10,28 @@ from boot_sector import SAYS
 from engine.backend import Devices
 from engine.conformance import SuiteExecution
 from engine.conformance.subject import Life, make_life
+from engine.image import SIGNATURE
 from hvm_subject import Ear, greeting
 from leftovers import nothing_left
 from schema.atomics.vm import DomainAction
-from schema.objects.vm import DomainType, PowerState, Pv, Pvh
-from xen_guests import await_words
+from schema.objects.vm import DomainType, PowerState, Pv, Pvh, Vm
+from typing_extensions import override
+from xen_guests import MIB, await_words
 from xen_lives import Shell, ends_when_asked, moves, rests
 from xenlight_subject import XenlightHvmSubject, XenlightSubject
+
+
+class Killed(SuiteExecution):
+    """Its worker is killed when the guest has suspended itself, and some of its memory is in the image."""
+
+    def __init__(self, vm: Vm) -> None:
+        super().__init__()
+        self._enough = 4 * MIB / vm.memory_static_max
+
+    @override
+    def progress(self, fraction: float) -> None:
+        if fraction >= self._enough:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +69,32 @@ def test_a_guest_with_a_kernel_rests_and_moves_and_keeps_what_it_was_told(subjec
     shell.tell("echo after the journey kept $kept; cat /sys/block/xvda/size")
     await_words(arrived, "after the journey kept well")
     ends_when_asked(subject, life.vm)
+    life.stop()
+
+
+def test_a_guest_goes_on_whose_worker_is_killed_while_it_is_saved(subject: XenlightSubject) -> None:
+    """Nothing that could be taken for its image is left; it can be saved again."""
+    life, image = make_life(subject), subject.guests.image()
+    life.start()
+    subject.let_boot(life.vm)
+    subject.backend.stop()
+    child = os.fork()
+    if child == 0:
+        try:
+            subject.open()
+            subject.backend.vm.save(Killed(life.vm), life.vm, image, live=False)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert Path(image.path).read_bytes().startswith(SIGNATURE)
+    subject.open()
+    assert not Path(image.path).read_bytes().startswith(SIGNATURE)
+    assert subject.backend.vm.get_state(life.vm).power_state is PowerState.RUNNING
+    assert subject.backend.vm.get_domain_action_request(life.vm) is None
+    Shell(subject, life.vm).tell("echo it goes $((40 + 2)) on")
+    await_words(life.vm.id, "it goes 42 on")
+    rests(subject, life)
     life.stop()
 
 

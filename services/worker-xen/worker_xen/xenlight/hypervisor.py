@@ -19,6 +19,7 @@ from typing_extensions import override
 from worker_xen.policy import PolicyFile
 from worker_xen.xenlight.config import domain_config, placing
 from worker_xen.xenlight.events import Watch
+from worker_xen.xenlight.image import wipe_draft
 from worker_xen.xenlight.libxl import Libxl, OnAbort
 from worker_xen.xenlight.machine import Domain, Machine
 from worker_xen.xenlight.values import AbortedError, DomainInfo, Json, LibxlError
@@ -52,7 +53,10 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         self._watch: Watch | None = None
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
-        """Find what runs, end what a worker was making when it died, and hear from all from now on."""
+        """Find what runs, end what a worker was making when it died, and hear from all from now on.
+
+        A guest that was to be saved then goes on.
+        """
         self._on_change = on_change
         self._watch = Watch(self.libxl, self._ended)
         for machine in self._records.all():
@@ -61,6 +65,8 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
                 continue
             if domain.is_launching:
                 self._clear_up(machine, domain)
+            if not domain.saved:
+                self._undo_save(machine.id, domain)
             if domain.domid is not None:
                 self._follow(domain.domid)
 
@@ -147,6 +153,13 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
                     self.libxl.destroy(noted.domid)
         self.change(vm, lambda machine: machine.but(domain=None))
 
+    def call_back(self, vm: str) -> None:
+        """Let a guest go on that has suspended itself; any other one is left alone."""
+        _, info = self.seen(vm)
+        if info is not None and info.reason == "suspend":
+            with spoken():
+                self.libxl.resume(info.domid)
+
     def _config(self, vm: str, domain: Domain) -> Json:
         config = domain_config(vm, domain)
         with spoken():
@@ -172,6 +185,16 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
             _LOG.warning("domain %d of VM %s was never finished: ended", info.domid, machine.id)
             self.libxl.destroy(info.domid)
         self.change(machine.id, lambda known: known.with_domain(is_launching=False))
+
+    def _undo_save(self, vm: str, domain: Domain) -> None:
+        """What a worker that died had written of an image is none, and the guest goes on."""
+        if domain.saving is not None:
+            wipe_draft(Path(domain.saving), vm)
+            self.change(vm, lambda known: known.with_domain(saving=None))
+        try:
+            self.call_back(vm)
+        except XenopsError as error:
+            _LOG.warning("VM %s, whose suspend has come to no end, does not go on: %s", vm, error)
 
     def _unnoted(self, uuid: str) -> list[DomainInfo]:
         """Domains of that id that no VM is noted with; one that is dying runs no more, and is nobody's."""

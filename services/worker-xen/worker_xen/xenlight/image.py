@@ -41,8 +41,7 @@ class FileImage(ImageStream):
 
 def write_head(stream: ImageStream, vm: str) -> None:
     """Begin an image."""
-    words = json.dumps({"vm": vm, "backend": "xenlight"}).encode()
-    stream.write(SIGNATURE + HEADER.pack(RecordType.XENOPS, len(words)) + words)
+    stream.write(_head(vm))
 
 
 def write_end(stream: ImageStream) -> None:
@@ -118,3 +117,16 @@ def wipe(path: Path) -> None:
     """Let a broken image be none: its signature is gone."""
     with suppress(OSError), path.open("r+b") as file:
         file.write(bytes(len(SIGNATURE)))
+
+
+def wipe_draft(path: Path, vm: str) -> None:
+    """The same with what a worker that died has left of a VM's image; what else is there now stays."""
+    head = _head(vm)
+    with suppress(OSError, ValueError), path.open("rb") as file:
+        if file.read(len(head)) == head:
+            wipe(path)
+
+
+def _head(vm: str) -> bytes:
+    words = json.dumps({"vm": vm, "backend": "xenlight"}).encode()
+    return SIGNATURE + HEADER.pack(RecordType.XENOPS, len(words)) + words

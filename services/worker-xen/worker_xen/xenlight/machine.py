@@ -52,7 +52,7 @@ class Domain(HostedDomain[Disk, Nic]):
     saved: bool = False
     """Whether its guest has suspended itself into an image."""
     saving: str | None = None
-    """Where libvirt writes its image, or has written it."""
+    """Where its image is being written; by libvirt, also where it was written."""
     final: str = ""
     """The id of the VM whose identity its guest sees: of one that has just arrived, not its own yet."""
     life: str = ""

@@ -43,20 +43,16 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, 
         raise XenopsError(FailedToAcknowledgeSuspendRequest())
     with (
         hypervisor.content.placed(image, domain.owner, read_only=False) as place,
+        _saving(hypervisor, vm, place),
         _written(place, vm) as stream,
     ):
-        try:
-            write_head(stream, vm.id)
-            carry = chunks_to(stream, _progress(execution, vm))
-            with pumped(carry, to_library=False) as file, spoken(execution):
-                is_live = live and not isinstance(vm.ty, Pv)
-                hypervisor.libxl.suspend(domid, file, execution.cancellable, live=is_live)
-            write_end(stream)
-            execution.forbid_cancel()
-        except BaseException:
-            _call_back(hypervisor, vm)
-            raise
-    hypervisor.change(vm.id, lambda machine: machine.with_domain(saved=True).but(suspended=True))
+        write_head(stream, vm.id)
+        carry = chunks_to(stream, _progress(execution, vm))
+        with pumped(carry, to_library=False) as file, spoken(execution):
+            is_live = live and not isinstance(vm.ty, Pv)
+            hypervisor.libxl.suspend(domid, file, execution.cancellable, live=is_live)
+        write_end(stream)
+        execution.forbid_cancel()
 
 
 def restore_vm(
@@ -94,12 +90,18 @@ def resume_vm(hypervisor: Hypervisor, vm: Vm) -> None:
         hypervisor.change(vm.id, lambda machine: machine.with_domain(saved=False).but(suspended=False))
 
 
-def _call_back(hypervisor: Hypervisor, vm: Vm) -> None:
-    """A save has failed: a guest that has suspended itself already goes on."""
-    _, info = hypervisor.seen(vm.id)
-    if info is not None and info.reason == "suspend":
-        with spoken():
-            hypervisor.libxl.resume(info.domid)
+@contextmanager
+def _saving(hypervisor: Hypervisor, vm: Vm, image: Place | ImageStream) -> Iterator[None]:
+    """While inside, a guest is saved, and where to is noted; it goes on, unless its image is whole."""
+    path = str(image.path) if isinstance(image, Place) else None
+    hypervisor.change(vm.id, lambda machine: machine.with_domain(saving=path))
+    try:
+        yield
+    except BaseException:
+        hypervisor.change(vm.id, lambda machine: machine.with_domain(saving=None))
+        hypervisor.call_back(vm.id)
+        raise
+    hypervisor.change(vm.id, lambda machine: machine.with_domain(saving=None, saved=True).but(suspended=True))
 
 
 def _forget(hypervisor: Hypervisor, vm: Vm) -> None:
