@@ -131,3 +131,11 @@ def test_a_network_that_is_no_bridge_is_named() -> None:
     assert error == Unimplemented(what="VIF.plug to a Sriov network")
     config = pci_config(address, msi_translate=True, power_management=False)
     assert (config["func"], config["msitranslate"], config["power_mgmt"]) == (3, "True", "False")
+
+
+def test_a_guest_goes_on_with_the_controller_that_came_while_it_ran() -> None:
+    machine = machine_of(sample_vm(ty=Hvm(info=HvmInfo())))
+    assert "extra_hvm" not in domain_config("v", machine.living())["b_info"]
+    option, controller = domain_config("v", machine.with_domain(has_usb=True).living())["b_info"]["extra_hvm"]
+    assert option == "-device"
+    assert json.loads(controller)["driver"] == "qemu-xhci"

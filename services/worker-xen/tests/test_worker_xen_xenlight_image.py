@@ -46,6 +46,15 @@ def read(image: bytes) -> tuple[bytes, Exception | None]:
     return memory, pump.error
 
 
+@pytest.mark.parametrize("has_usb", [True, False])
+def test_an_image_tells_of_a_controller_that_came_while_its_guest_ran(*, has_usb: bool) -> None:
+    file = io.BytesIO()
+    write_head(FileImage(file), "v1", has_usb=has_usb)
+    assert (WORDS in file.getvalue()) is not has_usb
+    file.seek(0)
+    assert read_head(FileImage(file), "v1") is has_usb
+
+
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, 3 * CHUNK_BYTES + 7])
 def test_what_libxl_wrote_it_reads_again(size: int) -> None:
     memory = os.urandom(size)
@@ -116,6 +125,10 @@ def test_of_a_dead_worker_s_drafts_that_vm_s_is_wiped_whose_it_is(tmp_path: Path
     assert path.read_bytes() == image
     wipe_draft(path, "v1")
     assert path.read_bytes() == bytes(len(SIGNATURE)) + image[len(SIGNATURE) :]
+    with path.open("wb") as file:
+        write_head(FileImage(file), "v1", has_usb=True)
+    wipe_draft(path, "v1")
+    assert path.read_bytes().startswith(bytes(len(SIGNATURE)))
     path.write_bytes(image[:20])
     wipe_draft(path, "v1")
     assert path.read_bytes() == image[:20]

@@ -30,3 +30,5 @@ class XenlightSubject(GuestSubject):
 
 class XenlightHvmSubject(BootSectors, XenlightSubject):
     """With HVM guests."""
+
+    unsupported = XenlightSubject.unsupported - {"VM.s3resume", "VM.s3suspend", "VUSB.plug"}

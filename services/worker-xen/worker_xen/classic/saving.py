@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from engine.backend import Execution
 from engine.hosted.storage.place import Place
+from engine.hosted.usb import refuse_with_usbs
 from engine.image import Image, ImageStream
 from schema.atomics.vm import ShutdownRequest
 from schema.fault import XenopsError, internal_error, unimplemented
@@ -136,8 +137,4 @@ def refuse_hardware(domain: Domain) -> None:
     """
     if domain.is_hvm and domain.pcis:
         raise unimplemented("VM.suspend of an HVM guest that has PCI devices on classic")
-    if domain.usbs:
-        named = ", ".join(f"VUSB {held.id.device}" for held in domain.usbs)
-        raise internal_error(
-            f"VM {domain.vm.id} cannot be suspended or migrated: it has {named} of this host; unplug it first"
-        )
+    refuse_with_usbs(domain.vm.id, domain)

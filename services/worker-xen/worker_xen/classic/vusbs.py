@@ -12,10 +12,10 @@ from schema.fault import XenopsError, unimplemented
 from schema.objects.errors import DomainNotBuilt
 from typing_extensions import override
 
-from worker_xen.classic.hvm.command import USB, USB_CONTROLLER
-from worker_xen.classic.hvm.emulators import DEVICES, Emulators
+from worker_xen.classic.hvm.emulators import Emulators
 from worker_xen.classic.hypervisor import Change, Hypervisor
 from worker_xen.classic.machine import Domain, Machine
+from worker_xen.usb import CONTROLLER, DEVICES, USB
 
 FIRST_FILE = 100
 """Of the numbers by which a device model knows files; those of drives are below."""
@@ -94,7 +94,7 @@ class ClassicVusbs(HostedVusbs[Shown, int]):
     def _add(self, domain: Domain, live: int, held: HeldUsb, device: UsbDevice) -> None:
         emulators = self._hypervisor.emulators
         if not emulators.has_device(live, USB):
-            emulators.do(live, "device_add", USB_CONTROLLER)
+            emulators.do(live, "device_add", CONTROLLER)
         told = {"driver": "usb-host", "id": held.device, "bus": f"{USB}.0"}
         descriptor = self._usb.open(device)
         try:

@@ -8,6 +8,7 @@ from worker_xen.xenlight.pcis import XenlightPcis
 from worker_xen.xenlight.vbds import XenlightVbds
 from worker_xen.xenlight.vifs import XenlightVifs
 from worker_xen.xenlight.vms import XenlightVms
+from worker_xen.xenlight.vusbs import Shown, XenlightVusbs
 
 
 class Xenlight(HostedBackend[Hypervisor]):
@@ -22,5 +23,6 @@ class Xenlight(HostedBackend[Hypervisor]):
         self.host = XenlightHost(hypervisor)
         self.vm = XenlightVms(hypervisor)
         self.pci = XenlightPcis(hypervisor)
+        self.vusb = XenlightVusbs(Shown(hypervisor), hypervisor.usb)
         self.vbd = XenlightVbds(hypervisor, hypervisor.content)
         self.vif = XenlightVifs(hypervisor)

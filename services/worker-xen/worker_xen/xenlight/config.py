@@ -1,5 +1,6 @@
 """Config: a domain and its devices in libxl's own JSON, from values alone."""
 
+import json
 from typing import Any
 
 from engine.refusals import bridge_of
@@ -12,6 +13,7 @@ from schema.objects.vm import Bios, DirectBoot, Hvm, HvmInfo, Pv, Pvh, PvInfo, P
 
 from worker_xen.scheduler_params import bound_to, share_of
 from worker_xen.sleep import can_sleep
+from worker_xen.usb import CONTROLLER
 from worker_xen.viridian import enlightenments
 from worker_xen.xenlight.machine import Disk, Domain, Nic
 
@@ -41,6 +43,7 @@ def domain_config(name: str, domain: Domain) -> dict[str, Any]:
             "target_memkb": domain.memory_target_bytes // KIB,
             "sched_params": scheduling(vm),
             **booting(vm),
+            **({"extra_hvm": ["-device", json.dumps(CONTROLLER)]} if domain.has_usb else {}),
         },
         "disks": [disk_config(disk) for disk in domain.disks if disk.activated and is_given(vm, disk)],
         "nics": [nic_config(vm, nic) for nic in domain.nics],

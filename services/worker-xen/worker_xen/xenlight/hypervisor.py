@@ -11,6 +11,8 @@ from engine.hosted.noting import Noting
 from engine.hosted.records import Records
 from engine.hosted.storage.content import LastingContent
 from engine.hosted.storage.ports import Storage
+from engine.hosted.usb import name_of
+from engine.hosted.usbfs import Usbfs
 from schema.fault import XenopsError, internal_error
 from schema.objects.dynamic import ObjectId, VmObject
 from schema.objects.errors import AlreadyExists, DomainNotBuilt, NotEnoughMemory
@@ -50,6 +52,7 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
         self.policy = PolicyFile(settings.run)
         self.nodes = Nodes()
         self.content = LastingContent(settings.storage)
+        self.usb = Usbfs()
         self._watch: Watch | None = None
 
     def start(self, on_change: Callable[[ObjectId], None]) -> None:
@@ -151,6 +154,8 @@ class Hypervisor(Noting[Machine, Records[Machine]]):
             if self.info(noted) is not None:
                 with spoken():
                     self.libxl.destroy(noted.domid)
+        for held in noted.usbs:
+            self.usb.give_back(name_of(held.vusb))
         self.change(vm, lambda machine: machine.but(domain=None))
 
     def call_back(self, vm: str) -> None:

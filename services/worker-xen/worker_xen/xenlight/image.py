@@ -39,9 +39,9 @@ class FileImage(ImageStream):
         return found
 
 
-def write_head(stream: ImageStream, vm: str) -> None:
-    """Begin an image."""
-    stream.write(_head(vm))
+def write_head(stream: ImageStream, vm: str, *, has_usb: bool = False) -> None:
+    """Begin an image; `has_usb`: its hardware has a controller that came while it ran."""
+    stream.write(_head(vm, has_usb=has_usb))
 
 
 def write_end(stream: ImageStream) -> None:
@@ -49,8 +49,8 @@ def write_end(stream: ImageStream) -> None:
     stream.write(HEADER.pack(RecordType.END, 0))
 
 
-def read_head(stream: ImageStream, vm: str) -> None:
-    """Begin to read. Errors: `Internal_error` that says why it is no image of this backend's."""
+def read_head(stream: ImageStream, vm: str) -> bool:
+    """Begin to read; answers `has_usb`. Errors: `Internal_error` that says why it is no image of ours."""
     signature = stream.read(len(SIGNATURE))
     if signature != SIGNATURE:
         raise damaged(vm, f'Not a valid signature: "{signature.decode("ascii", "backslashreplace")}"')
@@ -58,13 +58,15 @@ def read_head(stream: ImageStream, vm: str) -> None:
     if kind is not RecordType.XENOPS:
         raise damaged(vm, f"a record {kind.name} where XENOPS should be")
     try:
-        backend = json.loads(stream.read(length))["backend"]
-    except (ValueError, KeyError, TypeError) as error:
+        told = json.loads(stream.read(length))
+        backend, has_usb = told["backend"], told.get("has_usb") is True
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(vm, "it does not say which backend has written it") from error
     if backend != "xenlight":
         raise internal_error(
             f"Cannot resume VM {vm}: its suspend image was written by {backend!r}, not by xenlight"
         )
+    return has_usb
 
 
 def read_header(stream: ImageStream, vm: str) -> tuple[RecordType, int]:
@@ -121,12 +123,12 @@ def wipe(path: Path) -> None:
 
 def wipe_draft(path: Path, vm: str) -> None:
     """The same with what a worker that died has left of a VM's image; what else is there now stays."""
-    head = _head(vm)
+    heads = tuple(_head(vm, has_usb=has_usb) for has_usb in (False, True))
     with suppress(OSError, ValueError), path.open("rb") as file:
-        if file.read(len(head)) == head:
+        if file.read(max(map(len, heads))).startswith(heads):
             wipe(path)
 
 
-def _head(vm: str) -> bytes:
-    words = json.dumps({"vm": vm, "backend": "xenlight"}).encode()
+def _head(vm: str, *, has_usb: bool) -> bytes:
+    words = json.dumps({"vm": vm, "backend": "xenlight", **({"has_usb": True} if has_usb else {})}).encode()
     return SIGNATURE + HEADER.pack(RecordType.XENOPS, len(words)) + words

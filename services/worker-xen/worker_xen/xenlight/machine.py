@@ -2,8 +2,9 @@
 
 import uuid
 
-from engine.hosted.machine import HeldDisk, HeldNic, HostedDomain, HostedMachine, Source, taken
+from engine.hosted.machine import HeldDisk, HeldNic, HostedMachine, Source, taken
 from engine.hosted.naming import letters
+from engine.hosted.usb import UsbDomain
 from schema.fault import XenopsError, internal_error
 from schema.objects.disk import BusType
 from schema.objects.errors import DomainNotBuilt
@@ -39,7 +40,7 @@ class Nic(HeldNic):
     """A VIF that the domain has."""
 
 
-class Domain(HostedDomain[Disk, Nic]):
+class Domain(UsbDomain[Disk, Nic]):
     """A domain, from create to destroy; Xen has it from the device model's creation, or from restore, on."""
 
     uuid: str
@@ -49,6 +50,8 @@ class Domain(HostedDomain[Disk, Nic]):
     """Whether Xen was told to make it; if the worker died then, Xen may have part of it."""
     gets_pcis: bool = False
     """Whether it has PCI devices of the host from the beginning, or may get some."""
+    has_usb: bool = False
+    """Its hardware has a controller for USB devices of the host, which comes with the first one."""
     saved: bool = False
     """Whether its guest has suspended itself into an image."""
     saving: str | None = None

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from engine.backend import Devices, Execution
 from engine.hosted.storage.place import Place
+from engine.hosted.usb import refuse_with_usbs
 from engine.image import Image, ImageStream
 from schema.fault import XenopsError, internal_error
 from schema.objects.errors import FailedToAcknowledgeSuspendRequest
@@ -36,6 +37,7 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, 
     domain, domid = hypervisor.running(vm.id)
     if domain.saved:
         return
+    refuse_with_usbs(vm.id, domain)
     refuse_asleep(hypervisor, domain, domid)
     execution.check_cancelled()
     _, info = hypervisor.seen(vm.id)
@@ -46,7 +48,7 @@ def save_vm(hypervisor: Hypervisor, execution: Execution, vm: Vm, image: Image, 
         _saving(hypervisor, vm, place),
         _written(place, vm) as stream,
     ):
-        write_head(stream, vm.id)
+        write_head(stream, vm.id, has_usb=domain.has_usb)
         carry = chunks_to(stream, _progress(execution, vm))
         with pumped(carry, to_library=False) as file, spoken(execution):
             is_live = live and not isinstance(vm.ty, Pv)
@@ -64,9 +66,11 @@ def restore_vm(
     execution.check_cancelled()
     owner = hypervisor.look(vm.id).living().owner
     with hypervisor.content.placed(image, owner, read_only=True) as place, _read(place, vm) as stream:
-        read_head(stream, vm.id)
+        has_usb = read_head(stream, vm.id)
         sources = hypervisor.content.open_all(devices.vbds, owner)
-        hypervisor.change(vm.id, lambda machine: with_devices(machine, devices, sources))
+        hypervisor.change(
+            vm.id, lambda machine: with_devices(machine, devices, sources).with_domain(has_usb=has_usb)
+        )
         carry = chunks_from(stream, vm.id, _progress(execution, vm))
         try:
             with pumped(carry, to_library=True) as file:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from engine.backend import Devices, Execution
+from engine.hosted.usb import refuse_with_usbs
 from engine.image import Image, ImageStream
 from schema.objects.vm import Hvm, Vm, VmState
 from typing_extensions import override
@@ -84,7 +85,9 @@ class XenlightVms(GatheredVms[Hypervisor]):
 
     @override
     def assert_can_save(self, vm: Vm) -> None:
-        refuse_asleep(self._hypervisor, *self._hypervisor.running(vm.id))
+        domain, domid = self._hypervisor.running(vm.id)
+        refuse_with_usbs(vm.id, domain)
+        refuse_asleep(self._hypervisor, domain, domid)
 
     @override
     def save(

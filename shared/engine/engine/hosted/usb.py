@@ -85,6 +85,15 @@ def refuse_usb(
             raise internal_error(f"USB device {name} is in use by VM {other.id}: unplug it there")
 
 
+def refuse_with_usbs(vm: str, domain: UsbDomain[Any, Any]) -> None:
+    """A device of the host does not go into an image. Errors: `Internal_error`, it can be unplugged."""
+    if domain.usbs:
+        named = ", ".join(f"VUSB {held.id.device}" for held in domain.usbs)
+        raise internal_error(
+            f"VM {vm} cannot be suspended or migrated: it has {named} of this host; unplug it first"
+        )
+
+
 def without_usb(machine: MachineT, held: HeldUsb) -> MachineT:
     """Without a USB device; the controller stays."""
     domain: UsbDomain[Any, Any] | None = machine.domain

@@ -14,6 +14,7 @@ from schema.fault import internal_error, unimplemented
 from schema.objects.vm import Bios, Hvm, HvmInfo, StandardVga, Vm
 
 from worker_xen.classic.machine import IDE_DISKS
+from worker_xen.usb import CONTROLLER
 
 MONITOR, SCREEN, SERIAL = "monitor", "vnc", "serial"
 
@@ -32,12 +33,6 @@ _VIDEO_MIB_MIN = 4
 _SECONDS = re.compile(r"-?[0-9]{1,9}")
 
 Words = dict[str, object]
-
-USB = "usb"
-"""USB's controller, for QEMU."""
-
-USB_CONTROLLER: Words = {"driver": "qemu-xhci", "id": USB, "addr": "1d", "p2": 8, "p3": 8}
-"""With ports for devices of either speed; in a slot of its own, where it is found again after a rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +151,7 @@ def command_line(hardware: Hardware, given: Given) -> list[str]:
         *_ways_in(info, given.monitor),
         *(word for drive in hardware.drives for word in _drive(drive)),
         *_cards(hardware, info, given.taps),
-        *(("-device", json.dumps(USB_CONTROLLER)) if hardware.has_usb else ()),
+        *(("-device", json.dumps(CONTROLLER)) if hardware.has_usb else ()),
         *(() if hardware.gets_pcis else _leaving(given)),
         *(() if given.state is None else ("-incoming", f"fd:{given.state}")),
     ]

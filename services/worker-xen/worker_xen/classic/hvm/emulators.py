@@ -26,15 +26,13 @@ from worker_xen.classic.hvm.command import SERIAL, Drive, Given, Hardware, comma
 from worker_xen.classic.hvm.deaths import Deaths
 from worker_xen.classic.hvm.places import device_model
 from worker_xen.classic.users import Users, user_of
+from worker_xen.usb import DEVICES
 
 READY_TIMEOUT_S = 60.0
 """How long a device model may take until its guest could run: tenths of a second, and what it has to read."""
 
 STATE_BYTES_MAX = 256 << 20
 """Of a device model: usually below 1 MiB, for a guest's memory is the hypervisor's."""
-
-DEVICES = "/machine/peripheral"
-"""Where QEMU shows what was added by a name."""
 
 _POLL_S = 0.02
 _LOG_LINES = 4
