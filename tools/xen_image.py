@@ -33,6 +33,7 @@ PACKAGES = (
     *("xen-utils-4.17", "xen-utils-common", "xenstore-utils", "libxen-dev", "qemu-system-xen"),
     *("python3", "kmod", "iproute2", "bridge-utils", "procps", "util-linux"),
     *("nftables", "busybox-static", "openssh-server", "pciutils", "e2fsprogs", "qemu-utils"),
+    "grub-pc-bin",
     *("libvirt-daemon", "libvirt-daemon-driver-xen", "libvirt-clients", "python3-libvirt"),
     *("systemd-sysv", "udev"),
 )

@@ -28,7 +28,8 @@ STORAGE_SERVER = "tests/integration/storage_server.py"
 PACKED = ("shared", "services/worker-xen", "clients", "tests/xen", STORAGE_SERVER, "pyproject.toml")
 """What of the project dom0 has, but for unit tests; and the tiny guest."""
 
-KERNEL, INITRAMFS = "vmlinuz", "initrd.gz"
+KERNEL, PACKED_KERNEL, INITRAMFS = "vmlinuz", "vmlinuz-packed", "initrd.gz"
+"""A boot loader within a guest wants the kernel as it is in its package."""
 
 UNPACKERS = {b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz"}
 """What unpacks a kernel, by how it begins; each takes `-dc`."""
@@ -55,6 +56,7 @@ def make_disk(path: Path, image: Path) -> None:
         for name in packed():
             take(ROOT / name, tree / name)
         link(kernel_for(image), tree / "var" / "guest" / KERNEL)
+        link(ROOT / "var" / "guest" / KERNEL, tree / "var" / "guest" / PACKED_KERNEL)
         link(ROOT / "var" / "guest" / INITRAMFS, tree / "var" / "guest" / INITRAMFS)
         for binding in bindings(image):
             link(binding, tree / "var" / "bindings" / binding.name)

@@ -28,6 +28,11 @@ def test_hvm_guests_boot_rest_and_lose_their_hardware(dom0: Dom0) -> None:
 
 
 @FOR_LONG
+def test_linux_as_an_hvm_guest_boots_from_its_disk_and_has_drivers_of_xens(dom0: Dom0) -> None:
+    dom0.pytest("tests/xen/dom0/test_hvm_linux.py")
+
+
+@FOR_LONG
 def test_hvm_guests_sleep_and_wake(dom0: Dom0) -> None:
     dom0.pytest("tests/xen/dom0/test_hvm_sleep.py")
 

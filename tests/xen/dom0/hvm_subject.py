@@ -17,6 +17,7 @@ from schema.objects.vbd import Vbd, VbdMode, VbdType
 from schema.objects.vm import ConsoleProtocol, Hvm, HvmInfo, Vm
 from typing_extensions import override
 from xen_guests import MIB, PATIENCE_S
+from xen_lives import terminal_of
 
 
 class BootSectors(GuestSubject):
@@ -74,15 +75,14 @@ class BootSectors(GuestSubject):
 class Ear:
     """Hears what is said at a guest's serial port from now on."""
 
-    def __init__(self, subject: GuestSubject, vm: Vm) -> None:
-        consoles = subject.backend.vm.get_state(vm).consoles
-        path = next(console.path for console in consoles if console.protocol is ConsoleProtocol.VT100)
+    def __init__(self, subject: GuestSubject, vm: Vm, patience_s: float = PATIENCE_S) -> None:
         self._said = b""
-        self._terminal = os.open(path, os.O_RDONLY | os.O_NOCTTY)
+        self._patience_s = patience_s
+        self._terminal = os.open(terminal_of(subject, vm), os.O_RDONLY | os.O_NOCTTY)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def await_words(self, words: str) -> None:
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + self._patience_s
         while words.encode() not in self._said:
             assert time.monotonic() < end, f"it has not said {words!r}, but: {self._said[-2000:]!r}"
             time.sleep(0.1)

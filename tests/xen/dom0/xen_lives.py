@@ -12,7 +12,7 @@ from guest_subject import GuestSubject
 from schema.atomics.vm import RenameWhen, ShutdownRequest
 from schema.fault import internal_error
 from schema.ids import VmId
-from schema.objects.vm import PowerState, Vm
+from schema.objects.vm import ConsoleProtocol, PowerState, Vm
 from typing_extensions import override
 from xen_guests import PATIENCE_S
 
@@ -25,12 +25,17 @@ class Shell:
         self._vm = vm
 
     def tell(self, words: str) -> None:
-        path = self._subject.backend.vm.get_state(self._vm).consoles[0].path
-        terminal = os.open(path, os.O_WRONLY | os.O_NOCTTY)
+        terminal = os.open(terminal_of(self._subject, self._vm), os.O_WRONLY | os.O_NOCTTY)
         try:
             os.write(terminal, f"{words}\n".encode())
         finally:
             os.close(terminal)
+
+
+def terminal_of(subject: GuestSubject, vm: Vm) -> str:
+    """The terminal that is a guest's console, or its serial port."""
+    consoles = subject.backend.vm.get_state(vm).consoles
+    return next(console.path for console in consoles if console.protocol is ConsoleProtocol.VT100)
 
 
 def ends_when_asked(subject: GuestSubject, vm: Vm) -> None:
@@ -111,10 +116,12 @@ def moves(subject: GuestSubject, life: Life, *, live: bool) -> str:
 
     thread = threading.Thread(target=send)
     thread.start()
-    verbs.restore(SuiteExecution(), arriving.vm, life.devices, wire)
-    thread.join()
-    wire.close()
-    assert not errors
+    try:
+        verbs.restore(SuiteExecution(), arriving.vm, life.devices, wire)
+    finally:
+        thread.join()
+        wire.close()
+        assert not errors
     life.stop()
     verbs.remove(life.vm)
     verbs.rename(VmId(arriving.vm.id), life.id, RenameWhen.POST_MIGRATION)
