@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,7 @@ class Site:
         ]
         self._services.append(self._start("frontend", XENOPS_MIGRATION=f"127.0.0.1:{self._arrivals}"))
         dom0.machine.forward(self._arrivals)
-        if backend == "libvirt":
-            dom0.machine.check(f"python3 {SOURCES}/tests/xen/dom0/xen_libvirtd.py")
+        self.start_libvirtd()
         self._storage = None if worker else self._start_storage()
         self.worker = worker or SpawnedWorker(dom0, directory / "worker.log")
         self.worker.start(self._worker_settings())
@@ -96,6 +96,11 @@ class Site:
         told = {"XENOPS_BROKER": self.node.url_of(Role(service)), "XENOPS_INSTANCE": self.instance, **more}
         with (self._directory / f"{service}.log").open("ab") as log:
             return subprocess.Popen([sys.executable, "-m", service], env=os.environ | told, stderr=log)
+
+    def start_libvirtd(self) -> None:
+        """No init system does; nothing to do for other backends."""
+        if self.backend == "libvirt":
+            self.dom0.machine.check(f"python3 {SOURCES}/tests/xen/dom0/xen_libvirtd.py")
 
     def _worker_settings(self) -> Mapping[str, str]:
         settings = {
@@ -188,16 +193,24 @@ class Site:
         return self.dom0.machine.run(f"xl domid {name}").stdout.strip()
 
     def close(self) -> None:
-        self._bus.close()
-        self.worker.close()
+        """End all, also where dom0 does not answer any more."""
+        with ExitStack() as ends:
+            ends.callback(self.node.stop)
+            ends.callback(self._stop_services)
+            ends.callback(self._stop_storage)
+            ends.callback(self.worker.close)
+            ends.callback(self._bus.close)
+
+    def _stop_storage(self) -> None:
         if self._storage:
             self.dom0.machine.run("pkill -f '[s]torage_server.py'")
             self._storage.wait(PATIENCE_S)
+
+    def _stop_services(self) -> None:
         for service in self._services:
             service.send_signal(signal.SIGTERM)
         for service in self._services:
             service.wait(PATIENCE_S)
-        self.node.stop()
 
 
 def _log_of(name: str) -> str:
