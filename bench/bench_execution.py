@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
+from bus.collector import be_rare
 from engine.conformance.samples import sample_vbd, sample_vm
 from engine.hooks import Hooks
 from engine.journal import Journal
@@ -84,6 +85,7 @@ def main() -> None:
         ways["as in a worker, all at once"] = partial(in_turns, threads)
         workers = {way: held.enter_context(worker(starts)) for way in ways}
         rounds: dict[str, list[Round]] = {way: [] for way in ways}
+        be_rare()  # as a worker does
         for first in range(0, starts - ROUND + 1, ROUND):
             for way, act in ways.items():
                 rounds[way].append(measured(act, workers[way], first))
