@@ -2,8 +2,9 @@
 
 import uuid
 
-from engine.conformance.samples import sample_pci, sample_vbd, sample_vm
+from engine.conformance.samples import sample_pci, sample_vbd, sample_vm, sample_vusb
 from engine.conformance.subject import refusal
+from engine.hosted.usb import refuse_with_usbs, with_usb
 from schema.ids import DeviceId
 from schema.objects.disk import BusType
 from schema.objects.errors import AlreadyExists, DoesNotExist, DomainNotBuilt, InternalError
@@ -81,3 +82,12 @@ def test_a_pci_device_comes_and_goes() -> None:
     assert with_pci(machine, sample_pci(), there=True).living().pcis == (sample_pci(),)
     assert with_pci(machine, sample_pci(), there=False).living().pcis == ()
     assert with_pci(BARE, sample_pci(), there=True) is BARE
+
+
+def test_a_guest_that_has_a_usb_device_of_the_host_goes_into_no_image() -> None:
+    refuse_with_usbs("v1", MADE.living())
+    machine = with_usb(MADE, sample_vusb("v1"), "/dev/bus/usb/001/004", ())
+    error = refusal(lambda: refuse_with_usbs("v1", machine.living()))
+    assert isinstance(error, InternalError)
+    assert error.message.startswith("VM v1 cannot be suspended or migrated: it has VUSB ")
+    assert error.message.endswith("of this host; unplug it first")
