@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _SIZE_BYTES = 400_000_000
+_PATIENCE_S = 120.0
+_POLL_S = 0.05
 
 
 class Disk:
@@ -36,13 +39,26 @@ class Disk:
         kept = self._image.with_name("kept")
         shutil.copyfile(self._image, kept)
         yield
-        _run("umount", str(self.mount))
+        self._unmount()
         kept.replace(self._image)
         self._mount()
 
     def unmake(self) -> None:
         """Unmount it."""
-        _run("umount", str(self.mount))
+        self._unmount()
+
+    def _unmount(self) -> None:
+        """Once nobody uses it: the helpers of a broker that was killed end a moment after it."""
+        end = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                _run("umount", str(self.mount))
+            except OSError as error:
+                if "busy" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(_POLL_S)
+            else:
+                return
 
     def _mount(self) -> None:
         _run("mount", "-o", "loop", str(self._image), str(self.mount))
